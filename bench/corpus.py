@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ class Text:
         return np.split(self.words, self.starts[1:-1])
 
     def head(self, limit: int | None) -> "Text":
-        """Every document cut to the same share, so that about `limit` words of all documents are left."""
+        """Every document cut to the same share, so that about `limit` words of all documents are left; None cuts none."""
         if limit is None or limit >= len(self):
             return self
         kept = [document[: max(1, len(document) * limit // len(self))] for document in self.documents()]
@@ -56,7 +56,18 @@ class Corpus:
     train: Text
     validation: Text
     test: Text
-    digest: str  # sha256 of the words and their splits: what a cache or a record refers to
+    digest: str  # sha256 of the words and their splits: what a record refers to
+
+    def limited(self, *, validation: int | None, test: int | None) -> "Corpus":
+        """The same training text with about so many words to evaluate on."""
+        return replace(self, validation=self.validation.head(validation), test=self.test.head(test))
+
+    def fingerprint(self, split: str) -> str:
+        """sha256 of one split's words: what a cache of that split refers to."""
+        text: Text = getattr(self, split)
+        found = hashlib.sha256(text.words.tobytes() + text.starts.tobytes())
+        found.update("\n".join(self.lexicon).encode("utf-8", "surrogatepass"))
+        return found.hexdigest()
 
     def spell(self, words: Iterable[int]) -> list[str]:
         """Lexicon indices -> words."""

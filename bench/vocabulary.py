@@ -1,7 +1,5 @@
 """Words <-> ids by falling training frequency. L lexicon types, V ids, N words."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from bench.corpus import Corpus, Text
@@ -50,9 +48,15 @@ class Vocabulary:
         """[N] lexicon indices -> [N] ids."""
         return self.ids[lexicon_indices]
 
-    def decode(self, ids: Iterable[int]) -> list[str]:
-        """[N] ids -> words."""
-        return [self.words[i] for i in ids]
+    def lexicon_index(self, word: int) -> int:
+        """The lexicon index of an id; `<unk>` has none.
+
+        Raises:
+            KeyError: the id is `<unk>`'s.
+        """
+        if word == self.unk:
+            raise KeyError(UNK)
+        return word - (word > self.unk)
 
     def coverage(self, text: Text) -> float:
         """The share of the text's words that have an id of their own."""

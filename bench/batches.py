@@ -1,0 +1,124 @@
+"""Contiguous streams of words for training; whole documents for evaluation.
+
+B streams, T steps, D embedding size. The order is a function of (seed, epoch) alone, so a run can be repeated.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from bench.corpus import Text
+from bench.encoder import Encoder
+from bench.errors import SettingError
+from bench.targets import Targets
+from bench.vocabulary import Vocabulary
+
+
+class Batch(NamedTuple):
+    """B streams that continue those of the batch before, unless `fresh`."""
+
+    inputs: Tensor  # [B, T] ids of the words before, V at a document's start; or their vectors [B, T, E]
+    words: Tensor  # [B, T] ids to predict
+    vectors: Tensor | None  # [B, T, D] the target vectors of these occurrences, where targets.level=token
+    fresh: bool  # the first of an epoch: states start from nothing
+
+    @property
+    def trained_words(self) -> int:
+        return self.words.numel()
+
+
+class Inputs:
+    """What a backbone reads: ids, or an encoder's vectors of the words so far. Each position sees the word before it.
+
+    Args:
+        vocabulary: gives ids; V stands for the start of a document.
+        encoder: whose vectors are read instead; None for ids.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, encoder: Encoder | None = None):
+        self.vocabulary, self.encoder = vocabulary, encoder
+        self.vectors = functools.cache(self._vectors)
+
+    @property
+    def width(self) -> int | None:
+        """E; None for ids."""
+        return None if self.encoder is None else self.encoder.width
+
+    def _vectors(self, split: str) -> np.ndarray:
+        """[N, E] of one split."""
+        return self.encoder.encode(self.vocabulary.corpus, split).vectors
+
+    def read(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
+        """The inputs at these positions of a text. [...] -> [...] ids or [..., E] vectors
+
+        Args:
+            split: whose text it is, so that vectors made before can be used; None for another text.
+        """
+        first, before = np.isin(positions, text.starts), np.maximum(positions - 1, 0)
+        if self.encoder is None:
+            ids = self.vocabulary.encode(text.words[before])
+            return torch.from_numpy(np.where(first, len(self.vocabulary), ids).astype(np.int64))
+        whole = self.vectors(split) if split else self.encoder.vectors(self.vocabulary.corpus.spell(text.words)).numpy()
+        vectors = whole[before].astype(np.float32)
+        vectors[first] = 0  # no word yet
+        return torch.from_numpy(vectors)
+
+
+class Streams(IterableDataset):
+    """An endless training stream: documents in a random order an epoch, laid end to end, cut into B equal parts."""
+
+    def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
+        vocabulary = inputs.vocabulary
+        self.text, self.inputs, self.targets = vocabulary.corpus.train, inputs, targets
+        self.ids = vocabulary.encode(self.text.words).astype(np.int64)
+        self.streams, self.steps, self.seed = streams, steps, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        for epoch in itertools.count():
+            positions = self.order(epoch)  # [B, N // B]
+            for start in range(0, positions.shape[1], self.steps):
+                at = positions[:, start : start + self.steps]
+                vectors = None if self.targets is None else self.targets.at(at)
+                inputs = self.inputs.read(self.text, "train", at)
+                yield Batch(inputs, torch.from_numpy(self.ids[at]), vectors, fresh=start == 0)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Positions of the training text, a row a stream. [B, N // B]"""
+        spans = list(itertools.pairwise(self.text.starts.tolist()))
+        shuffled = np.random.default_rng((self.seed, epoch)).permutation(len(spans))
+        positions = np.concatenate([np.arange(*spans[i]) for i in shuffled])
+        columns = len(positions) // self.streams
+        return positions[: columns * self.streams].reshape(self.streams, columns)
+
+
+class WordData(pl.LightningDataModule):
+    """The training split as streams.
+
+    Args:
+        inputs: what the backbone reads.
+        targets: gives the vectors of the occurrences; None where heads learn from ids or from type vectors.
+        streams: B.
+        steps: T, how far gradients reach back.
+        seed: of the order of the documents.
+
+    Raises:
+        SettingError: the text is shorter than one word a stream.
+    """
+
+    def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
+        super().__init__()
+        words = len(inputs.vocabulary.corpus.train)
+        if words < streams:
+            raise SettingError("batch.streams", f"{streams} is more than the {words} words of the training text; lower it")
+        self.streams = Streams(inputs, targets, streams=streams, steps=steps, seed=seed)
+
+    def train_dataloader(self) -> DataLoader:
+        # no worker processes: a batch is a few gathers from memory, cheaper than sending it between processes
+        return DataLoader(self.streams, batch_size=None)

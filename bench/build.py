@@ -1,0 +1,61 @@
+"""One configuration -> the objects it stands for; nothing is trained here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from bench.batches import Inputs, WordData
+from bench.corpus import Corpus
+from bench.evaluation.score import Judged
+from bench.models import WordModel
+from bench.spelling import Speller
+from bench.targets import Targets, make_encoder
+from bench.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """What a configuration stands for."""
+
+    model: Any
+    data: pl.LightningDataModule | None  # None for a model that is counted, not trained
+    judged: Judged
+    targets: Targets | None  # of a regressor
+
+
+def build(cfg: DictConfig) -> Built:
+    """Corpus, vocabulary, targets, model and batches.
+
+    Raises:
+        SettingError: settings that cannot work together.
+    """
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    evaluation = cfg.evaluation
+    corpus: Corpus = instantiate(cfg.corpus.source)
+    corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
+    vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
+    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, evaluation.calibration_words)
+    if "head" in cfg.system:
+        return word_system(cfg, judged)
+    model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
+    data = model.data(cfg.seed) if isinstance(model, pl.LightningModule) else None
+    return Built(model, data, judged, None)
+
+
+def word_system(cfg: DictConfig, judged: Judged) -> Built:
+    """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
+    vocabulary = judged.vocabulary
+    inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
+    trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
+    parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
+    if "targets" in cfg.system.head:
+        parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
+    head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    targets = parts.get("targets")
+    occurrences = targets if targets is not None and targets.level == "token" else None
+    data = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)
+    model = WordModel(trunk, head, inputs, lr=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay)
+    return Built(model, data, judged, targets)

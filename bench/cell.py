@@ -1,0 +1,234 @@
+"""One configuration -> one Record: train or load, evaluate, time, write."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from safetensors import safe_open
+from safetensors.torch import load_model, save_model
+
+from bench.build import Built, build
+from bench.cost import decoding_cost, training_cost, training_flops
+from bench.errors import SettingError
+from bench.evaluation.generation import generate, read_prompt
+from bench.evaluation.metrics import quality
+from bench.evaluation.score import Scored, glance, score
+from bench.loggers import mirror, mirroring
+from bench.progress import Bar
+from bench.record import POSITIONS, Record, atomically, identity, write
+from bench.training import Budget, Diverged
+
+PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy", "head-bench")
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, every reference followed."""
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def place(config: dict[str, Any]) -> Path:
+    """Where a configuration's record stands, without the suffix."""
+    return Path(config["results_dir"]) / config["experiment_name"] / identity(config)
+
+
+def weights_place(config: dict[str, Any]) -> Path:
+    """Where its trained weights stand: a model of word pieces is the same one at every vocabulary size."""
+    if config["system"].get("open_vocabulary"):
+        config = {**config, "vocabulary": {"size": "any"}}
+    return place(config).parent / "weights" / f"{identity(config)}.safetensors"
+
+
+def run(cfg: DictConfig) -> Record:
+    """Run one cell and write its record, whole or not at all.
+
+    Raises:
+        SettingError: settings that cannot work; nothing was written.
+    """
+    config = resolved(cfg)
+    built = build(cfg)
+    stem = place(config)
+    record = Record(**identifying(config), **reproducing(config, built))
+    logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
+    positions = None
+    with mirroring(logger):
+        try:
+            found, scored = measure(cfg, config, built, logger)
+            record = dataclasses.replace(record, **found)
+            positions = {name: getattr(scored, name) for name in POSITIONS}
+        except Exception as error:
+            status = status_of(error)
+            if status is None:
+                raise
+            trace = stem.parent / "logs" / f"{stem.name}.txt"
+            atomically(trace, lambda file: file.write(traceback.format_exc().encode()))  # noqa: B023
+            record = dataclasses.replace(record, status=status, reason=f"{one_line(error)} (trace: {trace})")
+        write(dataclasses.replace(record, finished_at=now()), stem, positions)
+        mirror(logger, record)
+    return record
+
+
+def failed(config: dict[str, Any], error: SettingError) -> Record:
+    """The record of a sweep's cell whose settings cannot work."""
+    record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
+    write(record, place(config))
+    return record
+
+
+def measure(
+    cfg: DictConfig, config: dict[str, Any], built: Built, logger: Logger | None
+) -> tuple[dict[str, Any], Scored]:
+    """Everything a record says of quality and cost, and the values a position."""
+    figures: dict[str, Any] = {}
+    if built.data is not None:
+        batch = next(iter(built.data.train_dataloader()))
+        figures |= training_flops(built.model, batch)
+        figures |= train_or_load(cfg, config, built, figures["flops_per_position"], logger)
+        figures |= training_cost(built.model, batch)
+    scored = score(built.model, built.judged)
+    figures |= quality(scored, built.judged.vocabulary, built.judged.test)
+    figures["is_density"] = built.model.is_density
+    figures |= decoding_cost(built.model, built.judged)
+    figures["generations"] = continuations(cfg, built, scored)
+    if built.targets is not None:
+        figures["encode_seconds"] = built.targets.encode_seconds
+    return figures, scored
+
+
+def train_or_load(
+    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: Logger | None
+) -> dict[str, Any]:
+    """Trains within the budget and keeps the weights, or finds them kept: what training took stands in their metadata."""
+    path = weights_place(config)
+    if path.is_file() and not cfg.force:
+        load_model(built.model, path)
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["training"])
+    with Bar(place(config).name) as bar:
+        budget = Budget(
+            words=cfg.budget.words,
+            seconds=cfg.budget.seconds,
+            look=lambda model: glance(model, built.judged),
+            flops_per_position=flops_per_position,
+            bar=bar,
+        )
+        trainer = pl.Trainer(
+            **instantiate(cfg.trainer),
+            logger=logger or False,
+            callbacks=[budget],
+            gradient_clip_val=cfg.optimizer.gradient_clip,
+            max_epochs=1,  # of an endless stream: the budget ends it
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=2**31,
+        )
+        trainer.fit(built.model, built.data)
+    training = {
+        "trained_words": budget.spent["words"],
+        "train_seconds": budget.spent["seconds"],
+        "train_ms_per_1k": budget.train_ms_per_1k,
+        "curve": budget.curve,
+    }
+    keep(built.model, path, training)
+    return training
+
+
+def keep(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
+    """Weights and what training them took, in one file, whole or not at all."""
+    temporary = path.with_suffix(".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, temporary, metadata={"training": json.dumps(training)})
+    temporary.replace(path)
+
+
+def continuations(cfg: DictConfig, built: Built, scored: Scored) -> list[dict[str, str]]:
+    """The same prompts for every system: the likeliest (nearest) words, and words drawn from the calibrated distribution."""
+    rows = []
+    for prompt in cfg.generation.prompts:
+        words = read_prompt(built.judged.vocabulary.corpus, prompt, lowercase=cfg.corpus.lowercase)
+        ways = {"greedy": None, "sampled": scored.calibration}
+        texts = {
+            way: generate(
+                built.model,
+                built.judged.vocabulary,
+                words,
+                cfg.generation.words,
+                calibration=calibration,
+                seed=cfg.seed,
+            )
+            for way, calibration in ways.items()
+        }
+        rows.append({"prompt": prompt, **{way: " ".join(text) for way, text in texts.items()}})
+    return rows
+
+
+def identifying(config: dict[str, Any]) -> dict[str, Any]:
+    """The record fields that name a cell."""
+    system = config["system"]
+    return {
+        "experiment": config["experiment_name"],
+        "system": system["name"],
+        "head": system["head"]["_target_"].rsplit(".", 1)[-1] if "head" in system else None,
+        "backbone": config["backbone"]["name"] if "head" in system else None,
+        "corpus": config["corpus"]["name"],
+        "vocabulary_size": config["vocabulary"]["size"],
+        "seed": config["seed"],
+    }
+
+
+def reproducing(config: dict[str, Any], built: Built) -> dict[str, Any]:
+    """The record fields that say how to get the same again."""
+    git = subprocess.run(
+        ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
+    weights = getattr(built.targets or built.model, "weights_sha256", None)
+    return {
+        "config": config,
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
+        "git_commit": git.stdout.strip() or None,
+        "corpus_sha256": built.judged.vocabulary.corpus.digest,
+        "weights_sha256": weights,
+    }
+
+
+def cpu_name() -> str:
+    """As /proc/cpuinfo has it, where there is one."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def status_of(error: Exception) -> str | None:
+    """A failure that a record can hold; None for what the user has to mend first."""
+    if isinstance(error, SettingError):
+        return None
+    if isinstance(error, Diverged):
+        return "diverged"
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return "oom" if exhausted else "failed"
+
+
+def one_line(error: Exception) -> str:
+    """An exception as a reader of the leaderboard may see it."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"
+
+
+def now() -> str:
+    """ISO 8601, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

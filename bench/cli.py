@@ -1,0 +1,91 @@
+"""The Hydra entry: one configuration -> one Record."""
+
+import logging
+import sys
+import time
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from bench import progress
+from bench.errors import SettingError
+from bench.record import read
+
+BAD_INPUT, FAILED = 2, 1
+
+
+def configuration() -> str:
+    """Where the configuration tree lies: beside the package in a checkout, inside it in a wheel."""
+    beside = Path(__file__).resolve().parents[1] / "conf"
+    return str(beside if beside.is_dir() else Path(find_spec("bench.conf").submodule_search_locations[0]))
+
+
+OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
+
+
+@hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
+def job(cfg: DictConfig) -> None:
+    """One cell; in a sweep, a bad setting fails its cell and the sweep goes on."""
+    from bench.cell import failed, place, resolved, run  # heavy imports wait until Hydra has answered --help
+
+    quieten()
+    single = HydraConfig.get().mode == RunMode.RUN
+    begin = time.perf_counter()
+    config = resolved(cfg)
+    stem = place(config)
+    name = stem.name
+    path = stem.with_name(stem.name + ".json")
+    if path.is_file() and not cfg.force and read(path).status == "ok":
+        progress.finish(name, f"stands in {path}; force=true runs it again", None)
+        return
+    try:
+        record = run(cfg)
+    except SettingError as error:
+        if single:
+            print(error, file=sys.stderr)
+            sys.exit(BAD_INPUT)
+        record = failed(config, error)
+    outcome = f"{record.bits_per_byte:.3f} bits per byte" if record.status == "ok" else f"{record.status}: {record.reason}"
+    progress.finish(name, outcome, time.perf_counter() - begin, None if record.status == "ok" else outcome)
+    if single and record.status != "ok":
+        sys.exit(FAILED)
+
+
+def quieten() -> None:
+    """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
+    for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def main() -> None:
+    """Check what Hydra would answer at length, then hand over to it."""
+    try:
+        check_groups(sys.argv[1:])
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    job()
+
+
+def check_groups(arguments: list[str]) -> None:
+    """Each `group=choice` names a file of the configuration tree.
+
+    Raises:
+        SettingError: it does not; the line lists what there is.
+    """
+    for argument in arguments:
+        group, _, choice = argument.lstrip("+").partition("=")
+        folder = Path(configuration()) / group
+        if not (choice and group.isidentifier() and folder.is_dir()):
+            continue
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        unknown = [each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known]
+        if unknown:
+            raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

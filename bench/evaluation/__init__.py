@@ -1,0 +1,1 @@
+"""What the trained models say about the test split."""

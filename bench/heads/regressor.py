@@ -1,0 +1,26 @@
+"""Predict the next word's embedding instead of its id; decode by the nearest row of the type table."""
+
+from torch import Tensor, nn
+
+from bench.heads import Head
+from bench.targets import Targets
+from bench.vocabulary import Vocabulary
+
+
+class Regressor(Head):
+    """What the regressors share: a projection to D columns and a fixed table of target rows. Training costs no O(V).
+
+    Args:
+        targets: the table [V, D] that decoding ranks, and whether training aims at it or at token vectors.
+    """
+
+    is_density = False
+
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
+        self.register_buffer("table", targets.table)  # [V, D]
+        self.projection = nn.Linear(hidden_size, targets.table.shape[1])
+
+    def aim(self, words: Tensor, vectors: Tensor | None) -> Tensor:
+        """The vectors to predict: those of the occurrences where given, else the table's. [N], [N, D] -> [N, D]"""
+        return self.table[words] if vectors is None else vectors

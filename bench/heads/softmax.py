@@ -1,0 +1,21 @@
+"""The reference: exact cross-entropy over the whole vocabulary."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.heads import Head
+from bench.vocabulary import Vocabulary
+
+
+class SoftmaxHead(Head):
+    """p(w) ∝ exp(h · e_w + b_w): O(V) a training step."""
+
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
+        self.words = nn.Linear(hidden_size, len(vocabulary))
+
+    def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
+        return F.cross_entropy(self.words(hidden), words)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        return self.words(hidden)  # [N, V] logits

@@ -1,0 +1,102 @@
+"""Systems whose scores are rows of V numbers: a backbone with a head, and counted n-grams.
+
+Both turn a text into features, a row a position, and features into scores; evaluation and generation see no more.
+B streams, T steps, N positions, H hidden size, F feature columns, V vocabulary size.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from bench.batches import Batch, Inputs
+from bench.corpus import Text
+from bench.heads import Head
+from bench.ngram import NGram
+from bench.vocabulary import Vocabulary
+
+DOCUMENTS_AT_ONCE = 32
+STEPS_AT_ONCE = 128
+
+
+class WordModel(pl.LightningModule):
+    """Any head on any trunk.
+
+    Args:
+        backbone: inputs and state -> hidden [B, T, H] and state.
+        head: trained on, and asked for the scores of, hidden states.
+        inputs: what the backbone reads at each position.
+        lr: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+    """
+
+    def __init__(self, backbone: nn.Module, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
+        super().__init__()
+        self.backbone, self.head, self.inputs = backbone, head, inputs
+        self.lr, self.weight_decay = lr, weight_decay
+        self.state: Any = None
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Truncated back-propagation: the state goes on from the batch before, its gradient does not."""
+        hidden, state = self.backbone(batch.inputs, None if batch.fresh else self.state)
+        self.state = tree_map(torch.Tensor.detach, state)
+        vectors = () if batch.vectors is None else (batch.vectors.flatten(0, 1),)
+        return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+
+    def on_train_start(self) -> None:
+        self.state = None
+
+    def flops_per_position(self) -> float:
+        """Of the trunk in training; the head's are counted by `bench.cost`."""
+        return self.backbone.flops_per_position()
+
+    @torch.inference_mode()
+    def features(self, text: Text, split: str) -> Tensor:
+        """Hidden states, each document from a fresh state. [N, H] float32 on the model's device"""
+        self.eval()
+        features = torch.empty(len(text), self.backbone.hidden_size, device=self.device)
+        lengths = np.diff(text.starts)
+        for some in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
+            state = None
+            for start in range(0, lengths[some[0]], STEPS_AT_ONCE):
+                steps = start + np.arange(min(STEPS_AT_ONCE, lengths[some[0]] - start))
+                inside = steps < lengths[some, None]  # shorter documents are padded by their last word, and dropped
+                at = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
+                hidden, state = self.backbone(self.inputs.read(text, split, at).to(self.device), state)
+                features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
+        return features
+
+    def scores(self, features: Tensor) -> Tensor:
+        """[N, H] -> [N, V], higher is likelier."""
+        return self.head.scores(features)
+
+    @property
+    def is_density(self) -> bool:
+        return self.head.is_density
+
+
+class CountModel:
+    """An interpolated Kneser-Ney n-gram over the training words: what a neural model must beat to be worth its cost."""
+
+    is_density = True
+
+    def __init__(self, vocabulary: Vocabulary, order: int):
+        self.vocabulary = vocabulary
+        documents = [vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()]
+        self.model = NGram(documents, len(vocabulary), order)
+
+    def features(self, text: Text, split: str) -> Tensor:
+        """The codes of the words before each position. [N, 1] int64"""
+        length = self.model.order - 1
+        codes = [self.model.contexts(self.vocabulary.encode(words), length) for words in text.documents()]
+        return torch.from_numpy(np.concatenate(codes))[:, None]
+
+    def scores(self, features: Tensor) -> Tensor:
+        """[N, 1] -> [N, V] log-probabilities."""
+        return torch.from_numpy(self.model.probabilities(features[:, 0].numpy())).log().float()

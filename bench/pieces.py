@@ -1,0 +1,192 @@
+"""Words <-> word pieces, and the training text as endless batches of pieces.
+
+A document is its words joined by single spaces, so the pieces of " " + word, one word after the other, are its pieces,
+and every word's first and last piece are known. One boundary token precedes each document and ends it.
+L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, B rows, T steps.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.utils.data import IterableDataset
+from transformers import PreTrainedTokenizerFast
+
+from bench.corpus import Corpus, Text
+from bench.errors import SettingError
+from bench.vocabulary import Vocabulary
+
+BOUNDARY = "<|endoftext|>"
+INITIALS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenisers write a leading space
+
+
+def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of at most `size` pieces from the training split: it can spell any word.
+
+    Raises:
+        SettingError: fewer pieces than the 256 bytes and the boundary.
+    """
+    if size < 257:
+        raise SettingError("system.model.pieces", f"{size} is less than 257, the bytes and the end of text; give more")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[BOUNDARY],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    texts = (" " + " ".join(corpus.spell(document)) for document in corpus.train.documents())
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOUNDARY, eos_token=BOUNDARY)
+
+
+class Pieces:
+    """How a tokeniser spells every type of a lexicon, looked up once a type.
+
+    Raises:
+        SettingError: the tokeniser does not mark where words begin, has no end of text, or cannot spell a word.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, corpus: Corpus):
+        self.tokenizer = tokenizer
+        tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        self.begins = np.array([str(token).startswith(INITIALS) for token in tokens])  # [S] bool: first piece of a word
+        if not self.begins.any():
+            raise SettingError(
+                "system.pretrained", "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one"
+            )
+        if tokenizer.eos_token_id is None:
+            raise SettingError("system.pretrained", "its tokeniser has no end-of-text token; take another model")
+        self.boundary = tokenizer.eos_token_id
+        self.initial = np.append(np.flatnonzero(self.begins), self.boundary)  # ids that can follow a whole word
+        spelled = tokenizer([" " + word for word in corpus.lexicon], add_special_tokens=False)["input_ids"]
+        self.lengths = np.array([len(pieces) for pieces in spelled] + [1])  # [L + 1]; type L is the boundary
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 2]
+        self.spelled = np.array([*itertools.chain.from_iterable(spelled), self.boundary])
+        self.check(corpus.lexicon)
+
+    def check(self, lexicon: list[str]) -> None:
+        """Word probabilities are exact only where a word's first piece, and no other, can begin a word."""
+        opens = np.isin(self.spelled, self.initial)
+        foreign = self.spelled == self.tokenizer.unk_token_id
+        first = np.isin(np.arange(len(opens)), self.offsets)
+        for word in np.repeat(np.arange(len(self.lengths)), self.lengths)[(opens != first) | (foreign & ~opens)]:
+            raise SettingError("system.pretrained", f"its tokeniser cannot spell {lexicon[word]!r} as one word of pieces")
+
+    def spell(self, words: np.ndarray) -> np.ndarray:
+        """Lexicon indices (L: the boundary) -> their pieces, laid end to end. [N] -> [P]"""
+        lengths = self.lengths[words]
+        before = np.cumsum(lengths) - lengths
+        return self.spelled[np.repeat(self.offsets[words] - before, lengths) + np.arange(lengths.sum())]
+
+    def lay(self, text: Text) -> np.ndarray:
+        """A text -> boundary, document, boundary, document, …, boundary. [P]"""
+        return self.spell(np.insert(text.words, text.starts, len(self.lengths) - 1))
+
+    def first(self, text: Text) -> np.ndarray:
+        """Where in `lay(text)` each word's first piece stands. [N]"""
+        lengths = self.lengths[text.words]
+        document = np.searchsorted(text.starts, np.arange(len(text)), side="right")
+        return np.cumsum(lengths) - lengths + document
+
+    def read(self, pieces: list[int]) -> list[str]:
+        """Pieces -> words: one begins wherever a piece can begin one."""
+        groups: list[list[int]] = []
+        for piece in pieces:
+            if self.begins[piece] or not groups:
+                groups.append([])
+            groups[-1].append(piece)
+        return [self.tokenizer.decode(group).strip() for group in groups]
+
+
+class Trie:
+    """The vocabulary's spellings as a tree: node 0 is the root, and the children of a node are neighbours.
+
+    Args:
+        longest: words of more pieces are left out: they are in no top 10.
+
+    n nodes, K levels.
+    """
+
+    def __init__(self, pieces: Pieces, vocabulary: Vocabulary, *, longest: int, device: torch.device):
+        lengths, base = pieces.lengths[:-1], len(pieces.begins)
+        words = np.flatnonzero((vocabulary.ids != vocabulary.unk) & (lengths <= longest))
+        self.depth = int(lengths[words].max())  # K
+        self.node_of = np.full(len(lengths), -1)  # [L], -1: not in the tree
+        self.node_of[words] = 0
+        parents, spelled = [np.array([-1])], [np.array([0])]
+        for level in range(self.depth):
+            words = words[lengths[words] > level]
+            edge = self.node_of[words] * base + pieces.spelled[pieces.offsets[words] + level]
+            edges, nth = np.unique(edge, return_inverse=True)
+            self.node_of[words] = sum(map(len, parents)) + nth
+            parents.append(edges // base)
+            spelled.append(edges % base)
+        parent = np.concatenate(parents)  # rises, so that a node's children are a range
+        nodes = np.arange(len(parent))
+        first, end = np.searchsorted(parent, nodes), np.searchsorted(parent, nodes, side="right")
+        level = np.repeat(np.arange(len(parents)), [len(each) for each in parents])
+        is_word = np.isin(nodes, self.node_of)
+        arrays = (np.maximum(parent, 0), np.concatenate(spelled), level, first, end - first, is_word)
+        tensors = (torch.from_numpy(each).to(device) for each in arrays)
+        self.parent, self.piece, self.level, self.start, self.children, self.is_word = tensors  # [n] each
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+    def path(self, nodes: Tensor) -> Tensor:
+        """The way from below the root to each node, which fills up its row. [R] -> [R, K]"""
+        path = [nodes]
+        for _ in range(self.depth - 1):
+            parent = self.parent[path[-1]]
+            path.append(torch.where(parent > 0, parent, path[-1]))
+        return torch.stack(path[::-1], 1)
+
+
+class PieceBatch(NamedTuple):
+    """What one training step reads."""
+
+    pieces: Tensor  # [B, T + 1] int64: inputs, and targets one to the right
+    words: int  # that begin among the targets: what a budget counts
+
+
+class PieceBatches(IterableDataset[PieceBatch]):
+    """Endless batches whose order is a function of (seed, step) alone, so that a run resumes anywhere.
+
+    Each epoch lays the documents in a new order, cuts the line into windows of T + 1 pieces that overlap by one, and
+    deals those out in random order.
+    """
+
+    def __init__(self, pieces: Pieces, text: Text, *, rows: int, length: int, seed: int, first_step: int = 0):
+        self.pieces, self.documents, self.seed, self.first_step = pieces, text.documents(), seed, first_step
+        size = len(pieces.lay(text))
+        self.length = min(length, size - 1)
+        self.windows = (size - 1) // self.length
+        self.rows = min(rows, self.windows)
+        self.epoch, self.order, self.line = -1, np.empty(0), np.empty(0)
+
+    def __iter__(self) -> Iterator[PieceBatch]:
+        return map(self.batch, itertools.count(self.first_step))
+
+    def batch(self, step: int) -> PieceBatch:
+        """The batch of any step."""
+        epoch, turn = divmod(step, self.windows // self.rows)
+        if epoch != self.epoch:
+            self.shuffle(epoch)
+        window = self.order[turn * self.rows : (turn + 1) * self.rows]
+        pieces = self.line[window[:, None] * self.length + np.arange(self.length + 1)]
+        return PieceBatch(torch.from_numpy(pieces), int(self.pieces.begins[pieces[:, 1:]].sum()))
+
+    def shuffle(self, epoch: int) -> None:
+        """Lay out one epoch."""
+        random = np.random.default_rng((self.seed, epoch))
+        boundary = [len(self.pieces.lengths) - 1]
+        documents = [self.documents[i] for i in random.permutation(len(self.documents))]
+        self.line = self.pieces.spell(np.concatenate([*([*boundary, *d] for d in documents), boundary]))
+        self.order, self.epoch = random.permutation(self.windows), epoch

@@ -1,0 +1,145 @@
+"""Runs, cells and figures -> one HTML page that loads nothing and runs nothing."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bench.record import atomically
+from bench.report import figures, leaderboard
+from bench.report.table import failure
+
+REGRESSORS = {"mse": "MSE regression", "cosine": "Cosine regression"}
+REFERENCE = "softmax"
+CSS_COLOURS = {figures.INK: "ink", figures.MUTED: "muted", figures.GRID: "grid", figures.PAPER: "card"}
+
+
+def write(runs: pd.DataFrame, cells: pd.DataFrame, pictures: dict[str, dict[str, str]], path: Path) -> None:
+    """Put the page in place. `pictures`: corpus -> its figures by name, as SVG."""
+    # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
+    loader, blocks = FileSystemLoader(Path(__file__).parent), {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
+    sections = [
+        section(runs[runs.corpus == corpus], cells[cells.corpus == corpus], pictures[corpus])
+        for corpus in sorted(set(runs.corpus))
+    ]
+    bad = runs[runs.status != "ok"].sort_values(["corpus", "vocabulary_size", "label", "seed"])
+    failures = [(run.corpus, run.vocabulary_size, run.label, failure(run)) for _, run in bad.iterrows()]
+    text = environment.get_template("page.html.jinja").render(
+        sections=sections,
+        failures=failures,
+        quality=leaderboard.QUALITY,
+        cost=leaderboard.COST,
+        footer=footer(runs),
+    )
+    atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
+
+
+def section(runs: pd.DataFrame, cells: pd.DataFrame, pictures: dict[str, str]) -> dict[str, Any]:
+    """What the page says about one corpus."""
+    corpus = runs.corpus.iloc[0]
+    return {
+        "corpus": corpus,
+        "headline": [*headline(cells)],
+        "tables": [(size, words, rows) for _, size, words, rows in leaderboard.tables(runs, cells)],
+        "figures": [
+            (name.replace("_", " "), inlined(svg, f"{corpus}-{name}")) for name, svg in pictures.items()
+        ],
+        "texts": generated(runs, cells),
+    }
+
+
+def headline(cells: pd.DataFrame) -> Iterator[str]:
+    """What the numbers say, in sentences; one about a system that is absent is left out."""
+    trained = cells[~cells.is_floor & cells.bits_per_byte.notna()]
+    if trained.empty:
+        return
+    best = trained.loc[trained.groupby("vocabulary_size").bits_per_byte.idxmin()]
+    for label, won in best.groupby("label", sort=False):
+        bits = listed(f"{each:.2f}" for each in won.bits_per_byte)
+        yield f"{label} needs the fewest bits per byte at V = {sizes(won.vocabulary_size)}: {bits}."
+    ranked = trained.sort_values("bits_per_byte").groupby(["system", "vocabulary_size"]).first()
+    for system, name in REGRESSORS.items():
+        if {system, REFERENCE} <= set(trained.system):
+            yield from gap(ranked.loc[system], ranked.loc[REFERENCE], name)
+
+
+def gap(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> Iterator[str]:
+    """One regressor against the reference, best variant against best, at every V where both have a cell."""
+    shared = ours.index.intersection(theirs.index)
+    if shared.empty:
+        return
+    ours, theirs = ours.loc[shared], theirs.loc[shared]
+    parts = [f"{extent(ours.bits_per_byte - theirs.bits_per_byte, 2)} bits per byte"]
+    for kind in ("accuracy_at_1", "calibrated_accuracy_at_1"):
+        points = (ours[kind] - theirs[kind]).dropna() * 100
+        if len(points):
+            parts.append(
+                f"{extent(points, 1)} points of {'calibrated' if kind[0] == 'c' else 'raw'} accuracy@1"
+            )
+    ratio = (ours.head_train_ms_per_1k / theirs.head_train_ms_per_1k).dropna()
+    if len(ratio):
+        parts.append(f"{ratio.iloc[-1]:.2g} times the time to train the head (V = {ratio.index[-1]:,})")
+    yield f"{name} against {REFERENCE} at V = {sizes(shared)}: {listed(parts)}."
+
+
+def sizes(values: Iterable[int]) -> str:
+    return listed(f"{value:,}" for value in values)
+
+
+def extent(values: pd.Series, decimals: int) -> str:
+    """`+0.30`, or `+0.30 to +0.41` where V changes it."""
+    ends = [f"{value:+.{decimals}f}".replace("-", "−") for value in (values.min(), values.max())]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def generated(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:
+    """Texts of the lowest seed, prompts by systems, at the V where most systems wrote (ties: the largest)."""
+    wrote = runs[runs.generations.astype(bool) & (runs.status == "ok")].sort_values("seed")
+    if wrote.empty:
+        return None
+    wide = wrote.groupby("vocabulary_size").label.nunique()
+    size = wide[wide == wide.max()].index.max()
+    here = wrote[wrote.vocabulary_size == size].groupby("label").first()
+    labels = [label for label in cells[cells.vocabulary_size == size].label if label in here.index]
+    texts = {label: {row["prompt"]: row for row in here.generations[label]} for label in labels}
+    prompts = dict.fromkeys(prompt for rows in texts.values() for prompt in rows)
+    return {
+        "size": size,
+        "labels": labels,
+        "rows": [(prompt, [texts[label].get(prompt) for label in labels]) for prompt in prompts],
+    }
+
+
+def inlined(svg: str, name: str) -> str:
+    """A figure to stand inside the page: ids of its own, colours that follow the page's."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    prefix = re.sub(r"\W", "_", name)
+    text = re.sub(r'( id="|url\(#|href="#)', rf"\1{prefix}-", text)
+    for colour, variable in CSS_COLOURS.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return text
+
+
+def footer(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """Where the numbers come from."""
+    versions = sorted({f"{package} {version}" for each in runs.versions for package, version in each.items()})
+    facts = {
+        "records": f"{len(runs):,}",
+        "experiments": ", ".join(sorted(set(runs.experiment))),
+        "versions": ", ".join(versions),
+        "device": ", ".join(sorted(set(runs.device.dropna()))),
+        "git commit": ", ".join(sorted({commit[:12] for commit in runs.git_commit.dropna()})),
+        "corpus sha256": ", ".join(sorted({digest[:16] for digest in runs.corpus_sha256.dropna()})),
+        "finished": runs.finished_at.dropna().max() if runs.finished_at.notna().any() else "",
+    }
+    return [(name, value) for name, value in facts.items() if value]

@@ -1,0 +1,158 @@
+"""Records -> tidy tables: `runs`, a row a record, and `cells`, a row for what only the seed tells apart.
+
+A cell's figure `x` is the mean over the seeds that ended well, and `x_se` the standard error of that mean
+(not a number with one seed).
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from math import isnan, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.record import OUTSIDE_IDENTITY, Record, read_all
+
+FLOORS = ("unigram", "ngram")  # systems that train no network: what any other has to beat
+CELL = ["corpus", "vocabulary_size", "label"]
+NUMBERS = [field.name for field in dataclasses.fields(Record) if field.type in (float | None, int | None)]
+FIGURES = [*NUMBERS, "train_flops"]
+NULL = "–"  # a figure that was not measured
+
+
+def load(folders: list[Path]) -> pd.DataFrame:
+    """Every record below the folders; a cell that lies in two of them counts once, as last finished."""
+    found: dict[str, Record] = {}
+    for path, record in read_all(folders):
+        known = found.get(path.stem)
+        if known is None or (record.finished_at or "") > (known.finished_at or ""):
+            found[path.stem] = record
+    return runs(list(found.values()))
+
+
+def runs(records: list[Record]) -> pd.DataFrame:
+    """A row a record: its fields, the training FLOPs in all, and the `label` that tables and figures show."""
+    names = [field.name for field in dataclasses.fields(Record)]
+    frame = pd.DataFrame(
+        [{name: getattr(record, name) for name in names} for record in records], columns=names
+    )
+    frame[NUMBERS] = frame[NUMBERS].astype(float)  # None -> not a number
+    frame["train_flops"] = frame.flops_per_position * frame.trained_words
+    frame["is_floor"] = frame.system.isin(FLOORS)
+    frame["label"] = labels(frame)
+    return frame
+
+
+def labels(frame: pd.DataFrame) -> pd.Series:
+    """The system's name, and in brackets whatever else than the seed tells its runs at one V apart.
+
+    Runs of one system that differ in a setting would otherwise be averaged as if they were seeds.
+    """
+    label = frame.system.astype(str)
+    for _, family in frame.groupby(["corpus", "system"]):
+        settings = pd.DataFrame([distinguishing(run) for _, run in family.iterrows()], index=family.index)
+        settings = settings.fillna("none")
+        at_one_size = settings.groupby(family.vocabulary_size).nunique().max()
+        differing = sorted(
+            at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key)
+        )
+        told: dict[
+            tuple[str, ...], str
+        ] = {}  # keys that vary together, as an interpolation makes them: the shortest
+        for key in differing:
+            told.setdefault(tuple(settings[key]), key)
+        for index, run in settings[list(told.values())].iterrows():
+            if told:
+                label[index] += " (" + ", ".join(f"{key}={value}" for key, value in run.items()) + ")"
+    return label
+
+
+def distinguishing(run: pd.Series) -> dict[str, str]:
+    """Every setting of a run that makes it another cell, by its dotted key."""
+    kept = {key: value for key, value in run.config.items() if key not in OUTSIDE_IDENTITY}
+    settings = {key: value for key, value in flat(kept).items() if key.rpartition(".")[2] != "seed"}
+    settings.pop("vocabulary.size", None)
+    return settings | {"backbone": str(run.backbone), "device": str(run.device)}
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings -> dotted keys."""
+    leaves: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value if isinstance(value, str) else json.dumps(value)
+    return leaves
+
+
+def cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a cell, best bits per byte first within a corpus and size; floors last, failures before them."""
+    rows = []
+    for key, group in runs.groupby(CELL):
+        good = group[group.status == "ok"]
+        bad = group[group.status != "ok"]
+        row = dict(zip(CELL, key, strict=True)) | {
+            "system": group.system.iloc[0],
+            "is_floor": group.is_floor.iloc[0],
+        }
+        row |= {"seeds": len(good), "failures": [failure(run) for _, run in bad.iterrows()]}
+        row["is_proxy"] = bool(good.is_density.eq(False).any())
+        row |= {name: good[name].mean() for name in FIGURES}
+        row |= {f"{name}_se": good[name].sem() for name in FIGURES}  # sem: ddof 1, NaN with one seed
+        deciles = np.array([each for each in good.accuracy_by_decile if each], dtype=float)  # [seeds, 10]
+        row["accuracy_by_decile"] = deciles.mean(0) if len(deciles) else None
+        spread = deciles.std(0, ddof=1) if len(deciles) > 1 else nan
+        row["accuracy_by_decile_se"] = spread / max(1, len(deciles)) ** 0.5
+        rows.append(row)
+    order = ["corpus", "vocabulary_size", "is_floor", "bits_per_byte", "label"]
+    return pd.DataFrame(rows).sort_values(order, na_position="last", ignore_index=True)
+
+
+def failure(run: pd.Series) -> str:
+    """One line: how a run ended."""
+    return f"seed {run.seed} {run.status}: {run.reason or 'no reason given'}"
+
+
+def curve(runs: pd.DataFrame) -> pd.DataFrame:
+    """The mean learning curve of one cell's runs: a row a validation that all of them reached."""
+    curves = [pd.DataFrame(each) for each in runs[runs.status == "ok"].curve if each]
+    if not curves:
+        return pd.DataFrame()
+    stacked = pd.concat(curves).groupby(level=0).filter(lambda rows: len(rows) == len(curves))
+    by_row = stacked.groupby(level=0)
+    return by_row.mean().join(by_row.sem().add_suffix("_se"))
+
+
+def pareto(costs: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    """[N] costs and losses -> [N] bool: no other point is as low in both and lower in one."""
+    no_worse = (costs[:, None] >= costs) & (losses[:, None] >= losses)
+    better = (costs[:, None] > costs) | (losses[:, None] > losses)
+    return ~(no_worse & better).any(1)
+
+
+def shown(value: float, error: float = nan) -> str:
+    """`mean ± standard error`: three digits, or only as many as the error's first digit warrants."""
+    if isnan(value):
+        return NULL
+    if isnan(error) or error == 0:
+        return rounded(value, 2 - exponent(value, 3))
+    first = -exponent(error, 1)
+    return f"{rounded(value, min(2 - exponent(value, 3), first))} ± {rounded(error, first)}"
+
+
+def exponent(value: float, digits: int) -> int:
+    """The power of ten of a number's first digit, once it is rounded to so many digits."""
+    return int(f"{value:.{digits - 1}e}".split("e")[1])
+
+
+def rounded(value: float, decimals: int) -> str:
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+
+
+def span(values: pd.Series) -> str:
+    """`560,000`, or `400,000–560,000` where they differ."""
+    return "–".join(f"{value:,.1f}".removesuffix(".0") for value in sorted({values.min(), values.max()}))

@@ -1,0 +1,212 @@
+"""A causal transformer over word pieces: GPT-2's architecture from scratch, or any pre-trained one fine-tuned.
+
+B rows, T steps, S distinct pieces.
+"""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from huggingface_hub import HfApi
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
+
+from bench.corpus import Corpus
+from bench.errors import SettingError
+from bench.pieces import PieceBatch, PieceBatches, Pieces, learn
+from bench.vocabulary import Vocabulary
+
+INITIAL_STD = 0.05  # GPT-2's 0.02 was for 768 columns and more
+BIAS = 4.0  # keeps the column of log frequencies as small as its neighbours
+LONGEST_WORD = 24  # pieces; generation ends a word there
+
+
+class SubwordModel(pl.LightningModule):
+    """Prices words by their spelling, so it needs no `<unk>` and is the same model at every vocabulary size.
+
+    Args:
+        corpus: whose training split is learnt.
+        vocabulary: not read; every system is built with one.
+        pretrained: hub name or local folder of a causal LM to fine-tune; null trains a small GPT-2 from scratch.
+        layers, width, attention_heads, pieces, dropout: shape of the model from scratch.
+        context: T, pieces a training row and an evaluation window hold.
+        batch_size: B.
+        lr, weight_decay: of AdamW.
+        warmup_steps: over which the learning rate climbs from 0.
+
+    Raises:
+        SettingError: the pre-trained model cannot be read, or `context` exceeds what it was built for.
+    """
+
+    def __init__(
+        self,
+        *,
+        corpus: Corpus,
+        vocabulary: Vocabulary | None = None,
+        pretrained: str | None,
+        layers: int,
+        width: int,
+        attention_heads: int,
+        context: int,
+        pieces: int,
+        dropout: float,
+        batch_size: int,
+        lr: float,
+        weight_decay: float,
+        warmup_steps: int,
+    ):
+        super().__init__()
+        self.corpus, self.context, self.batch_size = corpus, context, batch_size
+        self.lr, self.weight_decay, self.warmup_steps = lr, weight_decay, warmup_steps
+        if pretrained is None:
+            self.name = "gpt2-scratch"
+            self.pieces = Pieces(learn(corpus, pieces), corpus)
+            if width % attention_heads:
+                raise SettingError("system.model.width", f"{width} is no multiple of its {attention_heads} heads")
+            shape = {"n_layer": layers, "n_embd": width, "n_head": attention_heads, "n_positions": context}
+            self.lm = from_scratch(self.pieces, corpus, dropout, shape)
+        else:
+            self.name = "gpt2"
+            self.lm, tokenizer = load(pretrained)
+            self.pieces = Pieces(tokenizer, corpus)
+        limit = getattr(self.lm.config, "max_position_embeddings", context)
+        if not 2 <= context <= limit:
+            raise SettingError("system.model.context", f"{context} is not between 2 and {limit}, the model's positions")
+        self.lm.train()  # from_pretrained leaves its dropout off
+
+    def training_step(self, batch: PieceBatch, _: int) -> Tensor:
+        """Mean cross-entropy a piece."""
+        logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
+        return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Fused AdamW; only matrices decay."""
+        parameters = list(self.lm.parameters())
+        groups = [
+            {"params": [each for each in parameters if each.dim() > 1], "weight_decay": self.weight_decay},
+            {"params": [each for each in parameters if each.dim() < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.95), fused=True)
+        climb = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / self.warmup_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": climb, "interval": "step"}}
+
+    def train_batches(self, seed: int, first_step: int = 0) -> PieceBatches:
+        """The training text as endless batches from any step on; give it to a DataLoader with `batch_size=None`."""
+        options = {"rows": self.batch_size, "length": self.context, "seed": seed, "first_step": first_step}
+        return PieceBatches(self.pieces, self.corpus.train, **options)
+
+    @functools.cached_property
+    def flops_per_position(self) -> float:
+        """Of training, a *word*: forward and backward of one real batch's shape, on the meta device, over its words."""
+        batch = self.train_batches(seed=0).batch(0)
+        with torch.device("meta"):
+            ghost = AutoModelForCausalLM.from_config(self.lm.config)
+            mask = torch.zeros(1, 1, batch.pieces.shape[1] - 1, batch.pieces.shape[1] - 1)  # meta has no values to check
+        rows = batch.pieces[:, :-1].to("meta")
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            ghost(rows, attention_mask=mask, use_cache=False).logits.sum().backward()
+        return counter.get_total_flops() / batch.words
+
+    @functools.cached_property
+    def weights_sha256(self) -> str | None:
+        """Of the pre-trained weights, asked for before training; None from scratch."""
+        if self.name == "gpt2-scratch":
+            return None
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.lm.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """No dropout and no gradients; as it was afterwards."""
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            yield
+        self.train(was_training)
+
+    def generate(
+        self, prompt: list[str], count: int, *, greedy: bool, temperature: float = 1.0, seed: int = 0
+    ) -> list[str]:
+        """`count` words that follow the prompt's, in one document without end."""
+        random = torch.Generator().manual_seed(seed)
+        line = [self.pieces.boundary]
+        for word in prompt:
+            line += self.pieces.tokenizer.encode(" " + word, add_special_tokens=False)
+        start = fresh = len(line)  # fresh: where the word in the making began
+        begins = torch.zeros(self.lm.config.vocab_size, dtype=torch.bool)
+        begins[: len(self.pieces.begins)] = torch.from_numpy(self.pieces.begins)
+        words, cache, unread = 0, DynamicCache(), line[-self.context :]
+        with self.reading():
+            while True:
+                if cache.get_seq_length() == self.context:  # full: read the last half again
+                    cache, unread = DynamicCache(), line[-(self.context // 2) :]
+                rows = torch.tensor([unread], device=self.device)
+                scores = self.lm(rows, past_key_values=cache, use_cache=True).logits[0, -1].float().cpu()
+                scores[self.pieces.boundary] = -torch.inf
+                if len(line) == start or len(line) - fresh == LONGEST_WORD:
+                    scores[~begins] = -torch.inf
+                share = F.softmax(scores / temperature, -1)
+                piece = int(scores.argmax() if greedy else torch.multinomial(share, 1, generator=random))
+                if begins[piece]:
+                    words, fresh = words + 1, len(line)
+                if words > count:
+                    return self.pieces.read(line[start:])
+                line.append(piece)
+                unread = [piece]
+
+
+def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str, int]) -> Any:
+    """GPT-2's architecture, begun at the pieces' training frequencies: it need not spend its first steps on those.
+
+    One column of the (tied) embedding holds the log frequencies, and the last norm's bias alone reads it.
+    """
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id"), pieces.boundary)
+    drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    size = len(pieces.tokenizer)
+    lm = AutoModelForCausalLM.from_config(
+        GPT2Config(vocab_size=size, initializer_range=INITIAL_STD, **shape, **drops, **ends)
+    )
+    counts = torch.from_numpy(pieces.lay(corpus.train)).bincount(minlength=size) + 0.5
+    log_frequency = counts.log()
+    with torch.no_grad():
+        lm.transformer.wte.weight[:, 0] = (log_frequency - log_frequency.mean()) / BIAS
+        lm.transformer.ln_f.bias[0], lm.transformer.ln_f.weight[0] = BIAS, 0.0
+    return lm
+
+
+def load(name: str) -> tuple[Any, Any]:
+    """A causal LM and its tokeniser from a folder, the hub's cache or the hub; safetensors, and no code of the model's.
+
+    Raises:
+        SettingError: nothing there, or the hub is out of reach.
+    """
+
+    def read(**where: bool) -> tuple[Any, Any]:
+        safe = {"trust_remote_code": False, **where}
+        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **safe)
+        return model, AutoTokenizer.from_pretrained(name, **safe)
+
+    try:
+        try:
+            return read(local_files_only=True)
+        except (OSError, ValueError):
+            if Path(name).is_dir():
+                raise
+        HfApi().model_info(name, timeout=10)  # one quick question: the loader would retry for half a minute
+        return read()
+    except Exception as error:  # the hub client raises many types; each means the same to the user
+        raise SettingError(
+            "system.pretrained",
+            f"cannot read {name} ({type(error).__name__}); run `make pretrained` and give "
+            "system.pretrained=models/smollm2-135m, or null to train from scratch",
+        ) from error

@@ -1,0 +1,92 @@
+"""What Lightning does not know: budgets in words or seconds, and quality against words, seconds and FLOPs on the way."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from bench.progress import Bar
+
+WARM_UP = 0.02  # share of the budget over which the learning rate rises
+FLOOR = 0.02  # of the peak learning rate, at the end of its linear fall
+LOOKS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the budget after which validation is measured
+
+
+class Diverged(RuntimeError):
+    """The training loss is no longer a number."""
+
+
+class Budget(pl.Callback):
+    """Stops after so many words or so many seconds of training steps, whichever comes first.
+
+    The learning rate follows the share of the budget that is spent, so systems that differ in speed end their schedules
+    alike at equal data and at equal time. Validation does not count.
+
+    Args:
+        words: predicted words; None sets no limit.
+        seconds: of training steps; None sets no limit.
+        look: called with the model now and then; returns figures for the curve.
+        flops_per_position: of a training step, for the curve.
+        bar: shows how far training is.
+    """
+
+    def __init__(
+        self,
+        *,
+        words: int | None,
+        seconds: float | None,
+        look: Callable[[pl.LightningModule], dict[str, float]],
+        flops_per_position: float,
+        bar: Bar,
+    ):
+        self.limits = {"words": words, "seconds": seconds}
+        self.look, self.flops_per_position, self.bar = look, flops_per_position, bar
+        self.spent = {"words": 0, "seconds": 0.0}
+        self.step_ms_per_1k: list[float] = []
+        self.curve: list[dict[str, float]] = []
+        self.pending = list(LOOKS)
+
+    @property
+    def share(self) -> float:
+        """Of the budget that is spent: 0 to 1."""
+        return min(1.0, max(self.spent[unit] / limit for unit, limit in self.limits.items() if limit is not None))
+
+    @property
+    def train_ms_per_1k(self) -> float:
+        """Median over steps, the optimiser's included."""
+        return median(self.step_ms_per_1k)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
+        self.begin = time.perf_counter()
+        rise, fall = self.share / WARM_UP, 1 - (1 - FLOOR) * self.share
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = model.lr * min(max(rise, 0.05), fall)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, model: pl.LightningModule, outputs: Any, batch: Any, _: int
+    ) -> None:
+        loss = float(outputs["loss"])  # waits for the device: the step is over
+        seconds = time.perf_counter() - self.begin
+        if not torch.isfinite(torch.tensor(loss)):
+            raise Diverged(f"the training loss is {loss} after {self.spent['words']:,} words; lower optimizer.lr")
+        self.spent["words"] += batch.trained_words
+        self.spent["seconds"] += seconds
+        self.step_ms_per_1k.append(seconds * 1e6 / batch.trained_words)
+        self.bar.update(self.share, self.spent["words"] / self.spent["seconds"])
+        while self.pending and self.share >= self.pending[0]:
+            due = self.pending.pop(0)
+            if not self.pending or self.share < self.pending[0]:  # one look where a step passed several
+                self._measure(trainer, model, last=due == 1.0)
+        trainer.should_stop = self.share >= 1
+
+    def _measure(self, trainer: pl.Trainer, model: pl.LightningModule, *, last: bool) -> None:
+        del last
+        figures = self.look(model)
+        model.train()
+        flops = self.spent["words"] * self.flops_per_position
+        self.curve.append({**self.spent, "flops": flops, **figures})
+        for logger in trainer.loggers:
+            logger.log_metrics(self.curve[-1], step=trainer.global_step)
