@@ -65,7 +65,11 @@ class Inputs:
         if self.encoder is None:
             ids = self.vocabulary.encode(text.words[before])
             return torch.from_numpy(np.where(first, len(self.vocabulary), ids).astype(np.int64))
-        whole = self.vectors(split) if split else self.encoder.vectors(self.vocabulary.corpus.spell(text.words)).numpy()
+        whole = (
+            self.vectors(split)
+            if split
+            else self.encoder.vectors(self.vocabulary.corpus.spell(text.words)).numpy()
+        )
         vectors = whole[before].astype(np.float32)
         vectors[first] = 0  # no word yet
         return torch.from_numpy(vectors)
@@ -109,14 +113,19 @@ class WordData(pl.LightningDataModule):
         seed: of the order of the documents.
 
     Raises:
-        SettingError: the text is shorter than one word a stream.
+        SettingError: no stream or no step, or a text that is shorter than one word a stream.
     """
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
         super().__init__()
         words = len(inputs.vocabulary.corpus.train)
+        for name, value in {"streams": streams, "steps": steps}.items():
+            if not isinstance(value, int) or value < 1:
+                raise SettingError(f"batch.{name}", f"{value} is not a positive whole number")
         if words < streams:
-            raise SettingError("batch.streams", f"{streams} is more than the {words} words of the training text; lower it")
+            raise SettingError(
+                "batch.streams", f"{streams} is more than the {words} words of the training text; lower it"
+            )
         self.streams = Streams(inputs, targets, streams=streams, steps=steps, seed=seed)
 
     def train_dataloader(self) -> DataLoader:

@@ -37,7 +37,8 @@ def build(cfg: DictConfig) -> Built:
     corpus: Corpus = instantiate(cfg.corpus.source)
     corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
-    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, evaluation.calibration_words)
+    limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
+    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
     if "head" in cfg.system:
         return word_system(cfg, judged)
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
@@ -48,7 +49,9 @@ def build(cfg: DictConfig) -> Built:
 def word_system(cfg: DictConfig, judged: Judged) -> Built:
     """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
     vocabulary = judged.vocabulary
-    inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
+    inputs = Inputs(
+        vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None
+    )
     trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:

@@ -80,7 +80,9 @@ def run(cfg: DictConfig) -> Record:
 
 def failed(config: dict[str, Any], error: SettingError) -> Record:
     """The record of a sweep's cell whose settings cannot work."""
-    record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
+    record = Record(
+        **identifying(config), config=config, status="failed", reason=str(error), finished_at=now()
+    )
     write(record, place(config))
     return record
 
@@ -155,20 +157,14 @@ def keep(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
 
 def continuations(cfg: DictConfig, built: Built, scored: Scored) -> list[dict[str, str]]:
     """The same prompts for every system: the likeliest (nearest) words, and words drawn from the calibrated distribution."""
+    vocabulary = built.judged.vocabulary
     rows = []
     for prompt in cfg.generation.prompts:
-        words = read_prompt(built.judged.vocabulary.corpus, prompt, lowercase=cfg.corpus.lowercase)
-        ways = {"greedy": None, "sampled": scored.calibration}
+        start = read_prompt(vocabulary.corpus, prompt, lowercase=cfg.corpus.lowercase)
+        how = {"calibration": scored.calibration, "seed": cfg.seed}
         texts = {
-            way: generate(
-                built.model,
-                built.judged.vocabulary,
-                words,
-                cfg.generation.words,
-                calibration=calibration,
-                seed=cfg.seed,
-            )
-            for way, calibration in ways.items()
+            way: generate(built.model, vocabulary, start, cfg.generation.words, greedy=way == "greedy", **how)
+            for way in ("greedy", "sampled")
         }
         rows.append({"prompt": prompt, **{way: " ".join(text) for way, text in texts.items()}})
     return rows
@@ -199,7 +195,9 @@ def reproducing(config: dict[str, Any], built: Built) -> dict[str, Any]:
         "config": config,
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
-        "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name()
+        if on_gpu
+        else f"{cpu_name()}, {torch.get_num_threads()} threads",
         "git_commit": git.stdout.strip() or None,
         "corpus_sha256": built.judged.vocabulary.corpus.digest,
         "weights_sha256": weights,
@@ -209,7 +207,11 @@ def reproducing(config: dict[str, Any], built: Built) -> dict[str, Any]:
 def cpu_name() -> str:
     """As /proc/cpuinfo has it, where there is one."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()
 
 
@@ -219,7 +221,9 @@ def status_of(error: Exception) -> str | None:
         return None
     if isinstance(error, Diverged):
         return "diverged"
-    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(
+        error
+    )
     return "oom" if exhausted else "failed"
 
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench import progress
 from bench.errors import SettingError
 from bench.record import read
+from bench.settings import check
 
 BAD_INPUT, FAILED = 2, 1
 
@@ -25,7 +26,9 @@ def configuration() -> str:
     return str(beside if beside.is_dir() else Path(find_spec("bench.conf").submodule_search_locations[0]))
 
 
-OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
+OmegaConf.register_new_resolver(
+    "if_null", lambda value, then, other: then if value is None else other, replace=True
+)
 
 
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
@@ -37,20 +40,24 @@ def job(cfg: DictConfig) -> None:
     single = HydraConfig.get().mode == RunMode.RUN
     begin = time.perf_counter()
     config = resolved(cfg)
-    stem = place(config)
-    name = stem.name
-    path = stem.with_name(stem.name + ".json")
+    name = place(config).name
+    path = place(config).with_name(f"{name}.json")
     if path.is_file() and not cfg.force and read(path).status == "ok":
         progress.finish(name, f"stands in {path}; force=true runs it again", None)
         return
     try:
+        check(config)
         record = run(cfg)
     except SettingError as error:
         if single:
             print(error, file=sys.stderr)
             sys.exit(BAD_INPUT)
         record = failed(config, error)
-    outcome = f"{record.bits_per_byte:.3f} bits per byte" if record.status == "ok" else f"{record.status}: {record.reason}"
+    outcome = (
+        f"{record.bits_per_byte:.3f} bits per byte"
+        if record.status == "ok"
+        else f"{record.status}: {record.reason}"
+    )
     progress.finish(name, outcome, time.perf_counter() - begin, None if record.status == "ok" else outcome)
     if single and record.status != "ok":
         sys.exit(FAILED)
@@ -86,6 +93,8 @@ def check_groups(arguments: list[str]) -> None:
         if not (choice and group.isidentifier() and folder.is_dir()):
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))
-        unknown = [each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known]
+        unknown = [
+            each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known
+        ]
         if unknown:
             raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

@@ -45,7 +45,11 @@ class NGram:
     """
 
     def __init__(self, sequences: Sequence[np.ndarray], alphabet: int, order: int):
-        self.alphabet, self.order, self.base = alphabet, order, alphabet + 1  # the extra symbol pads the start
+        self.alphabet, self.order, self.base = (
+            alphabet,
+            order,
+            alphabet + 1,
+        )  # the extra symbol pads the start
         if self.base**order >= 2**63:
             raise ValueError(f"order {order} over {alphabet} symbols does not fit 63 bits")
         codes = [self.contexts(sequence, order - 1) * self.base + sequence for sequence in sequences]
@@ -71,7 +75,9 @@ class NGram:
         totals, types = np.add.reduceat(counts, starts), np.diff([*starts, len(grams)])
         shares = (counts - discount) / np.repeat(totals, types)
         index = {int(context): i for i, context in enumerate(contexts)}
-        return Level(index, np.append(starts, len(grams)), grams % self.base, shares, discount * types / totals)
+        return Level(
+            index, np.append(starts, len(grams)), grams % self.base, shares, discount * types / totals
+        )
 
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
         """The distribution after each context of n - 1 symbols, by its code. [N] -> [N, A] float64"""

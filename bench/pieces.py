@@ -1,7 +1,7 @@
 """Words <-> word pieces, and the training text as endless batches of pieces.
 
-A document is its words joined by single spaces, so the pieces of " " + word, one word after the other, are its pieces,
-and every word's first and last piece are known. One boundary token precedes each document and ends it.
+A document is its words joined by single spaces, so the pieces of " " + word, one word after the other, are its
+pieces, and every word's first and last piece are known. One boundary token precedes each document and ends it.
 L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, B rows, T steps.
 """
 
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedTokenizerFast
 
 from bench.corpus import Corpus, Text
@@ -31,7 +32,9 @@ def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
         SettingError: fewer pieces than the 256 bytes and the boundary.
     """
     if size < 257:
-        raise SettingError("system.model.pieces", f"{size} is less than 257, the bytes and the end of text; give more")
+        raise SettingError(
+            "system.model.pieces", f"{size} is less than 257, the bytes and the end of text; give more"
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -50,21 +53,32 @@ class Pieces:
     """How a tokeniser spells every type of a lexicon, looked up once a type.
 
     Raises:
-        SettingError: the tokeniser does not mark where words begin, has no end of text, or cannot spell a word.
+        SettingError: the tokeniser does not mark word beginnings, has no end of text, or cannot spell a word.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, corpus: Corpus):
         self.tokenizer = tokenizer
-        tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        self.begins = np.array([str(token).startswith(INITIALS) for token in tokens])  # [S] bool: first piece of a word
+        size = 1 + max(tokenizer.get_vocab().values())  # a tokeniser may skip ids
+        tokens = tokenizer.convert_ids_to_tokens(range(size))
+        self.begins = np.array(
+            [str(token).startswith(INITIALS) for token in tokens]
+        )  # [S] bool: first piece of a word
         if not self.begins.any():
             raise SettingError(
-                "system.pretrained", "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one"
+                "system.pretrained",
+                "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one",
             )
-        if tokenizer.eos_token_id is None:
-            raise SettingError("system.pretrained", "its tokeniser has no end-of-text token; take another model")
-        self.boundary = tokenizer.eos_token_id
-        self.initial = np.append(np.flatnonzero(self.begins), self.boundary)  # ids that can follow a whole word
+        boundary = tokenizer.get_vocab().get(
+            BOUNDARY, tokenizer.eos_token_id
+        )  # a chat model's own end is a turn's end
+        if boundary is None:
+            raise SettingError(
+                "system.pretrained", "its tokeniser has no end-of-text token; take another model"
+            )
+        self.boundary = boundary
+        self.initial = np.append(
+            np.flatnonzero(self.begins), self.boundary
+        )  # ids that can follow a whole word
         spelled = tokenizer([" " + word for word in corpus.lexicon], add_special_tokens=False)["input_ids"]
         self.lengths = np.array([len(pieces) for pieces in spelled] + [1])  # [L + 1]; type L is the boundary
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 2]
@@ -73,11 +87,15 @@ class Pieces:
 
     def check(self, lexicon: list[str]) -> None:
         """Word probabilities are exact only where a word's first piece, and no other, can begin a word."""
-        opens = np.isin(self.spelled, self.initial)
-        foreign = self.spelled == self.tokenizer.unk_token_id
-        first = np.isin(np.arange(len(opens)), self.offsets)
-        for word in np.repeat(np.arange(len(self.lengths)), self.lengths)[(opens != first) | (foreign & ~opens)]:
-            raise SettingError("system.pretrained", f"its tokeniser cannot spell {lexicon[word]!r} as one word of pieces")
+        spelled, first = self.spelled[:-1], np.zeros(len(self.spelled), bool)
+        first[self.offsets[:-1]] = True
+        unknown = self.tokenizer.unk_token_id
+        strange = np.isin(spelled, [self.boundary, self.boundary if unknown is None else unknown])
+        for piece in np.flatnonzero((self.begins[spelled] != first[:-1]) | strange)[:1]:
+            word = lexicon[np.searchsorted(self.offsets, piece, side="right") - 1]
+            raise SettingError(
+                "system.pretrained", f"its tokeniser cannot spell {word!r} as one word of pieces"
+            )
 
     def spell(self, words: np.ndarray) -> np.ndarray:
         """Lexicon indices (L: the boundary) -> their pieces, laid end to end. [N] -> [P]"""
@@ -153,18 +171,18 @@ class PieceBatch(NamedTuple):
     """What one training step reads."""
 
     pieces: Tensor  # [B, T + 1] int64: inputs, and targets one to the right
-    words: int  # that begin among the targets: what a budget counts
+    trained_words: int  # that begin among the targets: what a budget counts
 
 
 class PieceBatches(IterableDataset[PieceBatch]):
-    """Endless batches whose order is a function of (seed, step) alone, so that a run resumes anywhere.
+    """Endless batches whose order is a function of (seed, step) alone.
 
-    Each epoch lays the documents in a new order, cuts the line into windows of T + 1 pieces that overlap by one, and
-    deals those out in random order.
+    Each epoch lays the documents in a new order, cuts the line into windows of T + 1 pieces that overlap by one,
+    and deals those out in random order.
     """
 
-    def __init__(self, pieces: Pieces, text: Text, *, rows: int, length: int, seed: int, first_step: int = 0):
-        self.pieces, self.documents, self.seed, self.first_step = pieces, text.documents(), seed, first_step
+    def __init__(self, pieces: Pieces, text: Text, *, rows: int, length: int, seed: int):
+        self.pieces, self.documents, self.seed = pieces, text.documents(), seed
         size = len(pieces.lay(text))
         self.length = min(length, size - 1)
         self.windows = (size - 1) // self.length
@@ -172,7 +190,7 @@ class PieceBatches(IterableDataset[PieceBatch]):
         self.epoch, self.order, self.line = -1, np.empty(0), np.empty(0)
 
     def __iter__(self) -> Iterator[PieceBatch]:
-        return map(self.batch, itertools.count(self.first_step))
+        return map(self.batch, itertools.count())
 
     def batch(self, step: int) -> PieceBatch:
         """The batch of any step."""
@@ -190,3 +208,14 @@ class PieceBatches(IterableDataset[PieceBatch]):
         documents = [self.documents[i] for i in random.permutation(len(self.documents))]
         self.line = self.pieces.spell(np.concatenate([*([*boundary, *d] for d in documents), boundary]))
         self.order, self.epoch = random.permutation(self.windows), epoch
+
+
+class PieceData(pl.LightningDataModule):
+    """The batches, as Lightning takes them."""
+
+    def __init__(self, batches: PieceBatches):
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.batches, batch_size=None)

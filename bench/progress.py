@@ -72,4 +72,6 @@ def finish(cell: str, outcome: str, seconds: float | None, failure: str | None =
         TALLY.outcomes.append((cell, failure))
     took = "" if seconds is None else f", {seconds:.0f} s"
     left = f"; {TALLY.left()} left" if TALLY.done < TALLY.total else ""
-    CONSOLE.print(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}", markup=False, highlight=False)
+    CONSOLE.print(
+        f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}", markup=False, highlight=False
+    )

@@ -19,7 +19,13 @@ import numpy as np
 from bench.errors import SettingError
 
 SCHEMA = 1
-OUTSIDE_IDENTITY = ("logger", "results_dir", "force", "cache_dir", "experiment")  # settings that change no figure
+OUTSIDE_IDENTITY = (
+    "logger",
+    "results_dir",
+    "force",
+    "cache_dir",
+    "experiment_name",
+)  # settings that change no figure
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 
@@ -93,17 +99,27 @@ class Record:
 
 def identity(config: dict[str, Any]) -> str:
     """A resolved configuration -> the file stem of its record: readable parts, then a hash of all that matters."""
-    part = [config["system"]["name"], config["corpus"]["name"], f"v{config['vocabulary']['size']}", f"s{config['seed']}"]
+    part = [
+        config["system"]["name"],
+        config["corpus"]["name"],
+        f"v{config['vocabulary']['size']}",
+        f"s{config['seed']}",
+    ]
     kept = {key: value for key, value in config.items() if key not in OUTSIDE_IDENTITY}
+    if config["inputs"] == "learned":
+        del kept["targets"]  # a head that reads them has them among its own settings
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     return "-".join([re.sub(r"[^\w.+]", "_", str(each)) for each in part] + [digest])
 
 
 def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
     """Put `stem`.npz (the values a position, [N] each) and then `stem`.json in place, each whole or not at all."""
-    if positions is not None:
-        atomically(stem.with_name(stem.name + ".npz"), lambda file: np.savez_compressed(file, **positions))
     text = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+    beside = stem.with_name(stem.name + ".npz")
+    if positions is None:
+        beside.unlink(missing_ok=True)  # a run before this one may have left its own
+    else:
+        atomically(beside, lambda file: np.savez_compressed(file, **positions))
     return atomically(stem.with_name(stem.name + ".json"), lambda file: file.write(text.encode()))
 
 
@@ -132,12 +148,16 @@ def read(path: Path) -> Record:
     try:
         fields = json.loads(path.read_text())
         if fields["schema"] != SCHEMA:
-            raise SettingError(str(path), f"has schema {fields['schema']}, this version reads {SCHEMA}; run it again")
+            raise SettingError(
+                str(path), f"has schema {fields['schema']}, this version reads {SCHEMA}; run it again"
+            )
         return Record(**fields)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, SettingError):
             raise
-        raise SettingError(str(path), f"is not a record ({error}); delete it and run the cell again") from None
+        raise SettingError(
+            str(path), f"is not a record ({error}); delete it and run the cell again"
+        ) from None
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray] | None:
@@ -150,6 +170,8 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
-    """Every record below the folders, in the order of their paths."""
-    paths = sorted({path for folder in folders for path in folder.rglob("*.json")})
+    """Every record in the folders and the folders in them, in the order of their paths; deeper lie the mirrors' files."""
+    paths = sorted(
+        {path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)}
+    )
     return [(path, read(path)) for path in paths]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.encoder import Encoder
@@ -45,8 +46,9 @@ class Targets:
         *,
         offset: Tensor | None = None,
         mixing: Tensor | None = None,
+        normalise: bool = False,
     ):
-        self.name, self.level = name, level
+        self.name, self.level, self.normalise = name, level, normalise
         self.offset, self.mixing = offset, mixing  # [D], [D, D]
         self.table = self.transform(rows)
 
@@ -56,7 +58,9 @@ class Targets:
             vectors = torch.from_numpy(vectors.astype(np.float32))
         if self.offset is not None:
             vectors = vectors - self.offset
-        return vectors if self.mixing is None else vectors @ self.mixing
+        if self.mixing is not None:
+            vectors = vectors @ self.mixing
+        return F.normalize(vectors, dim=-1) if self.normalise else vectors
 
     def at(self, positions: np.ndarray) -> Tensor:
         """What training aims at in these places of the training text, at level `token`. [...] -> [..., D]"""
@@ -71,6 +75,7 @@ def bert(
     level: str,
     centre: bool,
     whiten: bool,
+    normalise: bool,
     **reading: Any,
 ) -> Targets:
     """A row is the mean of its word's vectors in the training text; `<unk>`'s, that of all words it replaces.
@@ -79,6 +84,8 @@ def bert(
         level: `token` (the vector of that occurrence) or `type` (the row).
         centre: subtract the mean vector of the training words.
         whiten: give them variance 1 in every direction in which they vary (ZCA: rotated back).
+        normalise: to unit length, after these: a mean's length tells how often and how variously its word is used, and would
+            outweigh its direction in every squared distance.
         reading: `encoder`, its source, and the settings of `bench.encoder.Encoder`.
 
     Raises:
@@ -97,6 +104,7 @@ def bert(
         sums / torch.from_numpy(vocabulary.counts)[:, None],
         offset=mean.float() if centre else None,
         mixing=whitening(squares / len(ids) - torch.outer(mean, mean)) if whiten else None,
+        normalise=normalise,
     )
     targets.vectors = encoded.vectors if level == "token" else None
     targets.encoder, targets.encode_seconds = encoder, encoded.seconds

@@ -24,8 +24,9 @@ class Vocabulary:
 
     def __init__(self, corpus: Corpus, size: int):
         types = int((corpus.counts > 0).sum())
-        if not 2 <= size <= types:
-            raise SettingError("vocabulary.size", f"{size} is not between 2 and {types}, the types that {corpus.name} has")
+        if not isinstance(size, int) or not 2 <= size <= types:
+            problem = f"{size} is not a whole number between 2 and {types}, the types that {corpus.name} has"
+            raise SettingError("vocabulary.size", problem)
         counts = corpus.counts
         unk_count = counts[size - 1 :].sum()
         self.unk = int((counts[: size - 1] > unk_count).sum())

@@ -14,6 +14,8 @@ Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], wor
 
 TOLERANCE = 1e-8  # of the Newton decrement, nats
 MOST_STEPS = 60
+MOST_HALVINGS = 12  # of a step
+FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding: scores and unigram cannot be told apart
 
 
 class Calibration(NamedTuple):
@@ -40,39 +42,50 @@ def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
     now = torch.tensor([0.0, 1.0], dtype=torch.float64)
     nats, gradient, hessian = moments(blocks, log_unigram, now)
     for _ in range(MOST_STEPS):
-        # a head whose scores do not vary, or only as the unigram does, leaves the Hessian singular: pseudo-inverse
-        direction = -torch.linalg.pinv(hessian, hermitian=True, rtol=1e-12) @ gradient
+        # a head whose scores do not vary, or only as the unigram does, leaves the Hessian singular: pseudo-inverse,
+        # of correlations, so that the unit of the scores does not matter
+        unit = hessian.diagonal().clamp_min(0).sqrt()
+        unit[unit == 0] = 1
+        inverse = torch.linalg.pinv(hessian / torch.outer(unit, unit), hermitian=True, rtol=FLAT)
+        direction = -(inverse @ (gradient / unit)) / unit
         decrement = float(-gradient @ direction)
         if decrement < TOLERANCE:
             break
-        length = 1.0
-        while True:
+        for halvings in range(MOST_HALVINGS):
+            length = 0.5**halvings
             trial = moments(blocks, log_unigram, now + length * direction)
-            if trial[0] <= nats - 0.25 * length * decrement or length < 1e-6:
+            if trial[0] <= nats - 0.25 * length * decrement:
                 break
-            length /= 2
+        else:
+            break  # what is left to gain is below rounding
         now, (nats, gradient, hessian) = now + length * direction, trial
     return Calibration(*now.tolist())
 
 
 def moments(blocks: Blocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Tensor, Tensor]:
-    """Mean nats at (a, b), their gradient [2] and Hessian [2, 2]: the covariance of (score, log unigram) under p."""
+    """Mean nats at (a, b), their gradient [2] and Hessian [2, 2]: the covariance of (score, log unigram) under p.
+
+    Scores are taken relative to the true word's, which changes no figure and spares them the rounding of an offset.
+    """
     calibration = Calibration(*at.tolist())
     total = torch.zeros(6, dtype=torch.float64)
     count = 0
     for scores, words in blocks():
-        logits = calibration.logits(scores, log_unigram)
+        above = scores - scores.gather(1, words[:, None])  # [n, V]
+        logits = calibration.logits(above, log_unigram)
         true = logits.gather(1, words[:, None])[:, 0]
         highest = logits.amax(1, keepdim=True)
         p = logits.sub_(highest).exp_()  # [n, V]
         mass = p.sum(1)
         p /= mass[:, None]
         nats = mass.log() + highest[:, 0] - true
-        s, u = p.mul(scores).sum(1), p @ log_unigram  # E[score], E[log unigram], [n]
-        su = p.mul(scores) @ log_unigram - s * u
-        ss, uu = p.mul(scores).mul_(scores).sum(1) - s * s, p @ log_unigram.square() - u * u
-        away = s - scores.gather(1, words[:, None])[:, 0], u - log_unigram[words]
-        total += torch.stack([each.double().sum() for each in (nats, *away, ss, su, uu)]).cpu()
+        u, uu = p @ log_unigram, p @ log_unigram.square()  # E[log unigram], of its square, [n]
+        s, su = p.mul_(above).sum(1), p @ log_unigram  # E[score above the true word's], of both's product
+        ss = p.mul_(above).sum(1)
+        su, ss, uu = su - s * u, ss - s * s, uu - u * u
+        total += torch.stack(
+            [each.double().sum() for each in (nats, s, u - log_unigram[words], ss, su, uu)]
+        ).cpu()
         count += len(words)
     if not total.isfinite().all():
         raise ValueError("scores that are not finite")

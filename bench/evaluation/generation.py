@@ -10,19 +10,28 @@ from torch import Tensor
 from bench.corpus import Corpus, lay, tokenize
 from bench.errors import SettingError
 from bench.evaluation.calibration import Calibration
+from bench.subword import SubwordModel
 from bench.vocabulary import Vocabulary
 
 
 @singledispatch
 @torch.inference_mode()
 def generate(
-    model: Any, vocabulary: Vocabulary, prompt: list[int], count: int, *, calibration: Calibration | None, seed: int
+    model: Any,
+    vocabulary: Vocabulary,
+    prompt: list[int],
+    count: int,
+    *,
+    greedy: bool,
+    calibration: Calibration | None,
+    seed: int,
 ) -> list[str]:
     """`count` words after a prompt of lexicon indices; never `<unk>`, which no reader could read.
 
     Args:
-        calibration: sample from the calibrated distribution; None takes the best raw score: the nearest word of a regressor.
-        seed: of the sampling.
+        greedy: take the best raw score each time (the nearest word of a regressor), else draw.
+        calibration: gives the distribution to draw from; not read where greedy.
+        seed: of the draws.
     """
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
     generator = torch.Generator().manual_seed(seed)
@@ -30,9 +39,30 @@ def generate(
     for _ in range(count):
         # features look at the words before a position, so whatever stands at the last one is never read
         features = model.features(lay([np.append(words, 0)]), None)[-1:]
-        chosen = pick(model.scores(features)[0].float().cpu(), calibration, log_unigram, vocabulary.unk, generator)
+        chosen = pick(
+            model.scores(features)[0].float().cpu(),
+            None if greedy else calibration,
+            log_unigram,
+            vocabulary.unk,
+            generator,
+        )
         words.append(vocabulary.lexicon_index(chosen))
     return vocabulary.corpus.spell(words[len(prompt) :])
+
+
+@generate.register
+def _(
+    model: SubwordModel,
+    vocabulary: Vocabulary,
+    prompt: list[int],
+    count: int,
+    *,
+    greedy: bool,
+    calibration: Calibration | None,
+    seed: int,
+) -> list[str]:
+    """Piece by piece; it may spell words that no vocabulary holds."""
+    return model.generate(vocabulary.corpus.spell(prompt), count, greedy=greedy, seed=seed)
 
 
 def pick(
@@ -55,5 +85,7 @@ def read_prompt(corpus: Corpus, prompt: str, *, lowercase: bool) -> list[int]:
     index = {word: i for i, word in enumerate(corpus.lexicon)}
     words = [index[word] for word in tokenize(prompt, lowercase) if word in index]
     if not words:
-        raise SettingError("generation.prompts", f"{prompt!r} holds no word of {corpus.name}; give one that does")
+        raise SettingError(
+            "generation.prompts", f"{prompt!r} holds no word of {corpus.name}; give one that does"
+        )
     return words

@@ -19,9 +19,12 @@ from bench.evaluation.score import Scored
 from bench.vocabulary import Vocabulary
 
 DECILES = 10
+MOST_NATS = np.log(np.finfo(np.float64).max)
 
 
-def quality(scored: Scored, vocabulary: Vocabulary, test: Text) -> dict[str, float | int | list[float] | None]:
+def quality(
+    scored: Scored, vocabulary: Vocabulary, test: Text
+) -> dict[str, float | int | list[float] | None]:
     """The fields of a Record that say how good the model is."""
     spellings = [word.encode("utf-8", "surrogatepass") for word in vocabulary.corpus.lexicon]
     lengths = np.fromiter(map(len, spellings), np.int64)
@@ -37,7 +40,7 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text) -> dict[str, flo
         **{f"calibrated_{name}": value for name, value in ranking(scored.calibrated_rank[measured]).items()},
         "ranked_words": int(measured.sum()),
         "accuracy_by_decile": by_decile(scored.rank[measured] <= 1, test.words[measured]),
-        "word_perplexity": float(np.exp(nats.mean())),
+        "word_perplexity": perplexity(nats),
         "bits_per_byte": float(nats.sum() / np.log(2) / test_bytes),
         "closed_perplexity": perplexity(nats[known]),
         "raw_closed_perplexity": perplexity(scored.raw_nats.astype(np.float64)[known]),
@@ -50,12 +53,14 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text) -> dict[str, flo
 def ranking(rank: np.ndarray) -> dict[str, float]:
     """Accuracies and mean reciprocal rank. Ranks tie at halves: a tie for the first place is no hit."""
     reciprocal = np.where(rank <= 10, 1 / rank, 0)
-    return {f"accuracy_at_{k}": float((rank <= k).mean()) for k in (1, 5, 10)} | {"mrr_at_10": float(reciprocal.mean())}
+    return {f"accuracy_at_{k}": float((rank <= k).mean()) for k in (1, 5, 10)} | {
+        "mrr_at_10": float(reciprocal.mean())
+    }
 
 
 def perplexity(nats: np.ndarray) -> float | None:
-    """exp of the mean; None of nothing."""
-    return float(np.exp(nats.mean())) if len(nats) else None
+    """exp of the mean; None of nothing, and where no float holds it: a record is JSON, which has no infinity."""
+    return float(np.exp(nats.mean())) if len(nats) and nats.mean() < MOST_NATS else None
 
 
 def by_decile(hit: np.ndarray, words: np.ndarray) -> list[float]:
@@ -65,6 +70,6 @@ def by_decile(hit: np.ndarray, words: np.ndarray) -> list[float]:
     one word is heavier than a share, its hits are spread evenly over the shares that it fills.
     """
     order = np.argsort(words, kind="stable")
-    types, inverse = np.unique(words[order], return_inverse=True)
+    _, inverse = np.unique(words[order], return_inverse=True)
     mean = np.bincount(inverse, hit[order]) / np.bincount(inverse)
     return [float(share.mean()) for share in np.array_split(mean[inverse], DECILES) if len(share)]

@@ -1,9 +1,11 @@
 """A model of word pieces, scored word by word: what each costs, and its exact rank in a vocabulary.
 
-p(word) = Π p(pieces) · P(word-initial | after the word) / P(word-initial | before the word) (Pimentel & Meister 2024):
-without the two masses it would price "a word that begins so" and not this word.
-N words, P pieces of the text, M searched positions, R of them at a time, Q nodes a round, C context, S distinct pieces.
+p(word) = Π p(pieces) · P(word-initial | after the word) / P(word-initial | before the word) (Pimentel & Meister,
+2024): without the two masses it would price "a word that begins so" and not this word.
+N words, D documents, P pieces of the text, S distinct pieces, C context, M searched positions, R of them at a time.
 """
+
+import itertools
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from bench.corpus import Text
+from bench.evaluation.score import Judged, Scored, glance, score
 from bench.pieces import Trie
 from bench.subword import SubwordModel
 from bench.vocabulary import Vocabulary
@@ -20,11 +23,13 @@ CELLS = 2**23  # of the largest tensor at a time
 NODES_A_ROUND = 8
 
 
-def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, search_words: int) -> dict[str, np.ndarray]:
+def score_words(
+    model: SubwordModel, text: Text, vocabulary: Vocabulary, *, search_words: int
+) -> dict[str, np.ndarray]:
     """The values a position that a record keeps. [N] each
 
     Args:
-        search_words: how many positions, evenly spread, are ranked; the others' rank is NaN. Infinite: not in the top 10.
+        search_words: how many positions, evenly spread, are ranked: infinite beyond 10. The others' rank is NaN.
     """
     nats = word_nats(model, text).astype(np.float32)
     ranks = np.full(len(text), np.nan, np.float32)
@@ -32,11 +37,27 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     ranks[positions] = search(model, text, positions, vocabulary)
     document = np.repeat(np.arange(len(text.starts) - 1, dtype=np.int32), np.diff(text.starts))
     word = vocabulary.encode(text.words)
-    return dict(document=document, word=word, rank=ranks, calibrated_rank=ranks, nats=nats, raw_nats=nats)
+    found = {"rank": ranks, "calibrated_rank": ranks, "nats": nats, "raw_nats": nats}
+    return {"document": document, "word": word, **found}
+
+
+@score.register
+def _(model: SubwordModel, judged: Judged) -> Scored:
+    """An open vocabulary needs no `<unk>` and no speller; its distribution stands as it is, uncalibrated."""
+    rows = score_words(model, judged.test, judged.vocabulary, search_words=judged.search_words)
+    return Scored(**rows)
+
+
+@glance.register
+def _(model: SubwordModel, judged: Judged) -> dict[str, float]:
+    """Nats a word of a validation sample."""
+    return {
+        "validation_nats": float(word_nats(model, judged.validation.head(judged.calibration_words)).mean())
+    }
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
-    """−log p(word | words before it in its document), each from at least half a context of history. [N] float64"""
+    """−log p(word | words before it in its document), from at least half a context of history. [N] float64"""
     first = model.pieces.first(text)  # [N]
     last = first + model.pieces.lengths[text.words] - 1
     piece, begin = piece_nats(model, text)
@@ -45,15 +66,15 @@ def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
 
 
 def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]:
-    """Nats, after each piece of the laid-out text, of the piece that follows and of "a word begins". [P] float64 each
+    """Nats, after each piece of the laid-out text, of the next piece and of "a word begins". [P] float64 each
 
-    Windows of C pieces advance by half of that; only their later half counts, of a document's first window all. Nothing
-    follows the last boundary: 0.
+    Windows of C pieces advance by half of that; only their later half counts, of a document's first window all.
+    Nothing follows the last boundary: 0.
     """
     line = model.pieces.lay(text)
     bounds = np.flatnonzero(line == model.pieces.boundary)  # [D + 1]
     half = model.context // 2
-    later = [np.arange(start, end - 2 * half, half) + half for start, end in zip(bounds, bounds[1:], strict=False)]
+    later = [np.arange(start, end - 2 * half, half) + half for start, end in itertools.pairwise(bounds)]
     nats, begin = np.zeros(len(line)), np.zeros(len(line))
     initial = torch.from_numpy(model.pieces.initial).to(model.device)
     for starts, kept in ((bounds[:-1], 2 * half), (np.concatenate(later), half)):
@@ -61,7 +82,9 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
         for some in (starts[i : i + rows] for i in range(0, len(starts), rows)):
             places = some[:, None] + np.arange(2 * half)  # [R, C]
             ends = bounds[np.searchsorted(bounds, some, side="right")]
-            known = line[np.minimum(places, len(line) - 1)]  # past a document's end: what causality never shows
+            known = line[
+                np.minimum(places, len(line) - 1)
+            ]  # past a document's end: what causality never shows
             with model.reading():
                 pieces = torch.from_numpy(known).to(model.device)
                 logits = model.lm(pieces, use_cache=False, logits_to_keep=kept).logits.float()  # [R, kept, S]
@@ -78,7 +101,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
 def search(
     model: SubwordModel, text: Text, positions: np.ndarray, vocabulary: Vocabulary, k: int = 10
 ) -> np.ndarray:
-    """The true words' exact ranks among the vocabulary's words; infinite: out of vocabulary or beyond k. [M] float32
+    """The true words' exact ranks in the vocabulary; infinite: out of it, or beyond k. [M] float32
 
     The history is the longest that leaves room for the longest word, at least half a context.
     """
@@ -100,11 +123,11 @@ def search(
 
 
 class Search:
-    """Best first through the trie for R histories at once, until no open path can reach the true word's probability.
+    """Best first through the trie for R histories at once, until no open path can reach the true word.
 
-    A path's pieces so far bound every word below it, for the mass after a word is at most 1. The nodes read so far lie
-    behind each history in its cache; a mask shows each node its history and its ancestors alone. R rows, Q nodes a
-    round, G nodes read so far, n nodes of the trie.
+    A path's pieces so far bound every word below it, for the mass after a word is at most 1. The nodes read so far
+    lie behind each history in its cache; a mask shows each node its history and its ancestors alone.
+    R rows, T pieces of the longest history, Q nodes a round, G nodes read so far, n nodes of the trie.
     """
 
     def __init__(self, model: SubwordModel, trie: Trie, histories: list[Tensor], goals: Tensor):
@@ -133,7 +156,7 @@ class Search:
         return shares, shares[..., self.initial].logsumexp(-1)
 
     def unfold(self, nodes: Tensor, bounds: Tensor, after: Tensor) -> None:
-        """Open the children of nodes whose next piece is now known. [R, Q], [R, Q], [R, Q, S]; −inf bounds: no node"""
+        """Open the children of nodes, given what follows each; a bound of −inf: no node. [R, Q], [R, Q], [R, Q, S]"""
         counts = torch.where(bounds.isfinite(), self.trie.children[nodes], 0).flatten()
         flat = torch.repeat_interleave(torch.arange(nodes.numel(), device=nodes.device), counts)
         nth = torch.arange(len(flat), device=nodes.device) - (counts.cumsum(0) - counts)[flat]
@@ -172,7 +195,9 @@ class Search:
         worth = (best > -torch.inf) & (best >= aim)
         bounds = torch.where(worth, self.open.gather(1, nodes), -torch.inf)
         read = self.sees.shape[1]
-        slots = self.slot.gather(1, nodes).where(~worth, read + torch.arange(nodes.shape[1], device=nodes.device))
+        slots = self.slot.gather(1, nodes).where(
+            ~worth, read + torch.arange(nodes.shape[1], device=nodes.device)
+        )
         mask = self.mask(1 + self.slot.gather(1, self.trie.parent[nodes]))
         logits = self.lm(
             self.trie.piece[nodes],

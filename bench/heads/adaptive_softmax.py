@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from bench.errors import SettingError
@@ -11,6 +12,8 @@ from bench.vocabulary import Vocabulary
 
 class AdaptiveSoftmaxHead(Head):
     """A short list at full width, rarer clusters through ever narrower projections.
+
+    The biases of short list and clusters begin at their unigram masses; within a tail torch's module has none.
 
     Args:
         cutoffs: where clusters end, as rising fractions of V below 1, so that one configuration serves a sweep of V.
@@ -27,13 +30,21 @@ class AdaptiveSoftmaxHead(Head):
         size = len(vocabulary)
         ids = [round(cutoff * size) for cutoff in cutoffs]
         if not ids or any(low >= high for low, high in zip([0, *ids], [*ids, size], strict=True)):
-            raise SettingError("system.head.cutoffs", f"{list(cutoffs)} of V = {size} make an empty cluster; use fewer")
+            raise SettingError(
+                "system.head.cutoffs", f"{list(cutoffs)} of V = {size} make an empty cluster; use fewer"
+            )
         if hidden_size // narrowing ** len(ids) < 1:
             raise SettingError(
                 "system.head.narrowing",
                 f"{narrowing} over {len(ids)} tails leaves no width of {hidden_size}; lower it or use fewer cutoffs",
             )
-        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(hidden_size, size, ids, div_value=narrowing, head_bias=True)
+        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(
+            hidden_size, size, ids, div_value=narrowing, head_bias=True
+        )
+        shares = torch.from_numpy(vocabulary.log_unigram).exp()
+        masses = [shares[low:high].sum() for low, high in zip(ids, [*ids[1:], size], strict=True)]
+        with torch.no_grad():
+            self.clusters.head.bias.copy_(torch.cat([shares[: ids[0]], torch.stack(masses)]).log())
 
     def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
         return self.clusters(hidden, words).loss

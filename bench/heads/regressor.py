@@ -1,5 +1,6 @@
 """Predict the next word's embedding instead of its id; decode by the nearest row of the type table."""
 
+import torch
 from torch import Tensor, nn
 
 from bench.heads import Head
@@ -9,6 +10,8 @@ from bench.vocabulary import Vocabulary
 
 class Regressor(Head):
     """What the regressors share: a projection to D columns and a fixed table of target rows. Training costs no O(V).
+
+    The projection's bias begins at the mean target, as a softmax's begins at the unigram.
 
     Args:
         targets: the table [V, D] that decoding ranks, and whether training aims at it or at token vectors.
@@ -20,6 +23,9 @@ class Regressor(Head):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         self.register_buffer("table", targets.table)  # [V, D]
         self.projection = nn.Linear(hidden_size, targets.table.shape[1])
+        shares = torch.from_numpy(vocabulary.log_unigram).exp()
+        with torch.no_grad():
+            self.projection.bias.copy_(shares @ targets.table)
 
     def aim(self, words: Tensor, vectors: Tensor | None) -> Tensor:
         """The vectors to predict: those of the occurrences where given, else the table's. [N], [N, D] -> [N, D]"""

@@ -29,7 +29,8 @@ class SampledSoftmaxHead(SoftmaxHead):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         if not 1 <= samples < len(vocabulary):
             raise SettingError(
-                "system.head.samples", f"{samples} draws without replacement need 1 <= samples < {len(vocabulary)} = V"
+                "system.head.samples",
+                f"{samples} draws without replacement need 1 <= samples < {len(vocabulary)} = V",
             )
         self.samples = samples
 
@@ -68,14 +69,24 @@ def expected_count(ids: Tensor, size: int, tries: int) -> Tensor:
 
 
 def sampled_loss(
-    hidden: Tensor, words: Tensor, negatives: Tensor, weight: Tensor, bias: Tensor, true_count: Tensor, count: Tensor
+    hidden: Tensor,
+    words: Tensor,
+    negatives: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    true_count: Tensor,
+    count: Tensor,
 ) -> Tensor:
     """Cross-entropy of the target among itself and the negatives, both corrected by −log(expected count).
 
     Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that is the target is masked out of that row.
     """
-    true = (hidden * F.embedding(words, weight)).sum(-1) + bias[words] - true_count.log().to(hidden.dtype)  # [N]
-    sampled = hidden @ F.embedding(negatives, weight).T + bias[negatives] - count.log().to(hidden.dtype)  # [N, k]
+    true = (
+        (hidden * F.embedding(words, weight)).sum(-1) + bias[words] - true_count.log().to(hidden.dtype)
+    )  # [N]
+    sampled = (
+        hidden @ F.embedding(negatives, weight).T + bias[negatives] - count.log().to(hidden.dtype)
+    )  # [N, k]
     sampled = sampled.masked_fill(negatives == words[:, None], torch.finfo(sampled.dtype).min)
     logits = torch.cat([true[:, None], sampled], dim=1)  # [N, 1 + k]
     return F.cross_entropy(logits, torch.zeros_like(words))

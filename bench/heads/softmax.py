@@ -1,5 +1,6 @@
 """The reference: exact cross-entropy over the whole vocabulary."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -8,11 +9,13 @@ from bench.vocabulary import Vocabulary
 
 
 class SoftmaxHead(Head):
-    """p(w) ∝ exp(h · e_w + b_w): O(V) a training step."""
+    """p(w) ∝ exp(h · e_w + b_w): O(V) a training step. Biases begin at the unigram, which need not be learnt first."""
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         self.words = nn.Linear(hidden_size, len(vocabulary))
+        with torch.no_grad():
+            self.words.bias.copy_(torch.from_numpy(vocabulary.log_unigram))
 
     def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
         return F.cross_entropy(self.words(hidden), words)

@@ -1,0 +1,70 @@
+"""`python -m bench.generate RUN --prompt "…"`: continue a prompt with a model that a run has kept."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from safetensors.torch import load_model
+
+from bench.build import build
+from bench.cell import weights_place
+from bench.errors import SettingError
+from bench.evaluation.calibration import Calibration
+from bench.evaluation.generation import generate, read_prompt
+from bench.record import read
+
+
+def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:
+    """The words that the model of the record at `path` puts after the prompt.
+
+    Raises:
+        SettingError: no such record, a run that failed or kept no weights, or a prompt without a known word.
+    """
+    if not path.is_file():
+        raise SettingError("RUN", f"{path} is not there; give the .json of a finished cell")
+    record = read(path)
+    if record.status != "ok":
+        raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
+    # the record may have been moved: what lies beside it counts, not where it was written
+    config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
+    built = build(OmegaConf.create(config))
+    if built.data is not None:
+        weights = weights_place(config)
+        if not weights.is_file():
+            raise SettingError(
+                "RUN", f"{weights} is not there (published records have no weights); run the cell again"
+            )
+        load_model(built.model, weights)
+    calibration = None
+    if not greedy and record.calibration_scale is not None:
+        calibration = Calibration(record.calibration_scale, record.calibration_prior)
+    vocabulary = built.judged.vocabulary
+    start = read_prompt(vocabulary.corpus, prompt, lowercase=record.config["corpus"]["lowercase"])
+    return " ".join(
+        generate(built.model, vocabulary, start, words, greedy=greedy, calibration=calibration, seed=seed)
+    )
+
+
+def main() -> None:
+    """Print the prompt and what follows it."""
+    parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("run", type=Path, metavar="RUN", help="the .json of a finished cell")
+    parser.add_argument(
+        "--prompt", required=True, help="its words; those the corpus has never seen are dropped"
+    )
+    parser.add_argument("--words", type=int, default=20, help="how many to add (default 20)")
+    parser.add_argument(
+        "--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    given = parser.parse_args()
+    try:
+        text = continuation(given.run, given.prompt, words=given.words, greedy=given.greedy, seed=given.seed)
+    except SettingError as error:
+        sys.exit(str(error))
+    print(f"{given.prompt} | {text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Every file of the configuration tree composes, and every experiment fans out into the grid it means."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from bench.cli import check_groups, configuration
+from bench.errors import SettingError
+from bench.record import identity
+from bench.sweep import cells
+
+TREE = Path(configuration())
+GROUPS = ("system", "corpus", "targets", "backbone", "trainer", "logger")
+CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((TREE / group).glob("*.yaml"))]
+SYSTEMS = sorted(file.stem for file in (TREE / "system").glob("*.yaml"))
+
+
+def composed(*overrides: str, hydra: bool = False) -> DictConfig:
+    with initialize_config_dir(str(TREE), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def plain(*overrides: str) -> dict:
+    return OmegaConf.to_container(composed(*overrides), resolve=True)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_under_its_own_name(group, choice):
+    config = plain(f"{group}={choice}")
+    if group in ("corpus", "targets", "backbone"):
+        assert config[group]["name"] == choice
+
+
+@pytest.mark.parametrize("experiment", sorted(file.stem for file in (TREE / "experiment").glob("*.yaml")))
+def test_every_experiment_is_a_sweep_over_all_systems(experiment):
+    cfg = composed(f"+experiment={experiment}", hydra=True)
+    axes = cfg.hydra.sweeper.params
+    assert experiment.startswith(cfg.experiment_name)
+    assert str(cfg.hydra.mode) == "RunMode.MULTIRUN"
+    assert axes.system == "glob(*)"
+    others = [str(values).split(",") for key, values in axes.items() if key != "system"]
+    grid = list(itertools.product(SYSTEMS, *others))
+    assert cells(cfg) == len(grid)
+    names = {
+        identity(plain(f"+experiment={experiment}", f"system={system}", *point(axes, rest)))
+        for system, *rest in grid
+    }
+    assert len(names) == len(grid)  # no two cells share a record
+
+
+def point(axes: DictConfig, values: list[str]) -> list[str]:
+    keys = [key for key in axes if key != "system"]
+    return [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
+
+
+def test_the_command_line_replaces_and_adds_axes():
+    cfg = composed("+experiment=vocab_sweep", hydra=True)
+    cfg.hydra.overrides.task = ["system=softmax,mse", "seed=range(3)", "budget.words=10"]
+    assert cells(cfg) == 2 * 3 * 3
+
+
+def test_only_regressors_name_targets():
+    naming = {
+        system for system in SYSTEMS if "targets" in plain(f"system={system}")["system"].get("head", {})
+    }
+    assert naming == {"mse", "cosine"}
+
+
+def test_settings_that_change_no_figure_leave_the_identity_alone():
+    base = plain("system=softmax")
+    for same in ("logger=none", "results_dir=elsewhere", "force=true", "targets=random"):
+        assert identity(plain("system=softmax", same)) == identity(base)
+    for other in ("seed=1", "budget.words=7", "optimizer.lr=1", "backbone=gru", "evaluation.test_words=9"):
+        assert identity(plain("system=softmax", other)) != identity(base)
+    assert identity(plain("system=mse", "targets=random")) != identity(plain("system=mse"))
+
+
+@pytest.mark.parametrize(
+    "argument", ["system=sofmax", "corpus=wiki", "+experiment=vocab", "system=softmax,no_such"]
+)
+def test_a_choice_that_is_not_there_is_one_line_that_names_the_group(argument):
+    with pytest.raises(SettingError) as raised:
+        check_groups([argument])
+    line = str(raised.value)
+    assert line.startswith(argument.lstrip("+").split("=")[0] + ": ") and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "argument", ["system=glob(*)", "system=softmax,mse", "vocabulary.size=7", "--help", "seed=1"]
+)
+def test_what_hydra_understands_passes(argument):
+    check_groups([argument])

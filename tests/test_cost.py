@@ -1,0 +1,95 @@
+"""FLOPs against closed forms and torch's counter, memory against arithmetic."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.backbones.rnn import RNN
+from bench.cost import UncountedOp, count_flops, peak_mib
+from bench.heads.adaptive_softmax import AdaptiveSoftmaxHead
+from bench.heads.mse import MSEHead
+from bench.heads.sampled_softmax import SampledSoftmaxHead
+from bench.heads.softmax import SoftmaxHead
+from bench.targets import Targets
+
+N, H, D = 64, 32, 24
+CPU = torch.device("cpu")
+
+
+def flops(head: nn.Module, words: torch.Tensor) -> float:
+    """Counted, a position."""
+    hidden = torch.randn(len(words), H, requires_grad=True)
+    return count_flops(lambda: head.loss(hidden, words)) / len(words)
+
+
+@pytest.fixture
+def words(vocabulary) -> torch.Tensor:
+    shares = torch.from_numpy(vocabulary.counts / vocabulary.counts.sum())
+    return torch.multinomial(shares, N, replacement=True, generator=torch.Generator().manual_seed(0))
+
+
+def test_softmax_is_three_products_with_all_rows(vocabulary, words):
+    assert flops(SoftmaxHead(hidden_size=H, vocabulary=vocabulary), words) == 3 * 2 * H * len(vocabulary)
+
+
+def test_sampled_softmax_is_three_products_with_k_rows(vocabulary, words):
+    assert (
+        flops(SampledSoftmaxHead(hidden_size=H, vocabulary=vocabulary, samples=50), words) == 3 * 2 * H * 50
+    )
+
+
+def test_a_regressor_does_not_see_v(vocabulary, words):
+    head = MSEHead(
+        hidden_size=H, vocabulary=vocabulary, targets=Targets("t", "type", torch.randn(len(vocabulary), D))
+    )
+    assert flops(head, words) == 3 * 2 * H * D
+
+
+def test_adaptive_softmax_costs_what_its_targets_cost(vocabulary, words):
+    head = AdaptiveSoftmaxHead(hidden_size=H, vocabulary=vocabulary, cutoffs=[0.1, 0.5], narrowing=2.0)
+    low, high, size = 20, 100, 200
+    in_first, in_second = ((words >= low) & (words < high)).sum().item(), (words >= high).sum().item()
+    shortlist = N * H * (low + 2)
+    tails = in_first * (H * 16 + 16 * (high - low)) + in_second * (H * 8 + 8 * (size - high))
+    assert flops(head, words) * N == 3 * 2 * (shortlist + tails)
+
+
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_trunks_formula_is_what_torch_counts_where_it_counts(cell, layers):
+    rnn = RNN(cell=cell, hidden_size=H, layers=layers, dropout=0.0, vocabulary_size=50)
+    ids = torch.randint(50, (4, 16))
+    with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+        rnn(ids)[0].sum().backward()
+    assert counter.get_total_flops() / ids.numel() == pytest.approx(rnn.flops_per_position(), rel=0.04)
+
+
+def test_an_op_that_nobody_counts_is_an_error():
+    one, other = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4)
+    with pytest.raises(UncountedOp, match="cdist"):
+        count_flops(lambda: torch.cdist(one, other).sum())
+    lstm = nn.LSTM(4, 4)
+    with pytest.raises(UncountedOp, match="mkldnn_rnn"):
+        count_flops(lambda: lstm(torch.randn(2, 1, 4))[0].sum())
+
+
+def test_counting_leaves_the_random_numbers_alone(vocabulary, words):
+    head = SampledSoftmaxHead(hidden_size=H, vocabulary=vocabulary, samples=50)
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    flops(head, words)
+    hidden_draw = torch.manual_seed(3) and torch.rand(1)
+    assert torch.equal(hidden_draw, expected)
+
+
+def test_peak_memory_is_that_of_what_lives_at_once():
+    def step() -> None:
+        first = torch.empty(2**20)  # 4 MiB
+        second = torch.empty(2**20)
+        del first
+        third = torch.empty(2**20)  # 8 MiB live, 12 allocated
+        del second, third
+
+    assert peak_mib(step, CPU) == pytest.approx(8, rel=0.01)

@@ -1,0 +1,185 @@
+"""The commands a user types, on a small text: sweep, resume, fail, report, generate."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.corpus import kjv
+from bench.record import POSITIONS, read, read_all, read_positions
+
+SMALL = [
+    "+experiment=smoke", "corpus=text", "vocabulary.size=300", "targets=random", "targets.dimension=16",
+    "backbone.trunk.hidden_size=32", "budget.words=4000", "batch.streams=4",
+    "system.head.samples=32", "generation.words=4", "generation.prompts=[the king of the]",
+]  # fmt: skip
+
+
+def bench(folder: Path, *arguments: str, module: str = "bench") -> subprocess.CompletedProcess:
+    """`python -m bench …` in a process of its own, warnings as errors in our own code."""
+    command = [sys.executable, "-W", "error:::bench", "-m", module, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
+
+
+def settings(*systems: str) -> list[str]:
+    """The small settings, without those that the systems do not have."""
+    kept = [each for each in SMALL if not each.startswith("system.head") or systems == ("sampled_softmax",)]
+    return [f"system={','.join(systems)}", *kept]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a text of thirty documents."""
+    folder = tmp_path_factory.mktemp("user")
+    corpus = kjv()
+    documents = [" ".join(corpus.spell(words[:400])) for words in corpus.train.documents()[:30]]
+    (folder / "text.txt").write_text("\n\n".join(documents))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(place) -> subprocess.CompletedProcess:
+    """One sweep over three kinds of system."""
+    return bench(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
+
+
+def test_a_sweep_leaves_a_record_and_positions_a_cell_and_a_report(place, sweep):
+    assert sweep.returncode == 0, sweep.stdout + sweep.stderr
+    folder = place / "results" / "smoke"
+    records = {record.system: (path, record) for path, record in read_all([folder])}
+    assert set(records) == {"softmax", "mse", "unigram"}
+    for path, record in records.values():
+        assert record.status == "ok" and record.corpus == "text" and record.vocabulary_size == 300
+        positions = read_positions(path)
+        assert set(positions) == set(POSITIONS)
+        assert {len(values) for values in positions.values()} == {record.test_words}
+        bits = positions["nats"].astype(np.float64).sum() / np.log(2) / record.test_bytes
+        assert bits == pytest.approx(record.bits_per_byte, rel=1e-6)
+        hits = np.mean(positions["rank"] <= 1)
+        assert hits == pytest.approx(record.accuracy_at_1, abs=1e-9)
+        assert record.generations[0]["greedy"]
+    trained = records["softmax"][1]
+    assert trained.trained_words >= 4000 and trained.curve[-1]["words"] == trained.trained_words
+    for name in (
+        "train_ms_per_1k",
+        "head_train_ms_per_1k",
+        "decode_ms_1",
+        "decode_ms_256",
+        "peak_mib",
+        "flops_per_position",
+    ):
+        assert getattr(trained, name) > 0
+    assert records["unigram"][1].train_seconds is None
+    assert (folder / "leaderboard.md").is_file() and "softmax" in (folder / "index.html").read_text()
+
+
+def test_the_same_sweep_again_skips_what_stands(place, sweep):
+    before = {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
+    again = bench(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
+    assert again.returncode == 0
+    assert again.stderr.count("force=true") == 3
+    assert before == {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
+
+
+def test_a_kept_model_goes_on_with_a_prompt(place, sweep):
+    [record] = (place / "results" / "smoke").glob("softmax-*.json")
+    said = bench(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("the king | ") and len(said.stdout.split("|")[1].split()) == 3
+    again = bench(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
+    assert again.stdout == said.stdout
+
+
+def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
+    arguments = settings("sampled_softmax")
+    arguments = [each for each in arguments if "samples" not in each]
+    run = bench(
+        place,
+        *arguments,
+        "system.head.samples=32,5000",
+        "corpus.path=text.txt",
+        "logger=none",
+        "results_dir=other",
+    )
+    assert run.returncode == 1
+    assert "1 of 2 cells failed" in run.stderr
+    statuses = sorted(
+        json.loads(path.read_text())["status"] for path in (place / "other" / "smoke").glob("*.json")
+    )
+    assert statuses == ["failed", "ok"]
+    [failed] = [record for _, record in read_all([place / "other" / "smoke"]) if record.status == "failed"]
+    assert failed.reason.startswith("system.head.samples: 5000")
+
+
+BAD = {
+    "system": ["system=sofmax"],
+    "vocabulary.size": ["vocabulary.size=999999"],
+    "corpus.path": ["corpus=text", "corpus.path=nowhere.txt"],
+    "budget.words": ["budget.words=-1"],
+    "system.head.samples": ["system=sampled_softmax", "system.head.samples=5000"],
+    "targets.encoder": ["system=cosine", "targets.encoder=./empty"],
+}
+
+
+@pytest.mark.parametrize("setting", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(place, setting, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text((place / "text.txt").read_text())
+    text = [] if any("corpus" in each for each in BAD[setting]) else ["corpus=text", "corpus.path=text.txt"]
+    if setting != "vocabulary.size":
+        text.append("vocabulary.size=300")
+    run = bench(tmp_path, *text, *BAD[setting], "logger=none")
+    assert run.returncode == 2
+    [line] = run.stderr.strip().splitlines()
+    assert line.startswith(f"{setting}: ")
+    assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
+
+
+TWO_FILES = '''
+import torch
+from bench.heads import Head
+
+class ConstantHead(Head):
+    """Ranks all words alike, whatever came before."""
+    def __init__(self, *, hidden_size, vocabulary):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
+        self.logits = torch.nn.Parameter(torch.zeros(len(vocabulary)))
+    def loss(self, hidden, words):
+        return torch.nn.functional.cross_entropy(self.scores(hidden), words)
+    def scores(self, hidden):
+        return self.logits + 0 * hidden.sum(1, keepdim=True)
+'''
+
+
+def test_a_head_of_another_package_needs_no_change_here(place, monkeypatch):
+    (place / "their_package.py").write_text(TWO_FILES)
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    run = bench(
+        place, *settings("softmax")[:1], *SMALL[1:8], "system.name=constant", "system.head._target_=their_package.ConstantHead",
+        "corpus.path=text.txt", "logger=none", "evaluation.test_words=1000",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    [(_, record)] = [
+        each for each in read_all([place / "results" / "single"]) if each[1].system == "constant"
+    ]
+    assert record.head == "ConstantHead" and record.accuracy_at_10 > 0
+
+
+def test_a_new_head_is_two_files(place, tmp_path):
+    """A copy of the tree with the two files more: sweep and contract find them."""
+    import shutil
+
+    root = Path(__file__).resolve().parents[1]
+    for name in ("bench", "conf"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bench" / "heads" / "constant.py").write_text(TWO_FILES)
+    yaml = "name: constant\nlr: 0.1\nhead:\n  _target_: bench.heads.constant.ConstantHead\n"
+    (tmp_path / "conf" / "system" / "constant.yaml").write_text(yaml)
+    arguments = [each for each in settings("constant") if not each.startswith("system=")]
+    run = bench(tmp_path, *arguments, "system=glob(c*t)", f"corpus.path={place}/text.txt", "logger=none")
+    assert run.returncode == 0, run.stdout + run.stderr
+    records = [read(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
+    assert [record.system for record in records] == ["constant"]

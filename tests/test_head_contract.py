@@ -1,0 +1,105 @@
+"""Every head that the configuration tree holds keeps the contract; a new yaml is tested without an edit here.
+
+N positions, H hidden size, V vocabulary size.
+"""
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from bench.cli import configuration
+from bench.cost import count_flops
+from bench.heads import Head
+
+N, H = 32, 48
+
+
+def systems() -> list[str]:
+    """Names of the systems with a head."""
+    with initialize_config_dir(configuration(), version_base="1.3"):
+        loader = compose("config", overrides=["hydra.mode=RUN"], return_hydra_config=True)
+    del loader
+    from pathlib import Path
+
+    return sorted(
+        file.stem for file in Path(configuration(), "system").glob("*.yaml") if "\nhead:" in file.read_text()
+    )
+
+
+@pytest.fixture(params=systems())
+def head(request, vocabulary) -> Head:
+    """A head as its yaml has it; its targets are random rows, so that no encoder is read."""
+    torch.manual_seed(0)
+    overrides = [f"system={request.param}", "targets=random", "targets.dimension=24"]
+    if request.param == "sampled_softmax":
+        overrides.append("system.head.samples=64")
+    with initialize_config_dir(configuration(), version_base="1.3"):
+        cfg = compose("config", overrides=overrides)
+    parts = {"hidden_size": H, "vocabulary": vocabulary}
+    if "targets" in cfg.system.head:
+        parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=None)
+    return instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+
+
+@pytest.fixture
+def some(vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states [N, H] and distinct words [N]."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(N, H, generator=generator), torch.randperm(len(vocabulary), generator=generator)[:N]
+
+
+def test_scores_are_finite_rows_over_the_vocabulary(head, some, vocabulary):
+    scores = head.scores(some[0])
+    assert scores.shape == (N, len(vocabulary))
+    assert scores.isfinite().all()
+
+
+def test_loss_is_a_finite_scalar_and_reaches_every_weight(head, some):
+    hidden = some[0].requires_grad_()
+    loss = head.loss(hidden, some[1])
+    loss.backward()
+    assert loss.shape == () and loss.isfinite()
+    assert hidden.grad.abs().sum() > 0
+    untouched = [
+        name for name, weight in head.named_parameters() if weight.requires_grad and weight.grad is None
+    ]
+    assert untouched == []
+
+
+def test_scores_do_not_hang_on_the_block(head, some):
+    whole = head.scores(some[0])
+    parts = torch.cat([head.scores(part) for part in some[0].split(5)])
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
+
+
+def test_it_learns_what_can_be_learnt(head, some):
+    hidden, words = some
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.03)
+    for _ in range(300):
+        optimizer.zero_grad()
+        head.loss(hidden, words).backward()
+        optimizer.step()
+    assert (head.scores(hidden).argmax(1) == words).float().mean() == 1
+
+
+def test_its_state_comes_back(head, some):
+    with torch.no_grad():
+        before = head.scores(some[0])
+        state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+        for weight in head.parameters():
+            weight.add_(1.0)
+        assert not torch.equal(head.scores(some[0]), before)
+        head.load_state_dict(state)
+        torch.testing.assert_close(head.scores(some[0]), before, rtol=0, atol=0)
+
+
+def test_a_density_sums_to_one_and_no_other_claims_to_be_one(head, some):
+    likelihood = head.scores(some[0]).softmax(1)
+    torch.testing.assert_close(likelihood.sum(1), torch.ones(N), rtol=0, atol=1e-4)
+    assert head.is_density == ("targets" not in type(head).__init__.__annotations__)
+
+
+def test_all_its_flops_are_counted(head, some):
+    hidden = some[0].clone().requires_grad_()
+    assert count_flops(lambda: head.loss(hidden, some[1])) > 0
