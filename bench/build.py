@@ -49,9 +49,7 @@ def build(cfg: DictConfig) -> Built:
 def word_system(cfg: DictConfig, judged: Judged) -> Built:
     """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
     vocabulary = judged.vocabulary
-    inputs = Inputs(
-        vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None
-    )
+    inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
     trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:

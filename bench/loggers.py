@@ -37,21 +37,22 @@ def weights_and_biases(
     """A run of its own for every cell: grouped by experiment, tagged by head, its configuration flat.
 
     Args:
-        mode: `offline` keeps it on disk (`wandb sync` sends it later); `online` goes on offline where the service is out of reach.
+        mode: `offline` keeps it on disk (`wandb sync` sends it later); `online` goes on offline where the service is
+            out of reach.
     """
     settings = wandb.Settings(init_timeout=30, silent=True, console="off", disable_git=True)
     tags = [config["system"]["name"], config["corpus"]["name"], f"v{config['vocabulary']['size']}"]
-    arguments = dict(
-        project=project,
-        entity=entity,
-        name=cell,
-        group=config["experiment_name"],
-        job_type=config["system"]["name"],
-        tags=tags,
-        config=flat(config),
-        dir=folder,
-        settings=settings,
-    )
+    arguments = {
+        "project": project,
+        "entity": entity,
+        "name": cell,
+        "group": config["experiment_name"],
+        "job_type": config["system"]["name"],
+        "tags": tags,
+        "config": flat(config),
+        "dir": folder,
+        "settings": settings,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     try:
         run = wandb.init(mode=mode, **arguments)
@@ -80,17 +81,16 @@ def mirroring(logger: Logger | None) -> Iterator[None]:
 
 
 def mirror(logger: Logger | None, record: Record) -> None:
-    """A finished record's scalars into the summary, its texts into a table."""
-    figures = {
-        name: value
-        for name, value in vars(record).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    if isinstance(logger, WandbLogger):
-        run = logger.experiment
-        run.summary.update(figures)
-        texts = [[row["prompt"], row["greedy"], row["sampled"]] for row in record.generations]
-        run.log({"generations": wandb.Table(columns=["prompt", "greedy", "sampled"], data=texts)})
-    elif logger is not None:
-        logger.log_metrics(figures)
-        logger.save()
+    """A finished record's scalars into the summary, its texts into a table; a mirror that breaks costs no result."""
+    figures = {name: value for name, value in vars(record).items() if type(value) in (int, float)}
+    try:
+        if isinstance(logger, WandbLogger):
+            run = logger.experiment
+            run.summary.update(figures)
+            texts = [[row["prompt"], row["greedy"], row["sampled"]] for row in record.generations]
+            run.log({"generations": wandb.Table(columns=["prompt", "greedy", "sampled"], data=texts)})
+        elif logger is not None:
+            logger.log_metrics(figures)
+            logger.save()
+    except (wandb.errors.Error, OSError) as error:
+        print(f"logger: the finished record could not be mirrored ({error}); it stands in {record.experiment}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from bench.batches import Batch, Inputs
-from bench.corpus import Text
+from bench.corpus import Corpus, Text
 from bench.heads import Head
 from bench.ngram import NGram
 from bench.vocabulary import Vocabulary
@@ -62,15 +62,11 @@ class WordModel(pl.LightningModule):
         self.eval()
         features = torch.empty(len(text), self.backbone.hidden_size, device=self.device)
         lengths = np.diff(text.starts)
-        for some in np.array_split(
-            np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)
-        ):
+        for some in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
             state = None
             for start in range(0, lengths[some[0]], STEPS_AT_ONCE):
                 steps = start + np.arange(min(STEPS_AT_ONCE, lengths[some[0]] - start))
-                inside = (
-                    steps < lengths[some, None]
-                )  # shorter documents are padded by their last word, and dropped
+                inside = steps < lengths[some, None]  # shorter documents are padded by their last word, and dropped
                 at = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
                 hidden, state = self.backbone(self.inputs.read(text, split, at).to(self.device), state)
                 features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
@@ -86,15 +82,19 @@ class WordModel(pl.LightningModule):
 
 
 class CountModel:
-    """An interpolated Kneser-Ney n-gram over the training words: what a neural model must beat to be worth its cost."""
+    """An interpolated Kneser-Ney n-gram: what a neural model must beat to be worth its cost.
+
+    Args:
+        corpus: whose training split is counted.
+        vocabulary: gives the V ids.
+        order: n; 1 is the unigram model.
+    """
 
     is_density = True
 
-    def __init__(self, vocabulary: Vocabulary, order: int):
+    def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: int):
         self.vocabulary = vocabulary
-        documents = [
-            vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()
-        ]
+        documents = [vocabulary.encode(words).astype(np.int64) for words in corpus.train.documents()]
         self.model = NGram(documents, len(vocabulary), order)
 
     def features(self, text: Text, split: str) -> Tensor:

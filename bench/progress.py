@@ -73,5 +73,5 @@ def finish(cell: str, outcome: str, seconds: float | None, failure: str | None =
     took = "" if seconds is None else f", {seconds:.0f} s"
     left = f"; {TALLY.left()} left" if TALLY.done < TALLY.total else ""
     CONSOLE.print(
-        f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}", markup=False, highlight=False
+        f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}", markup=False, highlight=False, soft_wrap=True
     )

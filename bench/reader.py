@@ -88,9 +88,7 @@ class Reader:
         return pieces[ragged((np.cumsum(counts) - counts)[words], counts[words])], begins
 
     @torch.inference_mode()
-    def _read_batch(
-        self, pieces: np.ndarray, begins: np.ndarray, spans: np.ndarray
-    ) -> tuple[np.ndarray, torch.Tensor]:
+    def _read_batch(self, pieces: np.ndarray, begins: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
         lines = [[*self.head, *pieces[begins[first] : begins[end]], *self.tail] for first, end, _ in spans]
         lengths = np.fromiter(map(len, lines), np.int64)
         ids = np.full((len(lines), lengths.max()), self.pad_id)
@@ -99,9 +97,7 @@ class Reader:
         device = self.model.device
         # causal rows need no padding mask: pads come last, where no word sees them
         mask = None if self.context == "causal" else torch.from_numpy(real).to(device)
-        hidden = self.model(torch.from_numpy(ids).to(device), attention_mask=mask, use_cache=False)[
-            0
-        ]  # [B, T, D]
+        hidden = self.model(torch.from_numpy(ids).to(device), attention_mask=mask, use_cache=False)[0]  # [B, T, D]
 
         first, end, kept = spans.T
         words = ragged(kept, end - kept)  # [n]

@@ -148,16 +148,12 @@ def read(path: Path) -> Record:
     try:
         fields = json.loads(path.read_text())
         if fields["schema"] != SCHEMA:
-            raise SettingError(
-                str(path), f"has schema {fields['schema']}, this version reads {SCHEMA}; run it again"
-            )
+            raise SettingError(str(path), f"has schema {fields['schema']}, this version reads {SCHEMA}; run it again")
         return Record(**fields)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, SettingError):
             raise
-        raise SettingError(
-            str(path), f"is not a record ({error}); delete it and run the cell again"
-        ) from None
+        raise SettingError(str(path), f"is not a record ({error}); delete it and run the cell again") from None
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray] | None:
@@ -170,8 +166,6 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
-    """Every record in the folders and the folders in them, in the order of their paths; deeper lie the mirrors' files."""
-    paths = sorted(
-        {path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)}
-    )
+    """Every record in the folders and the folders in them, by path; deeper lie the mirrors' files."""
+    paths = sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
     return [(path, read(path)) for path in paths]

@@ -37,13 +37,9 @@ def check(config: dict[str, Any]) -> None:
         right = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
         if not (right and least <= value < float("inf")):
             number = "a whole number" if kind is int else "a number"
-            raise SettingError(
-                setting, f"{value} is not {number} of at least {least:g}" + " or null" * nullable
-            )
+            raise SettingError(setting, f"{value} is not {number} of at least {least:g}" + " or null" * nullable)
     if "head" in config["system"] and config["optimizer"]["lr"] is None:
-        raise SettingError(
-            "optimizer.lr", "a head is trained by gradients, so it is needed; give a number, 3e-3 say"
-        )
+        raise SettingError("optimizer.lr", "a head is trained by gradients, so it is needed; give a number, 3e-3 say")
     for setting, choices in CHOICES.items():
         if look_up(config, setting) not in choices:
             raise SettingError(setting, f"{look_up(config, setting)} is not one of {', '.join(choices)}")

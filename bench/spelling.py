@@ -16,7 +16,7 @@ ORDER = 6
 
 
 class Speller:
-    """−log p(spelling | `<unk>`), learnt from the training words that the vocabulary leaves out, occurrence by occurrence."""
+    """−log p(spelling | `<unk>`), learnt from every occurrence of a training word that the vocabulary leaves out."""
 
     def __init__(self, vocabulary: Vocabulary):
         corpus = vocabulary.corpus

@@ -24,9 +24,7 @@ from bench.errors import SettingError
 from bench.pieces import PieceBatch, PieceBatches, PieceData, Pieces, learn
 from bench.vocabulary import Vocabulary
 
-EMBEDDING_STD = (
-    0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
-)
+EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
 BIAS = 4.0  # keeps the column of log frequencies as small as its neighbours
 LONGEST_WORD = 24  # pieces; generation ends a word there
 
@@ -72,9 +70,7 @@ class SubwordModel(pl.LightningModule):
             self.name = "gpt2-scratch"
             self.pieces = Pieces(learn(corpus, pieces), corpus)
             if width % attention_heads:
-                raise SettingError(
-                    "system.model.width", f"{width} is no multiple of its {attention_heads} heads"
-                )
+                raise SettingError("system.model.width", f"{width} is no multiple of its {attention_heads} heads")
             shape = {"n_layer": layers, "n_embd": width, "n_head": attention_heads, "n_positions": context}
             self.lm = from_scratch(self.pieces, corpus, dropout, shape)
         else:
@@ -83,9 +79,7 @@ class SubwordModel(pl.LightningModule):
             self.pieces = Pieces(tokenizer, corpus)
         limit = getattr(self.lm.config, "max_position_embeddings", context)
         if not 8 <= context <= limit:
-            raise SettingError(
-                "system.model.context", f"{context} is not between 8 and {limit}, the model's positions"
-            )
+            raise SettingError("system.model.context", f"{context} is not between 8 and {limit}, the model's positions")
         self.lm.train()  # from_pretrained leaves its dropout off
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
@@ -106,9 +100,7 @@ class SubwordModel(pl.LightningModule):
 
     def data(self, seed: int) -> PieceData:
         """The training split, a row `context` pieces long."""
-        batches = PieceBatches(
-            self.pieces, self.corpus.train, rows=self.batch_size, length=self.context, seed=seed
-        )
+        batches = PieceBatches(self.pieces, self.corpus.train, rows=self.batch_size, length=self.context, seed=seed)
         return PieceData(batches)
 
     def flops_per_position(self) -> float:
@@ -116,9 +108,7 @@ class SubwordModel(pl.LightningModule):
         batch = self.data(seed=0).batches.batch(0)
         with torch.device("meta"):  # nothing is computed and no random number drawn
             ghost = AutoModelForCausalLM.from_config(self.lm.config)
-            mask = torch.zeros(
-                1, 1, batch.pieces.shape[1] - 1, batch.pieces.shape[1] - 1
-            )  # given, so never inspected
+            mask = torch.zeros(1, 1, batch.pieces.shape[1] - 1, batch.pieces.shape[1] - 1)  # given, so never inspected
         rows = batch.pieces[:, :-1].to("meta")
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             ghost(rows, attention_mask=mask, use_cache=False).logits.sum().backward()
@@ -145,9 +135,7 @@ class SubwordModel(pl.LightningModule):
         finally:
             self.train(was_training)
 
-    def generate(
-        self, prompt: list[str], count: int, *, greedy: bool, temperature: float = 1.0, seed: int = 0
-    ) -> list[str]:
+    def generate(self, prompt: list[str], count: int, *, greedy: bool, seed: int = 0) -> list[str]:
         """`count` words that follow the prompt's, in one document without end."""
         random = torch.Generator().manual_seed(seed)
         line = [self.pieces.boundary]
@@ -166,7 +154,7 @@ class SubwordModel(pl.LightningModule):
                 scores[self.pieces.boundary] = -torch.inf
                 if len(line) == start or len(line) - fresh == LONGEST_WORD:
                     scores[~begins] = -torch.inf
-                share = F.softmax(scores / temperature, -1)
+                share = F.softmax(scores, -1)
                 piece = int(scores.argmax() if greedy else torch.multinomial(share, 1, generator=random))
                 if begins[piece]:
                     words, fresh = words + 1, len(line)

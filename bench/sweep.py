@@ -46,7 +46,5 @@ def choices(override: Override) -> list[Any]:
     """The values of one axis; a glob's are files of the configuration tree."""
     pattern = override.value()
     if isinstance(pattern, Glob):
-        return pattern.filter(
-            [file.stem for file in Path(configuration(), override.key_or_group).glob("*.yaml")]
-        )
+        return pattern.filter([file.stem for file in Path(configuration(), override.key_or_group).glob("*.yaml")])
     return list(override.sweep_iterator())

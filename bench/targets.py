@@ -84,8 +84,8 @@ def bert(
         level: `token` (the vector of that occurrence) or `type` (the row).
         centre: subtract the mean vector of the training words.
         whiten: give them variance 1 in every direction in which they vary (ZCA: rotated back).
-        normalise: to unit length, after these: a mean's length tells how often and how variously its word is used, and would
-            outweigh its direction in every squared distance.
+        normalise: to unit length, after these: a mean's length tells how often and how variously its word is used, and
+            would outweigh its direction in every squared distance.
         reading: `encoder`, its source, and the settings of `bench.encoder.Encoder`.
 
     Raises:
@@ -144,9 +144,7 @@ def whitening(covariance: Tensor) -> Tensor:
     return (kept / variances[varied].sqrt() @ kept.T).float()
 
 
-def random(
-    *, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, dimension: int, seed: int
-) -> Targets:
+def random(*, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, dimension: int, seed: int) -> Targets:
     """Gaussian rows: the control in which no word is nearer to one than to another.
 
     Args:

@@ -1,4 +1,4 @@
-"""What Lightning does not know: budgets in words or seconds, and quality against words, seconds and FLOPs on the way."""
+"""What Lightning does not know: budgets in words or seconds, and quality on the way against words, seconds, FLOPs."""
 
 import time
 from collections.abc import Callable
@@ -52,18 +52,14 @@ class Budget(pl.Callback):
     @property
     def share(self) -> float:
         """Of the budget that is spent: 0 to 1."""
-        return min(
-            1.0, max(self.spent[unit] / limit for unit, limit in self.limits.items() if limit is not None)
-        )
+        return min(1.0, max(self.spent[unit] / limit for unit, limit in self.limits.items() if limit is not None))
 
     @property
     def train_ms_per_1k(self) -> float:
         """Median over steps, the optimiser's included."""
         return median(self.step_ms_per_1k)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
         self.begin = time.perf_counter()
         rise, fall = self.share / WARM_UP, 1 - (1 - FLOOR) * self.share
         for group in trainer.optimizers[0].param_groups:
@@ -75,9 +71,7 @@ class Budget(pl.Callback):
         loss = float(outputs["loss"])  # waits for the device: the step is over
         seconds = time.perf_counter() - self.begin
         if not torch.isfinite(torch.tensor(loss)):
-            raise Diverged(
-                f"the training loss is {loss} after {self.spent['words']:,} words; lower optimizer.lr"
-            )
+            raise Diverged(f"the training loss is {loss} after {self.spent['words']:,} words; lower optimizer.lr")
         self.spent["words"] += batch.trained_words
         self.spent["seconds"] += seconds
         self.step_ms_per_1k.append(seconds * 1e6 / batch.trained_words)

@@ -58,9 +58,7 @@ def test_a_model_that_ignores_the_causal_mask_is_read_by_prefixes_only(tmp_path)
 
 def test_a_name_out_of_reach_says_what_else_would_do(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        SettingError, match=r"^targets.encoder: .*give a local folder, or null for the embedded one$"
-    ):
+    with pytest.raises(SettingError, match=r"^targets.encoder: .*give a local folder, or null for the embedded one$"):
         Encoder("nobody/no-such-model", cache_dir=tmp_path)
 
 

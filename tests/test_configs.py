@@ -45,8 +45,7 @@ def test_every_experiment_is_a_sweep_over_all_systems(experiment):
     grid = list(itertools.product(SYSTEMS, *others))
     assert cells(cfg) == len(grid)
     names = {
-        identity(plain(f"+experiment={experiment}", f"system={system}", *point(axes, rest)))
-        for system, *rest in grid
+        identity(plain(f"+experiment={experiment}", f"system={system}", *point(axes, rest))) for system, *rest in grid
     }
     assert len(names) == len(grid)  # no two cells share a record
 
@@ -63,9 +62,7 @@ def test_the_command_line_replaces_and_adds_axes():
 
 
 def test_only_regressors_name_targets():
-    naming = {
-        system for system in SYSTEMS if "targets" in plain(f"system={system}")["system"].get("head", {})
-    }
+    naming = {system for system in SYSTEMS if "targets" in plain(f"system={system}")["system"].get("head", {})}
     assert naming == {"mse", "cosine"}
 
 
@@ -78,9 +75,7 @@ def test_settings_that_change_no_figure_leave_the_identity_alone():
     assert identity(plain("system=mse", "targets=random")) != identity(plain("system=mse"))
 
 
-@pytest.mark.parametrize(
-    "argument", ["system=sofmax", "corpus=wiki", "+experiment=vocab", "system=softmax,no_such"]
-)
+@pytest.mark.parametrize("argument", ["system=sofmax", "corpus=wiki", "+experiment=vocab", "system=softmax,no_such"])
 def test_a_choice_that_is_not_there_is_one_line_that_names_the_group(argument):
     with pytest.raises(SettingError) as raised:
         check_groups([argument])
@@ -88,8 +83,6 @@ def test_a_choice_that_is_not_there_is_one_line_that_names_the_group(argument):
     assert line.startswith(argument.lstrip("+").split("=")[0] + ": ") and "\n" not in line
 
 
-@pytest.mark.parametrize(
-    "argument", ["system=glob(*)", "system=softmax,mse", "vocabulary.size=7", "--help", "seed=1"]
-)
+@pytest.mark.parametrize("argument", ["system=glob(*)", "system=softmax,mse", "vocabulary.size=7", "--help", "seed=1"])
 def test_what_hydra_understands_passes(argument):
     check_groups([argument])

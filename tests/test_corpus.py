@@ -112,9 +112,7 @@ def test_a_file_is_split_at_blank_lines(tmp_path):
     made = text(str(file))
     assert made.name == "mine"
     found = [
-        made.spell(document)
-        for split in (made.train, made.validation, made.test)
-        for document in split.documents()
+        made.spell(document) for split in (made.train, made.validation, made.test) for document in split.documents()
     ]
     assert sorted(found) == [["five", ",", "5"], ["four"], ["one", "two", ".", "three"]]
 
@@ -125,9 +123,7 @@ def test_in_a_folder_a_file_is_a_document(tmp_path):
         (tmp_path / name).write_text(f"{name[-1]} one\n\nDocument")
     made = text(str(tmp_path), lowercase=False)
     found = [
-        made.spell(document)
-        for split in (made.train, made.validation, made.test)
-        for document in split.documents()
+        made.spell(document) for split in (made.train, made.validation, made.test) for document in split.documents()
     ]
     assert sorted(found) == [[letter, "one", "Document"] for letter in "bdt"]
 
@@ -180,9 +176,7 @@ def test_wikitext_from_a_local_copy(tmp_path):
         ["=", title, "=", "about", title, "."] for title in ("alpha", "beta")
     ]
     assert made.spell(made.test.words)[1] == "delta"
-    with pytest.raises(
-        SettingError, match=r"^corpus: cannot read .*corpus=wiki_sample, which needs no network$"
-    ):
+    with pytest.raises(SettingError, match=r"^corpus: cannot read .*corpus=wiki_sample, which needs no network$"):
         wikitext("wikitext-2-raw-v1", str(tmp_path / "elsewhere"))
 
 

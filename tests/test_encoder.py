@@ -48,9 +48,7 @@ def test_a_damaged_cache_is_made_again_with_one_line_of_warning(encoder, tmp_pat
     (path,) = cached(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     np.testing.assert_array_equal(encoder().encode(tiny_corpus(), "train").vectors, expected)
-    assert [(record.name, record.levelno) for record in caplog.records] == [
-        ("bench.encoder", logging.WARNING)
-    ]
+    assert [(record.name, record.levelno) for record in caplog.records] == [("bench.encoder", logging.WARNING)]
     assert "damaged" in caplog.text
 
 

@@ -22,9 +22,7 @@ def systems() -> list[str]:
     del loader
     from pathlib import Path
 
-    return sorted(
-        file.stem for file in Path(configuration(), "system").glob("*.yaml") if "\nhead:" in file.read_text()
-    )
+    return sorted(file.stem for file in Path(configuration(), "system").glob("*.yaml") if "\nhead:" in file.read_text())
 
 
 @pytest.fixture(params=systems())
@@ -61,9 +59,7 @@ def test_loss_is_a_finite_scalar_and_reaches_every_weight(head, some):
     loss.backward()
     assert loss.shape == () and loss.isfinite()
     assert hidden.grad.abs().sum() > 0
-    untouched = [
-        name for name, weight in head.named_parameters() if weight.requires_grad and weight.grad is None
-    ]
+    untouched = [name for name, weight in head.named_parameters() if weight.requires_grad and weight.grad is None]
     assert untouched == []
 
 

@@ -29,9 +29,7 @@ def words(vocabulary) -> torch.Tensor:
 
 @pytest.fixture
 def targets(vocabulary) -> Targets:
-    return Targets(
-        "random", "type", torch.randn(len(vocabulary), D, generator=torch.Generator().manual_seed(2))
-    )
+    return Targets("random", "type", torch.randn(len(vocabulary), D, generator=torch.Generator().manual_seed(2)))
 
 
 def test_an_untrained_softmax_with_no_signal_is_the_unigram(vocabulary):
@@ -90,9 +88,7 @@ def test_adaptive_loss_is_that_of_its_scores(vocabulary, hidden, words):
     torch.testing.assert_close(head.loss(hidden, words), F.nll_loss(head.scores(hidden), words))
 
 
-@pytest.mark.parametrize(
-    ("cutoffs", "narrowing"), [([0.5, 0.5], 2.0), ([1.0], 2.0), ([], 2.0), ([0.1, 0.5], 16.0)]
-)
+@pytest.mark.parametrize(("cutoffs", "narrowing"), [([0.5, 0.5], 2.0), ([1.0], 2.0), ([], 2.0), ([0.1, 0.5], 16.0)])
 def test_adaptive_refuses_empty_clusters_and_empty_projections(vocabulary, cutoffs, narrowing):
     with pytest.raises(SettingError, match=r"^system\.head\.(cutoffs|narrowing)"):
         AdaptiveSoftmaxHead(hidden_size=H, vocabulary=vocabulary, cutoffs=cutoffs, narrowing=narrowing)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import bench
 
-ORDER = """errors settings record corpus vocabulary ngram spelling checkpoint reader encoder targets pieces batches backbones heads models
-subword evaluation.calibration evaluation.score evaluation.words evaluation.metrics evaluation.generation progress training
-cost loggers build cell pretrained report cli generate sweep __main__""".split()
+ORDER = """errors settings record corpus vocabulary ngram spelling checkpoint reader encoder targets pieces batches
+backbones heads models subword evaluation.calibration evaluation.score evaluation.words evaluation.metrics
+evaluation.generation progress training cost loggers build cell pretrained report cli generate sweep __main__""".split()
 ROOT = Path(bench.__file__).parent
 
 
@@ -29,9 +29,7 @@ def imported(path: Path) -> set[str]:
     known = {*ORDER, "evaluation"}
     parts = [name.split(".")[1:] for name in names]
     return {
-        next(".".join(part[:length]) for length in (2, 1) if ".".join(part[:length]) in known)
-        for part in parts
-        if part
+        next(".".join(part[:length]) for length in (2, 1) if ".".join(part[:length]) in known) for part in parts if part
     }
 
 

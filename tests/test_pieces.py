@@ -25,9 +25,7 @@ def tiny_corpus() -> Corpus:
     share = 1 / np.arange(1, len(types) + 1)
 
     def documents(*lengths: int) -> list[list[str]]:
-        return [
-            [types[i] for i in random.choice(len(types), length, p=share / share.sum())] for length in lengths
-        ]
+        return [[types[i] for i in random.choice(len(types), length, p=share / share.sum())] for length in lengths]
 
     train = [*documents(300, 200, 400, 500), ODD]
     return build("tiny", {"train": train, "validation": documents(50), "test": documents(40, 3, 25)})
@@ -128,9 +126,7 @@ def test_an_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
 
 def test_a_step_decides_its_batch_whatever_came_before(corpus, pieces):
     options = {"rows": 3, "length": 20}
-    straight = [
-        batch.pieces for batch in itertools.islice(PieceBatches(pieces, corpus.train, **options, seed=4), 80)
-    ]
+    straight = [batch.pieces for batch in itertools.islice(PieceBatches(pieces, corpus.train, **options, seed=4), 80)]
     late = PieceBatches(pieces, corpus.train, **options, seed=4)
     for step in (79, 2, 40):
         assert torch.equal(late.batch(step).pieces, straight[step])

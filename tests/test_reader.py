@@ -91,9 +91,7 @@ def test_companions_in_a_batch_and_padding_change_nothing(encoder, context):
     encoded = reader.encode(corpus, "train").vectors
     for begin, end in itertools.pairwise(corpus.train.starts):
         alone = reader.vectors(corpus.spell(corpus.train.words[begin:end])).numpy()
-        np.testing.assert_allclose(
-            encoded[begin:end], alone, atol=2e-3, rtol=0
-        )  # float16's step is 1e-3 at 2
+        np.testing.assert_allclose(encoded[begin:end], alone, atol=2e-3, rtol=0)  # float16's step is 1e-3 at 2
 
 
 def test_a_word_without_pieces_is_unknown(encoder):

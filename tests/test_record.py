@@ -173,6 +173,4 @@ def test_all_records_of_two_levels_in_the_order_of_their_paths(tmp_path):
         "b/y",
         "z",
     ]
-    assert [path for path, _ in read_all([tmp_path])] == [
-        tmp_path / f"{stem}.json" for stem in ("a/x", "b/y", "z")
-    ]
+    assert [path for path, _ in read_all([tmp_path])] == [tmp_path / f"{stem}.json" for stem in ("a/x", "b/y", "z")]

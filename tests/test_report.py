@@ -120,14 +120,10 @@ def sweep() -> list[Record]:
     """Every system at every size with two seeds; of adaptive softmax at the largest V only one ended well."""
     random = np.random.default_rng(0)
     records = [synthetic(s, size, seed, random) for s in SYSTEMS for size in SIZES for seed in (0, 1)]
-    lost = next(
-        i for i, r in enumerate(records) if (r.system, r.vocabulary_size) == ("adaptive_softmax", 20000)
-    )
+    lost = next(i for i, r in enumerate(records) if (r.system, r.vocabulary_size) == ("adaptive_softmax", 20000))
     unmeasured = dict.fromkeys(table.NUMBERS) | {"accuracy_by_decile": None, "curve": [], "generations": []}
     reason = "no memory for 20,000 logits"
-    records[lost] = dataclasses.replace(
-        records[lost], status="oom", reason=reason, is_density=None, **unmeasured
-    )
+    records[lost] = dataclasses.replace(records[lost], status="oom", reason=reason, is_density=None, **unmeasured)
     return records
 
 
@@ -163,12 +159,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the synthetic sweep, with a generation that tries to run in the reader's browser."""
     out = tmp_path_factory.mktemp("sweep")
     first, *others = sweep()
-    hostile = [
-        {"prompt": "<b>p</b>", "greedy": "<script>alert(1)</script>", "sampled": '"><img src=//evil.test>'}
-    ]
-    write_all(
-        [dataclasses.replace(first, generations=hostile, vocabulary_size=20000, seed=-1), first, *others], out
-    )
+    hostile = [{"prompt": "<b>p</b>", "greedy": "<script>alert(1)</script>", "sampled": '"><img src=//evil.test>'}]
+    write_all([dataclasses.replace(first, generations=hostile, vocabulary_size=20000, seed=-1), first, *others], out)
     report([out], out)
     return out
 
@@ -178,9 +170,7 @@ def test_mean_and_standard_error_over_seeds():
     (cell,) = table.cells(table.runs(records)).to_dict("records")
     assert cell["seeds"] == 3
     assert cell["bits_per_byte"] == pytest.approx(2.3, abs=1e-12)
-    assert cell["bits_per_byte_se"] == pytest.approx(
-        (0.13 / 3) ** 0.5, abs=1e-12
-    )  # variance (.09 + .01 + .16) / 2
+    assert cell["bits_per_byte_se"] == pytest.approx((0.13 / 3) ** 0.5, abs=1e-12)  # variance (.09 + .01 + .16) / 2
 
 
 def test_accuracy_by_decile_is_averaged_tenth_by_tenth():
@@ -191,11 +181,7 @@ def test_accuracy_by_decile_is_averaged_tenth_by_tenth():
 
 
 def test_cells_that_differ_in_a_setting_are_not_averaged():
-    configs = [
-        {"inputs": inputs, "trainer": {"seed": seed}}
-        for inputs in ("learned", "contextual")
-        for seed in (0, 1)
-    ]
+    configs = [{"inputs": inputs, "trainer": {"seed": seed}} for inputs in ("learned", "contextual") for seed in (0, 1)]
     records = [plain(seed=c["trainer"]["seed"], bits_per_byte=2.0, config=c) for c in configs]
     cells = table.cells(table.runs(records))
     assert list(cells.label) == ["softmax (inputs=contextual)", "softmax (inputs=learned)"]
@@ -294,9 +280,7 @@ def test_best_trained_system_leads_but_no_floor_and_no_proxy():
 def test_every_column_is_a_field_that_the_table_has():
     cells = table.cells(table.runs(sweep()))
     assert {column.field for column in leaderboard.COLUMNS} <= set(cells.columns)
-    assert all(
-        column.better in leaderboard.ARROW and column.meaning.endswith(".") for column in leaderboard.COLUMNS
-    )
+    assert all(column.better in leaderboard.ARROW and column.meaning.endswith(".") for column in leaderboard.COLUMNS)
 
 
 def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
@@ -319,9 +303,7 @@ def test_missing_values_are_dashes_and_one_seed_has_no_error(tmp_path: Path):
         assert "one seed: no standard error" in text
 
 
-def test_a_cell_without_a_good_run_is_a_cross_and_its_reason(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_cell_without_a_good_run_is_a_cross_and_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_all([plain(status="oom", reason="no | memory")], tmp_path)
     report([tmp_path], tmp_path)
     row = "| × softmax | " + "– | " * 17 + r"0 × seed 0 oom: no \| memory |"
@@ -415,9 +397,7 @@ def test_headline_is_computed_from_the_cells():
 
 
 def test_two_corpora_get_tables_of_their_own(tmp_path: Path):
-    markdown, html = written(
-        [plain(corpus=corpus, bits_per_byte=2.0) for corpus in ("wiki_sample", "kjv")], tmp_path
-    )
+    markdown, html = written([plain(corpus=corpus, bits_per_byte=2.0) for corpus in ("wiki_sample", "kjv")], tmp_path)
     assert re.findall(r"^## (.*), V", markdown, re.MULTILINE) == ["kjv", "wiki_sample"]
     assert re.findall(r"<h2>Corpus: (.*)</h2>", html) == ["kjv", "wiki_sample"]
 
@@ -432,9 +412,7 @@ def test_unknown_systems_get_colours_of_their_own():
 def test_no_records_is_one_line(tmp_path: Path):
     with pytest.raises(SettingError, match=r"^folders: no records below .*; run a sweep first"):
         report([tmp_path], tmp_path)
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.report", tmp_path], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-m", "bench.report", tmp_path], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.startswith("folders: no records below")
     assert run.stderr.count("\n") == 1

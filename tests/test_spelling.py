@@ -32,9 +32,7 @@ def test_a_word_is_its_bytes_and_an_end():
 
 
 def test_a_price_is_the_product_of_the_chain(speller):
-    p = kneser_ney(
-        [symbols(word).tolist() for word, count in HIDDEN.items() for _ in range(count)], END + 1, ORDER
-    )
+    p = kneser_ney([symbols(word).tolist() for word, count in HIDDEN.items() for _ in range(count)], END + 1, ORDER)
     for word in ("aba", "cab", "ba", "", "the", "abcabcabc", "zé"):
         padded = [END + 1] * (ORDER - 1) + symbols(word).tolist()
         steps = [p(padded[t], tuple(padded[t - ORDER + 1 : t])) for t in range(ORDER - 1, len(padded))]

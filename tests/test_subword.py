@@ -95,9 +95,7 @@ def test_only_matrices_decay():
 def test_flops_a_word_agree_with_the_formula(shape):
     model = tiny_model(**shape)
     shape = SHAPE | shape
-    multiplied = sum(
-        each.numel() for name, each in model.lm.named_parameters() if each.dim() > 1 and "wpe" not in name
-    )
+    multiplied = sum(each.numel() for name, each in model.lm.named_parameters() if each.dim() > 1 and "wpe" not in name)
     attention = 12 * shape["layers"] * shape["width"] * shape["context"]
     batch = model.data(seed=0).batches.batch(0)
     expected = (6 * multiplied + attention) * 4 * shape["context"] / batch.trained_words

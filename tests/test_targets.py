@@ -85,9 +85,7 @@ def test_whitened_vectors_covary_as_the_identity(bert):
     assert 1 <= flat <= 3  # a layer norm fixes the sum of the columns at least
     white = bert(whiten=True, centre=True).at(np.arange(len(raw))).double()
     expected = torch.tensor([0.0] * flat + [1.0] * (16 - flat)).double()
-    torch.testing.assert_close(
-        torch.linalg.eigvalsh(white.T @ white / len(white)), expected, atol=1e-2, rtol=0
-    )
+    torch.testing.assert_close(torch.linalg.eigvalsh(white.T @ white / len(white)), expected, atol=1e-2, rtol=0)
 
 
 def test_whitening_is_the_inverse_square_root_without_flat_directions():
@@ -114,9 +112,7 @@ def test_encoding_is_timed_once(bert):
 def test_an_encoder_by_itself_reads_as_the_targets_do(bert, place, vocabulary):
     settings = {"encoder": str(place), "precision": "fp32", "level": "type", **READING}
     encoder = targets.make_encoder(settings, str(place.parent))
-    one, other = (
-        reader.encode(vocabulary.corpus, "validation").vectors for reader in (encoder, bert().encoder)
-    )
+    one, other = (reader.encode(vocabulary.corpus, "validation").vectors for reader in (encoder, bert().encoder))
     assert one.filename == other.filename
     with pytest.raises(SettingError, match=r"^inputs: .*targets=bert$"):
         targets.make_encoder({"level": "type"}, str(place.parent))

@@ -69,9 +69,7 @@ def test_every_piece_of_a_long_document_sees_half_a_context_at_least(model):
         for at in range(start, end):
             window = start + max(0, (at - start) // half - 1) * half
             assert at - window >= min(half, at - start)
-            logs = (
-                model.lm(torch.from_numpy(line[window : at + 1])[None]).logits[0, -1].double().log_softmax(-1)
-            )
+            logs = model.lm(torch.from_numpy(line[window : at + 1])[None]).logits[0, -1].double().log_softmax(-1)
             assert_allclose(piece[at], -float(logs[line[at + 1]]), rtol=1e-4, atol=1e-4)
             assert_allclose(begin[at], -float(logs[model.pieces.initial].logsumexp(0)), rtol=1e-4, atol=1e-4)
 
@@ -95,9 +93,7 @@ def test_the_search_agrees_with_brute_force(model, k):
     expected = [brute_force(model, int(position), k) for position in positions]
     found = search(model, CORPUS.test, positions, VOCABULARY, k)
     assert_array_equal(found, np.array([rank for rank, _ in expected], np.float32))
-    assert (
-        np.isfinite(found).sum() >= 3 and len(np.unique(found)) > k / 2
-    )  # the test has something to tell apart
+    assert np.isfinite(found).sum() >= 3 and len(np.unique(found)) > k / 2  # the test has something to tell apart
     assert all(total < 1 + 1e-6 for _, total in expected)
 
 

@@ -29,9 +29,7 @@ def save(folder: Path, model: torch.nn.Module) -> Path:
     wordpiece = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(PIECES)}, unk_token="[UNK]"))
     wordpiece.normalizer = normalizers.BertNormalizer()
     wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    PreTrainedTokenizerFast(tokenizer_object=wordpiece, model_max_length=40, **SPECIAL).save_pretrained(
-        folder
-    )
+    PreTrainedTokenizerFast(tokenizer_object=wordpiece, model_max_length=40, **SPECIAL).save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
 

@@ -32,14 +32,10 @@ class RNN(nn.Module):
         super().__init__()
         self.hidden_size, self.input_width = hidden_size, input_width
         learned = input_width is None
-        self.input = (
-            nn.Embedding(vocabulary_size + 1, hidden_size) if learned else nn.Linear(input_width, hidden_size)
-        )
+        self.input = nn.Embedding(vocabulary_size + 1, hidden_size) if learned else nn.Linear(input_width, hidden_size)
         if learned:
             nn.init.normal_(self.input.weight, std=0.1)
-        self.rnn = cell(
-            hidden_size, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
-        )
+        self.rnn = cell(hidden_size, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -50,6 +46,4 @@ class RNN(nn.Module):
     def flops_per_position(self) -> int:
         """Of a training step: 2 a multiply-add, and twice the forward pass for the gradients of weights and inputs."""
         multiply_adds = 2 * GATES[type(self.rnn)] * self.hidden_size**2 * self.rnn.num_layers
-        return 3 * 2 * multiply_adds + (
-            2 * 2 * self.input_width * self.hidden_size if self.input_width else 0
-        )
+        return 3 * 2 * multiply_adds + (2 * 2 * self.input_width * self.hidden_size if self.input_width else 0)

@@ -1,7 +1,8 @@
 """softmax(a · score + b · log unigram): the two numbers that turn any head's scores into a distribution.
 
-Every head gets the same treatment, so a regressor is not punished for having no temperature, nor a density let off. With
-a = 0, b = 1 it is the unigram model; a density that is well calibrated finds a ≈ 1, b ≈ 0. N positions, V vocabulary size.
+Every head gets the same treatment, so a regressor is not punished for having no temperature, nor a density let off.
+With a = 0, b = 1 it is the unigram model; a density that is well calibrated finds a ≈ 1, b ≈ 0.
+N positions, V vocabulary size.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from torch import Tensor
 
 Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
 
-TOLERANCE = 1e-8  # of the Newton decrement, nats
+TOLERANCE = 1e-6  # of the Newton decrement, nats: above rounding, and one more step leaves its square
 MOST_STEPS = 60
 MOST_HALVINGS = 12  # of a step
 FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding: scores and unigram cannot be told apart
@@ -50,6 +51,7 @@ def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
         direction = -(inverse @ (gradient / unit)) / unit
         decrement = float(-gradient @ direction)
         if decrement < TOLERANCE:
+            now = now + direction  # the last step needs no check
             break
         for halvings in range(MOST_HALVINGS):
             length = 0.5**halvings
@@ -83,9 +85,7 @@ def moments(blocks: Blocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Ten
         s, su = p.mul_(above).sum(1), p @ log_unigram  # E[score above the true word's], of both's product
         ss = p.mul_(above).sum(1)
         su, ss, uu = su - s * u, ss - s * s, uu - u * u
-        total += torch.stack(
-            [each.double().sum() for each in (nats, s, u - log_unigram[words], ss, su, uu)]
-        ).cpu()
+        total += torch.stack([each.double().sum() for each in (nats, s, u - log_unigram[words], ss, su, uu)]).cpu()
         count += len(words)
     if not total.isfinite().all():
         raise ValueError("scores that are not finite")

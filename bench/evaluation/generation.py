@@ -85,7 +85,5 @@ def read_prompt(corpus: Corpus, prompt: str, *, lowercase: bool) -> list[int]:
     index = {word: i for i, word in enumerate(corpus.lexicon)}
     words = [index[word] for word in tokenize(prompt, lowercase) if word in index]
     if not words:
-        raise SettingError(
-            "generation.prompts", f"{prompt!r} holds no word of {corpus.name}; give one that does"
-        )
+        raise SettingError("generation.prompts", f"{prompt!r} holds no word of {corpus.name}; give one that does")
     return words

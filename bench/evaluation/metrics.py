@@ -2,10 +2,10 @@
 
 | figure | definition | unit | better |
 |---|---|---|---|
-| accuracy_at_k | share of positions whose true word ranks ≤ k by raw score; out of vocabulary is a miss | share | higher |
+| accuracy_at_k | positions whose true word ranks ≤ k by raw score; out of vocabulary is a miss | share | higher |
 | mrr_at_10 | mean of 1 / rank, 0 beyond rank 10 | share | higher |
 | calibrated_… | the same under softmax(a · score + b · log unigram), a and b fitted on validation | | |
-| word_perplexity | exp(mean nats), out-of-vocabulary words priced by −log p(`<unk>`) − log p(spelling): open | words | lower |
+| word_perplexity | exp(mean nats); out of vocabulary costs −log p(`<unk>`) − log p(spelling): open | words | lower |
 | bits_per_byte | sum of nats / (ln 2 · UTF-8 bytes of the words, one separator each): open | bits | lower |
 | closed_perplexity | exp(mean nats) of in-vocabulary positions: not comparable across V | words | lower |
 | raw_closed_perplexity | the same under softmax(score): for a regressor a proxy | words | lower |
@@ -22,9 +22,7 @@ DECILES = 10
 MOST_NATS = np.log(np.finfo(np.float64).max)
 
 
-def quality(
-    scored: Scored, vocabulary: Vocabulary, test: Text
-) -> dict[str, float | int | list[float] | None]:
+def quality(scored: Scored, vocabulary: Vocabulary, test: Text) -> dict[str, float | int | list[float] | None]:
     """The fields of a Record that say how good the model is."""
     spellings = [word.encode("utf-8", "surrogatepass") for word in vocabulary.corpus.lexicon]
     lengths = np.fromiter(map(len, spellings), np.int64)
@@ -53,9 +51,7 @@ def quality(
 def ranking(rank: np.ndarray) -> dict[str, float]:
     """Accuracies and mean reciprocal rank. Ranks tie at halves: a tie for the first place is no hit."""
     reciprocal = np.where(rank <= 10, 1 / rank, 0)
-    return {f"accuracy_at_{k}": float((rank <= k).mean()) for k in (1, 5, 10)} | {
-        "mrr_at_10": float(reciprocal.mean())
-    }
+    return {f"accuracy_at_{k}": float((rank <= k).mean()) for k in (1, 5, 10)} | {"mrr_at_10": float(reciprocal.mean())}
 
 
 def perplexity(nats: np.ndarray) -> float | None:

@@ -1,7 +1,7 @@
 """A model's rows of scores -> what quality metrics may read: ranks and nats, a value a position.
 
-Scores are made in blocks of rows that hold a bounded number of cells, so V = 1M scores in bounded memory and no head knows
-about blocks. n positions of a block, N positions, F feature columns, V vocabulary size.
+Scores are made in blocks of rows that hold a bounded number of cells, so V = 1M scores in bounded memory and no head
+knows about blocks. n positions of a block, N positions, F feature columns, V vocabulary size.
 """
 
 from collections.abc import Iterable
@@ -56,15 +56,11 @@ def score(model: Any, judged: Judged) -> Scored:
     with torch.inference_mode():
         features = model.features(judged.validation, "validation")
         words = ids(judged.vocabulary, judged.validation, device)
-        spread = torch.linspace(
-            0, len(words) - 1, min(judged.calibration_words, len(words)), device=device
-        ).long()
+        spread = torch.linspace(0, len(words) - 1, min(judged.calibration_words, len(words)), device=device).long()
         calibration = fit(scores_of(model, features[spread], words[spread], len(log_unigram)), log_unigram)
 
         test_words = ids(judged.vocabulary, judged.test, device)
-        blocks = scores_of(
-            model, model.features(judged.test, "test"), test_words, len(log_unigram), keep=False
-        )
+        blocks = scores_of(model, model.features(judged.test, "test"), test_words, len(log_unigram), keep=False)
         rows = [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in blocks()]
     rank, calibrated_rank, nats, raw_nats, brier = torch.cat(rows, dim=1).cpu().numpy()
     prices = spelling(judged, judged.test)
@@ -93,8 +89,7 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
             0, len(words) - 1, min(judged.calibration_words, len(words)), device=model.device
         ).long()
         fitted, measured = (
-            scores_of(model, features[some], words[some], len(log_unigram))
-            for some in (spread[::2], spread[1::2])
+            scores_of(model, features[some], words[some], len(log_unigram)) for some in (spread[::2], spread[1::2])
         )
         calibration = fit(fitted, log_unigram)
         rows = torch.cat(

@@ -23,9 +23,7 @@ CELLS = 2**23  # of the largest tensor at a time
 NODES_A_ROUND = 8
 
 
-def score_words(
-    model: SubwordModel, text: Text, vocabulary: Vocabulary, *, search_words: int
-) -> dict[str, np.ndarray]:
+def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, search_words: int) -> dict[str, np.ndarray]:
     """The values a position that a record keeps. [N] each
 
     Args:
@@ -51,9 +49,7 @@ def _(model: SubwordModel, judged: Judged) -> Scored:
 @glance.register
 def _(model: SubwordModel, judged: Judged) -> dict[str, float]:
     """Nats a word of a validation sample."""
-    return {
-        "validation_nats": float(word_nats(model, judged.validation.head(judged.calibration_words)).mean())
-    }
+    return {"validation_nats": float(word_nats(model, judged.validation.head(judged.calibration_words)).mean())}
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
@@ -82,9 +78,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
         for some in (starts[i : i + rows] for i in range(0, len(starts), rows)):
             places = some[:, None] + np.arange(2 * half)  # [R, C]
             ends = bounds[np.searchsorted(bounds, some, side="right")]
-            known = line[
-                np.minimum(places, len(line) - 1)
-            ]  # past a document's end: what causality never shows
+            known = line[np.minimum(places, len(line) - 1)]  # past a document's end: what causality never shows
             with model.reading():
                 pieces = torch.from_numpy(known).to(model.device)
                 logits = model.lm(pieces, use_cache=False, logits_to_keep=kept).logits.float()  # [R, kept, S]
@@ -98,9 +92,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
     return nats, begin
 
 
-def search(
-    model: SubwordModel, text: Text, positions: np.ndarray, vocabulary: Vocabulary, k: int = 10
-) -> np.ndarray:
+def search(model: SubwordModel, text: Text, positions: np.ndarray, vocabulary: Vocabulary, k: int = 10) -> np.ndarray:
     """The true words' exact ranks in the vocabulary; infinite: out of it, or beyond k. [M] float32
 
     The history is the longest that leaves room for the longest word, at least half a context.
@@ -195,9 +187,7 @@ class Search:
         worth = (best > -torch.inf) & (best >= aim)
         bounds = torch.where(worth, self.open.gather(1, nodes), -torch.inf)
         read = self.sees.shape[1]
-        slots = self.slot.gather(1, nodes).where(
-            ~worth, read + torch.arange(nodes.shape[1], device=nodes.device)
-        )
+        slots = self.slot.gather(1, nodes).where(~worth, read + torch.arange(nodes.shape[1], device=nodes.device))
         mask = self.mask(1 + self.slot.gather(1, self.trie.parent[nodes]))
         logits = self.lm(
             self.trie.piece[nodes],

@@ -23,24 +23,18 @@ class AdaptiveSoftmaxHead(Head):
         SettingError: cutoffs that make an empty cluster, or a projection of width 0 (it would be silently uniform).
     """
 
-    def __init__(
-        self, *, hidden_size: int, vocabulary: Vocabulary, cutoffs: Sequence[float], narrowing: float
-    ):
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, cutoffs: Sequence[float], narrowing: float):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         size = len(vocabulary)
         ids = [round(cutoff * size) for cutoff in cutoffs]
         if not ids or any(low >= high for low, high in zip([0, *ids], [*ids, size], strict=True)):
-            raise SettingError(
-                "system.head.cutoffs", f"{list(cutoffs)} of V = {size} make an empty cluster; use fewer"
-            )
+            raise SettingError("system.head.cutoffs", f"{list(cutoffs)} of V = {size} make an empty cluster; use fewer")
         if hidden_size // narrowing ** len(ids) < 1:
             raise SettingError(
                 "system.head.narrowing",
                 f"{narrowing} over {len(ids)} tails leaves no width of {hidden_size}; lower it or use fewer cutoffs",
             )
-        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(
-            hidden_size, size, ids, div_value=narrowing, head_bias=True
-        )
+        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(hidden_size, size, ids, div_value=narrowing, head_bias=True)
         shares = torch.from_numpy(vocabulary.log_unigram).exp()
         masses = [shares[low:high].sum() for low, high in zip(ids, [*ids[1:], size], strict=True)]
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """Trains on the target and k shared log-uniform draws, log-q corrected; scored by the exact softmax.
 
-Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation"; the sampler draws until k distinct
-ids are found, so an id's expected count after m tries is 1 - (1 - q)^m.
+Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation"; the sampler draws until k
+distinct ids are found, so an id's expected count after m tries is 1 - (1 - q)^m.
 """
 
 import math
@@ -81,12 +81,8 @@ def sampled_loss(
 
     Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that is the target is masked out of that row.
     """
-    true = (
-        (hidden * F.embedding(words, weight)).sum(-1) + bias[words] - true_count.log().to(hidden.dtype)
-    )  # [N]
-    sampled = (
-        hidden @ F.embedding(negatives, weight).T + bias[negatives] - count.log().to(hidden.dtype)
-    )  # [N, k]
+    true = (hidden * F.embedding(words, weight)).sum(-1) + bias[words] - true_count.log().to(hidden.dtype)  # [N]
+    sampled = hidden @ F.embedding(negatives, weight).T + bias[negatives] - count.log().to(hidden.dtype)  # [N, k]
     sampled = sampled.masked_fill(negatives == words[:, None], torch.finfo(sampled.dtype).min)
     logits = torch.cat([true[:, None], sampled], dim=1)  # [N, 1 + k]
     return F.cross_entropy(logits, torch.zeros_like(words))

@@ -30,9 +30,7 @@ def report(folders: list[Path], out: Path) -> None:
     for corpus, here in runs.groupby("corpus"):
         suffix = f"-{corpus}" if runs.corpus.nunique() > 1 else ""
         drawn = figures.draw(here, cells[cells.corpus == corpus])
-        pictures[corpus] = {
-            name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn
-        }
+        pictures[corpus] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
     page.write(runs, cells, pictures, out / "index.html")
     leaderboard.show(runs, cells)
 

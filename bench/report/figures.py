@@ -113,9 +113,7 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
     how = "Lower left is better. Numbers: V. Grey band: Pareto front; the dominated fade. Dashed: best floor."
     figure, axes = canvas((1, 2), cells, "Quality against training cost", how, sharey=True)
     look, thin = looks(cells), {"marker": "", "linewidth": 0.8, "alpha": 0.4}
-    for axis, field, name in zip(
-        axes[0], ("train_seconds", "train_flops"), ("seconds", "FLOPs"), strict=True
-    ):
+    for axis, field, name in zip(axes[0], ("train_seconds", "train_flops"), ("seconds", "FLOPs"), strict=True):
         points = cells[cells[field] > 0].sort_values("vocabulary_size")
         points = points.assign(leads=pareto(points[field].to_numpy(), points.bits_per_byte.to_numpy()))
         edge = points[points.leads].sort_values(field)

@@ -136,9 +136,7 @@ def caption(runs: pd.DataFrame, cells: pd.DataFrame) -> str:
         parts.append(f"trained on {span(trained)} words")
     parts += [f"on {device}" for device in sorted(set(good.device.dropna()))]
     several = cells.seeds.max() > 1
-    return " · ".join(
-        [*parts, "± is the standard error over seeds" if several else "one seed: no standard error"]
-    )
+    return " · ".join([*parts, "± is the standard error over seeds" if several else "one seed: no standard error"])
 
 
 def tables(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, int, str, list[Row]]]:
@@ -158,9 +156,7 @@ def write(runs: pd.DataFrame, cells: pd.DataFrame, path: Path) -> None:
         lines += [joined([":--", *["--:"] * len(COLUMNS), ":--"])]
         for row in body:
             name = f"*{plain(row.label)}* (floor)" if row.is_floor else plain(row.label)
-            figures = [
-                f"**{each}**" if leads else each for each, leads in zip(row.texts, row.leads, strict=True)
-            ]
+            figures = [f"**{each}**" if leads else each for each, leads in zip(row.texts, row.leads, strict=True)]
             lines += [joined([name, *figures, " ".join([str(row.seeds), *map(plain, row.failures)])])]
         lines += [""]
     lines += ["## What each number means", ""]

@@ -45,9 +45,7 @@ def section(runs: pd.DataFrame, cells: pd.DataFrame, pictures: dict[str, str]) -
         "corpus": corpus,
         "headline": [*headline(cells)],
         "tables": [(size, words, rows) for _, size, words, rows in leaderboard.tables(runs, cells)],
-        "figures": [
-            (name.replace("_", " "), inlined(svg, f"{corpus}-{name}")) for name, svg in pictures.items()
-        ],
+        "figures": [(name.replace("_", " "), inlined(svg, f"{corpus}-{name}")) for name, svg in pictures.items()],
         "texts": generated(runs, cells),
     }
 
@@ -77,9 +75,7 @@ def gap(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> Iterator[str]:
     for kind in ("accuracy_at_1", "calibrated_accuracy_at_1"):
         points = (ours[kind] - theirs[kind]).dropna() * 100
         if len(points):
-            parts.append(
-                f"{extent(points, 1)} points of {'calibrated' if kind[0] == 'c' else 'raw'} accuracy@1"
-            )
+            parts.append(f"{extent(points, 1)} points of {'calibrated' if kind[0] == 'c' else 'raw'} accuracy@1")
     ratio = (ours.head_train_ms_per_1k / theirs.head_train_ms_per_1k).dropna()
     if len(ratio):
         parts.append(f"{ratio.iloc[-1]:.2g} times the time to train the head (V = {ratio.index[-1]:,})")

@@ -36,9 +36,7 @@ def load(folders: list[Path]) -> pd.DataFrame:
 def runs(records: list[Record]) -> pd.DataFrame:
     """A row a record: its fields, the training FLOPs in all, and the `label` that tables and figures show."""
     names = [field.name for field in dataclasses.fields(Record)]
-    frame = pd.DataFrame(
-        [{name: getattr(record, name) for name in names} for record in records], columns=names
-    )
+    frame = pd.DataFrame([{name: getattr(record, name) for name in names} for record in records], columns=names)
     frame[NUMBERS] = frame[NUMBERS].astype(float)  # None -> not a number
     frame["train_flops"] = frame.flops_per_position * frame.trained_words
     frame["is_floor"] = frame.system.isin(FLOORS)
@@ -56,12 +54,8 @@ def labels(frame: pd.DataFrame) -> pd.Series:
         settings = pd.DataFrame([distinguishing(run) for _, run in family.iterrows()], index=family.index)
         settings = settings.fillna("none")
         at_one_size = settings.groupby(family.vocabulary_size).nunique().max()
-        differing = sorted(
-            at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key)
-        )
-        told: dict[
-            tuple[str, ...], str
-        ] = {}  # keys that vary together, as an interpolation makes them: the shortest
+        differing = sorted(at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key))
+        told: dict[tuple[str, ...], str] = {}  # keys that vary together, as an interpolation makes them: the shortest
         for key in differing:
             told.setdefault(tuple(settings[key]), key)
         for index, run in settings[list(told.values())].iterrows():
