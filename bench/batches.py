@@ -61,7 +61,8 @@ class Inputs:
         Args:
             split: whose text it is, so that vectors made before can be used; None for another text.
         """
-        first, before = np.isin(positions, text.starts), np.maximum(positions - 1, 0)
+        document = np.searchsorted(text.starts, positions, side="right") - 1
+        first, before = text.starts[document] == positions, np.maximum(positions - 1, 0)
         if self.encoder is None:
             ids = self.vocabulary.encode(text.words[before])
             return torch.from_numpy(np.where(first, len(self.vocabulary), ids).astype(np.int64))

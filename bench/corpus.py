@@ -20,6 +20,7 @@ from bench.errors import SettingError
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
 SPLIT_SEED = 20220708  # fixed: runs of all seeds share the same splits
+LEAST_OF_A_DOCUMENT = 200  # words; a limit that would leave less of each takes fewer documents
 SHARES = {"validation": 0.05, "test": 0.10}  # of the words; training takes the rest
 WIKI_DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 
@@ -39,11 +40,18 @@ class Text:
         return np.split(self.words, self.starts[1:-1])
 
     def head(self, limit: int | None) -> "Text":
-        """Every document cut to the same share, so that about `limit` words are left; None cuts none."""
+        """About `limit` words: of every document the same share, or of every so many-th where documents are short.
+
+        None cuts nothing. A document is read from its start, so that each word keeps its history.
+        """
         if limit is None or limit >= len(self):
             return self
-        kept = [document[: max(1, len(document) * limit // len(self))] for document in self.documents()]
-        return lay(kept)
+        documents = self.documents()
+        least = min(LEAST_OF_A_DOCUMENT, len(self) / len(documents))
+        count = min(len(documents), max(1, int(limit / least)))
+        kept = [documents[i] for i in np.linspace(0, len(documents) - 1, count).astype(int)]
+        share = min(1.0, limit / sum(map(len, kept)))
+        return lay([document[: max(1, int(len(document) * share))] for document in kept])
 
 
 @dataclass(frozen=True, eq=False)

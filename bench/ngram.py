@@ -39,12 +39,15 @@ class NGram:
         sequences: of symbols in [0, alphabet).
         alphabet: A.
         order: n, the context being n - 1 symbols; (A + 1) ** n must fit 63 bits.
+        weights: how often each sequence occurs; once each unless given.
 
     Raises:
         ValueError: the codes of n-grams would not fit.
     """
 
-    def __init__(self, sequences: Sequence[np.ndarray], alphabet: int, order: int):
+    def __init__(
+        self, sequences: Sequence[np.ndarray], alphabet: int, order: int, *, weights: np.ndarray | None = None
+    ):
         self.alphabet, self.order, self.base = (
             alphabet,
             order,
@@ -53,7 +56,9 @@ class NGram:
         if self.base**order >= 2**63:
             raise ValueError(f"order {order} over {alphabet} symbols does not fit 63 bits")
         codes = [self.contexts(sequence, order - 1) * self.base + sequence for sequence in sequences]
-        grams, counts = np.unique(np.concatenate(codes), return_counts=True)
+        occurrences = np.repeat(np.ones(len(codes)) if weights is None else weights, [len(code) for code in codes])
+        grams, which = np.unique(np.concatenate(codes), return_inverse=True)
+        counts = np.bincount(which, occurrences).astype(np.int64)
         levels = []
         for length in range(order, 0, -1):
             levels.append(self._level(grams, counts))

@@ -21,8 +21,8 @@ class Speller:
     def __init__(self, vocabulary: Vocabulary):
         corpus = vocabulary.corpus
         hidden = np.flatnonzero((vocabulary.ids == vocabulary.unk) & (corpus.counts > 0))
-        spellings = [symbols(corpus.lexicon[i]) for i in np.repeat(hidden, corpus.counts[hidden])]
-        self.model = NGram(spellings, END + 1, ORDER)
+        spellings = [symbols(corpus.lexicon[i]) for i in hidden]
+        self.model = NGram(spellings, END + 1, ORDER, weights=corpus.counts[hidden])
         self.nats = functools.cache(self._nats)  # a word's price never changes, and rare words do recur
 
     def _nats(self, word: str) -> float:

@@ -4,7 +4,17 @@ import datasets
 import numpy as np
 import pytest
 
-from bench.corpus import articles, build, lay, split_by_document, text, tokenize, wiki_sample, wikitext
+from bench.corpus import (
+    LEAST_OF_A_DOCUMENT,
+    articles,
+    build,
+    lay,
+    split_by_document,
+    text,
+    tokenize,
+    wiki_sample,
+    wikitext,
+)
 from bench.errors import SettingError
 
 
@@ -85,15 +95,24 @@ def test_an_empty_split_is_refused():
         build("tiny", {"train": [["a"]], "validation": [["b"]], "test": [[]]})
 
 
-def test_limits_take_a_share_of_each_document_and_no_training_text(corpus):
-    limited = corpus.limited(validation=None, test=len(corpus.test) // 3)
+def test_limits_cut_every_document_alike_and_no_training_text(corpus):
+    limit = 2 * LEAST_OF_A_DOCUMENT + 10
+    limited = corpus.limited(validation=None, test=limit)
     assert limited.train is corpus.train
     assert limited.validation is corpus.validation
-    assert len(limited.test.documents()) == len(corpus.test.documents()) > 1
+    assert len(limited.test.documents()) == len(corpus.test.documents()) == 2
     for cut, whole in zip(limited.test.documents(), corpus.test.documents(), strict=True):
-        assert len(cut) == len(whole) * (len(corpus.test) // 3) // len(corpus.test)
+        assert len(cut) == int(len(whole) * limit / len(corpus.test))
         assert cut.tolist() == whole[: len(cut)].tolist()
     assert corpus.limited(validation=10**9, test=None).validation is corpus.validation
+
+
+def test_a_limit_takes_whole_documents_where_they_are_short():
+    text = lay([np.full(10, i) for i in range(1000)])
+    cut = text.head(2000)
+    assert [document.tolist() for document in cut.documents()] == [
+        [i] * 10 for i in np.linspace(0, 999, 200).astype(int)
+    ]
 
 
 def test_a_fingerprint_is_of_one_split_and_its_spelling(corpus):

@@ -31,6 +31,7 @@ def bert(place, vocabulary):
         "level": "token",
         "centre": False,
         "whiten": False,
+        "normalise": False,
         "precision": "fp32",
         **READING,
     }
@@ -147,3 +148,9 @@ def test_bad_settings(bert, vocabulary):
         targets.random(level="token", dimension=4, **given)
     with pytest.raises(SettingError, match=r"^targets.dimension: 0 is not positive$"):
         targets.random(level="type", dimension=0, **given)
+
+
+def test_normalised_rows_and_occurrences_have_unit_length(bert):
+    made = bert(normalise=True)
+    torch.testing.assert_close(made.table.norm(dim=-1), torch.ones(5))
+    torch.testing.assert_close(made.at(np.arange(4)).norm(dim=-1), torch.ones(4))
