@@ -1,15 +1,22 @@
 """Regress the next word's embedding with the squared error."""
 
+import torch
 from torch import Tensor
 
 from bench.heads.regressor import Regressor
+from bench.targets import Targets
+from bench.vocabulary import Vocabulary
 
 
 class MSEHead(Regressor):
     """Descends ‖p − e‖², D times the mean squared error; ranks by −‖p − e_w‖², less the row's own constant ‖p‖²."""
 
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
+        self.register_buffer("squares", self.table.square().sum(-1), persistent=False)  # [V]
+
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
         return (self.projection(hidden) - self.aim(words, vectors)).square().sum(-1).mean()
 
     def scores(self, hidden: Tensor) -> Tensor:
-        return 2 * self.projection(hidden) @ self.table.T - self.table.square().sum(-1)  # [N, V]
+        return torch.addmm(-self.squares, self.projection(hidden), self.table.T, alpha=2)  # [N, V]
