@@ -124,8 +124,10 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
             x, y, leads = point[field], point["bits_per_byte"], point["leads"]
             style = look[point["label"]] | {"linestyle": "", "elinewidth": 1, "alpha": 1 if leads else 0.35}
             axis.errorbar(x, y, point["bits_per_byte_se"], point[f"{field}_se"], **style)
-            text = {"textcoords": "offset points", "fontsize": 7, "color": INK if leads else MUTED}
-            axis.annotate(short(point["vocabulary_size"]), (x, y), (4, 4), **text)
+        for (x, y), same in points.groupby([field, "bits_per_byte"]):  # one model, scored at several V, is one point
+            ink = INK if same.leads.any() else MUTED
+            names = ", ".join(map(short, same.vocabulary_size))
+            axis.annotate(names, (x, y), (4, 4), textcoords="offset points", fontsize=7, color=ink)
         if np.isfinite(floor):
             axis.axhline(floor, color=MUTED, linestyle="--", linewidth=1)
         log(axis, "x")
@@ -140,7 +142,7 @@ def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None
         return None
     how = "Lower is better; a flat line does not pay for V. Both axes are logarithmic. ×: did not finish."
     figure, axes = canvas((2, 3), cells, "Cost as the vocabulary grows", how)
-    for axis, column in zip(axes.flat, COST[2:], strict=True):  # the first two hang on budget and trunk
+    for axis, column in zip(axes.flat, COST[3:], strict=True):  # those before hang on budget, encoder and trunk
         over_sizes(axis, cells, column)
         log(axis, "y")
     return figure
