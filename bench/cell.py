@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
@@ -66,10 +67,12 @@ def run(cfg: DictConfig) -> Record:
             record = dataclasses.replace(record, **found, finished_at=now())
             write(record, stem, {name: getattr(scored, name) for name in POSITIONS})
             mirror(logger, record)
-    except Exception as error:
+    except Exception as raised:
+        # Hydra wraps what the objects that it makes raise
+        error = raised.__cause__ or raised if isinstance(raised, InstantiationException) else raised
         status = status_of(error)
         if status is None:
-            raise
+            raise error from None
         trace = stem.parent / "logs" / f"{stem.name}.txt"
         atomically(trace, lambda file: file.write(traceback.format_exc().encode()))
         reason = f"{one_line(error)} (trace: {trace})"
