@@ -61,8 +61,8 @@ def job(cfg: DictConfig) -> None:
 
 def quieten() -> None:
     """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
-    for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 

@@ -76,14 +76,13 @@ class Budget(pl.Callback):
         self.spent["seconds"] += seconds
         self.step_ms_per_1k.append(seconds * 1e6 / batch.trained_words)
         self.bar.update(self.share, self.spent["words"] / self.spent["seconds"])
-        while self.pending and self.share >= self.pending[0]:
-            due = self.pending.pop(0)
-            if not self.pending or self.share < self.pending[0]:  # one look where a step passed several
-                self._measure(trainer, model, last=due == 1.0)
+        due = [look for look in self.pending if self.share >= look]
+        if due:  # one look where a step passed several
+            self.pending = self.pending[len(due) :]
+            self._measure(trainer, model)
         trainer.should_stop = self.share >= 1
 
-    def _measure(self, trainer: pl.Trainer, model: pl.LightningModule, *, last: bool) -> None:
-        del last
+    def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         figures = self.look(model)
         model.train()
         flops = self.spent["words"] * self.flops_per_position
