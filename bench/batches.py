@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from bench.corpus import Text
 from bench.encoder import Encoder
 from bench.errors import SettingError
 from bench.targets import Targets
+from bench.text import Text
 from bench.vocabulary import Vocabulary
 
 

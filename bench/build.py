@@ -8,11 +8,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.batches import Inputs, WordData
-from bench.corpus import Corpus
 from bench.evaluation.score import Judged
 from bench.models import WordModel
 from bench.spelling import Speller
 from bench.targets import Targets, make_encoder
+from bench.text import Corpus
 from bench.vocabulary import Vocabulary
 
 

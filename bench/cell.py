@@ -1,11 +1,7 @@
 """One configuration -> one Record: train or load, evaluate, time, write."""
 
 import dataclasses
-import datetime
-import importlib.metadata
 import json
-import platform
-import subprocess
 import traceback
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_model, save_model
 
 from bench.build import Built, build
+from bench.corpus import content_sha256
 from bench.cost import decoding_cost, training_cost, training_flops
 from bench.errors import SettingError
 from bench.evaluation.generation import generate, read_prompt
@@ -27,15 +24,17 @@ from bench.evaluation.metrics import quality
 from bench.evaluation.score import Scored, glance, score
 from bench.loggers import mirror, mirroring
 from bench.progress import Bar
+from bench.provenance import now, reproducing
 from bench.record import POSITIONS, Record, atomically, identity, write
 from bench.training import Budget, Diverged
 
-PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy", "head-bench")
-
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain data, every reference followed."""
-    return OmegaConf.to_container(cfg, resolve=True)
+    """The configuration as plain data, every reference followed, and a user's text named by its content."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    if config["corpus"].get("path"):
+        config["corpus"]["content_sha256"] = content_sha256(config["corpus"]["path"])
+    return config
 
 
 def place(config: dict[str, Any]) -> Path:
@@ -189,32 +188,6 @@ def identifying(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def reproducing(config: dict[str, Any]) -> dict[str, Any]:
-    """The record fields that say how to get the same again."""
-    git = subprocess.run(
-        ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
-    return {
-        "config": config,
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in PACKAGES},
-        "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
-        "git_commit": git.stdout.strip() or None,
-    }
-
-
-def cpu_name() -> str:
-    """As /proc/cpuinfo has it, where there is one."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def status_of(error: Exception) -> str | None:
     """A failure that a record can hold; None for what the user has to mend first."""
     if isinstance(error, SettingError):
@@ -229,8 +202,3 @@ def one_line(error: Exception) -> str:
     """An exception as a reader of the leaderboard may see it."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else 'no message'}"
-
-
-def now() -> str:
-    """ISO 8601, UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

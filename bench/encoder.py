@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench import checkpoint
-from bench.corpus import Corpus
 from bench.errors import SettingError
 from bench.reader import Reader
+from bench.text import Corpus
 
 CHOICES = {
     "context": ("causal", "prefix", "bidirectional"),

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from bench.batches import Batch, Inputs
-from bench.corpus import Corpus, Text
 from bench.heads import Head
 from bench.ngram import NGram
+from bench.text import Corpus, Text
 from bench.vocabulary import Vocabulary
 
 DOCUMENTS_AT_ONCE = 32

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedTokenizerFast
 
-from bench.corpus import Corpus, Text
 from bench.errors import SettingError
+from bench.text import Corpus, Text
 from bench.vocabulary import Vocabulary
 
 BOUNDARY = "<|endoftext|>"

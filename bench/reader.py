@@ -66,7 +66,7 @@ class Reader:
         Args:
             lexicon: L types.
             words: [N] indices into it.
-            starts: [documents + 1], as in `bench.corpus.Text`.
+            starts: [documents + 1], as in `bench.text.Text`.
         """
         pieces, begins = self._spell(lexicon, words)
         spans = cut(begins, starts, window=self.window, limit=self.limit, every_word=self.context == "prefix")

@@ -19,9 +19,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
 
-from bench.corpus import Corpus
 from bench.errors import SettingError
 from bench.pieces import PieceBatch, PieceBatches, PieceData, Pieces, learn
+from bench.text import Corpus
 from bench.vocabulary import Vocabulary
 
 EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece

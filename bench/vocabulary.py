@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bench.corpus import Corpus, Text
 from bench.errors import SettingError
+from bench.text import Corpus, Text
 
 UNK = "<unk>"
 

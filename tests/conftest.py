@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.corpus import Corpus, build, split_by_document
+from bench.text import Corpus, build, split_by_document
 from bench.vocabulary import Vocabulary
 
 torch.set_num_threads(1)

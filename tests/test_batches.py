@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bench.batches import Inputs, Streams, WordData
-from bench.corpus import build, lay
 from bench.errors import SettingError
+from bench.text import build, lay
 from bench.vocabulary import Vocabulary
 
 STREAMS, STEPS = 4, 35

@@ -4,18 +4,9 @@ import datasets
 import numpy as np
 import pytest
 
-from bench.corpus import (
-    LEAST_OF_A_DOCUMENT,
-    articles,
-    build,
-    lay,
-    split_by_document,
-    text,
-    tokenize,
-    wiki_sample,
-    wikitext,
-)
+from bench.corpus import articles, content_sha256, text, wiki_sample, wikitext
 from bench.errors import SettingError
+from bench.text import LEAST_OF_A_DOCUMENT, build, lay, split_by_document, tokenize
 
 
 @pytest.mark.parametrize(
@@ -207,3 +198,13 @@ def test_the_embedded_articles():
     assert made.counts.sum() == len(made.train)
     assert made.lexicon[0] == "the"
     assert wiki_sample() is made
+
+
+def test_an_edited_text_has_another_content(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("one")
+    before = content_sha256(str(tmp_path))
+    content_sha256.cache_clear()
+    file.write_text("two")
+    assert content_sha256(str(tmp_path)) != before
+    assert content_sha256(str(tmp_path / "nowhere")) is None

@@ -9,12 +9,12 @@ import torch
 from sklearn.metrics import label_ranking_average_precision_score, top_k_accuracy_score
 from torchmetrics.text import Perplexity
 
-from bench.corpus import build, lay
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.metrics import by_decile, perplexity, quality, ranking
 from bench.evaluation.score import Judged, Scored, score
 from bench.record import Record
 from bench.spelling import Speller
+from bench.text import build, lay
 from bench.vocabulary import Vocabulary
 
 

@@ -8,10 +8,10 @@ from torch import nn
 from bench import models
 from bench.backbones.rnn import RNN
 from bench.batches import Batch, Inputs
-from bench.corpus import Text, lay
 from bench.heads.softmax import SoftmaxHead
 from bench.models import CountModel, WordModel
 from bench.ngram import NGram
+from bench.text import Text, lay
 
 HIDDEN = 12
 

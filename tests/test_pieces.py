@@ -8,9 +8,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from bench.corpus import Corpus, build
 from bench.errors import SettingError
 from bench.pieces import BOUNDARY, PieceBatches, Pieces, Trie, learn
+from bench.text import Corpus, build
 from bench.vocabulary import Vocabulary
 
 ODD = ["don't", "naïve", "日本", "1990s", "“", "_", "…", "x1y2"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_ngram import kneser_ney
 
-from bench.corpus import build
 from bench.spelling import END, ORDER, Speller, symbols
+from bench.text import build
 from bench.vocabulary import Vocabulary
 
 HIDDEN = {"aba": 30, "abc": 4, "cab": 2, "bcb": 1}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.corpus import Corpus, build
 from bench.errors import SettingError
+from bench.text import Corpus, build
 from bench.vocabulary import UNK, Vocabulary
 
 COUNTS = {"a": 9, "b": 5, "c": 3, "d": 1, "e": 1}

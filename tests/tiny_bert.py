@@ -6,8 +6,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bench.corpus import Corpus, build
 from bench.encoder import Encoder
+from bench.text import Corpus, build
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dogs", "sat", "on", "cats", ":", "it", "sang"]
 SPECIAL = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}

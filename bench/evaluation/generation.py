@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.corpus import Corpus, lay, tokenize
 from bench.errors import SettingError
 from bench.evaluation.calibration import Calibration
 from bench.subword import SubwordModel
+from bench.text import Corpus, lay, tokenize
 from bench.vocabulary import Vocabulary
 
 

@@ -14,8 +14,8 @@
 
 import numpy as np
 
-from bench.corpus import Text
 from bench.evaluation.score import Scored
+from bench.text import Text
 from bench.vocabulary import Vocabulary
 
 DECILES = 10

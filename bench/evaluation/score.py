@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.corpus import Text
 from bench.evaluation.calibration import Blocks, Calibration, fit
 from bench.spelling import Speller
+from bench.text import Text
 from bench.vocabulary import Vocabulary
 
 CELLS = 2**20  # of a block of scores: 4 MiB in float32, so that several passes find it in cache

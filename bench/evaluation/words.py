@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from bench.corpus import Text
 from bench.evaluation.score import Judged, Scored, glance, score
 from bench.pieces import Trie
 from bench.subword import SubwordModel
+from bench.text import Text
 from bench.vocabulary import Vocabulary
 
 CELLS = 2**23  # of the largest tensor at a time
