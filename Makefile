@@ -1,5 +1,5 @@
 # `make sweep` and `make test` are all a newcomer needs; both set up `.venv` first.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: sweep test check reference pretrained

@@ -52,14 +52,20 @@ def text(path: str | None, lowercase: bool = True) -> Corpus:
     place = Path(path).expanduser()
     if not place.exists():
         raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
-    files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
-    contents = [read_utf8(file) for file in files]
+    contents = [read_utf8(file) for file in files_of(place)]
     if not place.is_dir():
         contents = re.split(r"\n\s*\n", contents[0])
     documents = [tokenize(content, lowercase) for content in contents]
     if not any(documents):
         raise SettingError("corpus.path", f"{path} holds no words; give a file with text in it")
     return build(place.stem, split_by_document(documents))
+
+
+def files_of(place: Path) -> list[Path]:
+    """A folder's files in the order of their paths, hidden ones left out; or the file itself."""
+    if not place.is_dir():
+        return [place]
+    return sorted(file for file in place.rglob("[!.]*") if file.is_file())
 
 
 @functools.cache
@@ -69,7 +75,7 @@ def content_sha256(path: str) -> str | None:
     if not place.exists():
         return None
     found = hashlib.sha256()
-    for file in sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]:
+    for file in files_of(place):
         found.update(str(file.relative_to(place)).encode())
         with file.open("rb") as opened:
             found.update(hashlib.file_digest(opened, "sha256").digest())
