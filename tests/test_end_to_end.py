@@ -1,6 +1,8 @@
 """The commands a user types, on a small text: sweep, resume, fail, report, generate."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,17 +166,20 @@ def test_a_head_of_another_package_needs_no_change_here(place, monkeypatch):
 
 
 def test_a_new_head_is_two_files(place, tmp_path):
-    """A copy of the tree with the two files more: sweep and contract find them."""
-    import shutil
-
+    """A copy of the tree with the README's two files more, as they stand there: the sweep finds them."""
     root = Path(__file__).resolve().parents[1]
     for name in ("bench", "conf"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "bench" / "heads" / "constant.py").write_text(TWO_FILES)
-    yaml = "name: constant\nlr: 0.1\nhead:\n  _target_: bench.heads.constant.ConstantHead\n"
-    (tmp_path / "conf" / "system" / "constant.yaml").write_text(yaml)
-    arguments = [each for each in settings("constant") if not each.startswith("system=")]
-    run = bench(tmp_path, *arguments, "system=glob(c*t)", f"corpus.path={place}/text.txt", "logger=none")
+    readme = (root / "README.md").read_text()
+    shown = re.findall(r"`((?:bench|conf)/[\w/]+\.(?:py|yaml))`\n\n```\w+\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(shown) == 2
+    for path, content in shown:
+        assert not (root / path).exists()
+        (tmp_path / path).write_text(content)
+    name = Path(shown[1][0]).stem
+    arguments = [each for each in settings(name) if not each.startswith("system=")]
+    run = bench(tmp_path, *arguments, f"system=glob({name[:3]}*)", f"corpus.path={place}/text.txt", "logger=none")
     assert run.returncode == 0, run.stdout + run.stderr
     records = [read(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
-    assert [record.system for record in records] == ["constant"]
+    assert [record.system for record in records] == [name]
+    assert records[0].accuracy_at_10 > 0

@@ -286,7 +286,7 @@ def test_every_column_is_a_field_that_the_table_has():
 def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
     runs = table.load([swept])
     bits = runs[(runs.label == "mse") & (runs.vocabulary_size == 5000)].bits_per_byte
-    text = table.shown(bits.mean(), bits.std(ddof=1) / 2**0.5)
+    text = table.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
     section = (swept / "leaderboard.md").read_text().split("V = 5,000\n")[1].split("\n## ")[0]
     (row,) = [line for line in section.splitlines() if line.startswith("| mse ")]
     assert row.split(" | ")[1] == text
@@ -296,8 +296,8 @@ def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
 def test_missing_values_are_dashes_and_one_seed_has_no_error(tmp_path: Path):
     markdown, html = written([plain(bits_per_byte=2.0)], tmp_path)
     (row,) = [line for line in markdown.splitlines() if line.startswith("| softmax")]
-    assert row == "| softmax | **2.00** | " + "– | " * 16 + "1 |"
-    assert html.count("<td>–</td>") == 16
+    assert row == "| softmax | **2.000** | " + "– | " * 17 + "1 |"
+    assert html.count("<td>–</td>") == 17
     for text in (markdown, html):
         assert "±" not in text
         assert "one seed: no standard error" in text
@@ -306,7 +306,7 @@ def test_missing_values_are_dashes_and_one_seed_has_no_error(tmp_path: Path):
 def test_a_cell_without_a_good_run_is_a_cross_and_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_all([plain(status="oom", reason="no | memory")], tmp_path)
     report([tmp_path], tmp_path)
-    row = "| × softmax | " + "– | " * 17 + r"0 × seed 0 oom: no \| memory |"
+    row = "| × softmax | " + "– | " * 18 + r"0 × seed 0 oom: no \| memory |"
     assert row in (tmp_path / "leaderboard.md").read_text()
     assert "× seed 0 oom: no | memory" in (tmp_path / "index.html").read_text()
     assert "× seed 0 oom: no | memory" in capsys.readouterr().out
@@ -416,3 +416,11 @@ def test_no_records_is_one_line(tmp_path: Path):
     assert run.returncode == 1
     assert run.stderr.startswith("folders: no records below")
     assert run.stderr.count("\n") == 1
+
+
+def test_a_caption_says_where_fewer_words_were_ranked(tmp_path: Path):
+    records = [plain(bits_per_byte=2.0, test_words=900, ranked_words=900)]
+    records.append(plain(system="gpt2-scratch", bits_per_byte=2.1, test_words=900, ranked_words=50))
+    markdown, _ = written(records, tmp_path)
+    assert "900 test words · gpt2-scratch ranked on 50 of them" in markdown
+    assert "softmax ranked" not in markdown

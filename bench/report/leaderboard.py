@@ -29,6 +29,7 @@ class Column:
     formula: str
     meaning: str
     scale: float = 1.0  # shown = scale × recorded
+    digits: int = 3  # shown at most
 
     @property
     def heading(self) -> str:
@@ -41,7 +42,7 @@ OPEN = "A word outside the vocabulary is a miss and <unk> is never an answer, so
 DECODE = "wall clock of the head's top 10 for {}"
 QUALITY = (
     Column("bits_per_byte", "bits per byte", "lower", "bits", "Σ open nats / (ln 2 · UTF-8 bytes)",
-           "The headline: what a byte of the test text costs; words out of vocabulary are spelt, and paid."),
+           "The headline: what a byte of the test text costs; words out of vocabulary are spelt, and paid.", digits=4),
     Column("word_perplexity", "word ppl", "lower", "words", "exp(Σ open nats / test words)",
            "The same per word; compares across V and with GPT-2."),
     Column("accuracy_at_1", "acc@1 %", "higher", "%", ACCURACY.format(1), f"Raw scores. {OPEN}", 100),
@@ -111,7 +112,7 @@ def rows(cells: pd.DataFrame) -> list[Row]:
 
 def text(cell: pd.Series, column: Column) -> str:
     """One figure; a raw perplexity of scores that are no log-probabilities says so."""
-    number = shown(cell[column.field] * column.scale, cell[f"{column.field}_se"] * column.scale)
+    number = shown(cell[column.field] * column.scale, cell[f"{column.field}_se"] * column.scale, column.digits)
     is_proxy = column.field == "raw_closed_perplexity" and cell.is_proxy and number != NULL
     return f"{number} proxy" if is_proxy else number
 
@@ -134,6 +135,8 @@ def caption(runs: pd.DataFrame, cells: pd.DataFrame) -> str:
         parts.append(f"coverage {span(good.coverage * 100)} %")
     if good.test_words.notna().any():
         parts.append(f"{span(good.test_words)} test words")
+    for label, fewer in good[good.ranked_words < good.test_words].groupby("system"):
+        parts.append(f"{label} ranked on {span(fewer.ranked_words)} of them")
     if trained.notna().any():
         parts.append(f"trained on {span(trained)} words")
     parts += [f"on {device}" for device in sorted(set(good.device.dropna()))]

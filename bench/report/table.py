@@ -128,14 +128,14 @@ def pareto(costs: np.ndarray, losses: np.ndarray) -> np.ndarray:
     return ~(no_worse & better).any(1)
 
 
-def shown(value: float, error: float = nan) -> str:
-    """`mean ± standard error`: three digits, or only as many as the error's first digit warrants."""
+def shown(value: float, error: float = nan, digits: int = 3) -> str:
+    """`mean ± standard error`: so many digits, or only as many as the error's first digit warrants."""
     if isnan(value):
         return NULL
     if isnan(error) or error == 0:
-        return rounded(value, 2 - exponent(value, 3))
+        return rounded(value, digits - 1 - exponent(value, digits))
     first = -exponent(error, 1)
-    return f"{rounded(value, min(2 - exponent(value, 3), first))} ± {rounded(error, first)}"
+    return f"{rounded(value, min(digits - 1 - exponent(value, digits), first))} ± {rounded(error, first)}"
 
 
 def exponent(value: float, digits: int) -> int:
