@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
+from torch.utils._pytree import tree_map
 
 from bench.build import Built, build
 from bench.corpus import content_sha256
@@ -27,6 +28,8 @@ from bench.progress import Bar
 from bench.provenance import now, reproducing
 from bench.record import POSITIONS, Record, atomically, identity, write
 from bench.training import Budget, Diverged
+
+QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -44,8 +47,11 @@ def place(config: dict[str, Any]) -> Path:
 
 def weights_place(config: dict[str, Any]) -> Path:
     """Where its trained weights stand: a model of word pieces is the same one at every vocabulary size."""
+    irrelevant = {"generation", "evaluation"}
     if config["system"].get("open_vocabulary"):
+        irrelevant |= {"backbone", "batch"}
         config = {**config, "vocabulary": {"size": "any"}}
+    config = {key: value for key, value in config.items() if key not in irrelevant}
     return place(config).parent / "weights" / f"{identity(config)}.safetensors"
 
 
@@ -83,7 +89,8 @@ def run(cfg: DictConfig) -> Record:
 def failed(config: dict[str, Any], error: SettingError) -> Record:
     """The record of a sweep's cell whose settings cannot work."""
     record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
-    write(record, place(config))
+    if isinstance(record.vocabulary_size, int):  # a table is ordered by it
+        write(record, place(config))
     return record
 
 
@@ -91,54 +98,64 @@ def measure(
     cfg: DictConfig, config: dict[str, Any], built: Built, logger: Logger | None
 ) -> tuple[dict[str, Any], Scored]:
     """Everything a record says of quality and cost, and the values a position."""
-    source = built.targets or built.model
-    figures: dict[str, Any] = {
-        "corpus_sha256": built.judged.vocabulary.corpus.digest,
-        "weights_sha256": getattr(source, "weights_sha256", None),
-    }
+    figures: dict[str, Any] = {"corpus_sha256": built.judged.vocabulary.corpus.digest, **reading(built)}
     if built.data is not None:
         batch = next(iter(built.data.train_dataloader()))
-        figures |= training_flops(built.model, batch)
-        figures |= train_or_load(cfg, config, built, figures["flops_per_position"], logger)
-        figures |= training_cost(built.model, batch)
+        figures |= training_flops(built.model, built.targets, batch)
+        device, training = train_or_load(cfg, config, built, figures["flops_per_position"], logger)
+        built.model.to(device)  # training and loading leave it on the CPU
+        figures |= training | training_cost(built.model, tree_map(lambda each: to(each, device), batch))
     scored = score(built.model, built.judged)
     figures |= quality(scored, built.judged.vocabulary, built.judged.test)
     figures["is_density"] = built.model.is_density
     figures |= decoding_cost(built.model, built.judged)
     figures["generations"] = continuations(cfg, built, scored)
-    if built.targets is not None:
-        figures["encode_seconds"] = built.targets.encode_seconds
     return figures, scored
+
+
+def reading(built: Built) -> dict[str, Any]:
+    """Whose weights the run stands on, and what encoding the training text with them took."""
+    inputs = getattr(built.model, "inputs", None)
+    if inputs is not None and inputs.encoder is not None:
+        seconds = inputs.encoder.encode(built.judged.vocabulary.corpus, "train").seconds
+        return {"weights_sha256": inputs.encoder.weights_sha256, "encode_seconds": seconds}
+    source = built.targets or built.model
+    return {
+        "weights_sha256": getattr(source, "weights_sha256", None),
+        "encode_seconds": getattr(source, "encode_seconds", None),
+    }
+
+
+def to(value: Any, device: torch.device) -> Any:
+    """Tensors of a batch go to the device; what else it holds stays."""
+    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 def train_or_load(
     cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: Logger | None
-) -> dict[str, Any]:
+) -> tuple[torch.device, dict[str, Any]]:
     """Trains within the budget and keeps the weights, or finds them kept, with what training took beside them."""
     path = weights_place(config)
     if path.is_file() and not cfg.force:
         load_model(built.model, path)
         with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()["training"])
+            training = json.loads(file.metadata()["training"])
+        return pl.Trainer(**instantiate(cfg.trainer), logger=False, **QUIET).strategy.root_device, training
     with Bar(place(config).name) as bar:
         budget = Budget(
             words=cfg.budget.words,
             seconds=cfg.budget.seconds,
             look=lambda model: glance(model, built.judged),
             flops_per_position=flops_per_position,
+            gradient_clip=cfg.optimizer.gradient_clip,
             bar=bar,
         )
         trainer = pl.Trainer(
             **instantiate(cfg.trainer),
             logger=logger or False,
             callbacks=[budget],
-            gradient_clip_val=cfg.optimizer.gradient_clip,
             max_epochs=1,  # of an endless stream: the budget ends it
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=2**31,
+            **QUIET,
         )
         trainer.fit(built.model, built.data)
     training = {
@@ -148,7 +165,7 @@ def train_or_load(
         "curve": budget.curve,
     }
     keep(built.model, path, training)
-    return training
+    return trainer.strategy.root_device, training
 
 
 def keep(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
@@ -177,9 +194,10 @@ def continuations(cfg: DictConfig, built: Built, scored: Scored) -> list[dict[st
 def identifying(config: dict[str, Any]) -> dict[str, Any]:
     """The record fields that name a cell."""
     system = config["system"]
+    leaks = config["inputs"] == "contextual" and config["targets"].get("context") == "bidirectional"
     return {
         "experiment": config["experiment_name"],
-        "system": system["name"],
+        "system": system["name"] + (" (inputs see the future)" if leaks and "head" in system else ""),
         "head": system["head"]["_target_"].rsplit(".", 1)[-1] if "head" in system else None,
         "backbone": config["backbone"]["name"] if "head" in system else None,
         "corpus": config["corpus"]["name"],

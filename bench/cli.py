@@ -26,6 +26,7 @@ def configuration() -> str:
     return str(beside if beside.is_dir() else Path(find_spec("bench.conf").submodule_search_locations[0]))
 
 
+OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
 OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
 
 
@@ -40,11 +41,11 @@ def job(cfg: DictConfig) -> None:
     config = resolved(cfg)
     name = place(config).name
     path = place(config).with_name(f"{name}.json")
-    if path.is_file() and not cfg.force and read(path).status == "ok":
-        progress.finish(name, f"stands in {path}; force=true runs it again", None)
-        return
     try:
         check(config)
+        if path.is_file() and not cfg.force and read(path).status == "ok":
+            progress.finish(name, f"stands in {path}; force=true runs it again", None)
+            return
         record = run(cfg)
     except SettingError as error:
         if single:

@@ -49,7 +49,7 @@ def text(path: str | None, lowercase: bool = True) -> Corpus:
     """
     if path is None:
         raise SettingError("corpus.path", "corpus=text needs a UTF-8 file or folder: corpus.path=my_text.txt")
-    place = Path(path).expanduser()
+    place = Path(str(path)).expanduser()
     if not place.exists():
         raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
     contents = [read_utf8(file) for file in files_of(place)]
@@ -65,13 +65,14 @@ def files_of(place: Path) -> list[Path]:
     """A folder's files in the order of their paths, hidden ones left out; or the file itself."""
     if not place.is_dir():
         return [place]
-    return sorted(file for file in place.rglob("[!.]*") if file.is_file())
+    files = (file for file in place.rglob("*") if file.is_file())
+    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts))
 
 
 @functools.cache
 def content_sha256(path: str) -> str | None:
     """Of the names and bytes of a user's files, so that an edited text is another cell; None where nothing is there."""
-    place = Path(path).expanduser()
+    place = Path(str(path)).expanduser()  # a bare number on the command line is a number here
     if not place.exists():
         return None
     found = hashlib.sha256()
@@ -106,10 +107,10 @@ def wikitext(subset: str, path: str | None = None, lowercase: bool = True) -> Co
     try:
         if path is None:
             rows = datasets.load_dataset("Salesforce/wikitext", subset)
-        elif (Path(path) / "dataset_dict.json").is_file():
-            rows = datasets.load_from_disk(path)
+        elif (Path(path).expanduser() / "dataset_dict.json").is_file():
+            rows = datasets.load_from_disk(Path(path).expanduser())
         else:
-            rows = datasets.load_dataset(path)
+            rows = datasets.load_dataset(str(Path(path).expanduser()))
         lines = {split: rows[split]["text"] for split in ("train", "validation", "test")}
     except Exception as error:  # the hub client raises many types; each means the same to the user
         where = path or f"Salesforce/wikitext {subset} on the hub"

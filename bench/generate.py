@@ -29,6 +29,8 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
     # the record may have been moved: what lies beside it counts, not where it was written
     config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
     built = build(OmegaConf.create(config))
+    if built.judged.vocabulary.corpus.digest != record.corpus_sha256:
+        raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.data is not None:
         weights = weights_place(config)
         if not weights.is_file():

@@ -62,6 +62,10 @@ class Targets:
             vectors = vectors @ self.mixing
         return F.normalize(vectors, dim=-1) if self.normalise else vectors
 
+    def flops_per_position(self) -> int:
+        """Of bringing one vector into the table's space; a multiply-add is 2."""
+        return 0 if self.mixing is None else 2 * self.mixing.numel()
+
     def at(self, positions: np.ndarray) -> Tensor:
         """What training aims at in these places of the training text, at level `token`. [...] -> [..., D]"""
         return self.transform(self.vectors[positions])

@@ -30,6 +30,7 @@ class Budget(pl.Callback):
         seconds: of training steps; None sets no limit.
         look: called with the model now and then; returns figures for the curve.
         flops_per_position: of a training step, for the curve.
+        gradient_clip: the largest norm of all gradients together; None clips none.
         bar: shows how far training is.
     """
 
@@ -40,10 +41,12 @@ class Budget(pl.Callback):
         seconds: float | None,
         look: Callable[[pl.LightningModule], dict[str, float]],
         flops_per_position: float,
+        gradient_clip: float | None,
         bar: Bar,
     ):
         self.limits = {"words": words, "seconds": seconds}
         self.look, self.flops_per_position, self.bar = look, flops_per_position, bar
+        self.gradient_clip = gradient_clip
         self.spent = {"words": 0, "seconds": 0.0}
         self.step_ms_per_1k: list[float] = []
         self.curve: list[dict[str, float]] = []
@@ -59,8 +62,10 @@ class Budget(pl.Callback):
         """Median over steps, the optimiser's included."""
         return median(self.step_ms_per_1k)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
+    def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         self.begin = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
         rise, fall = self.share / WARM_UP, 1 - (1 - FLOOR) * self.share
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = model.lr * min(max(rise, 0.05), fall)
@@ -81,6 +86,12 @@ class Budget(pl.Callback):
             self.pending = self.pending[len(due) :]
             self._measure(trainer, model)
         trainer.should_stop = self.share >= 1
+        self.begin = time.perf_counter()  # what fetches the next batch, targets included, counts as training
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
+        """Lightning refuses to clip for a fused optimiser under mixed precision; bfloat16 needs no unscaling first."""
+        if self.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), self.gradient_clip)
 
     def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         figures = self.look(model)

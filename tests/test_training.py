@@ -24,11 +24,12 @@ class Run:
         bar = Bar("cell")
         bar.update = lambda share, speed: None
         figures = {"validation_nats": 1.0}
-        self.budget = Budget(**limits, look=lambda model: figures, flops_per_position=10.0, bar=bar)
+        self.budget = Budget(**limits, look=lambda model: figures, flops_per_position=10.0, gradient_clip=None, bar=bar)
 
     def steps(self, words: int, seconds: float, loss: float = 1.0) -> list[float]:
         """Train until the budget is spent; the learning rate of each step."""
         rates = []
+        self.budget.on_train_start(self.trainer, self.model)
         while not self.trainer.should_stop:
             batch = SimpleNamespace(trained_words=words)
             self.budget.on_train_batch_start(self.trainer, self.model, batch, 0)

@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from test_subword import CORPUS, folder, sharpened, tiny_model  # noqa: F401  (folder is a fixture)
 
-from bench.evaluation.words import Search, piece_nats, score_words, search, word_nats
+from bench.evaluation.words import Search, piece_nats, score_words, search, trie_of, word_nats
 from bench.pieces import Trie
 from bench.record import POSITIONS
 from bench.subword import SubwordModel
@@ -91,7 +91,7 @@ def brute_force(model: SubwordModel, position: int, k: int) -> tuple[float, floa
 def test_the_search_agrees_with_brute_force(model, k):
     positions = np.arange(0, len(CORPUS.test), 2)
     expected = [brute_force(model, int(position), k) for position in positions]
-    found = search(model, CORPUS.test, positions, VOCABULARY, k)
+    found = search(model, CORPUS.test, positions, trie_of(model, VOCABULARY), k)
     assert_array_equal(found, np.array([rank for rank, _ in expected], np.float32))
     assert np.isfinite(found).sum() >= 3 and len(np.unique(found)) > k / 2  # the test has something to tell apart
     assert all(total < 1 + 1e-6 for _, total in expected)
@@ -99,10 +99,10 @@ def test_the_search_agrees_with_brute_force(model, k):
 
 def test_the_order_and_number_of_positions_do_not_matter(model, monkeypatch):
     positions = np.arange(len(CORPUS.test))
-    whole = search(model, CORPUS.test, positions, VOCABULARY)
+    whole = search(model, CORPUS.test, positions, trie_of(model, VOCABULARY))
     order = np.random.default_rng(0).permutation(len(positions))
     monkeypatch.setattr("bench.evaluation.words.CELLS", 8 * 290 * 3)  # three histories at a time
-    assert_array_equal(search(model, CORPUS.test, order, VOCABULARY), whole[order])
+    assert_array_equal(search(model, CORPUS.test, order, trie_of(model, VOCABULARY)), whole[order])
 
 
 def test_ties_share_their_ranks():
@@ -129,7 +129,7 @@ def test_scored_words_are_what_a_record_keeps(model):
     ranked = np.flatnonzero(~np.isnan(scored["rank"]))
     assert len(ranked) == 20 and ranked[0] == 0 and ranked[-1] == len(CORPUS.test) - 1
     assert np.diff(ranked).max() - np.diff(ranked).min() <= 1
-    assert_array_equal(scored["rank"][ranked], search(model, CORPUS.test, ranked, VOCABULARY))
+    assert_array_equal(scored["rank"][ranked], search(model, CORPUS.test, ranked, trie_of(model, VOCABULARY)))
     assert np.isinf(scored["rank"][ranked][scored["word"][ranked] == VOCABULARY.unk]).all()
     assert_allclose(scored["nats"], word_nats(model, CORPUS.test), rtol=1e-6)
     assert_array_equal(scored["nats"], scored["raw_nats"])

@@ -48,8 +48,10 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text) -> dict[str, flo
     }
 
 
-def ranking(rank: np.ndarray) -> dict[str, float]:
-    """Accuracies and mean reciprocal rank. Ranks tie at halves: a tie for the first place is no hit."""
+def ranking(rank: np.ndarray) -> dict[str, float | None]:
+    """Accuracies and mean reciprocal rank; None where nothing was ranked. A tie for the first place is no hit."""
+    if np.isnan(rank).all():
+        return dict.fromkeys(("accuracy_at_1", "accuracy_at_5", "accuracy_at_10", "mrr_at_10"))
     reciprocal = np.where(rank <= 10, 1 / rank, 0)
     return {f"accuracy_at_{k}": float((rank <= k).mean()) for k in (1, 5, 10)} | {"mrr_at_10": float(reciprocal.mean())}
 

@@ -56,8 +56,8 @@ def score(model: Any, judged: Judged) -> Scored:
     with torch.inference_mode():
         features = model.features(judged.validation, "validation")
         words = ids(judged.vocabulary, judged.validation, device)
-        spread = torch.linspace(0, len(words) - 1, min(judged.calibration_words, len(words)), device=device).long()
-        calibration = fit(scores_of(model, features[spread], words[spread], len(log_unigram)), log_unigram)
+        sample = torch.from_numpy(spread(len(words), judged.calibration_words)).to(device)
+        calibration = fit(scores_of(model, features[sample], words[sample], len(log_unigram)), log_unigram)
 
         test_words = ids(judged.vocabulary, judged.test, device)
         blocks = scores_of(model, model.features(judged.test, "test"), test_words, len(log_unigram), keep=False)
@@ -85,21 +85,24 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
     with torch.inference_mode():
         features = model.features(judged.validation, "validation")
         words = ids(judged.vocabulary, judged.validation, model.device)
-        spread = torch.linspace(
-            0, len(words) - 1, min(judged.calibration_words, len(words)), device=model.device
-        ).long()
+        chosen = spread(len(words), judged.calibration_words)
+        sample = torch.from_numpy(chosen).to(model.device)
         fitted, measured = (
-            scores_of(model, features[some], words[some], len(log_unigram)) for some in (spread[::2], spread[1::2])
+            scores_of(model, features[some], words[some], len(log_unigram)) for some in (sample[::2], sample[1::2])
         )
         calibration = fit(fitted, log_unigram)
-        rows = torch.cat(
-            [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in measured()], dim=1
-        )
-    prices = float(spelling(judged, judged.validation)[spread[1::2].cpu().numpy()].mean())
+        rows = [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in measured()]
+    rows = torch.cat(rows, dim=1)
+    prices = float(spelling(judged, judged.validation)[chosen[1::2]].mean())
     return {
         "validation_nats": float(rows[2].double().mean()) + prices,
         "validation_accuracy_at_1": float((rows[0] <= 1).double().mean()),
     }
+
+
+def spread(length: int, count: int) -> np.ndarray:
+    """At most `count` positions, evenly over the text. -> int64"""
+    return np.linspace(0, length - 1, min(count, length)).astype(np.int64)
 
 
 def scores_of(model: Any, features: Tensor, words: Tensor, size: int, *, keep: bool = True) -> Blocks:

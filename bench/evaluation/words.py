@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from bench.evaluation.score import Judged, Scored, glance, score
+from bench.evaluation.score import Judged, Scored, glance, score, spread
 from bench.pieces import Trie
 from bench.subword import SubwordModel
 from bench.text import Text
@@ -32,10 +32,11 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     nats = word_nats(model, text).astype(np.float32)
     ranks = np.full(len(text), np.nan, np.float32)
     positions = np.unique(np.linspace(0, len(text) - 1, min(search_words, len(text))).round().astype(int))
-    ranks[positions] = search(model, text, positions, vocabulary)
+    ranks[positions] = search(model, text, positions, trie_of(model, vocabulary))
     document = np.repeat(np.arange(len(text.starts) - 1, dtype=np.int32), np.diff(text.starts))
     word = vocabulary.encode(text.words)
-    found = {"rank": ranks, "calibrated_rank": ranks, "nats": nats, "raw_nats": nats}
+    unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
+    found = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
     return {"document": document, "word": word, **found}
 
 
@@ -48,8 +49,9 @@ def _(model: SubwordModel, judged: Judged) -> Scored:
 
 @glance.register
 def _(model: SubwordModel, judged: Judged) -> dict[str, float]:
-    """Nats a word of a validation sample."""
-    return {"validation_nats": float(word_nats(model, judged.validation.head(judged.calibration_words)).mean())}
+    """Nats a word, of the same words of the validation sample as any other model's."""
+    measured = spread(len(judged.validation), judged.calibration_words)[1::2]
+    return {"validation_nats": float(word_nats(model, judged.validation)[measured].mean())}
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
@@ -92,12 +94,16 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
     return nats, begin
 
 
-def search(model: SubwordModel, text: Text, positions: np.ndarray, vocabulary: Vocabulary, k: int = 10) -> np.ndarray:
+def trie_of(model: SubwordModel, vocabulary: Vocabulary) -> Trie:
+    """What a search walks: the vocabulary's words as the model's tokeniser spells them."""
+    return Trie(model.pieces, vocabulary, longest=model.context // 2, device=model.device)
+
+
+def search(model: SubwordModel, text: Text, positions: np.ndarray, trie: Trie, k: int = 10) -> np.ndarray:
     """The true words' exact ranks in the vocabulary; infinite: out of it, or beyond k. [M] float32
 
     The history is the longest that leaves room for the longest word, at least half a context.
     """
-    trie = Trie(model.pieces, vocabulary, longest=model.context // 2, device=model.device)
     line, before = model.pieces.lay(text), model.pieces.first(text)[positions] - 1
     bounds = np.flatnonzero(line == model.pieces.boundary)
     start = bounds[np.searchsorted(bounds, before, side="right") - 1]

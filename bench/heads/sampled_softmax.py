@@ -18,6 +18,8 @@ from bench.vocabulary import Vocabulary
 class SampledSoftmaxHead(SoftmaxHead):
     """Full softmax at test time, k + 1 classes a step in training.
 
+    The loss touches k + N rows, but its gradient and the optimiser's state are dense: a step still writes all V rows.
+
     Args:
         samples: k, distinct negatives a step, shared by its positions; below V.
 

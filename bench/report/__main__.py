@@ -12,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.report", description="Records -> leaderboard, figures, page."
     )
-    parser.add_argument("folders", nargs="+", type=Path, help="where records lie, at any depth")
+    parser.add_argument("folders", nargs="+", type=Path, help="where records lie, in them or one below")
     parser.add_argument("--out", type=Path, help="where the report goes (default: the first folder)")
     arguments = parser.parse_args()
     try:

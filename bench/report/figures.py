@@ -110,7 +110,7 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
     cells = cells[~cells.is_floor & cells.bits_per_byte.notna()]
     if cells.empty:
         return None
-    how = "Lower left is better. Numbers: V. Grey band: Pareto front; the dominated fade. Dashed: best floor."
+    how = "Lower left is better; encoding left out. Numbers: V. Grey band: Pareto front. Dashed: best floor."
     figure, axes = canvas((1, 2), cells, "Quality against training cost", how, sharey=True)
     look, thin = looks(cells), {"marker": "", "linewidth": 0.8, "alpha": 0.4}
     for axis, field, name in zip(axes[0], ("train_seconds", "train_flops"), ("seconds", "FLOPs"), strict=True):

@@ -39,7 +39,7 @@ class Column:
 ACCURACY = "share of test words with rank ≤ {}; rank = 1 + #(score > the target's) + ½ #(other ties)"
 CALIBRATED = "the same under softmax(a·score + b·log unigram), a and b fitted on validation"
 OPEN = "A word outside the vocabulary is a miss and <unk> is never an answer, so it compares across V."
-DECODE = "wall clock of the head's top 10 for {}"
+DECODE = "wall clock of the top 10 for {}: the head alone, trunk left out; of GPT-2 all, a search word by word"
 QUALITY = (
     Column("bits_per_byte", "bits per byte", "lower", "bits", "Σ open nats / (ln 2 · UTF-8 bytes)",
            "The headline: what a byte of the test text costs; words out of vocabulary are spelt, and paid.", digits=4),
