@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
+from transformers.utils import logging as chatter
 
 from bench.errors import SettingError
 from bench.pieces import PieceBatch, PieceBatches, PieceData, Pieces, learn
@@ -188,6 +189,8 @@ def load(name: str) -> tuple[Any, Any]:
     Raises:
         SettingError: nothing there, or the hub is out of reach.
     """
+
+    chatter.disable_progress_bar()
 
     def read(**where: bool) -> tuple[Any, Any]:
         safe = {"trust_remote_code": False, **where}
