@@ -424,3 +424,8 @@ def test_a_caption_says_where_fewer_words_were_ranked(tmp_path: Path):
     markdown, _ = written(records, tmp_path)
     assert "900 test words · gpt2-scratch ranked on 50 of them" in markdown
     assert "softmax ranked" not in markdown
+
+
+def test_seeds_that_agree_have_no_error_though_floats_round():
+    assert table.shown(223.0, 2e-14) == "223"
+    assert table.shown(223.0, 2.0) == "223 ± 2"

@@ -132,7 +132,7 @@ def shown(value: float, error: float = nan, digits: int = 3) -> str:
     """`mean ± standard error`: so many digits, or only as many as the error's first digit warrants."""
     if isnan(value):
         return NULL
-    if isnan(error) or error == 0:
+    if isnan(error) or error <= 1e-9 * abs(value):  # equal figures, but for how a float rounds their mean
         return rounded(value, digits - 1 - exponent(value, digits))
     first = -exponent(error, 1)
     return f"{rounded(value, min(digits - 1 - exponent(value, digits), first))} ± {rounded(error, first)}"
