@@ -65,6 +65,10 @@ class Record:
     rank_perplexity: float | None = None
     brier: float | None = None
     brier_lm: float | None = None
+    brier_n: list[float] | None = None  # its four factors; it is undefined where one is not positive
+    validation_nats: float | None = None  # open, calibrated: what settings are chosen by, never by test
+    entropy_rate_bits: float | None = None  # a word, of the language that the corpus was drawn from, where known
+    blocks: dict[str, list[float]] = field(default_factory=dict)  # sums a block of test documents: for intervals
     is_density: bool | None = None  # False: the raw perplexity is a proxy
     calibration_scale: float | None = None  # a in softmax(a * score + b * log unigram)
     calibration_prior: float | None = None  # b
