@@ -87,11 +87,11 @@ def test_an_empty_split_is_refused():
 
 
 def test_limits_cut_every_document_alike_and_no_training_text(corpus):
-    limit = 2 * LEAST_OF_A_DOCUMENT + 10
+    limit = 3 * LEAST_OF_A_DOCUMENT + 10
     limited = corpus.limited(validation=None, test=limit)
     assert limited.train is corpus.train
     assert limited.validation is corpus.validation
-    assert len(limited.test.documents()) == len(corpus.test.documents()) == 2
+    assert len(limited.test.documents()) == len(corpus.test.documents()) == 3
     for cut, whole in zip(limited.test.documents(), corpus.test.documents(), strict=True):
         assert len(cut) == int(len(whole) * limit / len(corpus.test))
         assert cut.tolist() == whole[: len(cut)].tolist()

@@ -8,8 +8,8 @@ import bench
 ORDER = """
 errors settings record provenance text corpus vocabulary ngram spelling checkpoint reader encoder targets
 pieces batches backbones heads models subword evaluation.intervals evaluation.calibration evaluation.score
-evaluation.words evaluation.metrics evaluation.generation progress training cost loggers build cell pretrained report cli
-generate sweep __main__
+evaluation.words evaluation.metrics evaluation.generation progress training cost loggers build cell pretrained
+report cli generate sweep __main__
 """.split()
 ROOT = Path(bench.__file__).parent
 
