@@ -105,6 +105,7 @@ def measure(
         device, training = train_or_load(cfg, config, built, figures["flops_per_position"], logger)
         built.model.to(device)  # training and loading leave it on the CPU
         figures |= training | training_cost(built.model, tree_map(lambda each: to(each, device), batch))
+    figures["validation_nats"] = glance(built.model, built.judged)["validation_nats"]
     scored = score(built.model, built.judged)
     figures |= quality(scored, built.judged.vocabulary, built.judged.test)
     figures["is_density"] = built.model.is_density

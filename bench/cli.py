@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from bench import progress
+from bench import draws, progress
 from bench.errors import SettingError
 from bench.record import read
 from bench.settings import check
@@ -28,6 +28,8 @@ def configuration() -> str:
 
 OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
 OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
+
+draws.register()
 
 
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")

@@ -51,7 +51,7 @@ class Judged:
 @singledispatch
 def score(model: Any, judged: Judged) -> Scored:
     """Calibrate on validation, then rank and price every test position."""
-    device = next(model.parameters()).device if isinstance(model, torch.nn.Module) else torch.device("cpu")
+    device = device_of(model)
     log_unigram = torch.from_numpy(judged.vocabulary.log_unigram).to(device)
     with torch.inference_mode():
         features = model.features(judged.validation, "validation")
@@ -81,12 +81,13 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
 
     `validation_nats` is open: what lies out of vocabulary is priced by its spelling.
     """
-    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram).to(model.device)
+    device = device_of(model)
+    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram).to(device)
     with torch.inference_mode():
         features = model.features(judged.validation, "validation")
-        words = ids(judged.vocabulary, judged.validation, model.device)
+        words = ids(judged.vocabulary, judged.validation, device)
         chosen = spread(len(words), judged.calibration_words)
-        sample = torch.from_numpy(chosen).to(model.device)
+        sample = torch.from_numpy(chosen).to(device)
         fitted, measured = (
             scores_of(model, features[some], words[some], len(log_unigram)) for some in (sample[::2], sample[1::2])
         )
@@ -98,6 +99,11 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
         "validation_nats": float(rows[2].double().mean()) + prices,
         "validation_accuracy_at_1": float((rows[0] <= 1).double().mean()),
     }
+
+
+def device_of(model: Any) -> torch.device:
+    """Where a model's features lie; counts have no other place than the CPU."""
+    return next(model.parameters()).device if isinstance(model, torch.nn.Module) else torch.device("cpu")
 
 
 def spread(length: int, count: int) -> np.ndarray:
