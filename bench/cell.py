@@ -107,7 +107,8 @@ def measure(
         figures |= training | training_cost(built.model, tree_map(lambda each: to(each, device), batch))
     figures["validation_nats"] = glance(built.model, built.judged)["validation_nats"]
     scored = score(built.model, built.judged)
-    figures |= quality(scored, built.judged.vocabulary, built.judged.test)
+    judged = built.judged
+    figures |= quality(scored, judged.vocabulary, judged.test, search_words=judged.search_words)
     figures["is_density"] = built.model.is_density
     figures |= decoding_cost(built.model, built.judged)
     figures["generations"] = continuations(cfg, built, scored)

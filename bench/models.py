@@ -4,6 +4,7 @@ Both turn a text into features, a row a position, and features into scores; eval
 B streams, T steps, N positions, H hidden size, F feature columns, V vocabulary size.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,48 @@ class WordModel(pl.LightningModule):
         """Hidden states, each document from a fresh state. [N, H] float32 on the model's device"""
         self.eval()
         features = torch.empty(len(text), self.backbone.hidden_size, device=self.device)
+        for at, inside, hidden, _ in self.read(text, split, STEPS_AT_ONCE):
+            features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
+        return features
+
+    def read(self, text: Text, split: str, steps_at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor, Any]]:
+        """Positions, which of them are real, hidden states and the last state of a few steps of some documents at once.
+
+        [D, T], [D, T], [D, T, H]; shorter documents are padded by their last word.
+        """
         lengths = np.diff(text.starts)
         for some in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
             state = None
-            for start in range(0, lengths[some[0]], STEPS_AT_ONCE):
-                steps = start + np.arange(min(STEPS_AT_ONCE, lengths[some[0]] - start))
-                inside = steps < lengths[some, None]  # shorter documents are padded by their last word, and dropped
+            for start in range(0, lengths[some[0]], steps_at_once):
+                steps = start + np.arange(min(steps_at_once, lengths[some[0]] - start))
                 at = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
                 hidden, state = self.backbone(self.inputs.read(text, split, at).to(self.device), state)
-                features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
-        return features
+                yield at, steps < lengths[some, None], hidden, state
+
+    @torch.inference_mode()
+    def states(self, text: Text, split: str) -> tuple[Tensor, Any] | None:
+        """Hidden state and recurrent state before each word, to go on from: leaves [N, …].
+
+        None where the inputs are an encoder's vectors: a word that nobody wrote has none yet.
+        """
+        if self.inputs.encoder is not None:
+            return None
+        self.eval()
+        whole: Any = None
+        for at, inside, hidden, state in self.read(text, split, 1):
+            rows, real = torch.from_numpy(at[inside]), torch.from_numpy(inside[:, 0])
+            now = (hidden[real, 0].float(), tree_map(lambda leaf, real=real: leaf.movedim(1, 0)[real], state))
+            if whole is None:
+                whole = tree_map(lambda leaf: leaf.new_empty(len(text), *leaf.shape[1:]), now)
+            tree_map(lambda all_rows, leaf, rows=rows: all_rows.index_copy_(0, rows.to(leaf.device), leaf), whole, now)
+        return whole
+
+    @torch.inference_mode()
+    def proceed(self, states: tuple[Tensor, Any], words: Tensor) -> tuple[Tensor, Any]:
+        """The states after one more word each. Leaves [n, …], [n] -> leaves [n, …]"""
+        state = tree_map(lambda leaf: leaf.movedim(0, 1).contiguous(), states[1])
+        hidden, state = self.backbone(words[:, None], state)
+        return hidden[:, 0].float(), tree_map(lambda leaf: leaf.movedim(1, 0), state)
 
     def scores(self, features: Tensor) -> Tensor:
         """[N, H] -> [N, V], higher is likelier."""
@@ -102,6 +135,15 @@ class CountModel:
         length = self.model.order - 1
         codes = [self.model.contexts(self.vocabulary.encode(words), length) for words in text.documents()]
         return torch.from_numpy(np.concatenate(codes))[:, None]
+
+    def states(self, text: Text, split: str) -> tuple[Tensor]:
+        """To go on from: the features themselves. [N, 1]"""
+        return (self.features(text, split),)
+
+    def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
+        """The codes after one more word each. [n, 1], [n] -> [n, 1]"""
+        length = self.model.order - 1
+        return ((states[0] * self.model.base + words[:, None]) % self.model.base**length,)
 
     def scores(self, features: Tensor) -> Tensor:
         """[N, 1] -> [N, V] log-probabilities."""

@@ -10,7 +10,8 @@ import torch
 
 from bench.evaluation import score as module
 from bench.evaluation.calibration import Calibration, fit
-from bench.evaluation.score import Judged, glance, measure, rank, score
+from bench.evaluation.ranks import RankModel, Standing, stand
+from bench.evaluation.score import Judged, Ruler, glance, score
 from bench.spelling import Speller
 
 
@@ -78,7 +79,8 @@ def test_every_position_agrees_with_a_loop(judged, make):
             single = scored.calibration.logits(row[None], torch.from_numpy(vocabulary.log_unigram))[0].tolist()
             log_p = naive_log_p(scored.calibration.scale * plain + scored.calibration.prior * log_unigram)
             price = judged.speller.nats(lexicon[word]) if target == vocabulary.unk else 0.0
-            gains.append(2 * np.exp(log_p[target]) - (np.exp(log_p) ** 2).sum())
+            p = np.where(np.arange(len(row)) == vocabulary.unk, 0, np.exp(log_p))  # which no word equals
+            gains.append(2 * p[target] - (p**2).sum())
             assert scored.document[position] == number
             assert scored.word[position] == target
             assert scored.rank[position] == naive_rank(plain.tolist(), target, vocabulary.unk)
@@ -88,7 +90,8 @@ def test_every_position_agrees_with_a_loop(judged, make):
             position += 1
     assert position == len(scored.rank) == len(judged.test)
     assert np.isinf(scored.rank).sum() == (scored.word == vocabulary.unk).sum() > 0
-    assert scored.brier == pytest.approx(np.mean(gains), abs=1e-6)
+    np.testing.assert_allclose(scored.brier, gains, atol=1e-6)
+    assert scored.brier_n is None  # a table cannot go on from words of its own
 
 
 def test_calibration_is_fitted_on_positions_spread_over_validation(judged):
@@ -110,7 +113,8 @@ def test_the_size_of_blocks_does_not_show(judged, cells, monkeypatch):
     np.testing.assert_array_equal(found.rank, expected.rank)
     np.testing.assert_allclose(found.calibration, expected.calibration, atol=1e-6)
     np.testing.assert_allclose(found.nats, expected.nats, rtol=1e-6)
-    assert found.brier == pytest.approx(expected.brier, abs=1e-7)
+    np.testing.assert_allclose(found.brier, expected.brier, atol=1e-7)
+    np.testing.assert_allclose(found.rank_nats, expected.rank_nats, rtol=1e-6)
 
 
 def test_blocks_hold_a_bounded_number_of_cells(judged, monkeypatch):
@@ -145,19 +149,22 @@ def test_a_constant_head_is_the_unigram_of_mean_rank(judged):
     ],
 )
 def test_ranks_by_hand(scores, word, expected):
-    assert rank(torch.tensor([scores]), torch.tensor([word]), unk=0).tolist() == [expected]
+    assert stand(torch.tensor([scores]), torch.tensor([word]), unk=0).rank.tolist() == [expected]
 
 
 def test_calibration_may_reorder_and_never_the_raw_ranks():
     scores, words = torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([2])
     prior = torch.tensor([0.1, 0.1, 0.8]).log()
-    raw, calibrated, nats, raw_nats, brier = measure(scores, words, Calibration(1.0, 1.0), prior, unk=0)[:, 0]
+    ranks = RankModel(Standing(torch.zeros(1), torch.ones(1), torch.tensor([True])), 3)
+    ruler = Ruler(Calibration(1.0, 1.0), ranks, prior, 0, torch.Generator())
+    raw, calibrated, nats, raw_nats, _, brier, *drawn = ruler.measure(scores, words)[:, 0].tolist()
     weights = np.exp([0.0, 2.0, 1.0]) * [0.1, 0.1, 0.8]
     p = weights / weights.sum()
     assert (raw, calibrated) == (2, 1)
     assert nats == pytest.approx(-np.log(p[2]), abs=1e-6)
     assert raw_nats == pytest.approx(-np.log(np.e / (1 + np.e + np.e**2)), abs=1e-6)
-    assert brier == pytest.approx(2 * p[2] - (p**2).sum(), abs=1e-6)
+    assert brier == pytest.approx(2 * p[2] - (p[1:] ** 2).sum(), abs=1e-6)
+    assert set(drawn) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -189,7 +196,7 @@ def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
 
 def test_spelling_is_priced_where_a_word_has_no_id(judged):
     vocabulary = judged.vocabulary
-    prices = module.spelling(judged, judged.test)
+    prices = module.spelling(None, judged, judged.test)
     spelt = vocabulary.corpus.spell(judged.test.words)
     expected = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
     np.testing.assert_allclose(prices, expected, rtol=1e-6)

@@ -123,7 +123,7 @@ def test_ties_share_their_ranks():
 
 def test_scored_words_are_what_a_record_keeps(model):
     scored = score_words(model, CORPUS.test, VOCABULARY, search_words=20)
-    assert tuple(scored) == POSITIONS
+    assert tuple(scored) == (*POSITIONS, "brier_n")
     assert_array_equal(scored["word"], VOCABULARY.encode(CORPUS.test.words))
     assert_array_equal(scored["document"], np.repeat([0, 1, 2], np.diff(CORPUS.test.starts)))
     ranked = np.flatnonzero(~np.isnan(scored["rank"]))

@@ -1,64 +1,83 @@
-"""Ranks and nats -> the quality figures of a record. N test positions; `<unk>` is never an answer.
+"""Values a position -> sums a block of documents -> the quality figures of a record; `bench.glossary` defines them.
 
-| figure | definition | unit | better |
-|---|---|---|---|
-| accuracy_at_k | positions whose true word ranks ≤ k by raw score; out of vocabulary is a miss | share | higher |
-| mrr_at_10 | mean of 1 / rank, 0 beyond rank 10 | share | higher |
-| calibrated_… | the same under softmax(a · score + b · log unigram), a and b fitted on validation | | |
-| word_perplexity | exp(mean nats); out of vocabulary costs −log p(`<unk>`) − log p(spelling): open | words | lower |
-| bits_per_byte | sum of nats / (ln 2 · UTF-8 bytes of the words, one separator each): open | bits | lower |
-| closed_perplexity | exp(mean nats) of in-vocabulary positions: not comparable across V | words | lower |
-| raw_closed_perplexity | the same under softmax(score): for a regressor a proxy | words | lower |
-| brier | mean of 2 p(y) − Σ p² (Brier 1950, as a gain), calibrated | | higher |
+A figure is a function of sums (`bench.evaluation.intervals`), so what is resampled is what is printed.
+N test positions, B blocks.
 """
 
 import numpy as np
 
-from bench.evaluation.score import Scored
+from bench.evaluation.intervals import FORMULAS, MOST_BLOCKS, value
+from bench.evaluation.score import Scored, spread
 from bench.text import Text
 from bench.vocabulary import Vocabulary
 
 DECILES = 10
-MOST_NATS = np.log(np.finfo(np.float64).max)
 
 
-def quality(scored: Scored, vocabulary: Vocabulary, test: Text) -> dict[str, float | int | list[float] | None]:
-    """The fields of a Record that say how good the model is."""
-    spellings = [word.encode("utf-8", "surrogatepass") for word in vocabulary.corpus.lexicon]
-    lengths = np.fromiter(map(len, spellings), np.int64)
-    test_bytes = int(lengths[test.words].sum()) + len(test)
-    nats = scored.nats.astype(np.float64)
-    known = scored.word != vocabulary.unk
+def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words: int) -> dict[str, object]:
+    """The fields of a Record that say how good the model is.
+
+    Args:
+        search_words: how many positions a model of word pieces is ranked on; every model's sums over these are kept,
+            so that both can be paired.
+    """
+    blocks = sums(scored, vocabulary, test, search_words)
+    totals = {name: per_block.sum() for name, per_block in blocks.items()}
     measured = ~np.isnan(scored.rank)
+    drawn = scored.brier_n is not None and totals["drawn"] > 0
     return {
         "coverage": vocabulary.coverage(test),
         "test_words": len(test),
-        "test_bytes": test_bytes,
-        **ranking(scored.rank[measured]),
-        **{f"calibrated_{name}": value for name, value in ranking(scored.calibrated_rank[measured]).items()},
+        "test_bytes": int(totals["bytes"]),
         "ranked_words": int(measured.sum()),
+        **{field: finite(value(field, totals)) for field in FORMULAS},
+        "brier_n": [float(totals[f"brier_{n}"] / totals["drawn"]) for n in (1, 2, 3, 4)] if drawn else None,
         "accuracy_by_decile": by_decile(scored.rank[measured] <= 1, test.words[measured]),
-        "word_perplexity": perplexity(nats),
-        "bits_per_byte": float(nats.sum() / np.log(2) / test_bytes),
-        "closed_perplexity": perplexity(nats[known]),
-        "raw_closed_perplexity": perplexity(scored.raw_nats.astype(np.float64)[known]),
-        "brier": scored.brier,
         "calibration_scale": scored.calibration and scored.calibration.scale,
         "calibration_prior": scored.calibration and scored.calibration.prior,
+        "blocks": {name: [round(float(each), 3) for each in per_block] for name, per_block in blocks.items()},
     }
 
 
-def ranking(rank: np.ndarray) -> dict[str, float | None]:
-    """Accuracies and mean reciprocal rank; None where nothing was ranked. A tie for the first place is no hit."""
-    if np.isnan(rank).all():
-        return dict.fromkeys(("accuracy_at_1", "accuracy_at_5", "accuracy_at_10", "mrr_at_10"))
-    reciprocal = np.where(rank <= 10, 1 / rank, 0)
-    return {f"accuracy_at_{k}": float((rank <= k).mean()) for k in (1, 5, 10)} | {"mrr_at_10": float(reciprocal.mean())}
+def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> dict[str, np.ndarray]:
+    """What `bench.evaluation.intervals.FORMULAS` divides, a block of test documents at a time. [B] float64 each"""
+    documents = len(test.starts) - 1
+    block = scored.document.astype(np.int64) * min(documents, MOST_BLOCKS) // documents
+    known, everywhere = scored.word != vocabulary.unk, np.ones(len(test), bool)
+    lengths = np.fromiter((len(word.encode("utf-8", "surrogatepass")) for word in vocabulary.corpus.lexicon), np.int64)
+    searched = np.zeros(len(test), bool)
+    searched[spread(len(test), search_words)] = True
+
+    def total(values: np.ndarray, where: np.ndarray = everywhere) -> np.ndarray:
+        chosen = np.where(where, values, 0).astype(np.float64)  # of what is not chosen, a NaN must not count
+        return np.bincount(block, chosen, minlength=block[-1] + 1)
+
+    found = {
+        "words": total(everywhere),
+        "bytes": total(lengths[test.words] + 1),
+        "known": total(known),
+        "nats": total(scored.nats),
+        "known_nats": total(scored.nats, known),
+        "raw_known_nats": total(scored.raw_nats, known),
+    }
+    ranks = {"": scored.rank, "calibrated_": scored.calibrated_rank}
+    for prefix, chosen in {"": ~np.isnan(scored.rank), "searched_": searched}.items():
+        found[f"{prefix}ranked" if not prefix else "searched"] = total(chosen)
+        for kind, rank in ranks.items():
+            if not np.isnan(rank).all():
+                hits = {f"{prefix}{kind}hits_at_{k}": total(rank <= k, chosen) for k in (1, 5, 10)}
+                found |= hits | {f"{prefix}{kind}reciprocals_at_10": total(np.where(rank <= 10, 1 / rank, 0), chosen)}
+    if scored.rank_nats is not None:
+        found |= {"rank_nats": total(scored.rank_nats, known), "brier": total(scored.brier)}
+    if scored.brier_n is not None:
+        drawn = ~np.isnan(scored.brier_n[:, 0])
+        found |= {"drawn": total(drawn)} | {f"brier_{n}": total(scored.brier_n[:, n - 1], drawn) for n in (1, 2, 3, 4)}
+    return found
 
 
-def perplexity(nats: np.ndarray) -> float | None:
-    """exp of the mean; None of nothing, and where no float holds it: a record is JSON, which has no infinity."""
-    return float(np.exp(nats.mean())) if len(nats) and nats.mean() < MOST_NATS else None
+def finite(figure: np.ndarray) -> float | None:
+    """None of what is undefined, and of what no float holds: a record is JSON, which has no infinity."""
+    return float(figure) if np.isfinite(figure) else None
 
 
 def by_decile(hit: np.ndarray, words: np.ndarray) -> list[float]:

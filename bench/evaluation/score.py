@@ -1,25 +1,28 @@
-"""A model's rows of scores -> what quality metrics may read: ranks and nats, a value a position.
+"""A model's rows of scores -> what quality metrics may read: ranks, nats and Brier scores, a value a position.
 
 Scores are made in blocks of rows that hold a bounded number of cells, so V = 1M scores in bounded memory and no head
 knows about blocks. n positions of a block, N positions, F feature columns, V vocabulary size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.evaluation import brier
 from bench.evaluation.calibration import Blocks, Calibration, fit
+from bench.evaluation.ranks import RankModel, Standing, stand
 from bench.spelling import Speller
 from bench.text import Text
 from bench.vocabulary import Vocabulary
 
 CELLS = 2**20  # of a block of scores: 4 MiB in float32, so that several passes find it in cache
 KEPT_CELLS = 2**27  # scores that calibration keeps between its passes; above, it makes them again
+DRAW_SEED = 20251031  # of the draws of BrierLM, the same for runs of every seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,9 @@ class Scored:
     calibrated_rank: np.ndarray
     nats: np.ndarray  # float32, calibrated, the spelling of out-of-vocabulary words priced in
     raw_nats: np.ndarray
-    brier: float | None = None  # mean of 2 p(y) - sum of p², under the calibrated distribution
+    rank_nats: np.ndarray | None = None  # of a distribution that knows ranks alone
+    brier: np.ndarray | None = None  # 2 p(y) - sum of p² over real words, under the calibrated distribution
+    brier_n: np.ndarray | None = None  # [N, 4] estimates of Brier-1 … Brier-4; NaN: not drawn
     calibration: Calibration | None = None
 
 
@@ -48,30 +53,67 @@ class Judged:
     search_words: int  # of test, spread over it: those that a model of word pieces is ranked on
 
 
+class Ruler(NamedTuple):
+    """What a block of scores is measured with."""
+
+    calibration: Calibration
+    ranks: RankModel
+    log_unigram: Tensor  # [V]
+    unk: int
+    random: torch.Generator
+
+    def measure(self, scores: Tensor, words: Tensor) -> Tensor:
+        """Rank, calibrated rank, nats, raw nats, rank nats, Brier, two drawn words. [n, V], [n] -> [8, n] float64
+
+        Raises:
+            ValueError: scores that are not finite (a NaN would pass for a rank of one half).
+        """
+        raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
+        if not raw_nats.isfinite().all():
+            raise ValueError("scores that are not finite")
+        standing = stand(scores, words, self.unk)
+        logits = self.calibration.logits(scores, self.log_unigram)
+        calibrated = stand(logits, words, self.unk).rank
+        log_p = logits.log_softmax(1)
+        nats = -log_p.gather(1, words[:, None])[:, 0]
+        p = log_p.exp_()
+        draws = torch.multinomial(p, 2, replacement=True, generator=self.random).T  # [2, n]
+        hit = torch.where(standing.known, 2 * (-nats).exp(), 0)
+        score = hit - (p.square().sum(1) - p[:, self.unk].square())
+        return torch.stack(
+            [standing.rank, calibrated, nats, raw_nats, self.ranks.nats(standing), score, *draws]
+        )  # float64, for the ranks' model gives that
+
+    def draw(self, scores: Tensor) -> Tensor:
+        """A word each from the calibrated distribution. [n, V] -> [n]"""
+        p = self.calibration.logits(scores, self.log_unigram).softmax(1)
+        return torch.multinomial(p, 1, generator=self.random)[:, 0]
+
+
 @singledispatch
 def score(model: Any, judged: Judged) -> Scored:
     """Calibrate on validation, then rank and price every test position."""
-    device = device_of(model)
-    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram).to(device)
     with torch.inference_mode():
-        features = model.features(judged.validation, "validation")
-        words = ids(judged.vocabulary, judged.validation, device)
-        sample = torch.from_numpy(spread(len(words), judged.calibration_words)).to(device)
-        calibration = fit(scores_of(model, features[sample], words[sample], len(log_unigram)), log_unigram)
-
-        test_words = ids(judged.vocabulary, judged.test, device)
-        blocks = scores_of(model, model.features(judged.test, "test"), test_words, len(log_unigram), keep=False)
-        rows = [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in blocks()]
-    rank, calibrated_rank, nats, raw_nats, brier = torch.cat(rows, dim=1).cpu().numpy()
-    prices = spelling(judged, judged.test)
+        sample = spread(len(judged.validation), judged.calibration_words)
+        ruler = fitted(judged, validation(model, judged)(sample), device_of(model))
+        words, size = ids(judged.vocabulary, judged.test, device_of(model)), len(judged.vocabulary)
+        blocks = scores_of(model, model.features(judged.test, "test"), words, size, keep=False)
+        *rows, first, second = torch.cat([ruler.measure(*block) for block in blocks()], dim=1)
+        drawn = torch.stack([first, second], 1).long()  # [N, 2]
+        address = addresses(judged)
+        brier_n = estimates(model, judged, ruler, drawn, words, address["document"])
+    rank, calibrated_rank, nats, raw_nats, rank_nats, brier_1 = torch.stack(rows).float().cpu().numpy()
+    prices = spelling(model, judged, judged.test)
     return Scored(
-        **addresses(judged),
+        **address,
         rank=rank,
         calibrated_rank=calibrated_rank,
         nats=nats + prices,
         raw_nats=raw_nats + prices,
-        brier=float(brier.astype(np.float64).mean()),
-        calibration=calibration,
+        rank_nats=rank_nats,
+        brier=brier_1,
+        brier_n=brier_n,
+        calibration=ruler.calibration,
     )
 
 
@@ -81,24 +123,66 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
 
     `validation_nats` is open: what lies out of vocabulary is priced by its spelling.
     """
-    device = device_of(model)
-    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram).to(device)
+    chosen = spread(len(judged.validation), judged.calibration_words)
+    fit_on, measured = chosen[::2], chosen[1::2]
     with torch.inference_mode():
-        features = model.features(judged.validation, "validation")
-        words = ids(judged.vocabulary, judged.validation, device)
-        chosen = spread(len(words), judged.calibration_words)
-        sample = torch.from_numpy(chosen).to(device)
-        fitted, measured = (
-            scores_of(model, features[some], words[some], len(log_unigram)) for some in (sample[::2], sample[1::2])
-        )
-        calibration = fit(fitted, log_unigram)
-        rows = [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in measured()]
-    rows = torch.cat(rows, dim=1)
-    prices = float(spelling(judged, judged.validation)[chosen[1::2]].mean())
+        at = validation(model, judged)
+        ruler = fitted(judged, at(fit_on), device_of(model))
+        rows = torch.cat([ruler.measure(*block) for block in at(measured)()], dim=1)
+    prices = float(spelling(model, judged, judged.validation)[measured].mean())
     return {
-        "validation_nats": float(rows[2].double().mean()) + prices,
+        "validation_nats": float(rows[2].mean()) + prices,
         "validation_accuracy_at_1": float((rows[0] <= 1).double().mean()),
     }
+
+
+def fitted(judged: Judged, blocks: Blocks, device: torch.device) -> Ruler:
+    """What some positions of validation can tell of a model: temperature, prior, worth of each rank."""
+    vocabulary = judged.vocabulary
+    log_unigram = torch.from_numpy(vocabulary.log_unigram).to(device)
+    calibration = fit(blocks, log_unigram)
+    standings = [stand(scores, words, vocabulary.unk) for scores, words in blocks()]
+    ranks = RankModel(Standing(*map(torch.cat, zip(*standings, strict=True))), len(vocabulary))
+    return Ruler(calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(DRAW_SEED))
+
+
+def validation(model: Any, judged: Judged) -> Callable[[np.ndarray], Blocks]:
+    """Positions of the validation text -> their scores; the text is read once."""
+    device = device_of(model)
+    features = model.features(judged.validation, "validation")
+    words = ids(judged.vocabulary, judged.validation, device)
+
+    def at(positions: np.ndarray) -> Blocks:
+        some = torch.from_numpy(positions).to(device)
+        return scores_of(model, features[some], words[some], len(judged.vocabulary))
+
+    return at
+
+
+def estimates(
+    model: Any, judged: Judged, ruler: Ruler, first: Tensor, words: Tensor, document: np.ndarray
+) -> np.ndarray | None:
+    """Brier-1 … Brier-4 by two draws of four words, wherever four more stand in the document. [N, 4], NaN elsewhere
+
+    None where a model cannot go on from its own words.
+    """
+    states = model.states(judged.test, "test") if hasattr(model, "states") else None
+    if states is None:
+        return None
+    starts = brier.starts(document)
+    at = torch.from_numpy(starts).to(words.device)
+    true = torch.stack([words[at + n] for n in range(brier.WORDS)], 1)  # [M, 4]
+    rows = max(1, CELLS // len(judged.vocabulary))
+
+    def draw(states: Any) -> Tensor:
+        return torch.cat([ruler.draw(model.scores(some).float()) for some in states[0].split(rows)])
+
+    here = brier.rows_of(states, at)
+    one, other = brier.follow(here, first[at], true, ruler.unk, model.proceed, draw).cpu().numpy().swapaxes(0, 1)
+    truth = true.cpu().numpy()
+    found = np.full((len(document), brier.WORDS), np.nan, np.float32)
+    found[starts] = brier.agreement(*(brier.shared(*pair) for pair in ((one, truth), (other, truth), (one, other))))
+    return found
 
 
 def device_of(model: Any) -> torch.device:
@@ -125,37 +209,6 @@ def scores_of(model: Any, features: Tensor, words: Tensor, size: int, *, keep: b
     return blocks
 
 
-def measure(scores: Tensor, words: Tensor, calibration: Calibration, log_unigram: Tensor, unk: int) -> Tensor:
-    """One block: rank, calibrated rank, nats, raw nats, Brier. [n, V], [n] -> [5, n]
-
-    Raises:
-        ValueError: scores that are not finite (a NaN would pass for a rank of one half).
-    """
-    raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
-    if not raw_nats.isfinite().all():
-        raise ValueError("scores that are not finite")
-    logits = calibration.logits(scores, log_unigram)
-    ranks = rank(scores, words, unk), rank(logits, words, unk)
-    log_p = logits.log_softmax(1)
-    nats = -log_p.gather(1, words[:, None])[:, 0]
-    brier = 2 * (-nats).exp() - log_p.exp_().square_().sum(1)
-    return torch.stack([*ranks, nats, raw_nats, brier])
-
-
-def rank(scores: Tensor, words: Tensor, unk: int) -> Tensor:
-    """1 + words that score higher + half the other ties; `<unk>` never answers, so as a target it is a miss: inf.
-
-    [n, V], [n] -> [n]; a constant head gets the mean rank of the V - 1 candidates.
-    """
-    true = scores.gather(1, words[:, None])  # [n, 1]
-    answer = torch.empty_like(
-        scores
-    )  # comparisons summed as floats: several times faster than as booleans, exact to 2^24
-    higher = torch.gt(scores, true, out=answer).sum(1) - answer[:, unk]
-    level = torch.eq(scores, true, out=answer).sum(1) - answer[:, unk]
-    return torch.where(words == unk, torch.inf, 1 + higher + (level - 1) / 2)
-
-
 def ids(vocabulary: Vocabulary, text: Text, device: torch.device | str = "cpu") -> Tensor:
     """Vocabulary ids of a text. [N] int64"""
     return torch.from_numpy(vocabulary.encode(text.words).astype(np.int64)).to(device)
@@ -168,7 +221,8 @@ def addresses(judged: Judged) -> dict[str, np.ndarray]:
     return {"document": document, "word": judged.vocabulary.encode(judged.test.words)}
 
 
-def spelling(judged: Judged, text: Text) -> np.ndarray:
+@singledispatch
+def spelling(model: Any, judged: Judged, text: Text) -> np.ndarray:
     """−log p(spelling | `<unk>`) where a word of the text has no id of its own, else 0. [N] float32 nats"""
     lexicon = judged.vocabulary.corpus.lexicon
     hidden = judged.vocabulary.encode(text.words) == judged.vocabulary.unk

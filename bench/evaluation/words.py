@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
+from bench.evaluation import brier
 from bench.evaluation.score import Judged, Scored, glance, score, spread
+from bench.evaluation.writing import brier_n
 from bench.pieces import Trie
 from bench.subword import SubwordModel
 from bench.text import Text
@@ -31,12 +33,15 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     """
     nats = word_nats(model, text).astype(np.float32)
     ranks = np.full(len(text), np.nan, np.float32)
-    positions = np.unique(np.linspace(0, len(text) - 1, min(search_words, len(text))).round().astype(int))
+    positions = spread(len(text), search_words)
     ranks[positions] = search(model, text, positions, trie_of(model, vocabulary))
     document = np.repeat(np.arange(len(text.starts) - 1, dtype=np.int32), np.diff(text.starts))
     word = vocabulary.encode(text.words)
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     found = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
+    starts = np.intersect1d(brier.starts(document), positions)
+    found["brier_n"] = np.full((len(text), brier.WORDS), np.nan, np.float32)
+    found["brier_n"][starts] = brier_n(model, text, starts)
     return {"document": document, "word": word, **found}
 
 
