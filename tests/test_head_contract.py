@@ -7,6 +7,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cli import configuration
 from bench.cost import count_flops
@@ -96,6 +97,9 @@ def test_a_density_sums_to_one_and_no_other_claims_to_be_one(head, some):
     assert head.is_density == ("targets" not in type(head).__init__.__annotations__)
 
 
-def test_all_its_flops_are_counted(head, some):
+def test_its_flops_are_all_counted_and_those_of_torchs_counter(head, some):
     hidden = some[0].clone().requires_grad_()
-    assert count_flops(lambda: head.loss(hidden, some[1])) > 0
+    with FlopCounterMode(display=False) as counter:
+        head.loss(hidden, some[1]).backward()
+    counted = count_flops(lambda: head.loss(hidden, some[1]))
+    assert counted == pytest.approx(counter.get_total_flops(), rel=0.01) and counted > 0
