@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.cli import configuration
 from bench.cost import count_flops
 from bench.heads import Head
+from bench.vocabulary import Vocabulary
 
 N, H = 32, 48
 
@@ -26,12 +27,11 @@ def systems() -> list[str]:
     return sorted(file.stem for file in Path(configuration(), "system").glob("*.yaml") if "\nhead:" in file.read_text())
 
 
-@pytest.fixture(params=systems())
-def head(request, vocabulary) -> Head:
+def made(system: str, vocabulary: Vocabulary) -> Head:
     """A head as its yaml has it; its targets are random rows, so that no encoder is read."""
     torch.manual_seed(0)
-    overrides = [f"system={request.param}", "targets=random", "targets.dimension=24"]
-    if request.param == "sampled_softmax":
+    overrides = [f"system={system}", "targets=random", "targets.dimension=24"]
+    if system == "sampled_softmax":
         overrides.append("system.head.samples=64")
     with initialize_config_dir(configuration(), version_base="1.3"):
         cfg = compose("config", overrides=overrides)
@@ -39,6 +39,11 @@ def head(request, vocabulary) -> Head:
     if "targets" in cfg.system.head:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=None)
     return instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+
+
+@pytest.fixture(params=systems())
+def head(request, vocabulary) -> Head:
+    return made(request.param, vocabulary)
 
 
 @pytest.fixture
