@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from test_subword import tiny_model
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.backbones.rnn import RNN
@@ -54,12 +56,23 @@ def test_adaptive_softmax_costs_what_its_targets_cost(vocabulary, words):
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")  # of the flags, on a build without that hardware
 @pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_the_trunks_formula_is_what_torch_counts_where_it_counts(cell, layers):
-    rnn = RNN(cell=cell, hidden_size=H, layers=layers, dropout=0.0, vocabulary_size=50)
-    ids = torch.randint(50, (4, 16))
+@pytest.mark.parametrize("width", [None, 20])
+def test_the_trunks_formula_is_what_torch_counts_where_it_counts(cell, layers, width):
+    """Fused, a recurrence reads 0; unrolled, it lacks one product: the first step's gradient of the state before it."""
+    rnn = RNN(cell=cell, hidden_size=H, layers=layers, dropout=0.0, vocabulary_size=50, input_width=width)
+    inputs = torch.randint(50, (4, 64)) if width is None else torch.randn(4, 64, width)
     with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-        rnn(ids)[0].sum().backward()
-    assert counter.get_total_flops() / ids.numel() == pytest.approx(rnn.flops_per_position(), rel=0.04)
+        rnn(inputs)[0].sum().backward()
+    assert counter.get_total_flops() / (4 * 64) == pytest.approx(rnn.flops_per_position(), rel=0.01)
+
+
+def test_a_transformers_flops_are_those_of_a_step_that_is_run():
+    """The fused attention of the CPU reads 0, so that both are counted with its plain products."""
+    model = tiny_model()
+    batch = model.data(seed=0).batches.batch(0)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.training_step(batch, 0).backward()
+    assert counter.get_total_flops() / batch.trained_words == pytest.approx(model.flops_per_position(), rel=0.01)
 
 
 def test_an_op_that_nobody_counts_is_an_error():

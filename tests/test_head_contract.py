@@ -7,10 +7,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cli import configuration
 from bench.cost import count_flops
 from bench.heads import Head
+from bench.vocabulary import Vocabulary
 
 N, H = 32, 48
 
@@ -25,12 +27,11 @@ def systems() -> list[str]:
     return sorted(file.stem for file in Path(configuration(), "system").glob("*.yaml") if "\nhead:" in file.read_text())
 
 
-@pytest.fixture(params=systems())
-def head(request, vocabulary) -> Head:
+def made(system: str, vocabulary: Vocabulary) -> Head:
     """A head as its yaml has it; its targets are random rows, so that no encoder is read."""
     torch.manual_seed(0)
-    overrides = [f"system={request.param}", "targets=random", "targets.dimension=24"]
-    if request.param == "sampled_softmax":
+    overrides = [f"system={system}", "targets=random", "targets.dimension=24"]
+    if system == "sampled_softmax":
         overrides.append("system.head.samples=64")
     with initialize_config_dir(configuration(), version_base="1.3"):
         cfg = compose("config", overrides=overrides)
@@ -38,6 +39,11 @@ def head(request, vocabulary) -> Head:
     if "targets" in cfg.system.head:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=None)
     return instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+
+
+@pytest.fixture(params=systems())
+def head(request, vocabulary) -> Head:
+    return made(request.param, vocabulary)
 
 
 @pytest.fixture
@@ -96,6 +102,9 @@ def test_a_density_sums_to_one_and_no_other_claims_to_be_one(head, some):
     assert head.is_density == ("targets" not in type(head).__init__.__annotations__)
 
 
-def test_all_its_flops_are_counted(head, some):
+def test_its_flops_are_all_counted_and_those_of_torchs_counter(head, some):
     hidden = some[0].clone().requires_grad_()
-    assert count_flops(lambda: head.loss(hidden, some[1])) > 0
+    with FlopCounterMode(display=False) as counter:
+        head.loss(hidden, some[1]).backward()
+    counted = count_flops(lambda: head.loss(hidden, some[1]))
+    assert counted == pytest.approx(counter.get_total_flops(), rel=0.01) and counted > 0
