@@ -8,7 +8,7 @@ import pandas as pd
 from bench.evaluation import intervals
 from bench.evaluation.intervals import FORMULAS, Difference
 from bench.glossary import QUALITY, Entry
-from bench.report.table import LIMIT, NULL, ends, exponent, signed
+from bench.report.table import LIMIT, NULL, ends, signed, warranted
 
 REFERENCE = "softmax"
 COMPARED = tuple(
@@ -84,7 +84,6 @@ def compared(cell: pd.Series, other: pd.Series, entry: Entry) -> Compared:
     if apart is None:
         return Compared()
     mean, low, high = (entry.scale * each for each in apart)
-    decimals = 2 if high == low else -exponent((high - low) / 6, 1)
     p = intervals.p_value(entry.field, cell.blocks, other.blocks)
     shown = "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
-    return Compared(signed(mean, decimals), ends(low, high, "+"), shown, apart.excludes_zero)
+    return Compared(signed(mean, warranted(low, high)), ends(low, high, "+"), shown, apart.excludes_zero)

@@ -173,9 +173,14 @@ def shown(value: float, error: float = nan, digits: int = 3) -> str:
 
 
 def ends(low: float, high: float, sign: str = "") -> str:
-    """`[1.93, 2.01]`: as many decimals as its width warrants."""
-    decimals = -exponent((high - low) / 6, 1) if high > low else 2
+    """`[1.93, 2.01]`"""
+    decimals = warranted(low, high)
     return f"[{signed(low, decimals, sign)}, {signed(high, decimals, sign)}]"
+
+
+def warranted(low: float, high: float) -> int:
+    """Decimals that the width of an interval leaves to tell; two where it has none, but for how floats round."""
+    return -exponent((high - low) / 6, 1) if high - low > 1e-9 * max(abs(low), abs(high)) else 2
 
 
 def signed(value: float, decimals: int, sign: str = "+") -> str:
