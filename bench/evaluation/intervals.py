@@ -7,7 +7,7 @@ intervals would be too narrow. S seeds, B blocks, R resamples.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from math import lcm
 from typing import NamedTuple
 
@@ -93,9 +93,9 @@ class Blocks:
     def totals(self) -> Sums:  # [1, S]
         return {name: blocks.sum(1)[None] for name, blocks in self.sums.items()}
 
-    @cached_property
+    @property
     def resampled(self) -> Sums:  # [R, S]; the same documents for every seed, and for every cell of as many blocks
-        return {name: resamples(len(self)) @ blocks.T for name, blocks in self.sums.items()}
+        return resampled(self)
 
 
 class Difference(NamedTuple):
@@ -134,11 +134,11 @@ def p_value(field: str, ours: Blocks, theirs: Blocks) -> float:
     Exact up to `EXACT_BLOCKS` blocks. A swap that leaves the figure undefined counts against a difference.
     """
     formula, seeds = common(field, ours, theirs), lcm(len(ours.sums["words"]), len(theirs.sums["words"]))
+    read = set(formula[:2]) if isinstance(formula, Formula) else ours.sums.keys()
     here, there = (
         {
             name: np.repeat(cell.sums[name], seeds // len(cell.sums[name]), 0)
-            for name in ours.sums
-            if name in theirs.sums
+            for name in read & ours.sums.keys() & theirs.sums.keys()
         }
         for cell in (ours, theirs)
     )
@@ -170,6 +170,11 @@ def expanded(values: NDArray[np.float64], blocks: int) -> tuple[float, float] | 
     tail = stats.norm.cdf((blocks / (blocks - 1)) ** 0.5 * stats.t.ppf(0.025, blocks - 1))
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=16)  # the cells of a table, not of a report
+def resampled(cell: Blocks) -> Sums:
+    return {name: resamples(len(cell)) @ blocks.T for name, blocks in cell.sums.items()}
 
 
 @cache
