@@ -52,6 +52,22 @@ def test_interval_is_scipys_percentile_interval_at_the_corrected_level(blocks: i
     )
 
 
+def test_interval_of_a_difference_is_scipys_with_both_on_the_same_documents():
+    words, ours, theirs = documents(np.random.default_rng(12), 15, (0.3, 0.28))
+    found = stats.bootstrap(
+        (ours, theirs, words),
+        lambda ours, theirs, words, axis: (ours.sum(axis) - theirs.sum(axis)) / words.sum(axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=50_000,
+        confidence_level=1 - 2 * stats.norm.cdf((15 / 14) ** 0.5 * stats.t.ppf(0.025, 14)),
+        rng=np.random.default_rng(2),
+    )
+    _, *ends = intervals.difference(RATIO, cell(ours, words=words), cell(theirs, words=words))
+    assert ends == pytest.approx(list(found.confidence_interval), abs=0.12 * found.standard_error)
+
+
 @pytest.mark.parametrize("blocks", [6, 9])
 def test_p_value_is_scipys_exact_one(blocks: int):
     words, ours, theirs = documents(np.random.default_rng(11), blocks, (0.3, 0.3))

@@ -511,6 +511,17 @@ def test_headline_says_what_can_be_told():
     assert ahead.endswith(": 2.01; ahead of mse at V = 1,000, interval excludes 0.")
 
 
+def test_headline_claims_nothing_that_another_seed_would_change():
+    """The documents agree on the difference of the means; the seeds are too far apart to tell."""
+    records = [blocked("softmax", bits, seed=seed) for seed, bits in enumerate((2.0, 2.1))]
+    records += [blocked("mse", bits, seed=seed) for seed, bits in enumerate((2.05, 2.15))]
+    cells = table.cells(table.runs(records))
+    assert differences.found(cells.iloc[1], cells.iloc[0], "bits_per_byte").excludes_zero
+    first, mse = page.headline(cells)
+    assert first.endswith("no difference to mse can be told at V = 1,000.")
+    assert "+0.05 bits per byte (no difference can be told)" in mse
+
+
 def test_a_difference_at_some_sizes_only_names_the_others():
     records = [
         blocked(system, bits, noise, vocabulary_size=size)

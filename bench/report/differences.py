@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import isnan
 
+import numpy as np
 import pandas as pd
 
 from bench.evaluation import intervals
@@ -48,6 +49,18 @@ def found(cell: pd.Series, other: pd.Series | None, field: str) -> Difference | 
     if other is None or cell.label == other.label or field not in FORMULAS:
         return None
     return intervals.difference(field, cell.blocks, other.blocks)
+
+
+def stands(cell: pd.Series, other: pd.Series, field: str) -> bool | None:
+    """Whether a difference would stand on other texts and with other seeds; None where no interval says.
+
+    Intervals hold the trained models fixed: it must pass two standard errors over seeds too, where they are known.
+    """
+    apart = found(cell, other, field)
+    if apart is None:
+        return None
+    error = np.hypot(*np.nan_to_num([cell[f"{field}_se"], other[f"{field}_se"]]))
+    return bool(apart.excludes_zero and abs(apart.mean) > 2 * error)
 
 
 def interval(cell: pd.Series, entry: Entry, limit: pd.Series | None) -> str:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bench.glossary import COST, QUALITY
 from bench.record import atomically
 from bench.report import figures
-from bench.report.differences import COMPARED, REFERENCE, found
+from bench.report.differences import COMPARED, REFERENCE, stands
 from bench.report.leaderboard import Table
 from bench.report.table import GROUP, failure, of
 
@@ -85,13 +85,13 @@ def lead(won: pd.DataFrame, second: pd.DataFrame) -> str:
     clauses: dict[tuple[str, bool], list[int]] = {}
     for _, cell in won[won.vocabulary_size.isin(second.index)].iterrows():
         other = second.loc[cell.vocabulary_size]
-        if apart := found(cell, other, "bits_per_byte"):
-            clauses.setdefault((other.label, apart.excludes_zero), []).append(cell.vocabulary_size)
+        if (ahead := stands(cell, other, "bits_per_byte")) is not None:
+            clauses.setdefault((other.label, ahead), []).append(cell.vocabulary_size)
     parts = [
         f"ahead of {label} at V = {sizes(where)}, interval excludes 0"
-        if told
+        if ahead
         else f"no difference to {label} can be told at V = {sizes(where)}"
-        for (label, told), where in clauses.items()
+        for (label, ahead), where in clauses.items()
     ]
     return "".join(f"; {part}" for part in parts)
 
@@ -117,14 +117,14 @@ def gap(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> Iterator[str]:
 
 def certainty(ours: pd.DataFrame, theirs: pd.DataFrame, field: str) -> str:
     """What the intervals of one figure's differences say, in brackets; empty where there is none."""
-    every = {size: found(ours.loc[size], theirs.loc[size], field) for size in ours.index}
-    told = {size: apart.excludes_zero for size, apart in every.items() if apart}
-    doubtful = [size for size in told if not told[size]]
-    if not told:
+    every = {size: stands(ours.loc[size], theirs.loc[size], field) for size in ours.index}
+    known = {size: certain for size, certain in every.items() if certain is not None}
+    doubtful = [size for size, certain in known.items() if not certain]
+    if not known:
         return ""
     if not doubtful:
-        return " (interval excludes 0)" if len(told) == 1 else " (intervals exclude 0)"
-    where = f" at V = {sizes(doubtful)}" if len(doubtful) < len(told) else ""
+        return " (interval excludes 0)" if len(known) == 1 else " (intervals exclude 0)"
+    where = f" at V = {sizes(doubtful)}" if len(doubtful) < len(known) else ""
     return f" (no difference can be told{where})"
 
 
