@@ -15,7 +15,7 @@ from bench.errors import SettingError
 from bench.evaluation.intervals import FORMULAS
 from bench.glossary import ARROW, COST, EVERY, QUALITY
 from bench.record import Record, write
-from bench.report import differences, figures, leaderboard, markdown, page, report, save, table, terminal
+from bench.report import differences, figures, leaderboard, markdown, numbers, page, report, save, table, terminal
 
 SIZES = (1000, 5000, 20000)
 SYSTEMS = {  # bits per byte, accuracy@1, ms of the head at V = 1,000, and its growth with V
@@ -266,7 +266,7 @@ def test_pareto_front_on_points_by_hand():
     ],
 )
 def test_numbers_are_no_more_precise_than_their_error(value: float, error: float, text: str):
-    assert table.shown(value, error) == text
+    assert numbers.shown(value, error) == text
 
 
 def test_best_trained_system_leads_but_no_floor_no_limit_and_no_proxy():
@@ -304,7 +304,7 @@ def rows_of(text: str, system: str) -> list[list[str]]:
 def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
     runs = table.load([swept])
     bits = runs[(runs.label == "mse") & (runs.vocabulary_size == 5000)].bits_per_byte
-    text = table.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
+    text = numbers.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
     section = (swept / "leaderboard.md").read_text().split("V = 5,000\n")[1].split("\n## ")[0]
     quality, cost = rows_of(section, "mse")
     assert quality[1] == text
@@ -456,8 +456,8 @@ def test_a_caption_says_where_fewer_words_were_ranked(tmp_path: Path):
 
 
 def test_seeds_that_agree_have_no_error_though_floats_round():
-    assert table.shown(223.0, 2e-14) == "223"
-    assert table.shown(223.0, 2.0) == "223 ± 2"
+    assert numbers.shown(223.0, 2e-14) == "223"
+    assert numbers.shown(223.0, 2.0) == "223 ± 2"
 
 
 HARD = np.array([0.1, -0.2, 0.3, 0.0, -0.1, 0.2, -0.3, 0.05])  # what makes a document hard for everybody

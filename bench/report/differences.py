@@ -9,7 +9,8 @@ import pandas as pd
 from bench.evaluation import intervals
 from bench.evaluation.intervals import FORMULAS, Difference
 from bench.glossary import QUALITY, Entry
-from bench.report.table import LIMIT, NULL, ends, signed, warranted
+from bench.report.numbers import NULL, ends, signed, warranted
+from bench.report.table import LIMIT
 
 REFERENCE = "softmax"
 COMPARED = tuple(

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.glossary import COST, QUALITY, Entry
 from bench.report import differences
 from bench.report.differences import Compared
-from bench.report.table import NULL, UNDEFINED, shown, span
+from bench.report.numbers import NULL, UNDEFINED, shown, span
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ READ = (
 )
 AGAINST = (
     f"System minus {REFERENCE}, paired on the same test documents: mean, 95 % interval, two-sided permutation p, not "
-    "corrected for the number of comparisons. Where one was ranked on fewer words, both are compared on those. They speak "
-    "of these trained models; ± above says what other seeds change. Bold: the interval excludes 0."
+    "corrected for the number of comparisons. Where one was ranked on fewer words, both are compared on those. They "
+    "speak of these trained models; ± above says what other seeds change. Bold: the interval excludes 0."
 )
 
 
