@@ -111,7 +111,10 @@ class Difference(NamedTuple):
 
 
 def interval(field: str, cell: Blocks | None) -> tuple[float, float] | None:
-    """95 % interval over documents of the mean over seeds; None where the figure is undefined or was not measured."""
+    """95 % interval over documents of the mean over seeds.
+
+    None where the figure was not measured, or is undefined in more than 2.5 % of the resamples: there its end would lie.
+    """
     return cell and expanded(mean(FORMULAS[field], cell.resampled), len(cell))
 
 
