@@ -113,7 +113,7 @@ class Difference(NamedTuple):
 def interval(field: str, cell: Blocks | None) -> tuple[float, float] | None:
     """95 % interval over documents of the mean over seeds.
 
-    None where the figure was not measured, or is undefined in more than 2.5 % of the resamples: there its end would lie.
+    None where the figure was not measured, or is undefined in more than 2.5 % of the resamples: an end may lie there.
     """
     return cell and expanded(mean(FORMULAS[field], cell.resampled), len(cell))
 
