@@ -6,7 +6,7 @@ from pathlib import Path
 import bench
 
 ORDER = """
-errors draws settings record provenance text corpus vocabulary ngram spelling checkpoint reader encoder targets
+glossary errors draws settings record provenance text corpus vocabulary ngram spelling checkpoint reader encoder targets
 pieces batches backbones heads models subword evaluation.intervals evaluation.calibration evaluation.ranks
 evaluation.brier evaluation.score evaluation.writing
 evaluation.words evaluation.metrics evaluation.generation progress training cost loggers build cell pretrained
@@ -56,4 +56,4 @@ def test_no_module_imports_from_below():
 
 def test_the_report_reads_nothing_but_records():
     for path in (ROOT / "report").glob("*.py"):
-        assert imported(path) <= {"record", "errors", "report", "evaluation.intervals"}
+        assert imported(path) <= {"record", "errors", "report", "glossary", "evaluation.intervals"}

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from bench.errors import SettingError
+from bench.evaluation.intervals import FORMULAS
+from bench.glossary import ARROW, COST, EVERY, QUALITY
 from bench.record import Record, write
-from bench.report import figures, leaderboard, page, report, save, table
+from bench.report import differences, figures, leaderboard, markdown, numbers, page, report, save, table, terminal
 
 SIZES = (1000, 5000, 20000)
 SYSTEMS = {  # bits per byte, accuracy@1, ms of the head at V = 1,000, and its growth with V
@@ -35,7 +37,7 @@ def synthetic(system: str, size: int, seed: int, random: np.random.Generator) ->
     noise = random.normal(0, 0.008, 4)
     bits, accuracy = bits - 0.12 * step + noise[0], accuracy + 0.01 * step + noise[1] / 4
     nats = bits * 0.69 * 5.6
-    trained = system not in table.FLOORS
+    trained = system not in table.KINDS
     regressor = system in ("mse", "cosine")
     words = np.linspace(50_000, 500_000, 10)
     cost = {}
@@ -149,8 +151,9 @@ def written(records: list[Record], out: Path) -> tuple[str, str]:
     """The leaderboard and the page of a few records, without figures."""
     runs = table.runs(records)
     cells = table.cells(runs)
-    leaderboard.write(runs, cells, out / "leaderboard.md")
-    page.write(runs, cells, {corpus: {} for corpus in runs.corpus}, out / "index.html")
+    tables = [*leaderboard.tables(runs, cells)]
+    markdown.write(tables, out / "leaderboard.md")
+    page.write(runs, cells, tables, {(run.corpus, run.budget): {} for run in runs.itertuples()}, out / "index.html")
     return (out / "leaderboard.md").read_text(), (out / "index.html").read_text()
 
 
@@ -181,10 +184,17 @@ def test_accuracy_by_decile_is_averaged_tenth_by_tenth():
 
 
 def test_cells_that_differ_in_a_setting_are_not_averaged():
-    configs = [{"inputs": inputs, "trainer": {"seed": seed}} for inputs in ("learned", "contextual") for seed in (0, 1)]
-    records = [plain(seed=c["trainer"]["seed"], bits_per_byte=2.0, config=c) for c in configs]
+    configs = [{"inputs": inputs, "seed": seed} for inputs in ("learned", "contextual") for seed in (0, 1)]
+    records = [plain(seed=c["seed"], bits_per_byte=2.0, config=c) for c in configs]
     cells = table.cells(table.runs(records))
     assert list(cells.label) == ["softmax (inputs=contextual)", "softmax (inputs=learned)"]
+    assert list(cells.seeds) == [2, 2]
+
+
+def test_only_the_runs_own_seed_is_averaged_over():
+    configs = [{"targets": {"seed": drawn}, "seed": seed} for drawn in (0, 1) for seed in (0, 1)]
+    cells = table.cells(table.runs([plain(seed=c["seed"], config=c) for c in configs]))
+    assert list(cells.label) == ["softmax (targets.seed=0)", "softmax (targets.seed=1)"]
     assert list(cells.seeds) == [2, 2]
 
 
@@ -256,58 +266,77 @@ def test_pareto_front_on_points_by_hand():
     ],
 )
 def test_numbers_are_no_more_precise_than_their_error(value: float, error: float, text: str):
-    assert table.shown(value, error) == text
+    assert numbers.shown(value, error) == text
 
 
-def test_best_trained_system_leads_but_no_floor_and_no_proxy():
+def test_best_trained_system_leads_but_no_floor_no_limit_and_no_proxy():
     records = [
         plain(system="softmax", bits_per_byte=2.0, raw_closed_perplexity=50.0, is_density=True),
         plain(system="mse", bits_per_byte=2.5, raw_closed_perplexity=40.0, is_density=False),
         plain(system="unigram", bits_per_byte=1.0, raw_closed_perplexity=30.0, is_density=True),
+        plain(system="truth", bits_per_byte=0.5, raw_closed_perplexity=20.0, is_density=True),
     ]
     rows = leaderboard.rows(table.cells(table.runs(records)))
-    assert [row.label for row in rows] == ["softmax", "mse", "unigram"]  # the floor last, whatever it reads
-    fields = [column.field for column in leaderboard.COLUMNS]
-    assert [row.leads[fields.index("bits_per_byte")] for row in rows] == [True, False, False]
-    raw = fields.index("raw_closed_perplexity")
-    assert [(row.texts[raw], row.leads[raw]) for row in rows] == [
+    assert [row.title for row in rows] == ["softmax", "mse", "truth (limit)", "unigram (floor)"]
+    assert [row.figures["bits_per_byte"].leads for row in rows] == [True, False, False, False]
+    raw = [row.figures["raw_closed_perplexity"] for row in rows]
+    assert [(str(figure), figure.leads) for figure in raw] == [
         ("50.0", True),
         ("40.0 proxy", False),
+        ("20.0", False),
         ("30.0", False),
     ]
 
 
-def test_every_column_is_a_field_that_the_table_has():
+def test_every_entry_is_a_field_that_the_table_or_a_formula_has():
     cells = table.cells(table.runs(sweep()))
-    assert {column.field for column in leaderboard.COLUMNS} <= set(cells.columns)
-    assert all(column.better in leaderboard.ARROW and column.meaning.endswith(".") for column in leaderboard.COLUMNS)
+    assert {entry.field for entry in EVERY} <= {*cells.columns, *FORMULAS}
+    assert FORMULAS.keys() <= {entry.field for entry in EVERY}
+    assert all(entry.better in ARROW and entry.meaning.endswith(".") for entry in EVERY)
+    assert len({entry.title for entry in EVERY}) == len(EVERY)
+
+
+def rows_of(text: str, system: str) -> list[list[str]]:
+    """The cells of one system's rows in a Markdown text."""
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(f"| {system} ")]
 
 
 def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
     runs = table.load([swept])
     bits = runs[(runs.label == "mse") & (runs.vocabulary_size == 5000)].bits_per_byte
-    text = table.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
+    text = numbers.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
     section = (swept / "leaderboard.md").read_text().split("V = 5,000\n")[1].split("\n## ")[0]
-    (row,) = [line for line in section.splitlines() if line.startswith("| mse ")]
-    assert row.split(" | ")[1] == text
+    quality, cost = rows_of(section, "mse")
+    assert quality[1] == text
+    assert cost[-1] == quality[-1] == "2"
     assert "*unigram* (floor)" in section
 
 
 def test_missing_values_are_dashes_and_one_seed_has_no_error(tmp_path: Path):
-    markdown, html = written([plain(bits_per_byte=2.0)], tmp_path)
-    (row,) = [line for line in markdown.splitlines() if line.startswith("| softmax")]
-    assert row == "| softmax | **2.000** | " + "– | " * 17 + "1 |"
-    assert html.count("<td>–</td>") == 17
+    records = [plain(bits_per_byte=2.0), plain(system="mse", bits_per_byte=2.5, train_seconds=9.0)]
+    markdown, html = written(records, tmp_path)
+    assert rows_of(markdown, "softmax") == [["softmax", "**2.000**", "1"], ["softmax", "–", "1"]]
+    assert rows_of(markdown, "mse") == [["mse", "2.500", "1"], ["mse", "**9.00**", "1"]]
+    assert html.count("<td>–</td>") == 1
     for text in (markdown, html):
-        assert "±" not in text
+        assert "±" not in text.split("## What")[0].split("What each")[0]
+        assert "†" not in text
         assert "one seed: no standard error" in text
+
+
+def test_a_column_that_nobody_was_measured_on_is_left_out(tmp_path: Path):
+    markdown, _ = written([plain(bits_per_byte=2.0, brier=0.1), plain(system="mse", bits_per_byte=2.5)], tmp_path)
+    heads = [line for line in markdown.splitlines() if line.startswith("| system")]
+    assert heads[0] == "| system | bits per byte ↓ | Brier ↑ | seeds |"
+    assert heads[1].count("|") == len(COST) + 3  # nothing was measured: all of them
 
 
 def test_a_cell_without_a_good_run_is_a_cross_and_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_all([plain(status="oom", reason="no | memory")], tmp_path)
     report([tmp_path], tmp_path)
-    row = "| × softmax | " + "– | " * 18 + r"0 × seed 0 oom: no \| memory |"
-    assert row in (tmp_path / "leaderboard.md").read_text()
+    for columns in (QUALITY, COST):
+        row = "| × softmax | " + "– | " * len(columns) + r"0 × seed 0 oom: no \| memory |"
+        assert row in (tmp_path / "leaderboard.md").read_text()
     assert "× seed 0 oom: no | memory" in (tmp_path / "index.html").read_text()
     assert "× seed 0 oom: no | memory" in capsys.readouterr().out
 
@@ -399,13 +428,13 @@ def test_headline_is_computed_from_the_cells():
 def test_two_corpora_get_tables_of_their_own(tmp_path: Path):
     markdown, html = written([plain(corpus=corpus, bits_per_byte=2.0) for corpus in ("wiki_sample", "kjv")], tmp_path)
     assert re.findall(r"^## (.*), V", markdown, re.MULTILINE) == ["kjv", "wiki_sample"]
-    assert re.findall(r"<h2>Corpus: (.*)</h2>", html) == ["kjv", "wiki_sample"]
+    assert re.findall(r'<h2 class="group">Corpus: (.*)</h2>', html) == ["kjv", "wiki_sample"]
 
 
 def test_unknown_systems_get_colours_of_their_own():
     systems = [*SYSTEMS, "vmf", "their_head"]
     look = figures.looks(table.cells(table.runs([plain(system=system) for system in systems])))
-    trained = [look[system]["color"] for system in systems if system not in table.FLOORS]
+    trained = [look[system]["color"] for system in systems if system not in table.KINDS]
     assert len(set(trained)) == len(trained)
 
 
@@ -427,5 +456,161 @@ def test_a_caption_says_where_fewer_words_were_ranked(tmp_path: Path):
 
 
 def test_seeds_that_agree_have_no_error_though_floats_round():
-    assert table.shown(223.0, 2e-14) == "223"
-    assert table.shown(223.0, 2.0) == "223 ± 2"
+    assert numbers.shown(223.0, 2e-14) == "223"
+    assert numbers.shown(223.0, 2.0) == "223 ± 2"
+
+
+HARD = np.array([0.1, -0.2, 0.3, 0.0, -0.1, 0.2, -0.3, 0.05])  # what makes a document hard for everybody
+
+
+def blocks(bits: float, noise: float = 0.0) -> dict[str, list[float]]:
+    """Eight documents of 100 words and 500 bytes at so many bits per byte; of the rest, 3 in 10 hit."""
+    own = noise * np.array([1, -1, 1, -1, 1, -1, 1, -1])
+    nats = (bits + HARD + own) * 500 * np.log(2)
+    sums = {"words": np.full(8, 100.0), "bytes": np.full(8, 500.0), "nats": nats, "ranked": np.full(8, 100.0)}
+    return {name: each.tolist() for name, each in sums.items()} | {"hits_at_1": [30.0 + i for i in range(8)]}
+
+
+def blocked(system: str, bits: float, noise: float = 0.0, **fields: object) -> Record:
+    bits += float(HARD.mean())
+    found = {"bits_per_byte": bits, "accuracy_at_1": 0.335, "word_perplexity": 2 ** (bits * 5)}
+    return plain(system=system, blocks=blocks(bits - float(HARD.mean()), noise), **found | fields)
+
+
+def test_intervals_and_paired_differences_stand_beside_the_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    records = [blocked("softmax", 2.0), blocked("mse", 2.1, 0.02), blocked("cosine", 2.001, 0.02)]
+    markdown, html = written([*records, plain(system="adaptive_softmax", bits_per_byte=3.0)], tmp_path)
+    first, _, *_ = rows_of(markdown, "mse")
+    assert first[1] == "2.106† [1.94, 2.28]"
+    assert rows_of(markdown, "softmax")[0][1] == "**2.006 [1.84, 2.17]**"
+    assert "†" not in rows_of(markdown, "cosine")[0][1]
+    against = markdown.split("### Differences to softmax")[1].split("## What")[0]
+    ((_, bits, accuracy, *_),) = rows_of(against, "mse")
+    assert bits == "**+0.100 [+0.085, +0.115] p = .008**"
+    assert accuracy == "0.00 [0.00, 0.00] p = 1.000"
+    assert rows_of(against, "adaptive_softmax") == []  # no blocks, no interval
+    assert rows_of(markdown, "adaptive_softmax")[0][1] == "3.000"
+    assert html.count('<small class="under">[1.94, 2.28]</small>') == 1
+    assert "† differs from softmax: the interval of the paired difference excludes 0" in html
+    for record in records:
+        write(record, tmp_path / record.system)
+    report([tmp_path], tmp_path)
+    out = capsys.readouterr().out
+    assert "2.106†" in out and "[1.95" not in out
+
+
+def test_headline_says_what_can_be_told():
+    records = [blocked("softmax", 2.0), blocked("mse", 2.1, 0.02), blocked("cosine", 2.001, 0.02)]
+    first, mse, cosine = page.headline(table.cells(table.runs(records)))
+    assert first == (
+        "softmax needs the fewest bits per byte at V = 1,000: 2.01; no difference to cosine can be told at V = 1,000."
+    )
+    assert "+0.10 bits per byte (interval excludes 0)" in mse
+    assert "+0.00 bits per byte (no difference can be told)" in cosine
+    ahead, *_ = page.headline(table.cells(table.runs(records[:2])))
+    assert ahead.endswith(": 2.01; ahead of mse at V = 1,000, interval excludes 0.")
+
+
+def test_headline_claims_nothing_that_another_seed_would_change():
+    """The documents agree on the difference of the means; the seeds are too far apart to tell."""
+    records = [blocked("softmax", bits, seed=seed) for seed, bits in enumerate((2.0, 2.1))]
+    records += [blocked("mse", bits, seed=seed) for seed, bits in enumerate((2.05, 2.15))]
+    cells = table.cells(table.runs(records))
+    assert differences.found(cells.iloc[1], cells.iloc[0], "bits_per_byte").excludes_zero
+    first, mse = page.headline(cells)
+    assert first.endswith("no difference to mse can be told at V = 1,000.")
+    assert "+0.05 bits per byte (no difference can be told)" in mse
+
+
+def test_a_difference_at_some_sizes_only_names_the_others():
+    records = [
+        blocked(system, bits, noise, vocabulary_size=size)
+        for size, shift in ((1000, 0.1), (5000, 0.001))
+        for system, bits, noise in (("softmax", 2.0, 0.0), ("mse", 2.0 + shift, 0.02))
+    ]
+    _, mse = page.headline(table.cells(table.runs(records)))
+    assert "+0.00 to +0.10 bits per byte (no difference can be told at V = 5,000)" in mse
+
+
+def test_seeds_of_different_texts_have_no_interval():
+    other = blocked("softmax", 2.0, seed=1)
+    other.blocks["words"][0] += 1
+    (row,) = leaderboard.rows(table.cells(table.runs([blocked("softmax", 2.0), other])))
+    assert row.figures["bits_per_byte"].interval == ""
+    assert row.figures["bits_per_byte"].text == "2.006"
+
+
+def test_excess_is_bits_above_the_truth_of_the_same_corpus_and_size(tmp_path: Path):
+    records = [blocked("softmax", 2.0), blocked("truth", 1.8), blocked("softmax", 2.0, vocabulary_size=5000)]
+    cells = table.cells(table.runs(records))
+    excess = dict(zip(zip(cells.vocabulary_size, cells.system, strict=True), cells.excess, strict=True))
+    assert excess[1000, "softmax"] == pytest.approx(0.2 * 5)
+    assert excess[1000, "truth"] == 0
+    assert np.isnan(excess[5000, "softmax"])
+    markdown, _ = written(records, tmp_path)
+    small, large = markdown.split("V = 5,000\n")
+    assert "excess bits ↓" in small and "excess bits ↓" not in large.split("## What")[0]
+    assert "*truth* (limit)" in small
+    (row, *_) = leaderboard.rows(cells[cells.vocabulary_size == 1000])
+    assert str(row.figures["excess"]) == "1.00 [1.00, 1.00]"  # what the two share cancels
+
+
+def test_entropy_rate_stands_in_the_caption(tmp_path: Path):
+    markdown, _ = written([plain(bits_per_byte=2.0, entropy_rate_bits=6.25)], tmp_path)
+    assert "entropy rate 6.25 bits a word" in markdown
+
+
+def test_brier_lm_of_a_factor_that_is_not_positive_is_undefined_not_unmeasured():
+    good = {"brier_n": [0.1, 0.1, 0.1, 0.1], "brier_lm": 10.0}
+    bad = {"brier_n": [0.1, 0.1, 0.1, -0.1], "brier_lm": None}
+    records = [
+        plain(**good),
+        plain(system="mse", **good),
+        plain(system="mse", seed=1, **bad),  # one seed of two: no mean of the other
+        plain(system="cosine"),
+    ]
+    texts = {row.label: str(row.figures["brier_lm"]) for row in leaderboard.rows(table.cells(table.runs(records)))}
+    assert texts == {"softmax": "10.0", "mse": "undef.", "cosine": "–"}
+
+
+def test_equal_data_and_equal_time_are_tables_of_their_own(tmp_path: Path):
+    budgets = [{"words": 300000, "seconds": None}, {"words": None, "seconds": 15.0}]
+    records = [
+        plain(system=system, bits_per_byte=2.0 + i, train_seconds=9.0, config={"budget": budget, "system": system})
+        for system in ("softmax", "mse")
+        for i, budget in enumerate(budgets)
+    ]
+    markdown, html = written(records, tmp_path)
+    assert re.findall(r"^## (.*V = .*)$", markdown, re.MULTILINE) == [
+        "c, V = 1,000, equal data: 300,000 words",
+        "c, V = 1,000, equal time: 15 s of training",
+    ]
+    assert re.findall(r'<h2 class="group">(.*)</h2>', html) == [
+        "Equal data: 300,000 words",
+        "Equal time: 15 s of training",
+    ]
+    assert [row[1] for row in rows_of(markdown, "softmax")] == ["**2.000**", "**9.00**", "**3.000**", "**9.00**"]
+    assert " · equal time: 15 s of training · " in markdown
+    for i, record in enumerate(records):
+        write(record, tmp_path / str(i))
+    report([tmp_path], tmp_path)
+    assert (tmp_path / "figures" / "quality_vs_cost-equal_time_15_s_of_training.svg").is_file()
+
+
+def test_variants_of_the_reference_are_compared_with_the_best_of_them():
+    configs = [{"inputs": inputs} for inputs in ("learned", "contextual")]
+    records = [blocked("softmax", bits, config=c) for bits, c in zip((2.0, 2.1), configs, strict=True)]
+    cells = table.cells(table.runs([*records, blocked("mse", 2.2)]))
+    assert differences.reference(cells).label == "softmax (inputs=learned)"
+    assert [label for label, _, _ in differences.differences(cells)] == ["softmax (inputs=contextual)", "mse"]
+
+
+def test_a_terminal_of_any_width_cuts_no_number_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "60")
+    runs = table.runs(sweep())
+    terminal.show([*leaderboard.tables(runs, table.cells(runs))])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert all(len(line) <= 60 for line in out.splitlines())

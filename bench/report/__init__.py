@@ -1,6 +1,7 @@
 """Records -> leaderboard, figures, page. It reads nothing but records."""
 
 import io
+import re
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import figures, leaderboard, page, table
+from bench.report import figures, leaderboard, markdown, page, table, terminal
 
 
 def report(folders: list[Path], out: Path) -> None:
@@ -25,14 +26,16 @@ def report(folders: list[Path], out: Path) -> None:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
     cells = table.cells(runs)
-    leaderboard.write(runs, cells, out / "leaderboard.md")
-    pictures: dict[str, dict[str, str]] = {}
-    for corpus, here in runs.groupby("corpus"):
-        suffix = f"-{corpus}" if runs.corpus.nunique() > 1 else ""
-        drawn = figures.draw(here, cells[cells.corpus == corpus])
-        pictures[corpus] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    page.write(runs, cells, pictures, out / "index.html")
-    leaderboard.show(runs, cells)
+    tables = [*leaderboard.tables(runs, cells)]
+    markdown.write(tables, out / "leaderboard.md")
+    pictures: dict[tuple[str, str], dict[str, str]] = {}
+    for group, here in runs.groupby(table.GROUP):
+        names = [name for name, field in zip(group, table.GROUP, strict=True) if runs[field].nunique() > 1]
+        suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
+        drawn = figures.draw(here, table.of(cells, group))
+        pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
+    page.write(runs, cells, tables, pictures, out / "index.html")
+    terminal.show(tables)
 
 
 def save(figure: Figure, path: Path) -> str:

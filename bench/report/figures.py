@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bench.report.leaderboard import COST, QUALITY, Column
+from bench.glossary import COST, QUALITY, Entry
 from bench.report.table import curve, pareto
 
 Looks = dict[str, dict[str, Any]]  # label -> how its line is drawn
@@ -22,6 +22,7 @@ COLOURS = {  # after Okabe and Ito: classifiers cool, regressors warm
 }  # fmt: skip
 SPARE = ("#999933", "#44aa99", "#6a5acd", "#aa4499", "#6699cc", "#a0522d")  # for systems not named above
 LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D", "v", "P")
+GREY_LINES = {"unigram": ":", "ngram": "--", "truth": "-."}
 STYLE = {
     "figure.facecolor": PAPER, "axes.facecolor": PAPER, "savefig.facecolor": PAPER, "text.color": INK,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.titlecolor": INK, "xtick.color": MUTED,
@@ -35,13 +36,13 @@ STYLE = {
 
 
 def looks(cells: pd.DataFrame) -> Looks:
-    """Colour by system, line and marker by variant; floors grey and broken. In the order of the tables."""
+    """Colour by system, line and marker by variant; what does not compete is grey and broken. As the tables' order."""
     found: Looks = {label: {} for label in cells.label}
     spare = itertools.cycle(SPARE)
     for system, family in cells.groupby("system"):
-        if family.is_floor.all():
-            floor = {"color": MUTED, "linestyle": "--" if system == "ngram" else ":", "marker": ""}
-            found |= dict.fromkeys(family.label, floor)
+        if not family.competes.any():
+            grey = {"color": MUTED, "linestyle": GREY_LINES[system], "marker": ""}
+            found |= dict.fromkeys(family.label, grey)
             continue
         colour = COLOURS.get(system) or next(spare)
         for i, label in enumerate(sorted(set(family.label))):
@@ -88,7 +89,7 @@ def band(axis: Axes, x: Any, mean: Any, error: Any, look: dict[str, Any]) -> Non
         axis.fill_between(x, mean - error, mean + error, color=look["color"], alpha=0.18, linewidth=0)
 
 
-def over_sizes(axis: Axes, cells: pd.DataFrame, column: Column) -> None:
+def over_sizes(axis: Axes, cells: pd.DataFrame, column: Entry) -> None:
     """A line a system against V with bars of the standard error; a × at the top for what did not finish."""
     look, bars = looks(cells), {"elinewidth": 1, "capsize": 2}
     for label, line in cells[cells[column.field].notna()].sort_values("vocabulary_size").groupby("label"):
@@ -106,8 +107,8 @@ def over_sizes(axis: Axes, cells: pd.DataFrame, column: Column) -> None:
 
 def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
     """What a bit per byte costs, in time and in arithmetic."""
-    floor = cells[cells.is_floor].bits_per_byte.min()
-    cells = cells[~cells.is_floor & cells.bits_per_byte.notna()]
+    floor = cells[cells.kind == "floor"].bits_per_byte.min()
+    cells = cells[cells.competes & cells.bits_per_byte.notna()]
     if cells.empty:
         return None
     how = "Lower left is better; encoding left out. Numbers: V. Grey band: Pareto front. Dashed: best floor."
@@ -137,7 +138,7 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
 
 def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
     """How each cost grows with V."""
-    cells = cells[~cells.is_floor]
+    cells = cells[cells.competes]
     if cells.empty:
         return None
     how = "Lower is better; a flat line does not pay for V. Both axes are logarithmic. ×: did not finish."
@@ -150,7 +151,7 @@ def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None
 
 def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure:
     """What V does to quality, and what calibration repairs."""
-    how = "↓ lower is better, ↑ higher is better. Grey: floors. Bars: standard error. ×: did not finish."
+    how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. Bars: standard error. ×: did not finish."
     figure, axes = canvas((1, 3), cells, "Quality as the vocabulary grows", how)
     axes[0, 1].sharey(axes[0, 2])
     fields = ("bits_per_byte", "accuracy_at_1", "calibrated_accuracy_at_1")

@@ -8,61 +8,92 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from bench.glossary import COST, QUALITY
 from bench.record import atomically
-from bench.report import figures, leaderboard
-from bench.report.table import failure
+from bench.report import figures
+from bench.report.differences import COMPARED, REFERENCE, stands
+from bench.report.leaderboard import Table
+from bench.report.table import GROUP, failure, of
 
 REGRESSORS = {"mse": "MSE regression", "cosine": "Cosine regression"}
-REFERENCE = "softmax"
 CSS_COLOURS = {figures.INK: "ink", figures.MUTED: "muted", figures.GRID: "grid", figures.PAPER: "card"}
+Pictures = dict[tuple[str, str], dict[str, str]]  # corpus and budget -> figures by name, as SVG
 
 
-def write(runs: pd.DataFrame, cells: pd.DataFrame, pictures: dict[str, dict[str, str]], path: Path) -> None:
-    """Put the page in place. `pictures`: corpus -> its figures by name, as SVG."""
+def write(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictures: Pictures, path: Path) -> None:
+    """Put the page in place."""
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
     loader, blocks = FileSystemLoader(Path(__file__).parent), {"trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
+    several = [field for field in GROUP if runs[field].nunique() > 1]
     sections = [
-        section(runs[runs.corpus == corpus], cells[cells.corpus == corpus], pictures[corpus])
-        for corpus in sorted(set(runs.corpus))
+        section(of(runs, group), of(cells, group), [t for t in tables if (t.corpus, t.budget) == group], drawn)
+        | {
+            "title": " · ".join(
+                titled(field, name) for field, name in zip(GROUP, group, strict=True) if field in several
+            )
+        }
+        for group, drawn in sorted(pictures.items())
     ]
     bad = runs[runs.status != "ok"].sort_values(["corpus", "vocabulary_size", "label", "seed"])
     failures = [(run.corpus, run.vocabulary_size, run.label, failure(run)) for _, run in bad.iterrows()]
     text = environment.get_template("page.html.jinja").render(
         sections=sections,
         failures=failures,
-        quality=leaderboard.QUALITY,
-        cost=leaderboard.COST,
+        entries=(*QUALITY, *COST),
+        compared=COMPARED,
+        reference=REFERENCE,
         footer=footer(runs),
     )
     atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
 
 
-def section(runs: pd.DataFrame, cells: pd.DataFrame, pictures: dict[str, str]) -> dict[str, Any]:
-    """What the page says about one corpus."""
-    corpus = runs.corpus.iloc[0]
+def titled(field: str, name: str) -> str:
+    """`Corpus: kjv`, `Equal time: 15 s of training`."""
+    return f"Corpus: {name}" if field == "corpus" else (name[:1].upper() + name[1:]) or "Budget not recorded"
+
+
+def section(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictures: dict[str, str]) -> dict[str, Any]:
+    """What the page says about one corpus and budget."""
+    prefix = "-".join(map(str, runs[GROUP].iloc[0]))
     return {
-        "corpus": corpus,
         "headline": [*headline(cells)],
-        "tables": [(size, words, rows) for _, size, words, rows in leaderboard.tables(runs, cells)],
-        "figures": [(name.replace("_", " "), inlined(svg, f"{corpus}-{name}")) for name, svg in pictures.items()],
+        "tables": tables,
+        "figures": [(name.replace("_", " "), inlined(svg, f"{prefix}-{name}")) for name, svg in pictures.items()],
         "texts": generated(runs, cells),
     }
 
 
 def headline(cells: pd.DataFrame) -> Iterator[str]:
     """What the numbers say, in sentences; one about a system that is absent is left out."""
-    trained = cells[~cells.is_floor & cells.bits_per_byte.notna()]
+    trained = cells[cells.competes & cells.bits_per_byte.notna()].sort_values(["vocabulary_size", "bits_per_byte"])
     if trained.empty:
         return
-    best = trained.loc[trained.groupby("vocabulary_size").bits_per_byte.idxmin()]
+    best = trained.drop_duplicates("vocabulary_size")
+    second = trained.drop(best.index).drop_duplicates("vocabulary_size").set_index("vocabulary_size")
     for label, won in best.groupby("label", sort=False):
         bits = listed(f"{each:.2f}" for each in won.bits_per_byte)
-        yield f"{label} needs the fewest bits per byte at V = {sizes(won.vocabulary_size)}: {bits}."
-    ranked = trained.sort_values("bits_per_byte").groupby(["system", "vocabulary_size"]).first()
+        yield f"{label} needs the fewest bits per byte at V = {sizes(won.vocabulary_size)}: {bits}{lead(won, second)}."
+    ranked = trained.drop_duplicates(["system", "vocabulary_size"]).set_index(["system", "vocabulary_size"])
     for system, name in REGRESSORS.items():
         if {system, REFERENCE} <= set(trained.system):
             yield from gap(ranked.loc[system], ranked.loc[REFERENCE], name)
+
+
+def lead(won: pd.DataFrame, second: pd.DataFrame) -> str:
+    """Whether the best can be told from the next best; empty where no interval says."""
+    clauses: dict[tuple[str, bool], list[int]] = {}
+    for _, cell in won[won.vocabulary_size.isin(second.index)].iterrows():
+        other = second.loc[cell.vocabulary_size]
+        if (ahead := stands(cell, other, "bits_per_byte")) is not None:
+            clauses.setdefault((other.label, ahead), []).append(cell.vocabulary_size)
+    parts = [
+        f"ahead of {label} at V = {sizes(where)}, interval excludes 0"
+        if ahead
+        else f"no difference to {label} can be told at V = {sizes(where)}"
+        for (label, ahead), where in clauses.items()
+    ]
+    return "".join(f"; {part}" for part in parts)
 
 
 def gap(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> Iterator[str]:
@@ -71,15 +102,30 @@ def gap(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> Iterator[str]:
     if shared.empty:
         return
     ours, theirs = ours.loc[shared], theirs.loc[shared]
-    parts = [f"{extent(ours.bits_per_byte - theirs.bits_per_byte, 2)} bits per byte"]
+    bits = extent(ours.bits_per_byte - theirs.bits_per_byte, 2)
+    parts = [f"{bits} bits per byte{certainty(ours, theirs, 'bits_per_byte')}"]
     for kind in ("accuracy_at_1", "calibrated_accuracy_at_1"):
         points = (ours[kind] - theirs[kind]).dropna() * 100
         if len(points):
-            parts.append(f"{extent(points, 1)} points of {'calibrated' if kind[0] == 'c' else 'raw'} accuracy@1")
+            which = "calibrated" if kind[0] == "c" else "raw"
+            parts.append(f"{extent(points, 1)} points of {which} accuracy@1{certainty(ours, theirs, kind)}")
     ratio = (ours.head_train_ms_per_1k / theirs.head_train_ms_per_1k).dropna()
     if len(ratio):
         parts.append(f"{ratio.iloc[-1]:.2g} times the time to train the head (V = {ratio.index[-1]:,})")
     yield f"{name} against {REFERENCE} at V = {sizes(shared)}: {listed(parts)}."
+
+
+def certainty(ours: pd.DataFrame, theirs: pd.DataFrame, field: str) -> str:
+    """What the intervals of one figure's differences say, in brackets; empty where there is none."""
+    every = {size: stands(ours.loc[size], theirs.loc[size], field) for size in ours.index}
+    known = {size: certain for size, certain in every.items() if certain is not None}
+    doubtful = [size for size, certain in known.items() if not certain]
+    if not known:
+        return ""
+    if not doubtful:
+        return " (interval excludes 0)" if len(known) == 1 else " (intervals exclude 0)"
+    where = f" at V = {sizes(doubtful)}" if len(doubtful) < len(known) else ""
+    return f" (no difference can be told{where})"
 
 
 def sizes(values: Iterable[int]) -> str:

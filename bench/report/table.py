@@ -7,20 +7,23 @@ A cell's figure `x` is the mean over the seeds that ended well, and `x_se` the s
 import dataclasses
 import json
 from collections.abc import Mapping
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.evaluation.intervals import Blocks
 from bench.record import OUTSIDE_IDENTITY, Record, read_all
 
-FLOORS = ("unigram", "ngram")  # systems that train no network: what any other has to beat
-CELL = ["corpus", "vocabulary_size", "label"]
+LIMIT = "truth"  # the language's own distribution, where it is known
+KINDS = {"unigram": "floor", "ngram": "floor", LIMIT: "limit"}  # systems that train no network, and do not compete
+GROUP = ["corpus", "budget"]  # what one report section compares: equal data and equal time never mix
+CELL = [*GROUP, "vocabulary_size", "label"]
 NUMBERS = [field.name for field in dataclasses.fields(Record) if field.type in (float | None, int | None)]
-FIGURES = [*NUMBERS, "train_flops"]
-NULL = "–"  # a figure that was not measured
+FIGURES = [*NUMBERS, "train_flops", "excess"]
+ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that a cell or a table stands for
 
 
 def load(folders: list[Path]) -> pd.DataFrame:
@@ -34,14 +37,34 @@ def load(folders: list[Path]) -> pd.DataFrame:
 
 
 def runs(records: list[Record]) -> pd.DataFrame:
-    """A row a record: its fields, the training FLOPs in all, and the `label` that tables and figures show."""
+    """A row a record: its fields, what follows from them, and the `label` that tables and figures show."""
     names = [field.name for field in dataclasses.fields(Record)]
     frame = pd.DataFrame([{name: getattr(record, name) for name in names} for record in records], columns=names)
     frame[NUMBERS] = frame[NUMBERS].astype(float)  # None -> not a number
     frame["train_flops"] = frame.flops_per_position * frame.trained_words
-    frame["is_floor"] = frame.system.isin(FLOORS)
+    frame["excess"] = excess(frame)
+    frame["kind"] = frame.system.map(KINDS).fillna("")
+    frame["competes"] = frame.kind == ""
+    frame["budget"] = [budget(config) for config in frame.config]
     frame["label"] = labels(frame)
     return frame
+
+
+def excess(frame: pd.DataFrame) -> pd.Series:
+    """Bits per word above the limit; not a number where it is not known. [N]"""
+    bits = np.log2(frame.word_perplexity)
+    limit = bits[(frame.system == LIMIT) & (frame.status == "ok")]
+    limit = limit.groupby([frame.corpus, frame.vocabulary_size]).mean()
+    return bits - limit.reindex(pd.MultiIndex.from_frame(frame[["corpus", "vocabulary_size"]])).to_numpy()
+
+
+def budget(config: Mapping[str, Any]) -> str:
+    """What all systems of one table were given alike; empty where the record does not say."""
+    words, seconds = (config.get("budget", {}).get(unit) for unit in ("words", "seconds"))
+    data, time = words and f"{words:,} words", seconds and f"{seconds:g} s of training"
+    if data and time:
+        return f"equal limits: {data} or {time}"
+    return f"equal data: {data}" if data else f"equal time: {time}" if time else ""
 
 
 def labels(frame: pd.DataFrame) -> pd.Series:
@@ -50,7 +73,7 @@ def labels(frame: pd.DataFrame) -> pd.Series:
     Runs of one system that differ in a setting would otherwise be averaged as if they were seeds.
     """
     label = frame.system.astype(str)
-    for _, family in frame.groupby(["corpus", "system"]):
+    for _, family in frame.groupby([*GROUP, "system"]):
         settings = pd.DataFrame([distinguishing(run) for _, run in family.iterrows()], index=family.index)
         settings = settings.fillna("none")
         at_one_size = settings.groupby(family.vocabulary_size).nunique().max()
@@ -67,8 +90,7 @@ def labels(frame: pd.DataFrame) -> pd.Series:
 def distinguishing(run: pd.Series) -> dict[str, str]:
     """Every setting of a run that makes it another cell, by its dotted key."""
     kept = {key: value for key, value in run.config.items() if key not in OUTSIDE_IDENTITY}
-    settings = {key: value for key, value in flat(kept).items() if key.rpartition(".")[2] != "seed"}
-    settings.pop("vocabulary.size", None)
+    settings = {key: value for key, value in flat(kept).items() if key not in ALIKE}
     return settings | {"backbone": str(run.backbone), "device": str(run.device)}
 
 
@@ -84,26 +106,37 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a cell, best bits per byte first within a corpus and size; floors last, failures before them."""
+    """A row a cell, best bits per byte first within a table; floors and limits last, failures before them."""
     rows = []
     for key, group in runs.groupby(CELL):
         good = group[group.status == "ok"]
         bad = group[group.status != "ok"]
         row = dict(zip(CELL, key, strict=True)) | {
             "system": group.system.iloc[0],
-            "is_floor": group.is_floor.iloc[0],
+            "kind": group.kind.iloc[0],
+            "competes": group.competes.iloc[0],
         }
         row |= {"seeds": len(good), "failures": [failure(run) for _, run in bad.iterrows()]}
         row["is_proxy"] = bool(good.is_density.eq(False).any())
         row |= {name: good[name].mean() for name in FIGURES}
         row |= {f"{name}_se": good[name].sem() for name in FIGURES}  # sem: ddof 1, NaN with one seed
+        row["is_undefined"] = bool((good.brier_lm.isna() & good.brier_n.notna()).any())
+        if row["is_undefined"]:  # in one seed: the mean of the others would flatter it
+            row |= {"brier_lm": nan, "brier_lm_se": nan}
+        row["blocks"] = Blocks.of(list(good.blocks))
         deciles = np.array([each for each in good.accuracy_by_decile if each], dtype=float)  # [seeds, 10]
         row["accuracy_by_decile"] = deciles.mean(0) if len(deciles) else None
         spread = deciles.std(0, ddof=1) if len(deciles) > 1 else nan
         row["accuracy_by_decile_se"] = spread / max(1, len(deciles)) ** 0.5
         rows.append(row)
-    order = ["corpus", "vocabulary_size", "is_floor", "bits_per_byte", "label"]
-    return pd.DataFrame(rows).sort_values(order, na_position="last", ignore_index=True)
+    order = [*GROUP, "vocabulary_size", "competes", "bits_per_byte", "label"]
+    rising = [each != "competes" for each in order]
+    return pd.DataFrame(rows).sort_values(order, ascending=rising, na_position="last", ignore_index=True)
+
+
+def of(frame: pd.DataFrame, group: tuple[str, str]) -> pd.DataFrame:
+    """The rows of one corpus and budget."""
+    return frame[(frame[GROUP] == list(group)).all(axis=1)]
 
 
 def failure(run: pd.Series) -> str:
@@ -126,27 +159,3 @@ def pareto(costs: np.ndarray, losses: np.ndarray) -> np.ndarray:
     no_worse = (costs[:, None] >= costs) & (losses[:, None] >= losses)
     better = (costs[:, None] > costs) | (losses[:, None] > losses)
     return ~(no_worse & better).any(1)
-
-
-def shown(value: float, error: float = nan, digits: int = 3) -> str:
-    """`mean ± standard error`: so many digits, or only as many as the error's first digit warrants."""
-    if isnan(value):
-        return NULL
-    if isnan(error) or error <= 1e-9 * abs(value):  # equal figures, but for how a float rounds their mean
-        return rounded(value, digits - 1 - exponent(value, digits))
-    first = -exponent(error, 1)
-    return f"{rounded(value, min(digits - 1 - exponent(value, digits), first))} ± {rounded(error, first)}"
-
-
-def exponent(value: float, digits: int) -> int:
-    """The power of ten of a number's first digit, once it is rounded to so many digits."""
-    return int(f"{value:.{digits - 1}e}".split("e")[1])
-
-
-def rounded(value: float, decimals: int) -> str:
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
-
-
-def span(values: pd.Series) -> str:
-    """`560,000`, or `400,000–560,000` where they differ."""
-    return "–".join(f"{value:,.1f}".removesuffix(".0") for value in sorted({values.min(), values.max()}))

@@ -1,0 +1,73 @@
+"""Tables -> leaderboard.md."""
+
+import re
+from html import escape
+from pathlib import Path
+
+from bench.glossary import COST, QUALITY, Entry
+from bench.record import atomically
+from bench.report.differences import COMPARED, REFERENCE, Compared
+from bench.report.leaderboard import Row, Table
+
+READ = (
+    "Bold leads among the trained systems; *italic* rows are floors and limits; × did not finish; – was not measured."
+)
+AGAINST = (
+    f"System minus {REFERENCE}, paired on the same test documents: mean, 95 % interval, two-sided permutation p, not "
+    "corrected for the number of comparisons. Where one was ranked on fewer words, both are compared on those. They "
+    "speak of these trained models; ± above says what other seeds change. Bold: the interval excludes 0."
+)
+
+
+def write(tables: list[Table], path: Path) -> None:
+    """Put the Markdown leaderboard in place."""
+    lines = ["# Leaderboard", "", READ, ""]
+    named = len({table.budget for table in tables}) > 1
+    for table in tables:
+        title = f"{table.corpus}, V = {table.size:,}" + (f", {table.budget}" if named and table.budget else "")
+        lines += [f"## {plain(title)}", "", plain(f"{table.facts} · {table.marks}"), ""]
+        for columns in table.parts:
+            lines += [*head("system", columns, "seeds"), *(line(row, columns) for row in table.rows), ""]
+        if table.differences:
+            lines += [f"### Differences to {REFERENCE}", "", AGAINST, "", *head("system", [*COMPARED])]
+            for label, kind, found in table.differences:
+                lines += [joined([named_row(label, kind), *map(difference, found)])]
+            lines += [""]
+    lines += ["## What each number means", ""]
+    lines += [meaning(entry) for entry in (*QUALITY, *COST)]
+    atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
+
+
+def head(first: str, columns: list[Entry], *last: str) -> list[str]:
+    headings = joined([first, *(entry.heading for entry in columns), *last])
+    return [headings, joined([":--", *["--:"] * len(columns), *[":--"] * len(last)])]
+
+
+def line(row: Row, columns: list[Entry]) -> str:
+    figures = [row.figures[entry.field] for entry in columns]
+    texts = [f"**{figure}**" if figure.leads else str(figure) for figure in figures]
+    return joined([named_row(row.label, row.kind), *texts, " ".join([str(row.seeds), *map(plain, row.failures)])])
+
+
+def named_row(label: str, kind: str) -> str:
+    return f"*{plain(label)}* ({kind})" if kind else plain(label)
+
+
+def difference(found: Compared) -> str:
+    text = " ".join(part for part in (found.mean, found.ends, found.p) if part)
+    return f"**{text}**" if found.told else text
+
+
+def meaning(entry: Entry) -> str:
+    source = f" Source: {entry.source}." if entry.source else ""
+    words = f"({entry.unit}; {entry.better} is better): {entry.formula}. {entry.meaning}{source}"
+    return f"- **{entry.title}** {plain(words)}"
+
+
+def joined(parts: list[str]) -> str:
+    return "| " + " | ".join(parts) + " |"
+
+
+def plain(words: str) -> str:
+    """Text that Markdown shows as it stands: no tag, no column break, no emphasis, no link."""
+    return re.sub(r"([|*`\\\[\]])", r"\\\1", escape(" ".join(words.split()), quote=False))
