@@ -1,16 +1,19 @@
-"""Where texts come from: packages that carry one, a user's files, WikiText."""
+"""Where texts come from: packages that carry one, a user's files, WikiText, a language made for the purpose."""
 
 import bz2
 import functools
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import SettingError
-from bench.text import Corpus, build, split_by_document, tokenize
+from bench.synthetic import Language
+from bench.text import Corpus, assemble, build, split_by_document, tokenize
 
 WIKI_DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+MOST_TYPES, MOST_CLASSES = 10_000_000, 128  # of a synthetic language; it holds classes³ chances
 
 
 @functools.cache  # a sweep in one process reads its corpus once
@@ -89,6 +92,33 @@ def read_utf8(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")  # a byte order mark is no word
     except UnicodeDecodeError as error:
         raise SettingError("corpus.path", f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
+
+
+@functools.cache
+def synthetic(types: int, words: int, classes: int, concentration: float, seed: int, document_words: int) -> Corpus:
+    """A text drawn from a `Language`, whose truth the corpus carries; a longer one begins with the same documents.
+
+    Args:
+        words: of all splits together, in whole documents.
+
+    Raises:
+        SettingError: a setting out of bounds, or a text that cannot be split by document.
+    """
+    bounds = {
+        "types": (types, 2, MOST_TYPES),
+        "classes": (classes, 1, min(types, MOST_CLASSES)),
+        "document_words": (document_words, 1, 2**31),
+        "words": (words, 3 * document_words, 2**31),  # a document a split
+        "seed": (seed, 0, 2**63),
+    }
+    for setting, (value, least, most) in bounds.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise SettingError(f"corpus.{setting}", f"{value} is not a whole number between {least} and {most}")
+    if not 1e-3 <= concentration <= 1e6:
+        raise SettingError("corpus.concentration", f"{concentration} is not between 0.001 and 1,000,000; 2 is usual")
+    language = Language(types, classes, float(concentration), seed)
+    documents = list(itertools.islice(language.documents(document_words), words // document_words))
+    return assemble("synthetic", split_by_document(documents), language.spell, language)
 
 
 @functools.cache

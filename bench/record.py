@@ -25,6 +25,7 @@ OUTSIDE_IDENTITY = (
     "force",
     "cache_dir",
     "experiment_name",
+    "competitors",
 )  # settings that change no figure
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import bench
 
 ORDER = """
-errors settings record provenance text corpus vocabulary ngram spelling checkpoint reader encoder targets
+errors settings record provenance synthetic text corpus vocabulary ngram spelling checkpoint reader encoder targets
 pieces batches backbones heads models subword evaluation.intervals evaluation.calibration evaluation.score
 evaluation.words evaluation.metrics evaluation.generation progress training cost loggers build cell pretrained
 report cli generate sweep __main__

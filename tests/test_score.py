@@ -189,7 +189,7 @@ def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
 
 def test_spelling_is_priced_where_a_word_has_no_id(judged):
     vocabulary = judged.vocabulary
-    prices = module.spelling(judged, judged.test)
+    prices = module.spelling(None, judged, judged.test)
     spelt = vocabulary.corpus.spell(judged.test.words)
     expected = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
     np.testing.assert_allclose(prices, expected, rtol=1e-6)

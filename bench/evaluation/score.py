@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.evaluation.calibration import Blocks, Calibration, fit
+from bench.models import TruthModel
 from bench.spelling import Speller
 from bench.text import Text
 from bench.vocabulary import Vocabulary
@@ -63,7 +64,7 @@ def score(model: Any, judged: Judged) -> Scored:
         blocks = scores_of(model, model.features(judged.test, "test"), test_words, len(log_unigram), keep=False)
         rows = [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in blocks()]
     rank, calibrated_rank, nats, raw_nats, brier = torch.cat(rows, dim=1).cpu().numpy()
-    prices = spelling(judged, judged.test)
+    prices = spelling(model, judged, judged.test)
     return Scored(
         **addresses(judged),
         rank=rank,
@@ -93,7 +94,7 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
         calibration = fit(fitted, log_unigram)
         rows = [measure(*block, calibration, log_unigram, judged.vocabulary.unk) for block in measured()]
     rows = torch.cat(rows, dim=1)
-    prices = float(spelling(judged, judged.validation)[chosen[1::2]].mean())
+    prices = float(spelling(model, judged, judged.validation)[chosen[1::2]].mean())
     return {
         "validation_nats": float(rows[2].double().mean()) + prices,
         "validation_accuracy_at_1": float((rows[0] <= 1).double().mean()),
@@ -162,10 +163,18 @@ def addresses(judged: Judged) -> dict[str, np.ndarray]:
     return {"document": document, "word": judged.vocabulary.encode(judged.test.words)}
 
 
-def spelling(judged: Judged, text: Text) -> np.ndarray:
+@singledispatch
+def spelling(model: Any, judged: Judged, text: Text) -> np.ndarray:
     """−log p(spelling | `<unk>`) where a word of the text has no id of its own, else 0. [N] float32 nats"""
     lexicon = judged.vocabulary.corpus.lexicon
     hidden = judged.vocabulary.encode(text.words) == judged.vocabulary.unk
     prices = np.zeros(len(hidden), np.float32)
     prices[hidden] = [judged.speller.nats(lexicon[word]) for word in text.words[hidden]]
     return prices
+
+
+@spelling.register
+def _(model: TruthModel, judged: Judged, text: Text) -> np.ndarray:
+    """The truth knows its words, and needs no speller."""
+    hidden = judged.vocabulary.encode(text.words) == judged.vocabulary.unk
+    return np.where(hidden, model.hidden_nats(text), 0).astype(np.float32)
