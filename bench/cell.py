@@ -98,7 +98,10 @@ def measure(
     cfg: DictConfig, config: dict[str, Any], built: Built, logger: Logger | None
 ) -> tuple[dict[str, Any], Scored]:
     """Everything a record says of quality and cost, and the values a position."""
-    figures: dict[str, Any] = {"corpus_sha256": built.judged.vocabulary.corpus.digest, **reading(built)}
+    corpus = built.judged.vocabulary.corpus
+    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **reading(built)}
+    if corpus.language is not None:
+        figures["entropy_rate_bits"] = corpus.language.entropy_rate_bits
     if built.data is not None:
         batch = next(iter(built.data.train_dataloader()))
         figures |= training_flops(built.model, built.targets, batch)

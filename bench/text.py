@@ -7,17 +7,19 @@ Sizes: N words, D documents, L types in the lexicon.
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from bench.errors import SettingError
+from bench.synthetic import Language
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
 SPLIT_SEED = 20220708  # fixed: runs of all seeds share the same splits
 LEAST_OF_A_DOCUMENT = 200  # words; a limit that would leave less of each takes fewer documents
+Document = TypeVar("Document", bound=Sized)
 SHARES = {"validation": 0.05, "test": 0.20}  # of the words; intervals need many test documents
 
 
@@ -61,6 +63,8 @@ class Corpus:
     validation: Text
     test: Text
     digest: str  # sha256 of the words and their splits: what a record refers to
+    language: Language | None = None  # that it was drawn from, where known
+    language_words: np.ndarray | None = None  # [L] the language's word of each type
 
     def limited(self, *, validation: int | None, test: int | None) -> "Corpus":
         """The same training text with about so many words to evaluate on."""
@@ -96,31 +100,55 @@ def build(name: str, splits: dict[str, list[list[str]]]) -> Corpus:
     Raises:
         SettingError: a split holds no word.
     """
-    for split, documents in splits.items():
-        if not any(documents):
-            raise SettingError("corpus", f"{name} has no words in its {split} split; it needs a longer text")
-    seen = Counter(word for document in splits["train"] for word in document)
-    other = {word for split in ("validation", "test") for document in splits[split] for word in document}
-    lexicon = sorted(seen.keys() | other, key=lambda word: (-seen[word], word))
-    index = {word: i for i, word in enumerate(lexicon)}
-    texts = {
-        split: lay([np.fromiter((index[word] for word in document), np.int32) for document in documents if document])
-        for split, documents in splits.items()
+    index: dict[str, int] = {}
+    numbered = {
+        split: [np.fromiter((index.setdefault(word, len(index)) for word in document), np.int32) for document in texts]
+        for split, texts in splits.items()
     }
+    words = list(index)
+    return assemble(name, numbered, lambda numbers: [words[number] for number in numbers])
+
+
+def assemble(
+    name: str,
+    splits: dict[str, list[np.ndarray]],
+    spell: Callable[[np.ndarray], list[str]],
+    language: Language | None = None,
+) -> Corpus:
+    """Documents of numbers by split, and how numbers are spelt -> a Corpus; numbers that occur nowhere have no type.
+
+    Args:
+        language: whose words the numbers are, where one is known.
+
+    Raises:
+        SettingError: a split holds no word.
+    """
+    texts = {split: lay([document for document in documents if len(document)]) for split, documents in splits.items()}
+    for split, text in texts.items():
+        if not len(text):
+            raise SettingError("corpus", f"{name} has no words in its {split} split; it needs a longer text")
+    numbers = np.unique(np.concatenate([np.unique(text.words) for text in texts.values()]))
+    seen = np.bincount(texts["train"].words, minlength=numbers[-1] + 1)[numbers]
+    spellings = spell(numbers)
+    order = np.array(sorted(range(len(numbers)), key=lambda i: (-seen[i], spellings[i])))
+    lexicon = [spellings[i] for i in order]
+    index = np.empty(numbers[-1] + 1, np.int32)
+    index[numbers[order]] = np.arange(len(order))
+    texts = {split: replace(text, words=index[text.words]) for split, text in texts.items()}
     digest = hashlib.sha256("\n".join(lexicon).encode("utf-8", "surrogatepass"))
     for split in ("train", "validation", "test"):
         digest.update(texts[split].words.tobytes() + texts[split].starts.tobytes())
-    counts = np.fromiter((seen[word] for word in lexicon), np.int64)
-    return Corpus(name, lexicon, counts, digest=digest.hexdigest(), **texts)
+    known = {} if language is None else {"language": language, "language_words": numbers[order]}
+    return Corpus(name, lexicon, seen[order], digest=digest.hexdigest(), **texts, **known)
 
 
-def split_by_document(documents: list[list[str]]) -> dict[str, list[list[str]]]:
+def split_by_document(documents: Sequence[Document]) -> dict[str, list[Document]]:
     """Whole documents in a fixed random order: validation takes 5 % of the words, test 20 %, training the rest.
 
     Raises:
         SettingError: fewer than three documents.
     """
-    documents = [document for document in documents if document]
+    documents = [document for document in documents if len(document)]
     if len(documents) < 3:
         raise SettingError(
             "corpus.path",
@@ -129,7 +157,7 @@ def split_by_document(documents: list[list[str]]) -> dict[str, list[list[str]]]:
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(documents))
     total = sum(map(len, documents))
-    splits: dict[str, list[list[str]]] = {"validation": [], "test": [], "train": []}
+    splits: dict[str, list[Document]] = {"validation": [], "test": [], "train": []}
     for left, (split, share) in zip((2, 1), SHARES.items(), strict=True):  # documents that the splits after it need
         while len(order) > left and sum(map(len, splits[split])) < share * total:
             splits[split].append(documents[order[0]])

@@ -35,18 +35,17 @@ def test_every_choice_composes_under_its_own_name(group, choice):
 
 
 @pytest.mark.parametrize("experiment", sorted(file.stem for file in (TREE / "experiment").glob("*.yaml")))
-def test_every_experiment_is_a_sweep_over_all_systems(experiment):
-    cfg = composed(f"+experiment={experiment}", hydra=True)
+@pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
+def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
+    given = [f"+experiment={experiment}", f"corpus={corpus}"]
+    cfg = composed(*given, hydra=True)
     axes = cfg.hydra.sweeper.params
     assert experiment.startswith(cfg.experiment_name)
     assert str(cfg.hydra.mode) == "RunMode.MULTIRUN"
-    assert axes.system == "glob(*)"
     others = [str(values).split(",") for key, values in axes.items() if key != "system"]
-    grid = list(itertools.product(SYSTEMS, *others))
+    grid = list(itertools.product([each for each in SYSTEMS if each != "truth" or corpus == "synthetic"], *others))
     assert cells(cfg) == len(grid)
-    names = {
-        identity(plain(f"+experiment={experiment}", f"system={system}", *point(axes, rest))) for system, *rest in grid
-    }
+    names = {identity(plain(*given, f"system={system}", *point(axes, rest))) for system, *rest in grid}
     assert len(names) == len(grid)  # no two cells share a record
 
 
@@ -61,6 +60,13 @@ def test_the_command_line_replaces_and_adds_axes():
     assert cells(cfg) == 2 * 3 * 3
 
 
+def test_the_truth_competes_only_where_it_is_known():
+    assert "truth" in SYSTEMS
+    assert cells(composed("+experiment=smoke", hydra=True)) == len(SYSTEMS) - 1
+    assert cells(composed("+experiment=smoke", "corpus=synthetic", hydra=True)) == len(SYSTEMS)
+    assert composed("+experiment=known_truth").corpus.name == "synthetic"
+
+
 def test_only_regressors_name_targets():
     naming = {system for system in SYSTEMS if "targets" in plain(f"system={system}")["system"].get("head", {})}
     assert naming == {"mse", "cosine"}
@@ -68,7 +74,7 @@ def test_only_regressors_name_targets():
 
 def test_settings_that_change_no_figure_leave_the_identity_alone():
     base = plain("system=softmax")
-    for same in ("logger=none", "results_dir=elsewhere", "force=true", "targets=random"):
+    for same in ("logger=none", "results_dir=elsewhere", "force=true", "targets=random", "competitors=mse"):
         assert identity(plain("system=softmax", same)) == identity(base)
     for other in ("seed=1", "budget.words=7", "optimizer.lr=1", "backbone=gru", "evaluation.test_words=9"):
         assert identity(plain("system=softmax", other)) != identity(base)

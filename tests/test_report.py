@@ -438,6 +438,11 @@ def test_unknown_systems_get_colours_of_their_own():
     assert len(set(trained)) == len(trained)
 
 
+def test_what_was_never_trained_has_no_place_in_a_figure_of_training_cost():
+    runs = table.runs([plain(system="truth", bits_per_byte=1.0)])
+    assert figures.quality_vs_cost(runs, table.cells(runs)) is None
+
+
 def test_no_records_is_one_line(tmp_path: Path):
     with pytest.raises(SettingError, match=r"^folders: no records below .*; run a sweep first"):
         report([tmp_path], tmp_path)

@@ -16,6 +16,7 @@ from torch import Tensor
 from bench.evaluation import brier
 from bench.evaluation.calibration import Blocks, Calibration, fit
 from bench.evaluation.ranks import RankModel, Standing, stand
+from bench.models import TruthModel
 from bench.spelling import Speller
 from bench.text import Text
 from bench.vocabulary import Vocabulary
@@ -229,3 +230,10 @@ def spelling(model: Any, judged: Judged, text: Text) -> np.ndarray:
     prices = np.zeros(len(hidden), np.float32)
     prices[hidden] = [judged.speller.nats(lexicon[word]) for word in text.words[hidden]]
     return prices
+
+
+@spelling.register
+def _(model: TruthModel, judged: Judged, text: Text) -> np.ndarray:
+    """The truth knows its words, and needs no speller."""
+    hidden = judged.vocabulary.encode(text.words) == judged.vocabulary.unk
+    return np.where(hidden, model.hidden_nats(text), 0).astype(np.float32)

@@ -108,7 +108,7 @@ def over_sizes(axis: Axes, cells: pd.DataFrame, column: Entry) -> None:
 def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
     """What a bit per byte costs, in time and in arithmetic."""
     floor = cells[cells.kind == "floor"].bits_per_byte.min()
-    cells = cells[cells.competes & cells.bits_per_byte.notna()]
+    cells = cells[cells.competes & cells.bits_per_byte.notna() & (cells.train_seconds > 0)]
     if cells.empty:
         return None
     how = "Lower left is better; encoding left out. Numbers: V. Grey band: Pareto front. Dashed: best floor."
