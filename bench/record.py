@@ -62,6 +62,7 @@ class Record:
     accuracy_by_decile: list[float] | None = None  # @1, test words from the most frequent tenth to the rarest
     word_perplexity: float | None = None
     bits_per_byte: float | None = None
+    bits_per_word: float | None = None  # log2 of word_perplexity
     closed_perplexity: float | None = None
     raw_closed_perplexity: float | None = None
     rank_perplexity: float | None = None
