@@ -14,9 +14,14 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# three seeds at the full budget: what is committed under results/reference/
+# all that is committed under results/reference/: three seeds, the question's own token-level regression beside the
+# tuned one, equal time, and a language whose truth is known
+REFERENCE := results_dir=results/reference logger=none
 reference: .venv/ready
-	$(BIN)/python -m bench +experiment=vocab_sweep_reference
+	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2
+	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets.level=token
+	$(BIN)/python -m bench +experiment=equal_time $(REFERENCE) seed=0,1,2
+	$(BIN)/python -m bench +experiment=known_truth $(REFERENCE)
 
 # a pre-trained causal language model for machines without a hub
 pretrained: .venv/ready

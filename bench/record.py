@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.errors import SettingError
 
-SCHEMA = 1
+SCHEMA = 2
 OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",

@@ -95,6 +95,31 @@ def test_a_kept_model_goes_on_with_a_prompt(place, sweep):
     assert again.stdout == said.stdout
 
 
+def test_a_record_alone_gives_the_same_figures_again(place, sweep, tmp_path):
+    [path] = (place / "results" / "smoke").glob("mse-*.json")
+    again = bench(place, str(path), module="bench.verify")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "all figures agree"), again.stdout + again.stderr
+    fields = json.loads(path.read_text())
+    changed = tmp_path / path.name
+    changed.write_text(json.dumps(fields | {"bits_per_byte": fields["bits_per_byte"] * 1.001, "train_seconds": 1e9}))
+    other = bench(place, str(changed), module="bench.verify")
+    assert other.returncode == 1 and other.stdout.splitlines()[0].startswith("bits_per_byte: ")
+    assert other.stdout.splitlines()[-1] == "1 of the figures differ"
+    assert bench(place, str(changed), "--tolerance", "0.01", module="bench.verify").returncode == 0
+
+
+@pytest.mark.parametrize("change", [{"status": "failed"}, {"budget": {"words": None, "seconds": 1.0}}, None])
+def test_what_cannot_be_repeated_is_refused_in_one_line(place, sweep, tmp_path, change):
+    [path] = (place / "results" / "smoke").glob("mse-*.json")
+    fields, changed = json.loads(path.read_text()), tmp_path / "record.json"
+    if change is not None:
+        fields["status"] = change.get("status", "ok")
+        fields["config"] |= {key: value for key, value in change.items() if key == "budget"}
+        changed.write_text(json.dumps(fields))
+    run = bench(place, str(changed), module="bench.verify")
+    assert run.returncode == 2 and run.stderr.startswith("RECORD: ") and len(run.stderr.splitlines()) == 1
+
+
 def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
     arguments = settings("sampled_softmax")
     arguments = [each for each in arguments if "samples" not in each]

@@ -13,7 +13,8 @@ from test_head_contract import H, made, systems
 from torch import Tensor
 
 from bench.evaluation.calibration import fit
-from bench.evaluation.score import measure
+from bench.evaluation.ranks import RankModel, stand
+from bench.evaluation.score import Ruler
 from bench.heads import Head
 from bench.models import CountModel
 from bench.ngram import NGram
@@ -58,13 +59,15 @@ def test_the_evaluators_probabilities_sum_to_one_over_the_words(head, large, hid
     spread = np.linspace(0, len(large) - 1, 100 if len(large) == 100 else 20)
     words = torch.from_numpy(spread.astype(np.int64))
     calibration = fit(lambda: [(scores, words[:N])], log_unigram)
+    ranks = RankModel(stand(scores, words[:N], large.unk), len(large))
+    ruler = Ruler(calibration, ranks, log_unigram, large.unk, torch.Generator())
     log_p = {2: calibration.logits(scores, log_unigram).log_softmax(1)}  # by the row of `measure` that has it
     if head.is_density:
         log_p[3] = scores.log_softmax(1)
     for figure, rows in log_p.items():
         assert_allclose(rows.exp().sum(1), 1, atol=1e-4)
         for row, logs in zip(scores, rows, strict=True):
-            nats = measure(row.expand(len(words), -1), words, calibration, log_unigram, large.unk)[figure]
+            nats = ruler.measure(row.expand(len(words), -1), words)[figure]
             assert_allclose(nats, -logs[words], rtol=1e-4, atol=1e-4)
             if len(words) == len(large):
                 assert_allclose((-nats).exp().sum(), 1, atol=1e-4)

@@ -89,7 +89,7 @@ def test_lm_evaluation_harness_agrees_but_for_the_edges_of_documents(folder):
     assert np.abs(masses).min() > 1e-3
     assert_allclose(ours, -totals + masses, rtol=1e-6)
 
-    found = quality(Scored(**score_words(model, text, vocabulary, search_words=3)), vocabulary, text)
+    found = quality(Scored(**score_words(model, text, vocabulary, search_words=3)), vocabulary, text, search_words=3)
     assert found["test_bytes"] == sizes.sum()
     corrected = totals - masses
     for loglikelihoods, factor in ((corrected, 1.0), (totals, math.exp(masses.sum() / words.sum()))):
@@ -114,7 +114,7 @@ def softmax(corpus, vocabulary):
     with torch.no_grad():
         logits = head.scores(model.features(corpus.test, "test"))
     words = torch.from_numpy(vocabulary.encode(corpus.test.words).astype(np.int64))
-    return logits, words, quality(score(model, judged), vocabulary, corpus.test)
+    return logits, words, quality(score(model, judged), vocabulary, corpus.test, search_words=50)
 
 
 def test_the_closed_perplexity_of_a_softmax_is_torchmetrics(softmax, vocabulary):

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import figures, leaderboard, markdown, page, table, terminal
+from bench.report import figures, leaderboard, markdown, page, table, terminal, tuning
 
 
 def report(folders: list[Path], out: Path) -> None:
-    """Write `leaderboard.md`, `figures/` and `index.html` into `out` and print the leaderboard.
+    """Write `leaderboard.md`, `figures/` and `index.html` into `out` and print the leaderboard; of trials, `tuning.md`.
 
     The same records give the same bytes.
 
@@ -25,6 +25,12 @@ def report(folders: list[Path], out: Path) -> None:
     if runs.empty:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
+    trial = tuning.is_trial(runs)
+    if trial.any():  # chosen by validation, and compared by nothing else
+        tuning.write(runs[trial], out / "tuning.md")
+        runs = runs[~trial]
+        if runs.empty:
+            return
     cells = table.cells(runs)
     tables = [*leaderboard.tables(runs, cells)]
     markdown.write(tables, out / "leaderboard.md")
