@@ -35,7 +35,8 @@ draws.register()
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
     """One cell; in a sweep, a bad setting fails its cell and the sweep goes on."""
-    from bench.cell import failed, place, resolved, run  # heavy imports wait until Hydra has answered --help
+    from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
+    from bench.places import place, resolved
 
     quieten()
     single = HydraConfig.get().mode == RunMode.RUN

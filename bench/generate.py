@@ -8,10 +8,10 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_model
 
 from bench.build import build
-from bench.cell import weights_place
 from bench.errors import SettingError
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.generation import generate, read_prompt
+from bench.places import weights_place
 from bench.record import read
 
 

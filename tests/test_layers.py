@@ -9,7 +9,8 @@ ORDER = """
 glossary errors draws settings record provenance synthetic text corpus vocabulary ngram spelling checkpoint
 reader encoder targets pieces batches backbones heads models subword evaluation.intervals evaluation.calibration
 evaluation.ranks evaluation.brier evaluation.score evaluation.writing evaluation.words evaluation.metrics
-evaluation.generation progress training cost loggers build cell pretrained report cli generate verify sweep __main__
+evaluation.generation progress training cost loggers build places trained cell pretrained
+report cli generate verify sweep __main__
 """.split()
 ROOT = Path(bench.__file__).parent
 
