@@ -78,10 +78,11 @@ def labels(frame: pd.DataFrame) -> pd.Series:
         settings = settings.fillna("none")
         at_one_size = settings.groupby(family.vocabulary_size).nunique().max()
         differing = sorted(at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key))
-        told: dict[tuple[str, ...], str] = {}  # keys that vary together, as an interpolation makes them: the shortest
+        told: list[str] = []  # shortest first; what those before it decide, as a group's choice does, need not be told
         for key in differing:
-            told.setdefault(tuple(settings[key]), key)
-        for index, run in settings[list(told.values())].iterrows():
+            if len(settings[[*told, key]].drop_duplicates()) > (len(settings[told].drop_duplicates()) if told else 1):
+                told.append(key)
+        for index, run in settings[told].iterrows():
             if told:
                 label[index] += " (" + ", ".join(f"{key}={value}" for key, value in run.items()) + ")"
     return label

@@ -8,6 +8,7 @@ from rich.console import Console
 from bench.record import atomically
 from bench.report.markdown import joined, plain
 from bench.report.numbers import shown
+from bench.report.table import distinguishing
 
 TITLE = (
     "Best first by validation nats per word: open, calibrated on one half of the validation words and measured on the "
@@ -27,7 +28,7 @@ def write(trials: pd.DataFrame, path: Path) -> None:
     lines = ["# Tuning", "", TITLE.format(sizes, " or ".join(map(str, counts))), ""]
     console = Console()
     for system, family in trials.groupby("system"):
-        ranked = family.sort_values(["validation_nats", "label"], na_position="last")
+        ranked = family.assign(drawn=drawn(family)).sort_values(["validation_nats", "drawn"], na_position="last")
         lines += [
             f"## {plain(system)}",
             "",
@@ -35,9 +36,18 @@ def write(trials: pd.DataFrame, path: Path) -> None:
             "| :-- | --: | --: |",
         ]
         for _, run in ranked.iterrows():
-            settings = run.label.removeprefix(system).strip(" ()") or "as they are"
             nats = shown(run.validation_nats, digits=4) if run.status == "ok" else f"× {run.status}"
-            lines += [joined([plain(settings), nats, shown(run.train_seconds)])]
+            lines += [joined([plain(run.drawn), nats])]
         lines += [""]
-        console.print(f"{ranked.label.iloc[0]}: {ranked.validation_nats.iloc[0]:.4f} validation nats", highlight=False)
+        console.print(
+            f"{system} ({ranked.drawn.iloc[0]}): {ranked.validation_nats.iloc[0]:.4f} validation nats", highlight=False
+        )
     atomically(path, lambda file: file.write("\n".join(lines).encode()))
+
+
+def drawn(family: pd.DataFrame) -> pd.Series:
+    """What tells the trials of one system apart: every setting that varies, told once where two always agree. [N]"""
+    settings = pd.DataFrame([distinguishing(run) for _, run in family.iterrows()], index=family.index).fillna("none")
+    varying = settings.loc[:, settings.nunique() > 1]
+    told = varying.T[~varying.T.duplicated()].T
+    return told.apply(lambda run: ", ".join(f"{key}={value}" for key, value in run.items()), axis=1)
