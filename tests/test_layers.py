@@ -8,7 +8,8 @@ import bench
 ORDER = """
 glossary errors draws settings record provenance synthetic text corpus vocabulary ngram spelling checkpoint
 reader encoder targets pieces batches backbones heads models subword evaluation.intervals evaluation.calibration
-evaluation.ranks evaluation.brier evaluation.score evaluation.writing evaluation.words evaluation.metrics
+evaluation.ranks evaluation.ruler evaluation.brier evaluation.score evaluation.writing evaluation.words
+evaluation.metrics
 evaluation.generation progress training cost loggers build places trained cell pretrained
 report cli generate verify sweep __main__
 """.split()

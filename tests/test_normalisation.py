@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.evaluation.calibration import fit
 from bench.evaluation.ranks import RankModel, stand
-from bench.evaluation.score import Ruler
+from bench.evaluation.ruler import Ruler
 from bench.heads import Head
 from bench.models import CountModel
 from bench.ngram import NGram

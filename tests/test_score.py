@@ -11,7 +11,8 @@ import torch
 from bench.evaluation import score as module
 from bench.evaluation.calibration import Calibration, fit
 from bench.evaluation.ranks import RankModel, Standing, stand
-from bench.evaluation.score import Judged, Ruler, glance, score
+from bench.evaluation.ruler import Ruler
+from bench.evaluation.score import Judged, glance, score
 from bench.spelling import Speller
 
 

@@ -7,7 +7,7 @@ knows about blocks. n positions of a block, N positions, F feature columns, V vo
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from bench.evaluation import brier
 from bench.evaluation.calibration import Blocks, Calibration, fit
 from bench.evaluation.ranks import RankModel, Standing, stand
+from bench.evaluation.ruler import Ruler
 from bench.models import TruthModel
 from bench.spelling import Speller
 from bench.text import Text
@@ -52,43 +53,6 @@ class Judged:
     test: Text
     calibration_words: int  # of validation, spread over it
     search_words: int  # of test, spread over it: those that a model of word pieces is ranked on
-
-
-class Ruler(NamedTuple):
-    """What a block of scores is measured with."""
-
-    calibration: Calibration
-    ranks: RankModel
-    log_unigram: Tensor  # [V]
-    unk: int
-    random: torch.Generator
-
-    def measure(self, scores: Tensor, words: Tensor) -> Tensor:
-        """Rank, calibrated rank, nats, raw nats, rank nats, Brier, two drawn words. [n, V], [n] -> [8, n] float64
-
-        Raises:
-            ValueError: scores that are not finite (a NaN would pass for a rank of one half).
-        """
-        raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
-        if not raw_nats.isfinite().all():
-            raise ValueError("scores that are not finite")
-        standing = stand(scores, words, self.unk)
-        logits = self.calibration.logits(scores, self.log_unigram)
-        calibrated = stand(logits, words, self.unk).rank
-        log_p = logits.log_softmax(1)
-        nats = -log_p.gather(1, words[:, None])[:, 0]
-        p = log_p.exp_()
-        draws = torch.multinomial(p, 2, replacement=True, generator=self.random).T  # [2, n]
-        hit = torch.where(standing.known, 2 * (-nats).exp(), 0)
-        score = hit - (p.square().sum(1) - p[:, self.unk].square())
-        return torch.stack(
-            [standing.rank, calibrated, nats, raw_nats, self.ranks.nats(standing), score, *draws]
-        )  # float64, for the ranks' model gives that
-
-    def draw(self, scores: Tensor) -> Tensor:
-        """A word each from the calibrated distribution. [n, V] -> [n]"""
-        p = self.calibration.logits(scores, self.log_unigram).softmax(1)
-        return torch.multinomial(p, 1, generator=self.random)[:, 0]
 
 
 @singledispatch
