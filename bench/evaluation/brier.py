@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 WORDS = 4  # of an n-gram at most
+SEED = 20251031  # of the draws, the same for runs of every seed
 NONE = -1  # no word, equal to none: `<unk>`, or a draw that was not made because nothing could match any more
 
 
@@ -39,6 +40,13 @@ def agreement(with_true: np.ndarray, other_with_true: np.ndarray, with_each_othe
         for shared in (with_true, other_with_true, with_each_other)
     )
     return one + other - both
+
+
+def placed(estimates: np.ndarray, positions: np.ndarray, length: int) -> np.ndarray:
+    """Estimates where they were drawn, NaN elsewhere. [M, 4], [M] -> [N, 4] float32"""
+    found = np.full((length, WORDS), np.nan, np.float32)
+    found[positions] = estimates
+    return found
 
 
 def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:

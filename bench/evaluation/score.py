@@ -24,7 +24,6 @@ from bench.vocabulary import Vocabulary
 
 CELLS = 2**20  # of a block of scores: 4 MiB in float32, so that several passes find it in cache
 KEPT_CELLS = 2**27  # scores that calibration keeps between its passes; above, it makes them again
-DRAW_SEED = 20251031  # of the draws of BrierLM, the same for runs of every seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,7 @@ def fitted(judged: Judged, blocks: Blocks, device: torch.device) -> Ruler:
     calibration = fit(blocks, log_unigram)
     standings = [stand(scores, words, vocabulary.unk) for scores, words in blocks()]
     ranks = RankModel(Standing(*map(torch.cat, zip(*standings, strict=True))), len(vocabulary))
-    return Ruler(calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(DRAW_SEED))
+    return Ruler(calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(brier.SEED))
 
 
 def validation(model: Any, judged: Judged) -> Callable[[np.ndarray], Blocks]:
@@ -145,9 +144,8 @@ def estimates(
     here = brier.rows_of(states, at)
     one, other = brier.follow(here, first[at], true, ruler.unk, model.proceed, draw).cpu().numpy().swapaxes(0, 1)
     truth = true.cpu().numpy()
-    found = np.full((len(document), brier.WORDS), np.nan, np.float32)
-    found[starts] = brier.agreement(*(brier.shared(*pair) for pair in ((one, truth), (other, truth), (one, other))))
-    return found
+    found = brier.agreement(*(brier.shared(*pair) for pair in ((one, truth), (other, truth), (one, other))))
+    return brier.placed(found, starts, len(document))
 
 
 def device_of(model: Any) -> torch.device:

@@ -40,8 +40,7 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     found = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
     starts = np.intersect1d(brier.starts(document), positions)
-    found["brier_n"] = np.full((len(text), brier.WORDS), np.nan, np.float32)
-    found["brier_n"][starts] = brier_n(model, text, starts)
+    found["brier_n"] = brier.placed(brier_n(model, text, starts), starts, len(text))
     return {"document": document, "word": word, **found}
 
 

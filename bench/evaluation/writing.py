@@ -15,7 +15,6 @@ from bench.subword import SubwordModel
 from bench.text import Text
 
 CELLS = 2**23  # of a block of logits
-SEED = 20251031
 
 
 def brier_n(model: SubwordModel, text: Text, positions: np.ndarray) -> np.ndarray:
@@ -26,7 +25,7 @@ def brier_n(model: SubwordModel, text: Text, positions: np.ndarray) -> np.ndarra
     line, first = model.pieces.lay(text), model.pieces.first(text)[positions]
     bounds = np.flatnonzero(line == model.pieces.boundary)
     start = np.maximum(bounds[np.searchsorted(bounds, first) - 1], first - model.context // 2)
-    random = torch.Generator(model.device).manual_seed(SEED)
+    random = torch.Generator(model.device).manual_seed(brier.SEED)
     order = np.argsort(first - start, kind="stable")  # equal histories side by side
     rows = max(1, CELLS // model.lm.config.vocab_size)
     counts = np.zeros((len(positions), 3), np.int64)
