@@ -115,7 +115,17 @@ class WordModel(pl.LightningModule):
         return self.head.is_density
 
 
-class CountModel:
+class CodedModel:
+    """A density whose features, a code of the words before, are all that it needs to go on from."""
+
+    is_density = True
+
+    def states(self, text: Text, split: str) -> tuple[Tensor]:
+        """[N, 1]"""
+        return (self.features(text, split),)
+
+
+class CountModel(CodedModel):
     """An interpolated Kneser-Ney n-gram: what a neural model must beat to be worth its cost.
 
     Args:
@@ -123,8 +133,6 @@ class CountModel:
         vocabulary: gives the V ids.
         order: n; 1 is the unigram model.
     """
-
-    is_density = True
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: int):
         self.vocabulary = vocabulary
@@ -137,10 +145,6 @@ class CountModel:
         codes = [self.model.contexts(self.vocabulary.encode(words), length) for words in text.documents()]
         return torch.from_numpy(np.concatenate(codes))[:, None]
 
-    def states(self, text: Text, split: str) -> tuple[Tensor]:
-        """To go on from: the features themselves. [N, 1]"""
-        return (self.features(text, split),)
-
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
         """The codes after one more word each. [n, 1], [n] -> [n, 1]"""
         length = self.model.order - 1
@@ -151,7 +155,7 @@ class CountModel:
         return torch.from_numpy(self.model.probabilities(features[:, 0].numpy())).log().float()
 
 
-class TruthModel:
+class TruthModel(CodedModel):
     """The distribution that the text was drawn from: what no model can beat but by chance.
 
     Args:
@@ -161,8 +165,6 @@ class TruthModel:
     Raises:
         SettingError: nobody knows the corpus's true distribution.
     """
-
-    is_density = True
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary):
         if corpus.language is None:
@@ -189,10 +191,6 @@ class TruthModel:
     def scores(self, features: Tensor) -> Tensor:
         """[N, 1] -> [N, V] log-probabilities."""
         return (self.columns[features[:, 0]][:, self.column] + self.log_share).float()
-
-    def states(self, text: Text, split: str) -> tuple[Tensor]:
-        """To go on from: the features themselves. [N, 1]"""
-        return (self.features(text, split),)
 
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
         """The classes after one more word each; `<unk>`, which has none, goes by the last. [n, 1], [n] -> [n, 1]"""
