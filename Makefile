@@ -2,13 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: sweep test check reference pretrained
+.PHONY: sweep test test-slow check reference pretrained
 
 sweep: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow and not slurm"
+
+# kills, fuzzed command lines, a cluster
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m "slow or slurm"
 
 check: .venv/ready
 	$(BIN)/ruff check .
