@@ -7,7 +7,7 @@ import bench
 
 ORDER = """
 glossary errors draws settings locking record provenance synthetic text corpus vocabulary ngram spelling checkpoint
-reader encoder targets pieces batches backbones heads models subword evaluation.intervals evaluation.calibration
+reader encoder targets steps pieces batches backbones heads models subword evaluation.intervals evaluation.calibration
 evaluation.ranks evaluation.ruler evaluation.brier evaluation.score evaluation.writing evaluation.words
 evaluation.metrics
 evaluation.generation progress training cost loggers build places trained cell pretrained
