@@ -18,7 +18,7 @@ from bench.record import Record
 from bench.resuming import Checkpoint
 from bench.stopping import STOP, Stopped
 from bench.trained import load
-from bench.verify import differences
+from bench.verify import differences, distance
 
 SMALL = """
 corpus=synthetic corpus.types=300 corpus.words=6000 corpus.document_words=200 vocabulary.size=200 targets=random
@@ -60,9 +60,9 @@ def cut_off(cfg: DictConfig, monkeypatch, after: int) -> None:
 
 
 def same(one: Record, other: Record) -> list:
-    """The figures that differ."""
+    """The figures that differ; the allocator's own by more than a hundredth."""
     assert one.status == other.status == "ok", (one.reason, other.reason)
-    return list(differences(one, other))
+    return [(name, *two) for name, *two in differences(one, other) if name != "peak_mib" or distance(*two) > 0.01]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
