@@ -77,3 +77,29 @@ def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):  # noqa: F
     assert f"job {job} " in out and "ended without a result: " in out
     assert [path for path, _ in read_all([tmp_path / "results" / "smoke"])] == [record]
     assert "unigram" in (tmp_path / "results" / "smoke" / "leaderboard.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):  # noqa: F811
+    """Slurm signals shortly before the end of the time; we do not wait for that, and send the signal ourselves."""
+    arguments = [*settings("softmax"), "budget.words=40000", "checkpoint.seconds=0"]
+    with sweeping(tmp_path, *arguments, f"corpus.path={place}/text.txt", "hydra.launcher.timeout_min=10") as sweep:
+        checkpoint = first(tmp_path, "weights/*.ckpt")
+        job = first(tmp_path, "hydra/*/slurm/*/*_submitted.pkl").parent.name
+        subprocess.run(["scancel", "--signal=USR2", job], check=True)
+        while state(job, "JobState") == "RUNNING":
+            time.sleep(0.1)
+        assert checkpoint.is_file() and not list(tmp_path.glob("results/smoke/softmax*.json"))
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # else in two minutes
+        out, _ = sweep.communicate(timeout=400)
+    assert sweep.returncode == 0, out
+    assert state(job, "Restarts") == "1"
+    assert not checkpoint.exists()
+    again = bench(tmp_path, str(first(tmp_path, "softmax*.json")), module="bench.verify")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "all figures agree"), again.stdout + again.stderr
+
+
+def state(job: str, field: str) -> str:
+    """What Slurm says of a job."""
+    told = subprocess.run(["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=True)
+    return dict(each.split("=", 1) for each in told.stdout.split() if "=" in each)[field]
