@@ -10,7 +10,7 @@ glossary errors launchers draws settings locking stopping memory record provenan
 ngram spelling checkpoint reader encoder targets steps pieces batches backbones heads models subword
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
 evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers
-build places trained cell pretrained report cli generate verify slurm sweep __main__
+build places devices trained cell pretrained report cli generate verify slurm follower sweep __main__
 """.split()
 ROOT = Path(bench.__file__).parent
 
