@@ -1,11 +1,13 @@
 """The Hydra entry: one configuration -> one Record."""
 
 import logging
+import os
 import sys
 import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench import draws, progress
 from bench.errors import SettingError
-from bench.record import read
+from bench.record import stands
+from bench.refusals import REFUSED, check_text, refusal
 from bench.settings import check
 
 BAD_INPUT, FAILED = 2, 1
@@ -36,17 +39,18 @@ draws.register()
 def job(cfg: DictConfig) -> None:
     """One cell; in a sweep, a bad setting fails its cell and the sweep goes on."""
     from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
-    from bench.places import place, resolved
+    from bench.places import place
 
     quieten()
     single = HydraConfig.get().mode == RunMode.RUN
     begin = time.perf_counter()
-    config = resolved(cfg)
+    config = settled(cfg, single=single)
+    if config is None:
+        return
     name = place(config).name
     path = place(config).with_name(f"{name}.json")
     try:
-        check(config)
-        if path.is_file() and not cfg.force and read(path).status == "ok":
+        if not cfg.force and stands(path):
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
             return
         record = run(cfg)
@@ -63,6 +67,31 @@ def job(cfg: DictConfig) -> None:
         sys.exit(FAILED)
 
 
+def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
+    """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
+    from bench.cell import failed
+    from bench.places import plain, resolved
+
+    config: dict[str, Any] = {}
+    try:
+        config = plain(cfg)
+        check(config)
+        return resolved(cfg)
+    except REFUSED as error:
+        if single:
+            refuse(error)
+        job, refused = HydraConfig.get(), refusal(error, list(HydraConfig.get().overrides.task))
+        failed(config, refused)
+        progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0, str(refused))
+        return None
+
+
+def refuse(error: BaseException) -> NoReturn:
+    """One line, and the status of bad input."""
+    print(refusal(error, sys.argv[1:]), file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
 def quieten() -> None:
     """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
     for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets", "huggingface_hub"):
@@ -72,13 +101,19 @@ def quieten() -> None:
 
 
 def main() -> None:
-    """Check what Hydra would answer at length, then hand over to it."""
+    """Hand over to Hydra, and say in one line what it refuses at length; a bug of ours keeps its traceback."""
+    if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants to see it all
+        job()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, and exits
     try:
+        check_text(sys.argv[1:])
         check_groups(sys.argv[1:])
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    job()
+        job()
+    except REFUSED as error:
+        refuse(error)
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
 
 
 def check_groups(arguments: list[str]) -> None:

@@ -1,7 +1,10 @@
 """What a sweep needs beyond its cells: how many there are, and the report when all have ended."""
 
+import contextlib
 import math
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +13,65 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from bench.cli import configuration
+from bench.cli import configuration, refuse
+from bench.errors import SettingError
 from bench.progress import CONSOLE, TALLY
+from bench.refusals import REFUSED
+from bench.settings import NEEDED, check_folder, check_value
 
 
 class SweepCallback(Callback):
     """Hydra calls it around a multirun."""
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a folder that cannot be before Hydra makes it."""
+        with refusing():
+            make_folder(config)
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
-        TALLY.total = cells(config)
+        with refusing():
+            make_folder(config)
+            TALLY.total = cells(config)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""
         from bench.report import report
 
         folder = Path(config.results_dir) / config.experiment_name
-        report([folder], folder)
+        if any(folder.glob("*.json")):
+            with refusing():
+                report([folder], folder)
         if TALLY.outcomes:
             CONSOLE.print(f"{len(TALLY.outcomes)} of {TALLY.total} cells failed:", markup=False)
             for cell, why in TALLY.outcomes:
                 CONSOLE.print(f"  {cell}: {why}", markup=False, highlight=False)
             sys.exit(1)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Hydra makes a warning of what a callback raises, and goes on."""
+    try:
+        yield
+    except REFUSED as error:
+        refuse(error)
+
+
+def make_folder(config: DictConfig) -> None:
+    """Where all results go.
+
+    Raises:
+        SettingError: nothing can be written there.
+    """
+    check_folder(config.experiment_name)
+    check_value("results_dir", config.results_dir, NEEDED["results_dir"])
+    try:
+        folder = Path(config.results_dir, config.experiment_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SettingError("results_dir", f"nothing can be written there ({error}); give another") from None
 
 
 def cells(config: DictConfig) -> int:
