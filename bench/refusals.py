@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import SettingError
@@ -22,6 +22,9 @@ def refusal(error: BaseException, arguments: list[str]) -> SettingError:
         if isinstance(each, SettingError):
             return each
     setting = culprit(chain, arguments)
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        return SettingError(group, f"there is no {choice}; choose of {', '.join(error.options)}")
     lines = [line.strip() for each in chain for line in str(each).splitlines()]
     said = "; ".join(dict.fromkeys(line for line in lines if line and not NO_NEWS.match(line)))
     if said.startswith("Could not override"):

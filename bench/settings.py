@@ -150,6 +150,7 @@ def check_object(key: str, node: dict[str, Any], config: dict[str, Any]) -> None
     target = find(f"{key}._target_", OPTIONS_OF.get(key, node["_target_"]))
     find(f"{key}._target_", node["_target_"])
     hints, needed, takes_all = options(target)
+    own = [name for name in hints if name not in GIVEN.get(key, ())]
     rules = NEEDED | POSSIBLE
     for name, value in node.items():
         setting = f"{key}.{name}"
@@ -166,7 +167,7 @@ def check_object(key: str, node: dict[str, Any], config: dict[str, Any]) -> None
             check_value(setting, value, hints[name])
         elif name != "_target_" and not takes_all:
             raise SettingError(
-                setting, f"{node['_target_']} has no such option; choose of {', '.join(hints) or 'none'}"
+                setting, f"{node['_target_']} has no such option; choose of {', '.join(own) or 'none'}"
             )
     for name in needed:
         if name not in node and name not in GIVEN.get(key, ()):
