@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import time
 import warnings
@@ -128,6 +129,6 @@ def check_groups(arguments: list[str]) -> None:
         if not (choice and group.isidentifier() and folder.is_dir()):
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))
-        unknown = [each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known]
-        if unknown:
+        unknown = [each for each in choice.split(",") if each.strip() not in known]
+        if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own: glob(…), quotes, references
             raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

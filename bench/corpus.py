@@ -17,7 +17,7 @@ from bench.text import Corpus, assemble, build, split_by_document, tokenize
 WIKI_DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 LONGEST_WORD = 10_000  # letters: more is no word, and a model of spellings would need memory for it
 # of a synthetic language: indices are int32, and transitions are classes³ numbers
-MOST_TYPES, MOST_CLASSES, MOST_WORDS = 10_000_000, 128, 2**31 - 1
+MOST_TYPES, MOST_CLASSES, MOST_WORDS = 10_000_000, 128, 200_000_000
 
 
 @functools.cache  # a sweep in one process reads its corpus once

@@ -1,13 +1,12 @@
 """What Hydra and OmegaConf say about a command line, as the one line that our own errors are."""
 
-import difflib
 import re
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import SettingError
-from bench.settings import NEEDED, POSSIBLE
+from bench.settings import nothing_of, shown
 
 REFUSED = (SettingError, HydraException, OmegaConfBaseException)
 NO_NEWS = re.compile(r"(full_key|object_type|reference_type|See https?:)")  # lines that say nothing to a user
@@ -27,9 +26,10 @@ def refusal(error: BaseException, arguments: list[str]) -> SettingError:
         return SettingError(group, f"there is no {choice}; choose of {', '.join(error.options)}")
     lines = [line.strip() for each in chain for line in str(each).splitlines()]
     said = "; ".join(dict.fromkeys(line for line in lines if line and not NO_NEWS.match(line)))
-    if said.startswith("Could not override"):
-        near = difflib.get_close_matches(setting, [*NEEDED, *POSSIBLE], n=1)
-        said = "there is no such setting; " + (f"did you mean {near[0]}?" if near else "--help lists them all")
+    if said.startswith("Could not override") and "defaults list" not in said:
+        said = nothing_of(setting)
+    if isinstance(error, OverrideParseException):
+        said = f"Hydra cannot read {shown(error.override)}; put a value that is not plain in quotes, {setting}='…'"
     return SettingError(setting, said)
 
 

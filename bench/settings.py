@@ -26,7 +26,7 @@ def fits_a_file_name(text: str) -> str:
 
 Count = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, pydantic.Field(ge=0, le=2**32 - 1)]
-Width = Annotated[int, pydantic.Field(ge=1, le=2**14)]  # of a layer: a square of it still fits a machine
+Width = Annotated[int, pydantic.Field(ge=1, le=2**13)]  # of a layer: a square of it still fits a machine
 Depth = Annotated[int, pydantic.Field(ge=1, le=64)]
 Rows = Annotated[int, pydantic.Field(ge=1, le=2**16)]  # at once
 Dropout = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -141,8 +141,14 @@ def check_node(key: str, value: Any, config: dict[str, Any]) -> None:
     elif key in GIVEN:
         raise SettingError(key, f"{shown(value)} makes no object; give it a _target_, as the files of conf do")
     else:
-        near = difflib.get_close_matches(key, rules, n=1)
-        raise SettingError(key, "there is no such setting; " + (f"did you mean {near[0]}?" if near else "remove it"))
+        raise SettingError(key, nothing_of(key))
+
+
+def nothing_of(key: str) -> str:
+    """What to say of a key that nobody reads."""
+    near = difflib.get_close_matches(key, [*NEEDED, *POSSIBLE], n=1, cutoff=0.8)
+    remedy = f"did you mean {near[0]}?" if near and near[0] != key else "`--cfg job` shows those that there are"
+    return f"there is no such setting with these groups; {remedy}"
 
 
 def check_object(key: str, node: dict[str, Any], config: dict[str, Any]) -> None:
@@ -166,9 +172,7 @@ def check_object(key: str, node: dict[str, Any], config: dict[str, Any]) -> None
         elif name in hints:
             check_value(setting, value, hints[name])
         elif name != "_target_" and not takes_all:
-            raise SettingError(
-                setting, f"{node['_target_']} has no such option; choose of {', '.join(own) or 'none'}"
-            )
+            raise SettingError(setting, f"{node['_target_']} has no such option; choose of {', '.join(own) or 'none'}")
     for name in needed:
         if name not in node and name not in GIVEN.get(key, ()):
             raise SettingError(f"{key}.{name}", f"{node['_target_']} needs it; do not delete it")

@@ -1,9 +1,7 @@
 """A thousand damaged command lines: each runs, or ends with one line that names a key; none with a traceback."""
 
-import os
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -45,25 +43,29 @@ LANGUAGE = [
     "corpus.seed=1", "generation.prompts=[baab]", "vocabulary.size=30", "batch.streams=2",
 ]  # fmt: skip
 VALUES = [
-    "null", "true", "0", "-1", "1", "2.5", "-1e-9", "nan", "inf", "-inf", "1e308", "1e999", "9" * 30, "''", '""', "",
-    "abc", "é", "𝔸𝒷", "שלום", "\u202e", "a\0b", "\ud800", "\n", "'", '"', "'a", '"a', "[", "]", "{", "}", "[1,2]", "{a:1}",
-    "[[[[", "()", "(", ",", "1,2", "a,b", "${seed}", "${nothing}", "${", "$", "${oc.env:NOPE}", "${nope:1}", "${${seed}}",
-    "${system}", "???", "..", "../..", "/", "/proc/self/mem", "/dev/zero", "~", "~nobody/x", ".", "a/b", "x" * 300, "a" * 5000,
-    "a=b", "=", "\\", "\\'", "%s", "*", "glob(*)", "range(3)", "choice(1,2)", "interval(0,1)", "tag(a,1)", "int(x)", "sort(",
-    "0x10", "1_000", "٣", "1e3", "yes", "No", "#", "a: b", "- a", "!!python/object:os.system", "text.txt", "os.system",
-    "bench.heads.Head", "bench.heads.softmax.SoftmaxHead", "torch.nn.Linear", "builtins.dict", "nowhere.Class",
+    "null", "true", "0", "-1", "1", "2.5", "-1e-9", "nan", "inf", "-inf", "1e308", "1e999", "9" * 30, "2147483647",
+    "65537", "1000", "''", '""', "", "abc", "é", "𝔸𝒷", "שלום", "\u202e", "a\x00b", "\ud800", "\n", "'", '"', "'a",
+    '"a', "[", "]", "{", "}", "[1,2]", "{a:1}", "[[[[", "()", "(", ",", "1,2", "a,b", "${seed}", "${nothing}", "${",
+    "$", "${oc.env:NOPE}", "${nope:1}", "${${seed}}", "${system}", "???", "..", "../..", "/", "/proc/self/mem",
+    "/dev/zero", "~", "~nobody/x", ".", "a/b", "x" * 300, "a" * 5000, "a=b", "=", "\\", "\\'", "%s", "*", "glob(*)",
+    "range(3)", "choice(1,2)", "interval(0,1)", "tag(a,1)", "int(x)", "sort(", "0x10", "1_000", "٣", "1e3", "yes",
+    "No", "#", "a: b", "- a", "!!python/object:os.system", "text.txt", "os.system", "bench.heads.Head",
+    "bench.heads.softmax.SoftmaxHead", "torch.nn.Linear", "builtins.dict", "nowhere.Class",
 ]  # fmt: skip
+KINDS = ["value", "value", "fine", "fine", "fine", "fine", "delete", "drop", "append", "key", "typo", "add", "twice"]
 KEYS = [
-    "nothing", "system.nothing", "vocabulary.sise", "system.head.nothing", "targets.nothing", "trainer.nothing", "seed.deep",
-    "vocabulary", "budget", "system", "system.head", "system.model", "corpus", "corpus.source", "backbone.trunk", "targets",
-    "trainer", "logger", "experiment", "search", "trial", "system.head._target_", "system.model._target_", "backbone.trunk._target_",
-    "corpus.source._target_", "targets._target_", "trainer._target_", "logger._target_", "system.head.hidden_size",
-    "system.head.targets", "backbone.trunk.cell", "corpus.content_sha256", "corpus.path", "system.pretrained", "system.lr",
-    "system.open_vocabulary", "generation", "generation.prompts", "optimizer", "é", "a b", "", "'", "..", "seed@x",
+    "nothing", "system.nothing", "vocabulary.sise", "system.head.nothing", "targets.nothing", "trainer.nothing",
+    "seed.deep", "vocabulary", "budget", "system", "system.head", "system.model", "corpus", "corpus.source",
+    "backbone.trunk", "targets", "trainer", "logger", "experiment", "search", "trial", "system.head._target_",
+    "system.model._target_", "backbone.trunk._target_", "corpus.source._target_", "targets._target_",
+    "trainer._target_", "logger._target_", "system.head.hidden_size", "system.head.targets", "backbone.trunk.cell",
+    "corpus.content_sha256", "corpus.path", "system.pretrained", "system.lr", "system.open_vocabulary", "generation",
+    "generation.prompts", "optimizer", "é", "a b", "", "'", "..", "seed@x",
 ]  # fmt: skip
 REFERENCE = [
-    "targets.layer=-1", "targets.window=8", "targets.context=causal", "targets.pooling=mean", "targets.precision=fp32",
-    "targets.whiten=true", "targets.encoder=null", "targets.special_tokens=cls", "targets.centre=false", "targets.normalise=false",
+    "targets.layer=-1", "targets.window=8", "targets.context=causal", "targets.pooling=mean",
+    "targets.precision=fp32", "targets.whiten=true", "targets.encoder=null", "targets.special_tokens=cls",
+    "targets.centre=false", "targets.normalise=false",
 ]  # fmt: skip
 
 
@@ -89,8 +91,9 @@ def damage(draw, line: list[str]) -> list[str]:
     at = draw(st.integers(0, len(line) - 1))
     key, _, value = line[at].partition("=")
     bad = st.sampled_from(VALUES) | st.text(max_size=6)
-    kind = draw(st.sampled_from(["value", "value", "value", "delete", "drop", "append", "key", "typo", "add", "twice"]))
+    kind = draw(st.sampled_from(KINDS))
     made = {
+        "fine": lambda: [line[at], draw(st.sampled_from(PLAIN))],
         "value": lambda: [f"{key}={draw(bad)}"],
         "delete": lambda: [line[at], f"~{key}"],
         "drop": lambda: [],
@@ -121,8 +124,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    none = dict.fromkeys(POSITIONS, np.zeros(1, np.float32))
-    scored = Scored(**none)
+    scored = Scored(**dict.fromkeys(POSITIONS, np.zeros(1, np.float32)))
     monkeypatch.setattr(bench.cell, "measure", lambda *_: ({"bits_per_byte": 1.0}, scored))
     return tmp_path
 
@@ -143,7 +145,9 @@ def ends(line: list[str], capsys, monkeypatch) -> tuple[int, list[str]]:
 def test_a_thousand_damaged_command_lines(place, capsys, monkeypatch):
     counts = Counter()
 
-    @settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(command_lines())
     def each(lines):
         _, damaged = lines
@@ -157,3 +161,22 @@ def test_a_thousand_damaged_command_lines(place, capsys, monkeypatch):
 
     each()
     assert counts[2] > 100 and counts[0] > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "vocabulary.size=nan", "optimizer.lr=[", "system=sofmax", "+system.head.colour=red", "~seed", "seed=${nothing}",
+        "corpus.path=/dev/zero", "results_dir=/dev/null/x", "experiment_name=../x", "seed=1,2",
+    ],
+)  # fmt: skip
+def test_the_same_in_a_process_of_its_own(place, damaged):
+    line = ["system=softmax", *TRUNK, "corpus=text", *TINY, "logger=none"]
+    key = damaged.lstrip("+~").partition("=")[0]
+    kept = [each for each in line if not each.startswith(f"{key}=")]
+    run = subprocess.run([sys.executable, "-m", "bench", *kept, damaged], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    [said] = run.stderr.splitlines()
+    assert said.startswith(f"{key}: ")
+    assert not [*place.rglob("*.json"), *place.rglob("*.safetensors")]
