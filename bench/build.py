@@ -6,9 +6,13 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bench.batches import Inputs, WordData
+from bench.errors import SettingError
+from bench.evaluation.generation import read_prompt
 from bench.evaluation.score import Judged
+from bench.heads import Head
 from bench.models import WordModel
 from bench.spelling import Speller
 from bench.targets import Targets, make_encoder
@@ -33,12 +37,18 @@ def build(cfg: DictConfig) -> Built:
         SettingError: settings that cannot work together.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    try:
+        pl.Trainer(**instantiate(cfg.trainer), logger=False, enable_checkpointing=False, enable_model_summary=False)
+    except (MisconfigurationException, ValueError, TypeError) as error:  # a device that is not there, say
+        raise SettingError("trainer", f"Lightning refuses it ({error}); choose trainer=auto or trainer=cpu") from error
     evaluation = cfg.evaluation
     corpus: Corpus = instantiate(cfg.corpus.source)
     corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    for prompt in cfg.generation.prompts:  # before hours of training, not after
+        read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
     if "head" in cfg.system:
         return word_system(cfg, judged)
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
@@ -54,7 +64,13 @@ def word_system(cfg: DictConfig, judged: Judged) -> Built:
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
-    head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    try:
+        head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    except TypeError as error:  # of a head whose options have no annotations that `bench.settings` could check
+        problem = f"{cfg.system.head._target_} does not take these settings ({error}); mend them"
+        raise SettingError("system.head", problem) from error
+    if not isinstance(head, Head):
+        raise SettingError("system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; give one")
     targets = parts.get("targets")
     occurrences = targets if targets is not None and targets.level == "token" else None
     data = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)

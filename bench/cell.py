@@ -21,7 +21,7 @@ from bench.evaluation.score import Scored, glance, score
 from bench.loggers import mirror, mirroring
 from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
-from bench.record import POSITIONS, Record, atomically, write
+from bench.record import POSITIONS, Record, as_json, atomically, parse, replaceable, write
 from bench.trained import train_or_load
 
 EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
@@ -63,10 +63,16 @@ def run(cfg: DictConfig) -> Record:
 
 
 def failed(config: dict[str, Any], error: SettingError) -> Record:
-    """The record of a sweep's cell whose settings cannot work."""
+    """The record of a sweep's cell whose settings cannot work; written where no other is in its place.
+
+    Raises:
+        SettingError: they do not even make a record.
+    """
     record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
-    if isinstance(record.vocabulary_size, int):  # a table is ordered by it
-        write(record, place(config))
+    stem = place(config)
+    parse(as_json(record), stem)
+    if replaceable(stem.with_name(f"{stem.name}.json")):
+        write(record, stem)
     return record
 
 

@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from bench.record import Record
+from bench.settings import Name
 
 STEP_METRICS = ("words", "seconds", "flops")  # what quality is drawn against
 MIRRORED = ("validation_nats", "validation_accuracy_at_1")
@@ -32,7 +33,13 @@ def csv(*, folder: Path, cell: str, config: dict[str, Any]) -> Logger:
 
 
 def weights_and_biases(
-    *, folder: Path, cell: str, config: dict[str, Any], project: str, mode: str, entity: str | None = None
+    *,
+    folder: Path,
+    cell: str,
+    config: dict[str, Any],
+    project: Name,
+    mode: Literal["offline", "online", "disabled"],
+    entity: Name | None = None,
 ) -> Logger:
     """A run of its own for every cell: grouped by experiment, tagged by head, its configuration flat.
 

@@ -12,10 +12,15 @@ NO_WEIGHT = {"generation", "evaluation"}  # settings that no trained weight hang
 NO_PIECE = {"backbone", "batch", "inputs", "targets"}  # and those that a model of word pieces does not read
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, every reference followed."""
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain data, every reference followed, and a user's text named by its content."""
-    config = OmegaConf.to_container(cfg, resolve=True)
-    if config["corpus"].get("path"):
+    """The same, and a user's text named by its content."""
+    config = plain(cfg)
+    if config["corpus"].get("path") is not None:
         config["corpus"]["content_sha256"] = content_sha256(config["corpus"]["path"])
     return config
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pydantic
 
 from bench.errors import SettingError
 
 SCHEMA = 2
+ELSEWHERE = "move it away, or run its cell again by force=true"
 OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",
@@ -35,6 +37,8 @@ POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What one run found. A figure that was not measured is None, never 0; units are in the names."""
+
+    __pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     # which cell
     experiment: str
@@ -105,6 +109,9 @@ class Record:
     schema: int = SCHEMA
 
 
+FIELDS = pydantic.TypeAdapter(Record)
+
+
 def identity(config: dict[str, Any]) -> str:
     """A resolved configuration -> the file stem of its record: readable parts, then a hash of all that matters."""
     part = [
@@ -116,13 +123,26 @@ def identity(config: dict[str, Any]) -> str:
     kept = {key: value for key, value in config.items() if key not in OUTSIDE_IDENTITY}
     if config["inputs"] == "learned":
         del kept["targets"]  # a head that reads them has them among its own settings
+    if config["corpus"].get("content_sha256"):
+        kept["corpus"] = nowhere(config["corpus"])
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     return "-".join([re.sub(r"[^\w.+]", "_", str(each)) for each in part] + [digest])
 
 
+def nowhere(corpus: dict[str, Any]) -> dict[str, Any]:
+    """A user's text by its content alone: it may move, and be named from another folder."""
+    rest = {key: value for key, value in corpus.items() if key != "path"}
+    return {key: nowhere(value) if isinstance(value, dict) else value for key, value in rest.items()}
+
+
+def as_json(record: Record) -> str:
+    """What its file holds."""
+    return json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+
+
 def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
     """Put `stem`.npz (the values a position, [N] each) and then `stem`.json in place, each whole or not at all."""
-    text = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+    text = as_json(record)
     beside = stem.with_name(stem.name + ".npz")
     if positions is None:
         beside.unlink(missing_ok=True)  # a run before this one may have left its own
@@ -154,14 +174,56 @@ def read(path: Path) -> Record:
         SettingError: the file is no record, or one of another schema.
     """
     try:
-        fields = json.loads(path.read_text())
-        if fields["schema"] != SCHEMA:
-            raise SettingError(str(path), f"has schema {fields['schema']}, this version reads {SCHEMA}; run it again")
-        return Record(**fields)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, SettingError):
-            raise
-        raise SettingError(str(path), f"is not a record ({error}); delete it and run the cell again") from None
+        return parse(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(str(path), f"cannot be read ({error}); {ELSEWHERE}") from None
+
+
+def parse(text: str, path: Path) -> Record:
+    """JSON -> the Record, whose every field has the type that it says.
+
+    Args:
+        path: what an error names.
+
+    Raises:
+        SettingError: it is no record, or one of another schema.
+    """
+    try:
+        schema = json.loads(text)["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SettingError(str(path), f"is not a record ({type(error).__name__}: {error}); {ELSEWHERE}") from None
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        remedy = "update this program, or give another results_dir" if newer else "run its cell again by force=true"
+        raise SettingError(str(path), f"has schema {schema}, this version reads {SCHEMA}; {remedy}")
+    try:
+        return FIELDS.validate_json(text)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingError(str(path), f"is not a record ({where}: {first['msg']}); {ELSEWHERE}") from None
+
+
+def stands(path: Path) -> bool:
+    """Whether the record of a cell that went well is there, so that the cell need not run again.
+
+    Raises:
+        SettingError: what is there is no record, or that of other settings than its name says.
+    """
+    if not path.is_file():
+        return False
+    record = read(path)
+    if identity(record.config) != path.stem:
+        raise SettingError(str(path), f"holds other settings than its name says; {ELSEWHERE}")
+    return record.status == "ok"
+
+
+def replaceable(path: Path) -> bool:
+    """Whether a failure may be written there: over nothing, or over the failure of an earlier run."""
+    try:
+        return not stands(path)
+    except SettingError:
+        return False
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray] | None:

@@ -8,12 +8,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from huggingface_hub import HfApi
+from pydantic import Field
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +23,7 @@ from transformers.utils import logging as chatter
 
 from bench.errors import SettingError
 from bench.pieces import PieceBatch, PieceBatches, Pieces, learn
+from bench.settings import Depth, Dropout, Factor, Rows, Width
 from bench.steps import StepData
 from bench.text import Corpus
 from bench.vocabulary import Vocabulary
@@ -55,15 +57,15 @@ class SubwordModel(pl.LightningModule):
         corpus: Corpus,
         vocabulary: Vocabulary | None = None,
         pretrained: str | None,
-        layers: int,
-        width: int,
-        attention_heads: int,
-        context: int,
-        pieces: int,
-        dropout: float,
-        batch_size: int,
-        lr: float,
-        weight_decay: float,
+        layers: Depth,
+        width: Width,
+        attention_heads: Width,
+        context: Rows,
+        pieces: Annotated[int, Field(ge=257, le=2**20)],
+        dropout: Dropout,
+        batch_size: Rows,
+        lr: Factor,
+        weight_decay: Factor,
     ):
         super().__init__()
         self.corpus, self.context, self.batch_size = corpus, context, batch_size

@@ -3,7 +3,9 @@
 It asks the records, not the processes that make them: a launcher runs those elsewhere, and a killed one says nothing.
 """
 
+import contextlib
 import sys
+import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -17,18 +19,28 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from bench.cli import FAILED
-from bench.places import place, resolved
+from bench.cli import FAILED, refuse
+from bench.errors import SettingError
+from bench.places import place, plain, resolved
 from bench.progress import CONSOLE, TALLY
 from bench.record import read
+from bench.refusals import REFUSED, refusal
+from bench.settings import NEEDED, check, check_folder, check_value
 
 
 class SweepCallback(Callback):
     """Hydra calls it around a multirun."""
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a folder that cannot be before Hydra makes it."""
+        with refusing():
+            make_folder(config)
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
-        TALLY.total = len(jobs(config))
+        with refusing():
+            make_folder(config)
+            TALLY.total = len(jobs(config))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""
@@ -64,6 +76,31 @@ def say(line: str) -> None:
     CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Hydra makes a warning of what a callback raises, and goes on."""
+    try:
+        yield
+    except REFUSED as error:
+        refuse(error)
+
+
+def make_folder(config: DictConfig) -> None:
+    """Where all results go.
+
+    Raises:
+        SettingError: nothing can be written there.
+    """
+    check_folder(config.experiment_name)
+    check_value("results_dir", config.results_dir, NEEDED["results_dir"])
+    try:
+        folder = Path(config.results_dir, config.experiment_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SettingError("results_dir", f"nothing can be written there ({error}); give another") from None
+
+
 def jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of every cell that Hydra's sweeper makes of the experiment's axes and the command line's."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
@@ -76,7 +113,13 @@ def jobs(config: DictConfig) -> list[list[str]]:
 
 def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
     """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
-    stem = place(resolved(compose("config", overrides)))
+    try:
+        cfg = compose("config", overrides)
+        check(plain(cfg))
+        stem = place(resolved(cfg))
+    except REFUSED as error:  # no cell that could have a record
+        yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
+        return
     path = stem.with_name(f"{stem.name}.json")
     if not path.is_file():
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"

@@ -34,7 +34,12 @@ def again(record: Record, path: Path) -> Record:
             "RECORD", f"{path} was trained until a clock ended it; only a budget in words can be repeated"
         )
     with tempfile.TemporaryDirectory() as folder:
-        here = {"results_dir": folder, "force": True, "logger": OmegaConf.create({"_target_": "bench.loggers.none"})}
+        here = {
+            "results_dir": folder,
+            "force": True,
+            "checkpoint": {"seconds": 1e9},
+            "logger": OmegaConf.create({"_target_": "bench.loggers.none"}),
+        }
         cache = os.environ.get("HEAD_BENCH_CACHE") or str(Path(record.config["cache_dir"]).expanduser())
         return run(OmegaConf.create({**record.config, **here, "cache_dir": cache}))
 
