@@ -19,6 +19,8 @@ from bench.targets import Targets, make_encoder
 from bench.text import Corpus
 from bench.vocabulary import Vocabulary
 
+LEAST_WORDS = 10  # of a split to judge on
+
 
 @dataclass(frozen=True, eq=False)
 class Built:
@@ -47,6 +49,7 @@ def build(cfg: DictConfig) -> Built:
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    check_judging(vocabulary)
     for prompt in cfg.generation.prompts:  # before hours of training, not after
         read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
     if "head" in cfg.system:
@@ -54,6 +57,23 @@ def build(cfg: DictConfig) -> Built:
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
     data = model.data(cfg.seed) if isinstance(model, pl.LightningModule) else None
     return Built(model, data, judged, None)
+
+
+def check_judging(vocabulary: Vocabulary) -> None:
+    """No figure can be had from a handful of words, or from none that the vocabulary has.
+
+    Raises:
+        SettingError: a split is so.
+    """
+    for split in ("validation", "test"):
+        text = getattr(vocabulary.corpus, split)
+        known = int((vocabulary.encode(text.words) != vocabulary.unk).sum())
+        if len(text) < LEAST_WORDS or not known:
+            problem = f"{len(text)} words in its {split} split, {known} of them in the vocabulary"
+            raise SettingError(
+                "corpus",
+                f"{vocabulary.corpus.name} has {problem}; it needs a longer text, or evaluation.{split}_words more",
+            )
 
 
 def word_system(cfg: DictConfig, judged: Judged) -> Built:

@@ -47,7 +47,7 @@ NEEDED: dict[str, Any] = {
     "budget.words": Annotated[int, pydantic.Field(ge=1, le=2**53)] | None,
     "budget.seconds": Annotated[float, pydantic.Field(ge=1e-9, le=1e9)] | None,
     "evaluation.validation_words": Annotated[int, pydantic.Field(ge=100)] | None,
-    "evaluation.test_words": Count | None,
+    "evaluation.test_words": Annotated[int, pydantic.Field(ge=10)] | None,
     "evaluation.calibration_words": Annotated[int, pydantic.Field(ge=10, le=2**31 - 1)],
     "evaluation.search_words": Count,
     "generation.words": Annotated[int, pydantic.Field(ge=1, le=10_000)],
