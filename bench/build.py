@@ -6,7 +6,6 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bench.batches import Inputs, WordData
 from bench.errors import SettingError
@@ -39,10 +38,6 @@ def build(cfg: DictConfig) -> Built:
         SettingError: settings that cannot work together.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    try:
-        pl.Trainer(**instantiate(cfg.trainer), logger=False, enable_checkpointing=False, enable_model_summary=False)
-    except (MisconfigurationException, ValueError, TypeError) as error:  # a device that is not there, say
-        raise SettingError("trainer", f"Lightning refuses it ({error}); choose trainer=auto or trainer=cpu") from error
     evaluation = cfg.evaluation
     corpus: Corpus = instantiate(cfg.corpus.source)
     corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)

@@ -1,6 +1,7 @@
 """One configuration -> one Record: train or load, evaluate, time, write."""
 
 import dataclasses
+import gc
 import traceback
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils._pytree import tree_map
 
 from bench.build import Built, build
 from bench.cost import decoding_cost, training_cost, training_flops
-from bench.errors import SettingError
+from bench.errors import Diverged, SettingError
 from bench.evaluation.generation import generate, read_prompt
 from bench.evaluation.metrics import quality
 from bench.evaluation.score import Scored, glance, score
@@ -22,7 +23,8 @@ from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
 from bench.record import POSITIONS, Record, as_json, atomically, parse, replaceable, write
 from bench.trained import train_or_load
-from bench.training import Diverged
+
+EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
 
 
 def run(cfg: DictConfig) -> Record:
@@ -53,6 +55,10 @@ def run(cfg: DictConfig) -> Record:
         reason = f"{one_line(error)} (trace: {trace})"
         record = dataclasses.replace(record, status=status, reason=reason, finished_at=now())
         write(record, stem)
+        del error  # with them go the frames that hold this cell's tensors
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the next cell of this process must not find the memory cut up
     return record
 
 
@@ -133,7 +139,7 @@ def status_of(error: Exception) -> str | None:
         return None
     if isinstance(error, Diverged):
         return "diverged"
-    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(each in str(error) for each in EXHAUSTED)
     return "oom" if exhausted else "failed"
 
 

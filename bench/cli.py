@@ -1,5 +1,6 @@
 """The Hydra entry: one configuration -> one Record."""
 
+import contextlib
 import logging
 import os
 import re
@@ -15,11 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from bench import draws, progress
+from bench import draws, memory, progress
 from bench.errors import SettingError
+from bench.launchers import check_launcher
 from bench.record import stands
 from bench.refusals import REFUSED, check_text, refusal
 from bench.settings import check
+from bench.stopping import STOP, STOPPED, Stopped
 
 BAD_INPUT, FAILED = 2, 1
 
@@ -38,34 +41,47 @@ draws.register()
 
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
-    """One cell; in a sweep, a bad setting fails its cell and the sweep goes on."""
+    """One cell; in a sweep, a bad setting fails its cell and the sweep goes on. A signal ends it with STOPPED."""
+    quieten()
+    try:
+        with STOP.heeded():
+            status = cell(cfg, single=HydraConfig.get().mode == RunMode.RUN)
+    except Stopped as stopped:
+        print(f"stopped by {stopped}; the same command goes on from here", file=sys.stderr)
+        status = STOPPED
+    if status:
+        sys.exit(status)
+
+
+def cell(cfg: DictConfig, *, single: bool) -> int:
+    """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
+    import torch
+
     from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
     from bench.places import place
 
-    quieten()
-    single = HydraConfig.get().mode == RunMode.RUN
+    if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
+        memory.hold()
     begin = time.perf_counter()
     config = settled(cfg, single=single)
     if config is None:
-        return
+        return 0
     name = place(config).name
     path = place(config).with_name(f"{name}.json")
     try:
         if not cfg.force and stands(path):
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
-            return
+            return 0
         record = run(cfg)
     except SettingError as error:
         if single:
             print(error, file=sys.stderr)
-            sys.exit(BAD_INPUT)
+            return BAD_INPUT
         record = failed(config, error)
-    outcome = (
-        f"{record.bits_per_byte:.3f} bits per byte" if record.status == "ok" else f"{record.status}: {record.reason}"
-    )
-    progress.finish(name, outcome, time.perf_counter() - begin, None if record.status == "ok" else outcome)
-    if single and record.status != "ok":
-        sys.exit(FAILED)
+    ok = record.status == "ok"
+    outcome = f"{record.bits_per_byte:.3f} bits per byte" if ok else f"{record.status}: {record.reason}"
+    progress.finish(name, outcome, time.perf_counter() - begin)
+    return FAILED if single and not ok else 0
 
 
 def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
@@ -81,9 +97,11 @@ def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
     except REFUSED as error:
         if single:
             refuse(error)
-        job, refused = HydraConfig.get(), refusal(error, list(HydraConfig.get().overrides.task))
-        failed(config, refused)
-        progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0, str(refused))
+        job = HydraConfig.get()
+        refused = refusal(error, list(job.overrides.task))
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
+            failed(config, refused)
+        progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
         return None
 
 
@@ -111,6 +129,7 @@ def main() -> None:
     try:
         check_text(sys.argv[1:])
         check_groups(sys.argv[1:])
+        check_launcher(sys.argv[1:])
         job()
     except REFUSED as error:
         refuse(error)

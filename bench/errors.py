@@ -1,4 +1,4 @@
-"""The one exception a user's own input can raise."""
+"""What a user's own settings can lead to."""
 
 LONGEST = 600  # characters of a line
 
@@ -13,3 +13,7 @@ class SettingError(ValueError):
         line = " ".join(f"{setting}: {problem}".split())
         super().__init__(line if len(line) <= LONGEST else line[: LONGEST - 1] + "…")
         self.setting = setting
+
+
+class Diverged(ArithmeticError):
+    """Training has led to losses or scores that are no numbers."""

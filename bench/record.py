@@ -27,6 +27,7 @@ OUTSIDE_IDENTITY = (
     "force",
     "cache_dir",
     "experiment_name",
+    "checkpoint",
     "competitors",
     "trial",
 )  # settings that change no figure

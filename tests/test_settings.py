@@ -7,7 +7,7 @@ import pytest
 from test_configs import CHOICES, SYSTEMS, TREE, plain
 
 from bench.errors import SettingError
-from bench.settings import GIVEN, NEEDED, OPTIONS_OF, POSSIBLE, check, find, options
+from bench.settings import GIVEN, NEEDED, PASSED_ON, POSSIBLE, check, find, options
 
 COMPOSED = {f"{group}={choice}": [f"{group}={choice}"] for group, choice in CHOICES}
 COMPOSED |= {file.stem: [f"+experiment={file.stem}"] for file in (TREE / "experiment").glob("*.yaml")}
@@ -19,7 +19,8 @@ def unruled(config: dict, key: str = "") -> list[str]:
     """The keys that nothing but chance would keep sane."""
     found, hints = [], {}
     if "_target_" in config:
-        hints, _, _ = options(find(key, OPTIONS_OF.get(key, config["_target_"])))
+        hints = options(find(key, config["_target_"]))[0]
+        hints = hints | (options(find(key, PASSED_ON[key]))[0] if key in PASSED_ON else {})
     for name, value in config.items():
         path = f"{key}.{name}" if key else name
         if isinstance(value, dict):
@@ -85,7 +86,7 @@ def changed(key: str, value: object) -> dict:
         ("system.head.samples", 0, "give greater than or equal to 1"),
         ("system.head", 5, "makes no object; give it a _target_"),
         ("targets.dimension", 0, "give greater than or equal to 1"),
-        ("trainer.devices", 2, "give 1 or 'auto' or a valid list"),
+        ("trainer.devices", 0, "give 'auto' or greater than or equal to 1 or a valid list"),
         ("trainer.colour", 2, "has no such option"),
         ("vocabulary.sise", 5, "did you mean vocabulary.size"),
         ("system.name", "x" * 97, "at most 96 bytes"),

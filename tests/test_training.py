@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from bench.errors import Diverged
 from bench.progress import Bar
-from bench.training import FLOOR, LOOKS, WARM_UP, Budget, Diverged
+from bench.training import FLOOR, LOOKS, WARM_UP, Budget
+
+CHECKPOINT = SimpleNamespace(due=False)  # test_resuming.py has those that are
 
 
 class Run:
@@ -20,11 +23,19 @@ class Run:
         logger = SimpleNamespace(log_metrics=lambda row, step: self.logged.append(row))
         optimizer = SimpleNamespace(param_groups=[self.group])
         self.trainer = SimpleNamespace(optimizers=[optimizer], should_stop=False, loggers=[logger], global_step=0)
+        self.trainer.world_size = 1  # test_devices.py has several
         self.model = SimpleNamespace(lr=0.5, train=lambda: None)
         bar = Bar("cell")
         bar.update = lambda share, speed: None
         figures = {"validation_nats": 1.0}
-        self.budget = Budget(**limits, look=lambda model: figures, flops_per_position=10.0, gradient_clip=None, bar=bar)
+        self.budget = Budget(
+            **limits,
+            look=lambda model: figures,
+            flops_per_position=10.0,
+            gradient_clip=None,
+            checkpoint=CHECKPOINT,
+            bar=bar,
+        )
 
     def steps(self, words: int, seconds: float, loss: float = 1.0) -> list[float]:
         """Train until the budget is spent; the learning rate of each step."""

@@ -1,0 +1,61 @@
+"""Endless training batches that are a function of (seed, step) alone, so that training can go on from any step."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, IterableDataset
+
+from bench.errors import SettingError
+
+
+class Steps(IterableDataset):
+    """The batches from step `start` on; of several devices each has its part of the rows of every one.
+
+    Args:
+        rows: of a whole batch.
+        setting: that says how many they are.
+    """
+
+    start = 0
+    rank, world = 0, 1
+
+    def __init__(self, rows: int, setting: str):
+        self.rows, self.setting = rows, setting
+
+    def deal(self, rank: int, world: int) -> None:
+        """Leave this process every `world`-th row, from row `rank` on.
+
+        Raises:
+            SettingError: they do not come out even.
+        """
+        if self.rows % world:
+            problem = f"{self.rows} cannot be dealt evenly to {world} devices; give a multiple of {world}"
+            raise SettingError(self.setting, problem)
+        self.rank, self.world = rank, world
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.batch, itertools.count(self.start))
+
+    def batch(self, step: int) -> Any:
+        """The batch of any step."""
+        raise NotImplementedError
+
+
+class StepData(pl.LightningDataModule):
+    """Steps, as Lightning takes them; a checkpoint holds how many training has seen."""
+
+    def __init__(self, batches: Steps):
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> DataLoader:
+        # no worker processes: a batch is a few gathers from memory, cheaper than sending it between processes
+        return DataLoader(self.batches, batch_size=None)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.trainer.global_step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.batches.start = state["step"]
