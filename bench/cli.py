@@ -98,7 +98,7 @@ def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
         if single:
             refuse(error)
         job = HydraConfig.get()
-        refused = refusal(error, list(job.overrides.task))
+        refused = refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
         with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
             failed(config, refused)
         progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
