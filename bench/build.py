@@ -6,7 +6,6 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bench.batches import Inputs, WordData
 from bench.errors import SettingError
@@ -18,6 +17,8 @@ from bench.spelling import Speller
 from bench.targets import Targets, make_encoder
 from bench.text import Corpus
 from bench.vocabulary import Vocabulary
+
+LEAST_WORDS = 10  # of a split to judge on
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +38,13 @@ def build(cfg: DictConfig) -> Built:
         SettingError: settings that cannot work together.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    try:
-        pl.Trainer(**instantiate(cfg.trainer), logger=False, enable_checkpointing=False, enable_model_summary=False)
-    except (MisconfigurationException, ValueError, TypeError) as error:  # a device that is not there, say
-        raise SettingError("trainer", f"Lightning refuses it ({error}); choose trainer=auto or trainer=cpu") from error
     evaluation = cfg.evaluation
     corpus: Corpus = instantiate(cfg.corpus.source)
     corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    check_judging(vocabulary)
     for prompt in cfg.generation.prompts:  # before hours of training, not after
         read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
     if "head" in cfg.system:
@@ -54,6 +52,23 @@ def build(cfg: DictConfig) -> Built:
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
     data = model.data(cfg.seed) if isinstance(model, pl.LightningModule) else None
     return Built(model, data, judged, None)
+
+
+def check_judging(vocabulary: Vocabulary) -> None:
+    """No figure can be had from a handful of words, or from none that the vocabulary has.
+
+    Raises:
+        SettingError: a split is so.
+    """
+    for split in ("validation", "test"):
+        text = getattr(vocabulary.corpus, split)
+        known = int((vocabulary.encode(text.words) != vocabulary.unk).sum())
+        if len(text) < LEAST_WORDS or not known:
+            problem = f"{len(text)} words in its {split} split, {known} of them in the vocabulary"
+            raise SettingError(
+                "corpus",
+                f"{vocabulary.corpus.name} has {problem}; it needs a longer text, or evaluation.{split}_words more",
+            )
 
 
 def word_system(cfg: DictConfig, judged: Judged) -> Built:

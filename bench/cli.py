@@ -1,5 +1,6 @@
 """The Hydra entry: one configuration -> one Record."""
 
+import contextlib
 import logging
 import os
 import re
@@ -96,8 +97,10 @@ def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
     except REFUSED as error:
         if single:
             refuse(error)
-        job, refused = HydraConfig.get(), refusal(error, list(HydraConfig.get().overrides.task))
-        failed(config, refused)
+        job = HydraConfig.get()
+        refused = refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
+            failed(config, refused)
         progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
         return None
 

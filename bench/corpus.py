@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.errors import SettingError
+from bench.settings import shown
 from bench.synthetic import Language
 from bench.text import Corpus, assemble, build, split_by_document, tokenize
 
@@ -58,7 +59,7 @@ def text(path: str | int | float | None, lowercase: bool = True) -> Corpus:
         raise SettingError("corpus.path", "corpus=text needs a UTF-8 file or folder: corpus.path=my_text.txt")
     place = located(path)
     if place is None:
-        raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
+        raise SettingError("corpus.path", f"{shown(path)} does not exist; give a UTF-8 text file or a folder of them")
     contents = {file: read_utf8(file) for file in files_of(place)}
     if not place.is_dir():
         contents = dict(enumerate(re.split(r"\n\s*\n", contents[place])))
@@ -81,10 +82,11 @@ def located(path: str | int | float) -> Path | None:
     try:
         place = Path(str(path)).expanduser()
         if place.exists() and not (place.is_dir() or place.is_file()):
-            raise SettingError("corpus.path", f"{path} is neither a file nor a folder; give one")
+            raise SettingError("corpus.path", f"{shown(path)} is neither a file nor a folder; give one")
         return place if place.exists() else None
     except (OSError, RuntimeError) as error:  # too long, not to be looked into, ~ of nobody
-        raise SettingError("corpus.path", f"{path} cannot be looked up ({error}); give another") from None
+        why = getattr(error, "strerror", None) or error
+        raise SettingError("corpus.path", f"{shown(path)} cannot be looked up ({why}); give another") from None
 
 
 def files_of(place: Path) -> list[Path]:

@@ -48,7 +48,7 @@ NEEDED: dict[str, Any] = {
     "budget.seconds": Annotated[float, pydantic.Field(ge=1e-9, le=1e9)] | None,
     "checkpoint.seconds": Annotated[float, pydantic.Field(ge=0, le=1e9)],
     "evaluation.validation_words": Annotated[int, pydantic.Field(ge=100)] | None,
-    "evaluation.test_words": Count | None,
+    "evaluation.test_words": Annotated[int, pydantic.Field(ge=10)] | None,
     "evaluation.calibration_words": Annotated[int, pydantic.Field(ge=10, le=2**31 - 1)],
     "evaluation.search_words": Count,
     "generation.words": Annotated[int, pydantic.Field(ge=1, le=10_000)],
@@ -74,7 +74,9 @@ POSSIBLE: dict[str, Any] = {
     "corpus.content_sha256": str | None,
     **{f"corpus.{name}": int for name in ("types", "words", "classes", "seed", "document_words")},
     "corpus.concentration": float,  # the bounds of these six hang on one another: bench.corpus.synthetic
-    "trainer.devices": Literal[1, "auto"] | Annotated[list[int], pydantic.Field(min_length=1, max_length=1)],
+    "trainer.devices": Literal["auto"] | Depth | Annotated[list[int], pydantic.Field(min_length=1, max_length=64)],
+    "trainer.strategy.find_unused_parameters": bool,
+    "trainer.strategy.timeout.minutes": Annotated[float, pydantic.Field(gt=0, le=1e6)],
     "trial": Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)],
 }
 GIVEN = {  # options of an object that the harness fills in
@@ -86,7 +88,7 @@ GIVEN = {  # options of an object that the harness fills in
     "targets": ("vocabulary", "cache_dir"),
     "trainer": ("logger", "callbacks", "max_epochs"),
 }
-OPTIONS_OF = {"trainer": "pytorch_lightning.Trainer"}  # whose `_target_` only carries them there
+PASSED_ON = {"trainer": "pytorch_lightning.Trainer"}  # the options that a `_target_` does not name itself
 CHECKED = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
@@ -154,9 +156,10 @@ def nothing_of(key: str) -> str:
 
 def check_object(key: str, node: dict[str, Any], config: dict[str, Any]) -> None:
     """The options of what a `_target_` names, by its own annotations."""
-    target = find(f"{key}._target_", OPTIONS_OF.get(key, node["_target_"]))
-    find(f"{key}._target_", node["_target_"])
+    target = find(f"{key}._target_", node["_target_"])
     hints, needed, takes_all = options(target)
+    if key in PASSED_ON:
+        hints, takes_all = options(find(key, PASSED_ON[key]))[0] | hints, False
     own = [name for name in hints if name not in GIVEN.get(key, ())]
     rules = NEEDED | POSSIBLE
     for name, value in node.items():

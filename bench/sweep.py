@@ -17,7 +17,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bench.cli import FAILED, refuse
 from bench.errors import SettingError
@@ -45,35 +45,13 @@ class SweepCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""
         try:
-            missing = finish(config)
+            with refusing():
+                missing = finish(config)
         except Exception:  # Hydra would warn, and exit with 0
             traceback.print_exc()
             sys.exit(FAILED)
         if missing:
             sys.exit(FAILED)
-
-
-def finish(config: DictConfig) -> int:
-    """The report of what there is, then how many cells are not, and why."""
-    from bench.report import report
-
-    folder = Path(config.results_dir) / config.experiment_name
-    grid = jobs(config)
-    missing = [each for overrides in grid for each in complaint(overrides, folder)]
-    if any(folder.glob("*.json")):
-        report([folder], folder)
-    for _, line in missing:
-        say(f"  {line}")
-    if missing:
-        kinds = Counter(status for status, _ in missing).most_common()
-        why = ", ".join(f"{count} {status}" for status, count in kinds)
-        say(f"{len(missing)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
-    return len(missing)
-
-
-def say(line: str) -> None:
-    """As it is, on one line."""
-    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -101,11 +79,34 @@ def make_folder(config: DictConfig) -> None:
         raise SettingError("results_dir", f"nothing can be written there ({error}); give another") from None
 
 
+def finish(config: DictConfig) -> int:
+    """The report of what there is, then how many cells are not, and why."""
+    from bench.report import report
+
+    folder = Path(config.results_dir) / config.experiment_name
+    grid = jobs(config)
+    missing = [each for overrides in grid for each in complaint(overrides, folder)]
+    if any(folder.glob("*.json")):
+        report([folder], folder)
+    for _, line in missing:
+        say(f"  {line}")
+    if missing:
+        kinds = Counter(status for status, _ in missing).most_common()
+        why = ", ".join(f"{count} {status}" for status, count in kinds)
+        say(f"{len(missing)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
+    return len(missing)
+
+
+def say(line: str) -> None:
+    """As it is, on one line."""
+    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of every cell that Hydra's sweeper makes of the experiment's axes and the command line's."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*axes, *config.hydra.overrides.task])
+    overrides = parser.parse_overrides([*axes, *OmegaConf.to_container(config.hydra.overrides.task, resolve=False)])
     last = {override.get_key_element(): override for override in overrides}
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
@@ -117,12 +118,13 @@ def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
         cfg = compose("config", overrides)
         check(plain(cfg))
         stem = place(resolved(cfg))
-    except REFUSED as error:  # no cell that could have a record
+        path = stem.with_name(f"{stem.name}.json")
+        record = read(path) if path.is_file() else None
+    except REFUSED as error:
         yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
         return
-    path = stem.with_name(f"{stem.name}.json")
-    if not path.is_file():
+    if record is None:
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
-    elif (record := read(path)).status != "ok":
+    elif record.status != "ok":
         where = "" if "(trace: " in record.reason else f" (record: {path})"
         yield record.status, f"{stem.name}: {record.status}: {record.reason}{where}"
