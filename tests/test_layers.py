@@ -6,7 +6,7 @@ from pathlib import Path
 import bench
 
 ORDER = """
-glossary errors draws settings record provenance synthetic text corpus vocabulary ngram spelling checkpoint
+glossary errors draws settings record cache provenance synthetic text corpus vocabulary ngram spelling checkpoint
 reader encoder targets pieces batches backbones heads models subword evaluation.intervals evaluation.calibration
 evaluation.ranks evaluation.ruler evaluation.brier evaluation.score evaluation.writing evaluation.words
 evaluation.metrics
