@@ -5,17 +5,15 @@ B streams, T steps, D embedding size. The order is a function of (seed, epoch) a
 
 import functools
 import itertools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from bench.encoder import Encoder
 from bench.errors import SettingError
+from bench.steps import StepData, Steps
 from bench.targets import Targets
 from bench.text import Text
 from bench.vocabulary import Vocabulary
@@ -72,7 +70,7 @@ class Inputs:
         return torch.from_numpy(vectors)
 
 
-class Streams(IterableDataset):
+class Streams(Steps):
     """An endless training stream: documents in a random order an epoch, laid end to end, cut into B equal parts."""
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
@@ -80,15 +78,14 @@ class Streams(IterableDataset):
         self.text, self.inputs, self.targets = vocabulary.corpus.train, inputs, targets
         self.ids = vocabulary.encode(self.text.words).astype(np.int64)
         self.streams, self.steps, self.seed = streams, steps, seed
+        self.latest = functools.lru_cache(maxsize=1)(self.order)  # epochs come one after the other
 
-    def __iter__(self) -> Iterator[Batch]:
-        for epoch in itertools.count():
-            positions = self.order(epoch)  # [B, N // B]
-            for start in range(0, positions.shape[1], self.steps):
-                at = positions[:, start : start + self.steps]
-                vectors = None if self.targets is None else self.targets.at(at)
-                inputs = self.inputs.read(self.text, "train", at)
-                yield Batch(inputs, torch.from_numpy(self.ids[at]), vectors, fresh=start == 0)
+    def batch(self, step: int) -> Batch:
+        epoch, turn = divmod(step, -(-(len(self.text) // self.streams) // self.steps))
+        at = self.latest(epoch)[:, turn * self.steps : (turn + 1) * self.steps]
+        vectors = None if self.targets is None else self.targets.at(at)
+        inputs = self.inputs.read(self.text, "train", at)
+        return Batch(inputs, torch.from_numpy(self.ids[at]), vectors, fresh=turn == 0)
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions of the training text, a row a stream. [B, N // B]"""
@@ -99,7 +96,7 @@ class Streams(IterableDataset):
         return positions[: columns * self.streams].reshape(self.streams, columns)
 
 
-class WordData(pl.LightningDataModule):
+class WordData(StepData):
     """The training split as streams.
 
     Args:
@@ -114,7 +111,6 @@ class WordData(pl.LightningDataModule):
     """
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
-        super().__init__()
         words = len(inputs.vocabulary.corpus.train)
         for name, value in {"streams": streams, "steps": steps}.items():
             if not isinstance(value, int) or value < 1:
@@ -123,8 +119,4 @@ class WordData(pl.LightningDataModule):
             raise SettingError(
                 "batch.streams", f"{streams} is more than the {words} words of the training text; lower it"
             )
-        self.streams = Streams(inputs, targets, streams=streams, steps=steps, seed=seed)
-
-    def train_dataloader(self) -> DataLoader:
-        # no worker processes: a batch is a few gathers from memory, cheaper than sending it between processes
-        return DataLoader(self.streams, batch_size=None)
+        super().__init__(Streams(inputs, targets, streams=streams, steps=steps, seed=seed))

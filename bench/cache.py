@@ -4,7 +4,6 @@ A file's name is the hash of all that its content follows from. Beside it a `.js
 of the file: xxh3, as fast as memory, for accidents; who can write the array can write the checksum too.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -18,13 +17,12 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from filelock import FileLock, Timeout
 
 from bench.errors import SettingError
+from bench.locking import alone
 from bench.record import atomically
 
 STALLED_SECONDS = 600.0  # without a sign of life from the process that makes an array, those that wait give up
-POLL_SECONDS = 2.0
 BLOCK = 1 << 24  # bytes
 
 log = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ def shared(
     path = folder / f"{key}.npy"
     found = checked(path, shape)
     if found is None:
-        with turn(path.with_suffix(".lock"), what) as alive:
+        with alone(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
             found = checked(path, shape)  # another process may have made it meanwhile
             if found is None:
                 if path.exists():
@@ -97,44 +95,6 @@ def checksum(path: Path) -> str:
     return found.hexdigest()
 
 
-@contextlib.contextmanager
-def turn(path: Path, what: str) -> Iterator[Callable[[], None]]:
-    """Holds the lock, which the kernel frees if this process dies; gives what to call as a sign of life.
-
-    Raises:
-        SettingError: no lock can be had there, or its holder has shown no sign of life for `STALLED_SECONDS`.
-    """
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("another process is %s; waiting for it", what)
-            wait(lock, path, what)
-    except (OSError, NotImplementedError) as error:
-        problem = f"{path.parent} cannot be written and locked ({error}); give another folder"
-        raise SettingError("cache_dir", problem) from error
-    try:
-        yield lambda: os.utime(path)
-    finally:
-        lock.release()
-
-
-def wait(lock: FileLock, path: Path, what: str) -> None:
-    """Until the lock is free. Signs of life are compared with one another, never with a clock that may jump."""
-    seen, since = path.stat().st_mtime_ns, time.monotonic()
-    while True:
-        with contextlib.suppress(Timeout):
-            lock.acquire(timeout=POLL_SECONDS)
-            return
-        if (latest := path.stat().st_mtime_ns) != seen:
-            seen, since = latest, time.monotonic()
-        elif time.monotonic() - since > STALLED_SECONDS:
-            problem = f"the process that is {what} has shown no sign of life for {STALLED_SECONDS:.0f} s; end it"
-            raise SettingError("cache_dir", f"{problem} ({path} is its lock) and run this again")
-
-
 def make(
     path: Path,
     settings: dict[str, Any],
@@ -151,7 +111,9 @@ def make(
         out.flush()
         seconds = round(time.perf_counter() - begin, 3)
         beside = {**settings, "shape": shape, "seconds": seconds, "xxh3": checksum(temporary)}
-        atomically(path.with_suffix(".json"), lambda file: file.write(json.dumps(beside, indent=1).encode()))
+        atomically(
+            path.with_suffix(".json"), lambda file: file.write(json.dumps(beside, indent=1).encode()), "cache_dir"
+        )
         temporary.replace(path)
     except OSError as error:
         raise SettingError("cache_dir", f"{path} cannot be written ({error}); free the disk or give another") from error

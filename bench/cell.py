@@ -1,6 +1,8 @@
 """One configuration -> one Record: train or load, evaluate, time, write."""
 
+import contextlib
 import dataclasses
+import gc
 import traceback
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch.utils._pytree import tree_map
 
 from bench.build import Built, build
 from bench.cost import decoding_cost, training_cost, training_flops
-from bench.errors import SettingError
+from bench.errors import Diverged, SettingError
 from bench.evaluation.generation import generate, read_prompt
 from bench.evaluation.metrics import quality
 from bench.evaluation.score import Scored, glance, score
@@ -21,8 +23,10 @@ from bench.loggers import mirror, mirroring
 from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
 from bench.record import POSITIONS, Record, atomically, write
+from bench.secrets import scrub
 from bench.trained import train_or_load
-from bench.training import Diverged
+
+EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
 
 
 def run(cfg: DictConfig) -> Record:
@@ -49,10 +53,14 @@ def run(cfg: DictConfig) -> Record:
         if status is None:
             raise error from None
         trace = stem.parent / "logs" / f"{stem.name}.txt"
-        atomically(trace, lambda file: file.write(traceback.format_exc().encode()))
+        atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
         reason = f"{one_line(error)} (trace: {trace})"
         record = dataclasses.replace(record, status=status, reason=reason, finished_at=now())
         write(record, stem)
+        del error  # with them go the frames that hold this cell's tensors
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the next cell of this process must not find the memory cut up
     return record
 
 
@@ -60,7 +68,8 @@ def failed(config: dict[str, Any], error: SettingError) -> Record:
     """The record of a sweep's cell whose settings cannot work."""
     record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
     if isinstance(record.vocabulary_size, int):  # a table is ordered by it
-        write(record, place(config))
+        with contextlib.suppress(SettingError):  # no place to write is what the error may be about
+            write(record, place(config))
     return record
 
 
@@ -127,7 +136,7 @@ def status_of(error: Exception) -> str | None:
         return None
     if isinstance(error, Diverged):
         return "diverged"
-    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(each in str(error) for each in EXHAUSTED)
     return "oom" if exhausted else "failed"
 
 

@@ -12,10 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from bench import draws, progress
+from bench import draws, memory, progress
 from bench.errors import SettingError
 from bench.record import read
 from bench.settings import check
+from bench.stopping import STOP, STOPPED, Stopped
 
 BAD_INPUT, FAILED = 2, 1
 
@@ -34,12 +35,27 @@ draws.register()
 
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
-    """One cell; in a sweep, a bad setting fails its cell and the sweep goes on."""
+    """One cell; in a sweep, a bad setting fails its cell and the sweep goes on. A signal ends it with STOPPED."""
+    quieten()
+    try:
+        with STOP.heeded():
+            status = cell(cfg, single=HydraConfig.get().mode == RunMode.RUN)
+    except Stopped as stopped:
+        print(f"stopped by {stopped}; the same command goes on from here", file=sys.stderr)
+        status = STOPPED
+    if status:
+        sys.exit(status)
+
+
+def cell(cfg: DictConfig, *, single: bool) -> int:
+    """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
+    import torch
+
     from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
     from bench.places import place, resolved
 
-    quieten()
-    single = HydraConfig.get().mode == RunMode.RUN
+    if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
+        memory.hold()
     begin = time.perf_counter()
     config = resolved(cfg)
     name = place(config).name
@@ -48,19 +64,17 @@ def job(cfg: DictConfig) -> None:
         check(config)
         if path.is_file() and not cfg.force and read(path).status == "ok":
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
-            return
+            return 0
         record = run(cfg)
     except SettingError as error:
         if single:
             print(error, file=sys.stderr)
-            sys.exit(BAD_INPUT)
+            return BAD_INPUT
         record = failed(config, error)
-    outcome = (
-        f"{record.bits_per_byte:.3f} bits per byte" if record.status == "ok" else f"{record.status}: {record.reason}"
-    )
-    progress.finish(name, outcome, time.perf_counter() - begin, None if record.status == "ok" else outcome)
-    if single and record.status != "ok":
-        sys.exit(FAILED)
+    ok = record.status == "ok"
+    outcome = f"{record.bits_per_byte:.3f} bits per byte" if ok else f"{record.status}: {record.reason}"
+    progress.finish(name, outcome, time.perf_counter() - begin)
+    return FAILED if single and not ok else 0
 
 
 def quieten() -> None:
@@ -69,6 +83,7 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
 
 
 def main() -> None:

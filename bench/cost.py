@@ -5,6 +5,7 @@ nor counted is an error, never a zero. N positions, H hidden size, V vocabulary 
 """
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -73,6 +74,7 @@ def count_flops(step: Callable[[], Tensor]) -> int:
 
 def peak_mib(step: Callable[[], object], device: torch.device) -> float:
     """The most that one call holds beyond what was allocated before it, MiB, by the allocator's own account."""
+    gc.collect()  # what an earlier cell has left must not be freed within, and count as less
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)

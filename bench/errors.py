@@ -1,4 +1,4 @@
-"""The one exception a user's own input can raise."""
+"""What a user's own settings can lead to."""
 
 
 class SettingError(ValueError):
@@ -10,3 +10,7 @@ class SettingError(ValueError):
     def __init__(self, setting: str, problem: str):
         super().__init__(f"{setting}: {problem}")
         self.setting = setting
+
+
+class Diverged(ArithmeticError):
+    """Training has led to losses or scores that are no numbers."""

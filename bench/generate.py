@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from safetensors.torch import load_model
 
 from bench.build import build
 from bench.errors import SettingError
@@ -13,6 +12,7 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.generation import generate, read_prompt
 from bench.places import weights_place
 from bench.record import read
+from bench.trained import load
 
 
 def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:
@@ -33,9 +33,9 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.data is not None:
         weights = weights_place(config)
-        if not weights.is_file():
-            raise SettingError("RUN", f"{weights} is not there (published records have no weights); run the cell again")
-        load_model(built.model, weights)
+        if load(built.model, weights) is None:
+            problem = f"no sound {weights} is there (published records have none); run the cell again"
+            raise SettingError("RUN", problem)
     calibration = None
     if not greedy and record.calibration_scale is not None:
         calibration = Calibration(record.calibration_scale, record.calibration_prior)

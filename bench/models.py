@@ -51,8 +51,11 @@ class WordModel(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
-    def on_train_start(self) -> None:
-        self.state = None
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["recurrent_state"] = self.state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["recurrent_state"])
 
     def flops_per_position(self) -> float:
         """Of the trunk in training; the head's are counted by `bench.cost`."""

@@ -6,18 +6,16 @@ L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, B 
 """
 
 import itertools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedTokenizerFast
 
 from bench.errors import SettingError
+from bench.steps import Steps
 from bench.text import Corpus, Text
 from bench.vocabulary import Vocabulary
 
@@ -162,7 +160,7 @@ class PieceBatch(NamedTuple):
     trained_words: int  # that begin among the targets: what a budget counts
 
 
-class PieceBatches(IterableDataset[PieceBatch]):
+class PieceBatches(Steps):
     """Endless batches whose order is a function of (seed, step) alone.
 
     Each epoch lays the documents in a new order, cuts the line into windows of T + 1 pieces that overlap by one,
@@ -176,9 +174,6 @@ class PieceBatches(IterableDataset[PieceBatch]):
         self.windows = (size - 1) // self.length
         self.rows = min(rows, self.windows)
         self.epoch, self.order, self.line = -1, np.empty(0), np.empty(0)
-
-    def __iter__(self) -> Iterator[PieceBatch]:
-        return map(self.batch, itertools.count())
 
     def batch(self, step: int) -> PieceBatch:
         """The batch of any step."""
@@ -196,14 +191,3 @@ class PieceBatches(IterableDataset[PieceBatch]):
         documents = [self.documents[i] for i in random.permutation(len(self.documents))]
         self.line = self.pieces.spell(np.concatenate([*([*boundary, *d] for d in documents), boundary]))
         self.order, self.epoch = random.permutation(self.windows), epoch
-
-
-class PieceData(pl.LightningDataModule):
-    """The batches, as Lightning takes them."""
-
-    def __init__(self, batches: PieceBatches):
-        super().__init__()
-        self.batches = batches
-
-    def train_dataloader(self) -> DataLoader:
-        return DataLoader(self.batches, batch_size=None)

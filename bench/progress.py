@@ -16,7 +16,6 @@ class Tally:
     total: int = 1
     done: int = 0
     seconds: list[float] = field(default_factory=list)  # of the cells that ran
-    outcomes: list[tuple[str, str]] = field(default_factory=list)  # cells that failed, and why
 
     def left(self, of_this_cell: float = 0.0) -> str:
         """Time left, from the mean of the cells so far; a question mark before the first has ended."""
@@ -63,13 +62,11 @@ class Bar:
         self.progress.update(self.task, completed=share, speed=f"{words_per_second:,.0f} words/s", left=left)
 
 
-def finish(cell: str, outcome: str, seconds: float | None, failure: str | None = None) -> None:
+def finish(cell: str, outcome: str, seconds: float | None) -> None:
     """One line a cell that stays on the screen; `seconds` is None for a cell that need not run."""
     TALLY.done += 1
     if seconds is not None:
         TALLY.seconds.append(seconds)
-    if failure is not None:
-        TALLY.outcomes.append((cell, failure))
     took = "" if seconds is None else f", {seconds:.0f} s"
     left = f"; {TALLY.left()} left" if TALLY.done < TALLY.total else ""
     CONSOLE.print(

@@ -15,6 +15,7 @@ NUMBERS: dict[str, tuple[type, bool, float]] = {
     "optimizer.gradient_clip": (float, True, 0),
     "budget.words": (int, True, 1),
     "budget.seconds": (float, True, 1e-9),
+    "checkpoint.seconds": (float, False, 0),
     "evaluation.validation_words": (int, True, 100),
     "evaluation.test_words": (int, True, 1),
     "evaluation.calibration_words": (int, False, 10),

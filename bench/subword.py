@@ -21,7 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2
 from transformers.utils import logging as chatter
 
 from bench.errors import SettingError
-from bench.pieces import PieceBatch, PieceBatches, PieceData, Pieces, learn
+from bench.pieces import PieceBatch, PieceBatches, Pieces, learn
+from bench.steps import StepData
 from bench.text import Corpus
 from bench.vocabulary import Vocabulary
 
@@ -99,10 +100,10 @@ class SubwordModel(pl.LightningModule):
         ]
         return torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.95), fused=True)
 
-    def data(self, seed: int) -> PieceData:
+    def data(self, seed: int) -> StepData:
         """The training split, a row `context` pieces long."""
         batches = PieceBatches(self.pieces, self.corpus.train, rows=self.batch_size, length=self.context, seed=seed)
-        return PieceData(batches)
+        return StepData(batches)
 
     def flops_per_position(self) -> float:
         """Of training, a *word*: forward and backward of one batch, on the meta device, over its words."""

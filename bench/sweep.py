@@ -1,50 +1,95 @@
-"""What a sweep needs beyond its cells: how many there are, and the report when all have ended."""
+"""What a sweep needs beyond its cells: how many there are, how they ended, and the report.
 
-import math
+It asks the records, not the processes that make them: a launcher runs those elsewhere, and a killed one says nothing.
+"""
+
 import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from bench.cli import configuration
+from bench.cli import BAD_INPUT, FAILED
+from bench.errors import SettingError
+from bench.places import check_place, place, resolved
 from bench.progress import CONSOLE, TALLY
+from bench.record import read
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a multirun."""
+    """Hydra calls it around a run or a multirun, before it has written anything."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse what would be written in the wrong place, or nowhere."""
+        try:
+            check_place(config, list(config.hydra.overrides.task))
+        except SettingError as error:
+            print(error, file=sys.stderr)
+            sys.exit(BAD_INPUT)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
-        TALLY.total = cells(config)
+        self.on_run_start(config)
+        TALLY.total = len(jobs(config))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""
-        from bench.report import report
+        try:
+            missing = finish(config)
+        except Exception:  # Hydra would warn, and exit with 0
+            traceback.print_exc()
+            sys.exit(FAILED)
+        if missing:
+            sys.exit(FAILED)
 
-        folder = Path(config.results_dir) / config.experiment_name
+
+def finish(config: DictConfig) -> int:
+    """The report of what there is, then how many cells are not, and why."""
+    from bench.report import report
+
+    folder = Path(config.results_dir) / config.experiment_name
+    grid = jobs(config)
+    missing = [each for overrides in grid for each in complaint(overrides, folder)]
+    if any(folder.glob("*.json")):
         report([folder], folder)
-        if TALLY.outcomes:
-            CONSOLE.print(f"{len(TALLY.outcomes)} of {TALLY.total} cells failed:", markup=False)
-            for cell, why in TALLY.outcomes:
-                CONSOLE.print(f"  {cell}: {why}", markup=False, highlight=False)
-            sys.exit(1)
+    for _, line in missing:
+        say(f"  {line}")
+    if missing:
+        kinds = Counter(status for status, _ in missing).most_common()
+        why = ", ".join(f"{count} {status}" for status, count in kinds)
+        say(f"{len(missing)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
+    return len(missing)
 
 
-def cells(config: DictConfig) -> int:
-    """How many jobs Hydra's sweeper makes of the experiment's axes and the command line's, which replace them."""
+def say(line: str) -> None:
+    """As it is, on one line."""
+    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def jobs(config: DictConfig) -> list[list[str]]:
+    """The overrides of every cell that Hydra's sweeper makes of the experiment's axes and the command line's."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*axes, *config.hydra.overrides.task])
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*axes, *config.hydra.overrides.task])
     last = {override.get_key_element(): override for override in overrides}
-    return math.prod(len(choices(override)) for override in last.values() if override.is_sweep_override())
+    [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
+    return batch
 
 
-def choices(override: Override) -> list[Any]:
-    """The values of one axis; a glob's are files of the configuration tree."""
-    pattern = override.value()
-    if isinstance(pattern, Glob):
-        return pattern.filter([file.stem for file in Path(configuration(), override.key_or_group).glob("*.yaml")])
-    return list(override.sweep_iterator())
+def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
+    """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
+    stem = place(resolved(compose("config", overrides)))
+    path = stem.with_name(f"{stem.name}.json")
+    if not path.is_file():
+        yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
+    elif (record := read(path)).status != "ok":
+        where = "" if "(trace: " in record.reason else f" (record: {path})"
+        yield record.status, f"{stem.name}: {record.status}: {record.reason}{where}"

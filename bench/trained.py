@@ -1,6 +1,8 @@
 """A built model -> a trained one: within the budget, or from weights that an earlier run has kept."""
 
+import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,62 +11,109 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
-from safetensors import safe_open
-from safetensors.torch import load_model, save_model
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, load_model, save_model
 
 from bench.build import Built
+from bench.errors import SettingError
 from bench.evaluation.score import glance
+from bench.locking import alone
 from bench.places import place, weights_place
 from bench.progress import Bar
+from bench.resuming import Checkpoint
+from bench.stopping import STOP
 from bench.training import Budget
+
+log = logging.getLogger(__name__)
 
 
 def train_or_load(
     cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: Logger | None
 ) -> tuple[torch.device, dict[str, Any]]:
-    """Trains and keeps the weights, or finds them kept: the device to go on with, and what training took."""
+    """Trains and keeps the weights, or finds them kept: the device to go on with, and what training took.
+
+    A training that was cut off goes on from its last checkpoint; with `force` it starts anew.
+    """
     path = weights_place(config)
-    with Bar(place(config).name) as bar:
+    checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
+    with alone(path, f"training {path.stem}"), Bar(place(config).name) as bar:
         budget = Budget(
             words=cfg.budget.words,
             seconds=cfg.budget.seconds,
             look=lambda model: glance(model, built.judged),
             flops_per_position=flops_per_position,
             gradient_clip=cfg.optimizer.gradient_clip,
+            checkpoint=checkpoint,
             bar=bar,
         )
         trainer = pl.Trainer(
             **instantiate(cfg.trainer),
             logger=logger or False,
             callbacks=[budget],
+            plugins=[LightningEnvironment()],  # a cell is one task: Slurm has nothing to tell Lightning, nor to requeue
             max_epochs=1,  # of an endless stream: the budget ends it
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        if path.is_file() and not cfg.force:
-            return trainer.strategy.root_device, load(built.model, path)
-        trainer.fit(built.model, built.data)
-    training = {
-        "trained_words": budget.spent["words"],
-        "train_seconds": budget.spent["seconds"],
-        "train_ms_per_1k": budget.train_ms_per_1k,
-        "curve": budget.curve,
-    }
-    keep(built.model, path, training)
-    return trainer.strategy.root_device, training
+        device = trainer.strategy.root_device
+        if cfg.force:
+            checkpoint.drop()
+        elif (training := load(built.model, path)) is not None:
+            return device, training
+        with STOP.held_back():
+            trainer.fit(built.model, built.data, ckpt_path=checkpoint.found(), weights_only=True)
+            training = {
+                "trained_words": budget.spent["words"],
+                "train_seconds": budget.spent["seconds"],
+                "train_ms_per_1k": budget.train_ms_per_1k,
+                "curve": budget.curve,
+            }
+            keep(built.model, path, training)
+            checkpoint.drop()
+    return device, training
 
 
-def load(model: torch.nn.Module, path: Path) -> dict[str, Any]:
-    """Weights that `keep` has written -> into the model; what training them took."""
-    load_model(model, path)
-    with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["training"])
+def load(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
+    """Weights that `keep` has written -> into the model; what training them took, None where no sound file is.
+
+    Raises:
+        SettingError: sound weights of another version of the code.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            beside = file.metadata()
+        sound = digest(load_file(path)) == beside["sha256"]
+    except SafetensorError:
+        sound = False
+    if not sound:
+        log.warning("%s is damaged; training again", path)
+        return None
+    try:
+        load_model(model, path)
+    except RuntimeError as error:
+        raise SettingError("force", f"{path} does not fit this version's model; force=true trains it again") from error
+    return json.loads(beside["training"])
 
 
 def keep(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
-    """Weights and what training them took, in one file, whole or not at all."""
+    """Weights and what training them took, in one file, whole or not at all; a full disk costs no result."""
     temporary = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(model, temporary, metadata={"training": json.dumps(training)})
-    temporary.replace(path)
+    try:
+        save_model(model, temporary, metadata={"training": json.dumps(training), "sha256": digest(model.state_dict())})
+        temporary.replace(path)
+    except (SafetensorError, OSError) as error:
+        log.warning("%s could not be written (%s); the cell goes on without", path, error)
+        temporary.unlink(missing_ok=True)
+
+
+def digest(weights: dict[str, torch.Tensor]) -> str:
+    """sha256 of their contents; what shares one memory under two names counts once, as in the file."""
+    parts = {
+        hashlib.sha256(memoryview(each.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())).hexdigest()
+        for each in weights.values()
+    }
+    return hashlib.sha256("".join(sorted(parts)).encode()).hexdigest()

@@ -8,15 +8,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from bench.errors import Diverged
 from bench.progress import Bar
+from bench.resuming import Checkpoint, random_state, restore_random_state
+from bench.stopping import STOP, Stopped
 
 WARM_UP = 0.02  # share of the budget over which the learning rate rises
 FLOOR = 0.02  # of the peak learning rate, at the end of its linear fall
 LOOKS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the budget after which validation is measured
-
-
-class Diverged(RuntimeError):
-    """The training loss is no longer a number."""
 
 
 class Budget(pl.Callback):
@@ -31,6 +30,7 @@ class Budget(pl.Callback):
         look: called with the model now and then; returns figures for the curve.
         flops_per_position: of a training step, for the curve.
         gradient_clip: the largest norm of all gradients together; None clips none.
+        checkpoint: is written now and then, and before a signal to stop is followed.
         bar: shows how far training is.
     """
 
@@ -42,15 +42,24 @@ class Budget(pl.Callback):
         look: Callable[[pl.LightningModule], dict[str, float]],
         flops_per_position: float,
         gradient_clip: float | None,
+        checkpoint: Checkpoint,
         bar: Bar,
     ):
         self.limits = {"words": words, "seconds": seconds}
         self.look, self.flops_per_position, self.bar = look, flops_per_position, bar
-        self.gradient_clip = gradient_clip
+        self.gradient_clip, self.checkpoint = gradient_clip, checkpoint
         self.spent = {"words": 0, "seconds": 0.0}
         self.step_ms_per_1k: list[float] = []
         self.curve: list[dict[str, float]] = []
         self.pending = list(LOOKS)
+        self.random: dict[str, Any] | None = None  # that a checkpoint has brought
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = {name: getattr(self, name) for name in ("spent", "step_ms_per_1k", "curve", "pending")}
+        return {**kept, "random": random_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
 
     @property
     def share(self) -> float:
@@ -66,6 +75,9 @@ class Budget(pl.Callback):
         self.begin = time.perf_counter()
 
     def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
+        if self.random is not None:  # here, for what Lightning does before a first step draws too
+            restore_random_state(self.random)
+            self.random = None
         rise, fall = self.share / WARM_UP, 1 - (1 - FLOOR) * self.share
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = model.lr * min(max(rise, 0.05), fall)
@@ -86,6 +98,10 @@ class Budget(pl.Callback):
             self.pending = self.pending[len(due) :]
             self._measure(trainer, model)
         trainer.should_stop = self.share >= 1
+        if not trainer.should_stop and (self.checkpoint.due or STOP.asked):
+            self.checkpoint.save(trainer)
+            if STOP.asked:
+                raise Stopped(STOP.asked)
         self.begin = time.perf_counter()  # what fetches the next batch, targets included, counts as training
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import cache
+from bench import cache, locking
 from bench.cache import checked, checksum, make, shared
 from bench.errors import SettingError
 
@@ -99,7 +99,7 @@ def test_a_process_killed_between_its_two_files(tmp_path, last, caplog):
 
 def test_a_holder_that_shows_no_sign_of_life_is_not_waited_for_longer_than_a_bound(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "STALLED_SECONDS", 1.0)
-    monkeypatch.setattr(cache, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(locking, "POLL_SECONDS", 0.1)
     (tmp_path / "go").touch()
     with worker(tmp_path, pause=1000) as stuck:
         while stuck.stdout.readline() != "row 0\n":
@@ -111,7 +111,7 @@ def test_a_holder_that_shows_no_sign_of_life_is_not_waited_for_longer_than_a_bou
 
 def test_a_slow_holder_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "STALLED_SECONDS", 1.0)
-    monkeypatch.setattr(cache, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(locking, "POLL_SECONDS", 0.1)
     (tmp_path / "go").touch()
     with worker(tmp_path, pause=0.2) as slow:  # four seconds in all
         while slow.stdout.readline() != "row 0\n":
@@ -148,9 +148,7 @@ def test_a_disk_that_fills_up_meanwhile_is_an_error_and_no_bus_error(tmp_path, m
 
 def test_a_folder_that_cannot_be_one(tmp_path):
     (tmp_path / "arrays").write_text("a file")
-    with pytest.raises(
-        SettingError, match=r"^cache_dir: .*arrays cannot be written and locked .*; give another folder$"
-    ):
+    with pytest.raises(SettingError, match=r"^cache_dir: no file can be locked in .*arrays .*; give another folder$"):
         counted(tmp_path)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from bench.errors import Diverged
 from bench.evaluation.calibration import Calibration, fit, moments
 
 POSITIONS, SIZE = 1500, 60
@@ -138,7 +139,7 @@ def test_scores_that_always_know_the_word(words, log_unigram):
 def test_scores_that_are_not_finite_are_refused(scores, words, log_unigram, bad):
     broken = scores.clone()
     broken[700, 3] = bad
-    with pytest.raises(ValueError, match="scores that are not finite"):
+    with pytest.raises(Diverged, match="scores that are not finite"):
         fit(blocks(broken, words), log_unigram)
 
 

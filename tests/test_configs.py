@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench.cli import check_groups, configuration
 from bench.errors import SettingError
 from bench.record import identity
-from bench.sweep import cells
+from bench.sweep import jobs
 
 TREE = Path(configuration())
 GROUPS = ("system", "corpus", "targets", "backbone", "trainer", "logger")
@@ -21,6 +21,14 @@ SYSTEMS = sorted(file.stem for file in (TREE / "system").glob("*.yaml"))
 def composed(*overrides: str, hydra: bool = False) -> DictConfig:
     with initialize_config_dir(str(TREE), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def cells(*overrides: str, task: list[str] | None = None) -> int:
+    """How many a sweep with these overrides has, and with what the command line says on top."""
+    with initialize_config_dir(str(TREE), version_base="1.3"):
+        cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+        cfg.hydra.overrides.task = [*overrides, *(task or [])]
+        return len(jobs(cfg))
 
 
 def plain(*overrides: str) -> dict:
@@ -46,7 +54,7 @@ def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
     assert str(cfg.hydra.mode) == "RunMode.MULTIRUN"
     others = [str(values).split(",") for key, values in axes.items() if key != "system"]
     grid = list(itertools.product([each for each in SYSTEMS if each != "truth" or corpus == "synthetic"], *others))
-    assert cells(cfg) == len(grid)
+    assert cells(*given) == len(grid)
     names = {identity(plain(*given, f"system={system}", *point(axes, rest))) for system, *rest in grid}
     assert len(names) == len(grid)  # no two cells share a record
 
@@ -57,15 +65,14 @@ def point(axes: DictConfig, values: list[str]) -> list[str]:
 
 
 def test_the_command_line_replaces_and_adds_axes():
-    cfg = composed("+experiment=vocab_sweep", hydra=True)
-    cfg.hydra.overrides.task = ["system=softmax,mse", "seed=range(3)", "budget.words=10"]
-    assert cells(cfg) == 2 * 3 * 3
+    task = ["system=softmax,mse", "seed=range(3)", "budget.words=10"]
+    assert cells("+experiment=vocab_sweep", task=task) == 2 * 3 * 3
 
 
 def test_the_truth_competes_only_where_it_is_known():
     assert "truth" in SYSTEMS
-    assert cells(composed("+experiment=smoke", hydra=True)) == len(SYSTEMS) - 1
-    assert cells(composed("+experiment=smoke", "corpus=synthetic", hydra=True)) == len(SYSTEMS)
+    assert cells("+experiment=smoke") == len(SYSTEMS) - 1
+    assert cells("+experiment=smoke", "corpus=synthetic") == len(SYSTEMS)
     assert composed("+experiment=known_truth").corpus.name == "synthetic"
 
 

@@ -179,7 +179,7 @@ def test_online_out_of_reach_goes_on_offline_within_the_bound(tmp_path):
     reach = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     run = mirrored(tmp_path, "online", **reach)
     assert run.returncode == 0, run.stdout
-    assert "cannot run online (CommError" in run.stdout
+    assert run.stdout.count("wandb cannot run online (") == 1
     seconds = [float(line.split()[-1]) for line in run.stdout.splitlines() if " took " in line]
     assert seconds[0] < loggers.REACH_SECONDS + 15 and seconds[1] < 15  # the next cell does not try again
     assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 2

@@ -100,8 +100,6 @@ def test_training_carries_the_state_and_not_its_gradient(vocabulary, cell):
         again, word_model(vocabulary, cell).training_step(Batch(inputs[1], words[1], None, True), 0)
     )
     assert not torch.equal(again, loss)
-    model.on_train_start()
-    assert model.state is None
 
 
 def test_a_head_is_given_the_vectors_of_a_batch(vocabulary):

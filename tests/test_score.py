@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.errors import Diverged
 from bench.evaluation import score as module
 from bench.evaluation.calibration import Calibration, fit
 from bench.evaluation.ranks import RankModel, Standing, stand
@@ -173,7 +174,7 @@ def test_calibration_may_reorder_and_never_the_raw_ranks():
 def test_a_score_that_is_not_finite_is_refused(judged, split, bad):
     model = table(judged, noise)
     model.tables[split][0, 5] = bad
-    with pytest.raises(ValueError, match="scores that are not finite"):
+    with pytest.raises(Diverged, match="scores that are not finite"):
         score(model, judged)
 
 

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from bench.errors import Diverged
 from bench.progress import Bar
-from bench.training import FLOOR, LOOKS, WARM_UP, Budget, Diverged
+from bench.training import FLOOR, LOOKS, WARM_UP, Budget
+
+CHECKPOINT = SimpleNamespace(due=False)  # test_resuming.py has those that are
 
 
 class Run:
@@ -24,7 +27,14 @@ class Run:
         bar = Bar("cell")
         bar.update = lambda share, speed: None
         figures = {"validation_nats": 1.0}
-        self.budget = Budget(**limits, look=lambda model: figures, flops_per_position=10.0, gradient_clip=None, bar=bar)
+        self.budget = Budget(
+            **limits,
+            look=lambda model: figures,
+            flops_per_position=10.0,
+            gradient_clip=None,
+            checkpoint=CHECKPOINT,
+            bar=bar,
+        )
 
     def steps(self, words: int, seconds: float, loss: float = 1.0) -> list[float]:
         """Train until the budget is spent; the learning rate of each step."""

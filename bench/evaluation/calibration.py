@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.errors import Diverged
+
 Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
 
 TOLERANCE = 1e-6  # of the Newton decrement, nats: above rounding, and one more step leaves its square
@@ -38,7 +40,7 @@ def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
         log_unigram: [V], natural log of each word's share of the training text.
 
     Raises:
-        ValueError: scores that are not finite.
+        Diverged: scores that are not finite.
     """
     now = torch.tensor([0.0, 1.0], dtype=torch.float64)
     nats, gradient, hessian = moments(blocks, log_unigram, now)
@@ -88,7 +90,7 @@ def moments(blocks: Blocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Ten
         total += torch.stack([each.double().sum() for each in (nats, s, u - log_unigram[words], ss, su, uu)]).cpu()
         count += len(words)
     if not total.isfinite().all():
-        raise ValueError("scores that are not finite")
+        raise Diverged("scores that are not finite")
     nats, da, db, aa, ab, bb = (total / count).tolist()
     gradient, hessian = torch.tensor([da, db]), torch.tensor([[aa, ab], [ab, bb]])
     return nats, gradient.double(), hessian.double()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.errors import Diverged
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.ranks import RankModel, stand
 
@@ -22,11 +23,11 @@ class Ruler(NamedTuple):
         """Rank, calibrated rank, nats, raw nats, rank nats, Brier, two drawn words. [n, V], [n] -> [8, n] float64
 
         Raises:
-            ValueError: scores that are not finite (a NaN would pass for a rank of one half).
+            Diverged: scores that are not finite (a NaN would pass for a rank of one half).
         """
         raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
         if not raw_nats.isfinite().all():
-            raise ValueError("scores that are not finite")
+            raise Diverged("scores that are not finite")
         standing = stand(scores, words, self.unk)
         logits = self.calibration.logits(scores, self.log_unigram)
         calibrated = stand(logits, words, self.unk).rank

@@ -1,0 +1,45 @@
+"""The machine's memory as a limit of this process: who asks for more is refused, where the kernel would kill."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def hold(limit: int | None = None) -> None:
+    """From here on, an allocation beyond the limit fails: one cell ends as `oom`, and the sweep goes on.
+
+    Args:
+        limit: bytes; None for what this process can have. A limit that is lower already stands.
+    """
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [each for each in (available() if limit is None else limit, soft, hard) if each != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+
+
+def available() -> int:
+    """The least of the machine's memory and the limits of this process's control groups, bytes."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([physical, *group_limits()])
+
+
+def group_limits() -> Iterator[int]:
+    """Of both kinds of control groups, from this process's own up to the root, as Slurm and containers set them."""
+    own = Path("/proc/self/cgroup")
+    for line in own.read_text().splitlines() if own.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        root, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / "memory", "memory.limit_in_bytes")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            file = folder / name
+            if file.is_file() and (text := file.read_text().strip()).isdigit():
+                yield int(text)
