@@ -158,10 +158,9 @@ def test_a_checkpoint_is_due_by_the_clock(tmp_path, monkeypatch):
 def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypatch, number):
     straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"], "checkpoint.seconds=1000")
-    with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name):
-        with monkeypatch.context() as patch:
-            patch.setattr("bench.training.Budget._measure", lambda *_: signal.raise_signal(number))
-            run(cfg)
+    with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name), monkeypatch.context() as patch:
+        patch.setattr("bench.training.Budget._measure", lambda *_: signal.raise_signal(number))
+        run(cfg)
     assert weights_place(resolved(cfg)).with_suffix(".ckpt").is_file()
     found = run(cfg)
     different = {name.split(".")[0] for name, *_ in same(straight, dataclasses.replace(found, curve=straight.curve))}
