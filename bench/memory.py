@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def hold(limit: int | None = None) -> None:
@@ -30,8 +30,7 @@ def available() -> int:
 
 def group_limits() -> Iterator[int]:
     """Of both kinds of control groups, from this process's own up to the root, as Slurm and containers set them."""
-    own = Path("/proc/self/cgroup")
-    for line in own.read_text().splitlines() if own.is_file() else []:
+    for line in OWN.read_text().splitlines() if OWN.is_file() else []:
         _, controllers, path = line.split(":", 2)
         root, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / "memory", "memory.limit_in_bytes")
         if controllers and "memory" not in controllers.split(","):

@@ -139,6 +139,21 @@ def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
     assert failed.reason.startswith("system.head.samples: 5000")
 
 
+def test_a_sweep_goes_on_past_exhausted_memory_and_divergence_and_says_so_at_the_end(place):
+    points = ["backbone.trunk.hidden_size=32,300000", "optimizer.lr=1e9,0.01"]
+    small = [each for each in settings("softmax") if not each.startswith("backbone")]
+    run = bench(place, *small, *points, "corpus.path=text.txt", "logger=none", "results_dir=failing")
+    assert run.returncode == 1
+    *_, first, second, third, last = run.stderr.strip().splitlines()
+    assert last.startswith("3 of 4 cells failed (2 oom, 1 diverged)")
+    for line in (first, second, third):
+        assert ": oom: " in line or ": diverged: " in line
+        assert (place / re.search(r"\(trace: (.*)\)", line)[1]).is_file()
+    records = [record for _, record in read_all([place / "failing" / "smoke"])]
+    assert sorted(record.status for record in records) == ["diverged", "ok", "oom", "oom"]
+    assert (place / "failing" / "smoke" / "index.html").read_text().count("× seed 0 oom") >= 1
+
+
 BAD = {
     "system": ["system=sofmax"],
     "vocabulary.size": ["vocabulary.size=999999"],
