@@ -8,7 +8,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 import pydantic
 
 from bench.errors import SettingError
+from bench.secrets import scrub
 
 SCHEMA = 2
 ELSEWHERE = "move it away, or run its cell again by force=true"
@@ -31,6 +34,8 @@ OUTSIDE_IDENTITY = (
     "competitors",
     "trial",
 )  # settings that change no figure
+LONGEST_PART = 60  # bytes; a file's name has 255 at most
+LEAST_FREE_MIB = 64  # a cell is not begun with less: its record would not fit
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 
@@ -126,7 +131,12 @@ def identity(config: dict[str, Any]) -> str:
     if config["corpus"].get("content_sha256"):
         kept["corpus"] = nowhere(config["corpus"])
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
-    return "-".join([re.sub(r"[^\w.+]", "_", str(each)) for each in part] + [digest])
+    return "-".join([*map(plain, part), digest])
+
+
+def plain(name: object) -> str:
+    """A part of a file's name: no separator, and short enough for any file system."""
+    return re.sub(r"[^\w.+]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
 
 
 def nowhere(corpus: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +152,8 @@ def as_json(record: Record) -> str:
 
 def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
     """Put `stem`.npz (the values a position, [N] each) and then `stem`.json in place, each whole or not at all."""
+    if record.reason is not None:
+        record = dataclasses.replace(record, reason=scrub(record.reason))
     text = as_json(record)
     beside = stem.with_name(stem.name + ".npz")
     if positions is None:
@@ -151,20 +163,39 @@ def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = 
     return atomically(stem.with_name(stem.name + ".json"), lambda file: file.write(text.encode()))
 
 
-def atomically(path: Path, put: Callable[[IO[bytes]], object]) -> Path:
-    """Write into a temporary file beside `path`, then rename: a reader sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def atomically(path: Path, put: Callable[[IO[bytes]], object], setting: str = "results_dir") -> Path:
+    """Write into a temporary file beside `path`, then rename: a reader sees all of it or nothing.
+
+    Raises:
+        SettingError: the folder, which `setting` names, is read-only, full or none at all.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            put(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide a shared result
-        return Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                put(file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide a shared result
+            return Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror or error}); mend that and run the same command again"
+        raise SettingError(setting, problem) from error
+
+
+def check_room(folder: Path) -> None:
+    """An hour of training must not end at a folder that takes no record: try before.
+
+    Raises:
+        SettingError: it cannot be written, or has less than `LEAST_FREE_MIB` to give.
+    """
+    atomically(folder / ".room", lambda file: file.write(b"?")).unlink()
+    if (free := shutil.disk_usage(folder).free >> 20) < LEAST_FREE_MIB:
+        raise SettingError("results_dir", f"{folder} has {free} MiB free, a cell needs {LEAST_FREE_MIB}; free some")
 
 
 def read(path: Path) -> Record:
@@ -231,8 +262,11 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
     beside = path.with_suffix(".npz")
     if not beside.is_file():
         return None
-    with np.load(beside, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with np.load(beside, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SettingError(str(beside), f"holds no plain arrays ({error}); delete it and run the cell again") from None
 
 
 def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:

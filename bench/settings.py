@@ -112,8 +112,8 @@ def check(config: dict[str, Any]) -> None:
 
 def check_folder(experiment_name: Any) -> None:
     """It is one folder, here and on any other system."""
-    if not str(experiment_name).replace("-", "_").isidentifier() or len(str(experiment_name)) > 100:
-        raise SettingError("experiment_name", "it names a folder: use at most 100 letters, digits, - and _")
+    if not str(experiment_name).replace("-", "_").isidentifier() or len(str(experiment_name).encode()) > 60:
+        raise SettingError("experiment_name", "it names a folder: use at most 60 letters, digits, - and _")
 
 
 def look_up(config: dict[str, Any], setting: str) -> Any:

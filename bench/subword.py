@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from huggingface_hub import HfApi
 from pydantic import Field
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -21,6 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
 from transformers.utils import logging as chatter
 
+from bench import hub
+from bench.checkpoint import FETCHED
 from bench.errors import SettingError
 from bench.pieces import PieceBatch, PieceBatches, Pieces, learn
 from bench.settings import Depth, Dropout, Factor, Rows, Width
@@ -195,19 +196,11 @@ def load(name: str) -> tuple[Any, Any]:
 
     chatter.disable_progress_bar()
 
-    def read(**where: bool) -> tuple[Any, Any]:
-        safe = {"trust_remote_code": False, **where}
-        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **safe)
-        return model, AutoTokenizer.from_pretrained(name, **safe)
-
+    safe = {"trust_remote_code": False, "local_files_only": True}
     try:
-        try:
-            return read(local_files_only=True)
-        except (OSError, ValueError):
-            if Path(name).is_dir():
-                raise
-        HfApi().model_info(name, timeout=10)  # one quick question: the loader would retry for half a minute
-        return read()
+        folder = Path(name) if Path(name).is_dir() else hub.fetch(name, FETCHED)
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **safe)
+        return model, AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # the hub client raises many types; each means the same to the user
         raise SettingError(
             "system.pretrained",

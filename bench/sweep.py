@@ -5,7 +5,6 @@ It asks the records, not the processes that make them: a launcher runs those els
 
 import contextlib
 import sys
-import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -20,26 +19,25 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from bench.cli import FAILED, refuse
-from bench.errors import SettingError
-from bench.places import place, plain, resolved
+from bench.places import check_place, place, plain, resolved
 from bench.progress import CONSOLE, TALLY
 from bench.record import read
 from bench.refusals import REFUSED, refusal
-from bench.settings import NEEDED, check, check_folder, check_value
+from bench.settings import check
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a multirun."""
+    """Hydra calls it around a run or a multirun, before it has written anything."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a folder that cannot be before Hydra makes it."""
+        """Refuse what would be written in the wrong place, or nowhere."""
         with refusing():
-            make_folder(config)
+            check_place(config, typed(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
+        self.on_run_start(config)
         with refusing():
-            make_folder(config)
             TALLY.total = len(jobs(config))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -63,20 +61,9 @@ def refusing() -> Iterator[None]:
         refuse(error)
 
 
-def make_folder(config: DictConfig) -> None:
-    """Where all results go.
-
-    Raises:
-        SettingError: nothing can be written there.
-    """
-    check_folder(config.experiment_name)
-    check_value("results_dir", config.results_dir, NEEDED["results_dir"])
-    try:
-        folder = Path(config.results_dir, config.experiment_name)
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise SettingError("results_dir", f"nothing can be written there ({error}); give another") from None
+def typed(config: DictConfig) -> list[str]:
+    """The overrides of the command line as they stand, references unresolved."""
+    return OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
 
 
 def finish(config: DictConfig) -> int:
@@ -106,7 +93,7 @@ def jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of every cell that Hydra's sweeper makes of the experiment's axes and the command line's."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*axes, *OmegaConf.to_container(config.hydra.overrides.task, resolve=False)])
+    overrides = parser.parse_overrides([*axes, *typed(config)])
     last = {override.get_key_element(): override for override in overrides}
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
