@@ -87,7 +87,8 @@ def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):  #
         checkpoint = first(tmp_path, "weights/*.ckpt")
         job = first(tmp_path, "hydra/*/slurm/*/*_submitted.pkl").parent.name
         subprocess.run(["scancel", "--signal=USR2", job], check=True)
-        while state(job, "JobState") == "RUNNING":
+        while state(job, "Reason") != "BeginTime":  # back in the queue
+            assert sweep.poll() is None
             time.sleep(0.1)
         assert checkpoint.is_file() and not list(tmp_path.glob("results/smoke/softmax*.json"))
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # else in two minutes
