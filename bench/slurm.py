@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm import slurm
 
+from bench.cli import BAD_INPUT
 from bench.progress import CONSOLE
 
 POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
@@ -45,12 +46,25 @@ class Job(slurm.SlurmJob):
             return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
 
 
+class SlurmExecutor(slurm.SlurmExecutor):
+    """Says in one line what sbatch has against a job. submitit goes by the class's name."""
+
+    job_class = Job
+
+    def _submit_command(self, command: str) -> slurm.SlurmJob:
+        try:
+            return super()._submit_command(command)
+        except FailedJobError as error:
+            print(f"hydra.launcher: {' '.join(str(error).split())}; sinfo lists what there is", file=sys.stderr)
+            sys.exit(BAD_INPUT)
+
+
 class SlurmCallback(Callback):
     """Part of hydra/launcher=slurm."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Let submitit make our jobs, single or in an array."""
+        """Let submitit make our jobs, whether single or in an array."""
         if shutil.which("sbatch") is None:
             print("hydra/launcher: there is no sbatch here; sweep from a node of a Slurm cluster", file=sys.stderr)
-            sys.exit(2)
-        slurm.SlurmJob = slurm.SlurmExecutor.job_class = Job
+            sys.exit(BAD_INPUT)
+        slurm.SlurmJob, slurm.SlurmExecutor = Job, SlurmExecutor

@@ -24,11 +24,20 @@ from bench.record import read
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a multirun."""
+    """Hydra calls it around a multirun, and before each of its jobs."""
+
+    total: int | None = None  # cells; None in a single run
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
-        TALLY.total = len(jobs(config))
+        self.total = TALLY.total = len(jobs(config))
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """In a launcher's process, which gets a copy of this object and has not seen the cells before."""
+        if self.total is not None and TALLY.total != self.total:
+            TALLY.total, TALLY.alone = self.total, False
+        if not TALLY.alone:
+            TALLY.done = config.hydra.job.num
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""

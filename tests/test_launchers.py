@@ -1,6 +1,7 @@
 """A launcher without its plugin is one line; the presets compose; local parallelism shares out the cores."""
 
 import json
+import shutil
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -11,6 +12,7 @@ from bench import launchers
 from bench.cli import configuration
 from bench.errors import SettingError
 from bench.launchers import PLUGINS, check_launcher
+from bench.slurm import SlurmCallback
 
 
 def launcher(*overrides: str) -> dict:
@@ -26,6 +28,15 @@ def test_a_missing_plugin_is_one_line_with_the_remedy(name, monkeypatch):
     line = str(raised.value)
     assert line.startswith("hydra/launcher: ") and "\n" not in line
     assert line.endswith(f"pip install 'head-bench[{PLUGINS[name][1]}]'")
+
+
+def test_without_sbatch_a_sweep_through_slurm_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        SlurmCallback().on_multirun_start(None)
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("hydra/launcher: there is no sbatch here; ")
 
 
 def test_what_needs_no_plugin_passes():
@@ -50,3 +61,4 @@ def test_joblib_shares_out_the_cores(place, monkeypatch, tmp_path):  # noqa: F81
     records = [json.loads(path.read_text()) for path in (tmp_path / "results" / "smoke").glob("*.json")]
     assert sorted(record["system"] for record in records) == ["softmax", "unigram"]
     assert {record["device"].split(", ")[-1] for record in records} == {f"{max(1, cpu_count() // 2)} threads"}
+    assert {line.split()[0] for line in run.stderr.splitlines() if " bits per byte" in line} == {"[1/2]", "[2/2]"}

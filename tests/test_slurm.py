@@ -39,8 +39,24 @@ def test_a_sweep_of_six_cells(place, tmp_path):  # noqa: F811
         (system, seed) for system in ("mse", "softmax", "unigram") for seed in (0, 1)
     ]
     assert {record.status for record in records} == {"ok"}
+    said = [path.read_text().splitlines()[-1] for path in folder.glob("hydra/*/slurm/*/*_log.err")]
+    assert sorted(line.split()[0] for line in said) == [f"[{number}/6]" for number in range(1, 7)]
     assert {record.device.split(", ")[-1] for record in records} == {"1 threads"}
     assert "softmax" in (folder / "leaderboard.md").read_text()
+
+
+def test_what_sbatch_refuses_is_one_line(place, tmp_path):  # noqa: F811
+    run = bench(
+        tmp_path,
+        *settings("unigram", "softmax"),
+        f"corpus.path={place}/text.txt",
+        *THROUGH,
+        "hydra.launcher.partition=no",
+    )
+    assert run.returncode == 2
+    [line] = [each for each in run.stderr.splitlines() if "[HYDRA]" not in each]
+    assert line.startswith("hydra.launcher: sbatch: error: ") and "partition" in line
+    assert not list(tmp_path.rglob("*.json"))
 
 
 @contextmanager
