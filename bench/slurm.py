@@ -47,15 +47,15 @@ class Job(slurm.SlurmJob):
 
 
 class SlurmExecutor(slurm.SlurmExecutor):
-    """Says in one line what sbatch has against a job. submitit goes by the class's name."""
+    """Leaves the last word to sbatch, whose own lines stand above ours. submitit goes by the class's name."""
 
     job_class = Job
 
     def _submit_command(self, command: str) -> slurm.SlurmJob:
         try:
             return super()._submit_command(command)
-        except FailedJobError as error:
-            print(f"hydra.launcher: {' '.join(str(error).split())}; sinfo lists what there is", file=sys.stderr)
+        except FailedJobError:
+            print("hydra.launcher: Slurm takes no such job; ask for what sinfo lists", file=sys.stderr)
             sys.exit(BAD_INPUT)
 
 
