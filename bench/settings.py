@@ -46,8 +46,17 @@ def check(config: dict[str, Any]) -> None:
             raise SettingError(setting, f"{look_up(config, setting)} is not one of {', '.join(choices)}")
     if config["budget"]["words"] is None and config["budget"]["seconds"] is None:
         raise SettingError("budget", "words and seconds are both null, so training would never end; set one")
+    if config["trainer"]["accelerator"] in ("gpu", "cuda") and not gpu():
+        raise SettingError("trainer", "there is no GPU within reach; trainer=auto takes what there is")
     if not str(config["experiment_name"]).replace("-", "_").isidentifier():
         raise SettingError("experiment_name", "it names a folder: use letters, digits, - and _")
+
+
+def gpu() -> bool:
+    """Whether one can be used."""
+    import torch  # heavy, and only this asks it
+
+    return torch.accelerator.is_available()
 
 
 def look_up(config: dict[str, Any], setting: str) -> Any:
