@@ -14,6 +14,9 @@ from bench.cli import BAD_INPUT
 from bench.progress import CONSOLE
 
 POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
+ENDED = frozenset(
+    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED FORGOTTEN NODE_FAIL OUT_OF_MEMORY REVOKED TIMEOUT".split()
+)
 
 
 class Queue(slurm.SlurmInfoWatcher):
@@ -27,6 +30,10 @@ class Queue(slurm.SlurmInfoWatcher):
         """A job that the queue has forgotten is as good as dead."""
         listed = dict(line.split("|") for line in (string if isinstance(string, str) else string.decode()).split())
         return {job: {"State": listed.get(job, "FORGOTTEN")} for job in self._registered - self._finished}
+
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        """submitit takes a job that is suspended, or whose node is being switched on, for one that has ended."""
+        return self.get_state(job_id, mode=mode) in ENDED
 
 
 class Job(slurm.SlurmJob):
