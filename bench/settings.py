@@ -107,6 +107,8 @@ def check(config: dict[str, Any]) -> None:
         raise SettingError("optimizer.lr", "a head is trained by gradients, so it is needed; give a number, 3e-3 say")
     if config["budget"]["words"] is None and config["budget"]["seconds"] is None:
         raise SettingError("budget", "words and seconds are both null, so training would never end; set one")
+    if config["trainer"]["accelerator"] in ("gpu", "cuda") and not gpu():
+        raise SettingError("trainer", "there is no GPU within reach; trainer=auto takes what there is")
     check_folder(config["experiment_name"])
 
 
@@ -114,6 +116,13 @@ def check_folder(experiment_name: Any) -> None:
     """It is one folder, here and on any other system."""
     if not str(experiment_name).replace("-", "_").isidentifier() or len(str(experiment_name).encode()) > 60:
         raise SettingError("experiment_name", "it names a folder: use at most 60 letters, digits, - and _")
+
+
+def gpu() -> bool:
+    """Whether one can be used."""
+    import torch  # heavy, and only this asks it
+
+    return torch.accelerator.is_available()
 
 
 def look_up(config: dict[str, Any], setting: str) -> Any:

@@ -27,7 +27,9 @@ from bench.settings import check
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a run or a multirun, before it has written anything."""
+    """Hydra calls it around a run or a multirun, before it has written anything, and before each of its jobs."""
+
+    total: int | None = None  # cells; None in a single run
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse what would be written in the wrong place, or nowhere."""
@@ -38,7 +40,14 @@ class SweepCallback(Callback):
         """Count the grid, so that each cell can say how long the sweep still takes."""
         self.on_run_start(config)
         with refusing():
-            TALLY.total = len(jobs(config))
+            self.total = TALLY.total = len(jobs(config))
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """In a launcher's process, which gets a copy of this object and has not seen the cells before."""
+        if self.total is not None and TALLY.total != self.total:
+            TALLY.total, TALLY.alone = self.total, False
+        if not TALLY.alone:
+            TALLY.done = config.hydra.job.num
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""

@@ -39,8 +39,25 @@ def test_a_sweep_of_six_cells(place, tmp_path):
         (system, seed) for system in ("mse", "softmax", "unigram") for seed in (0, 1)
     ]
     assert {record.status for record in records} == {"ok"}
+    said = [path.read_text().splitlines()[-1] for path in folder.glob("hydra/*/slurm/*/*_log.err")]
+    assert sorted(line.split()[0] for line in said) == [f"[{number}/6]" for number in range(1, 7)]
     assert {record.device.split(", ")[-1] for record in records} == {"1 threads"}
     assert "softmax" in (folder / "leaderboard.md").read_text()
+
+
+def test_what_sbatch_refuses_is_said_without_a_traceback(place, tmp_path):
+    run = bench(
+        tmp_path,
+        *settings("unigram", "softmax"),
+        f"corpus.path={place}/text.txt",
+        *THROUGH,
+        "hydra.launcher.partition=no",
+    )
+    assert run.returncode == 2
+    *sbatch, line = run.stderr.splitlines()
+    assert sbatch and all(each.startswith("sbatch: error: ") for each in sbatch)
+    assert line.startswith("hydra.launcher: Slurm takes no such job; ")
+    assert not list(tmp_path.rglob("*.json"))
 
 
 @contextmanager
@@ -87,7 +104,8 @@ def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):
         checkpoint = first(tmp_path, "weights/*.ckpt")
         job = first(tmp_path, "hydra/*/slurm/*/*_submitted.pkl").parent.name
         subprocess.run(["scancel", "--signal=USR2", job], check=True)
-        while state(job, "JobState") == "RUNNING":
+        while state(job, "Reason") != "BeginTime":  # back in the queue
+            assert sweep.poll() is None
             time.sleep(0.1)
         assert checkpoint.is_file() and not list(tmp_path.glob("results/smoke/softmax*.json"))
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # else in two minutes
