@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_resuming import settings
+from test_resuming import SYSTEMS, settings
 
 from bench.cell import run
 from bench.devices import mixed
@@ -12,6 +12,7 @@ from bench.errors import SettingError
 from bench.places import resolved, weights_place
 from bench.settings import check
 
+DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device
 TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
 
 
@@ -29,11 +30,11 @@ def test_streams_are_dealt_evenly_or_not_at_all(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine"])
+@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "gpt2"])
 def test_two_devices_train_the_same_model_as_one(tmp_path, system):
     trained = {}
     for name, more in {"one": [], "two": TWO}.items():
-        cfg = settings(tmp_path / name, f"system={system}", "backbone.trunk.dropout=0", *more)
+        cfg = settings(tmp_path / name, *SYSTEMS[system], *DETERMINATE.get(system, ["backbone.trunk.dropout=0"]), *more)
         record = run(cfg)
         assert record.status == "ok", record.reason
         trained[name] = record, load_file(weights_place(resolved(cfg)))
