@@ -60,7 +60,7 @@ def text(path: str | int | float | None, lowercase: bool = True) -> Corpus:
         raise SettingError("corpus.path", "corpus=text needs a UTF-8 file or folder: corpus.path=my_text.txt")
     place = located(path)
     if place is None:
-        raise SettingError("corpus.path", f"{shown(path)} does not exist; give a UTF-8 text file or a folder of them")
+        raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
     contents = {file: read_utf8(file) for file in files_of(place)}
     if not place.is_dir():
         contents = dict(enumerate(re.split(r"\n\s*\n", contents[place])))

@@ -258,4 +258,4 @@ def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 def shown(value: Any) -> str:
     """A value as a message can hold it."""
     text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return text if len(text) <= 120 else text[:119] + "…"
