@@ -37,13 +37,13 @@ def run(cfg: DictConfig) -> Record:
     """
     config = resolved(cfg)
     stem = place(config)
-    record = Record(**identifying(config), **reproducing(config))
+    begun = Record(**identifying(config), **reproducing(config))
     try:
         built = build(cfg)
         logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
         with mirroring(logger):
             found, scored = measure(cfg, config, built, logger)
-            record = dataclasses.replace(record, **found, finished_at=now())
+            record = dataclasses.replace(begun, **found, finished_at=now())
             write(record, stem, {name: getattr(scored, name) for name in POSITIONS})
             mirror(logger, record)
     except Exception as raised:
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> Record:
         trace = stem.parent / "logs" / f"{stem.name}.txt"
         atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
         reason = f"{one_line(error)} (trace: {trace})"
-        record = dataclasses.replace(record, status=status, reason=reason, finished_at=now())
+        record = dataclasses.replace(begun, status=status, reason=reason, finished_at=now())
         write(record, stem)
         del error  # with them go the frames that hold this cell's tensors
     gc.collect()
