@@ -1,5 +1,6 @@
 """One configuration -> one Record: train or load, evaluate, time, write."""
 
+import contextlib
 import dataclasses
 import gc
 import traceback
@@ -21,7 +22,8 @@ from bench.evaluation.score import Scored, glance, score
 from bench.loggers import mirror, mirroring
 from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
-from bench.record import POSITIONS, Record, atomically, write
+from bench.record import POSITIONS, Record, as_json, atomically, parse, replaceable, write
+from bench.secrets import scrub
 from bench.trained import train_or_load
 
 EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
@@ -51,7 +53,7 @@ def run(cfg: DictConfig) -> Record:
         if status is None:
             raise error from None
         trace = stem.parent / "logs" / f"{stem.name}.txt"
-        atomically(trace, lambda file: file.write(traceback.format_exc().encode()))
+        atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
         reason = f"{one_line(error)} (trace: {trace})"
         record = dataclasses.replace(record, status=status, reason=reason, finished_at=now())
         write(record, stem)
@@ -63,10 +65,17 @@ def run(cfg: DictConfig) -> Record:
 
 
 def failed(config: dict[str, Any], error: SettingError) -> Record:
-    """The record of a sweep's cell whose settings cannot work."""
+    """The record of a sweep's cell whose settings cannot work; written where no other is in its place.
+
+    Raises:
+        SettingError: they do not even make a record.
+    """
     record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
-    if isinstance(record.vocabulary_size, int):  # a table is ordered by it
-        write(record, place(config))
+    stem = place(config)
+    parse(as_json(record), stem)
+    if replaceable(stem.with_name(f"{stem.name}.json")):
+        with contextlib.suppress(SettingError):  # no place to write is what the error may be about
+            write(record, stem)
     return record
 
 

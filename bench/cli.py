@@ -1,11 +1,15 @@
 """The Hydra entry: one configuration -> one Record."""
 
+import contextlib
 import logging
+import os
+import re
 import sys
 import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -15,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from bench import draws, memory, progress
 from bench.errors import SettingError
 from bench.launchers import check_launcher
-from bench.record import read
+from bench.record import stands
+from bench.refusals import REFUSED, check_text, refusal
 from bench.settings import check
 from bench.stopping import STOP, STOPPED, Stopped
 
@@ -53,17 +58,18 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     import torch
 
     from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
-    from bench.places import place, resolved
+    from bench.places import place
 
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory.hold()
     begin = time.perf_counter()
-    config = resolved(cfg)
+    config = settled(cfg, single=single)
+    if config is None:
+        return 0
     name = place(config).name
     path = place(config).with_name(f"{name}.json")
     try:
-        check(config)
-        if path.is_file() and not cfg.force and read(path).status == "ok":
+        if not cfg.force and stands(path):
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
             return 0
         record = run(cfg)
@@ -78,6 +84,33 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     return FAILED if single and not ok else 0
 
 
+def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
+    """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
+    from bench.cell import failed
+    from bench.places import plain, resolved
+
+    config: dict[str, Any] = {}
+    try:
+        config = plain(cfg)
+        check(config)
+        return resolved(cfg)
+    except REFUSED as error:
+        if single:
+            refuse(error)
+        job = HydraConfig.get()
+        refused = refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
+            failed(config, refused)
+        progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
+        return None
+
+
+def refuse(error: BaseException) -> NoReturn:
+    """One line, and the status of bad input."""
+    print(refusal(error, sys.argv[1:]), file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
 def quieten() -> None:
     """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
     for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets", "huggingface_hub"):
@@ -88,14 +121,20 @@ def quieten() -> None:
 
 
 def main() -> None:
-    """Check what Hydra would answer at length, then hand over to it."""
+    """Hand over to Hydra, and say in one line what it refuses at length; a bug of ours keeps its traceback."""
+    if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants to see it all
+        job()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, and exits
     try:
+        check_text(sys.argv[1:])
         check_groups(sys.argv[1:])
         check_launcher(sys.argv[1:])
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    job()
+        job()
+    except REFUSED as error:
+        refuse(error)
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
 
 
 def check_groups(arguments: list[str]) -> None:
@@ -110,6 +149,6 @@ def check_groups(arguments: list[str]) -> None:
         if not (choice and group.isidentifier() and folder.is_dir()):
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))
-        unknown = [each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known]
-        if unknown:
+        unknown = [each for each in choice.split(",") if each.strip() not in known]
+        if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own: glob(…), quotes, references
             raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

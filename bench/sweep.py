@@ -3,6 +3,7 @@
 It asks the records, not the processes that make them: a launcher runs those elsewhere, and a killed one says nothing.
 """
 
+import contextlib
 import sys
 import traceback
 from collections import Counter
@@ -15,22 +16,31 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from bench.cli import FAILED
-from bench.places import place, resolved
+from bench.cli import FAILED, refuse
+from bench.places import check_place, place, plain, resolved
 from bench.progress import CONSOLE, TALLY
 from bench.record import read
+from bench.refusals import REFUSED, refusal
+from bench.settings import check
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a multirun, and before each of its jobs."""
+    """Hydra calls it around a run or a multirun, before it has written anything, and before each job."""
 
     total: int | None = None  # cells; None in a single run
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse what would be written in the wrong place, or nowhere."""
+        with refusing():
+            check_place(config, typed(config))
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
-        self.total = TALLY.total = len(jobs(config))
+        self.on_run_start(config)
+        with refusing():
+            self.total = TALLY.total = len(jobs(config))
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """In a launcher's process, which gets a copy of this object and has not seen the cells before."""
@@ -42,12 +52,27 @@ class SweepCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""
         try:
-            missing = finish(config)
+            with refusing():
+                missing = finish(config)
         except Exception:  # Hydra would warn, and exit with 0
             traceback.print_exc()
             sys.exit(FAILED)
         if missing:
             sys.exit(FAILED)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Hydra makes a warning of what a callback raises, and goes on."""
+    try:
+        yield
+    except REFUSED as error:
+        refuse(error)
+
+
+def typed(config: DictConfig) -> list[str]:
+    """The overrides of the command line as they stand, references unresolved."""
+    return OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
 
 
 def finish(config: DictConfig) -> int:
@@ -77,7 +102,7 @@ def jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of every cell that Hydra's sweeper makes of the experiment's axes and the command line's."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*axes, *config.hydra.overrides.task])
+    overrides = parser.parse_overrides([*axes, *typed(config)])
     last = {override.get_key_element(): override for override in overrides}
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
@@ -85,10 +110,17 @@ def jobs(config: DictConfig) -> list[list[str]]:
 
 def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
     """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
-    stem = place(resolved(compose("config", overrides)))
-    path = stem.with_name(f"{stem.name}.json")
-    if not path.is_file():
+    try:
+        cfg = compose("config", overrides)
+        check(plain(cfg))
+        stem = place(resolved(cfg))
+        path = stem.with_name(f"{stem.name}.json")
+        record = read(path) if path.is_file() else None
+    except REFUSED as error:
+        yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
+        return
+    if record is None:
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
-    elif (record := read(path)).status != "ok":
+    elif record.status != "ok":
         where = "" if "(trace: " in record.reason else f" (record: {path})"
         yield record.status, f"{stem.name}: {record.status}: {record.reason}{where}"

@@ -67,7 +67,7 @@ def test_slurm_takes_plain_keys_and_knows_how_often_to_go_on():
 
 
 @pytest.mark.slow
-def test_joblib_shares_out_the_cores(place, monkeypatch, tmp_path):  # noqa: F811
+def test_joblib_shares_out_the_cores(place, monkeypatch, tmp_path):
     """Two cells at a time: each takes half the cores, and both leave their record."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     text, parallel = f"corpus.path={place}/text.txt", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

@@ -6,11 +6,12 @@ from pathlib import Path
 import bench
 
 ORDER = """
-glossary errors launchers draws settings locking stopping memory record provenance synthetic text corpus vocabulary
-ngram spelling checkpoint reader encoder targets steps pieces batches backbones heads models subword
+glossary errors secrets launchers settings refusals draws locking stopping memory record cache provenance synthetic
+text hub corpus vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones heads models
+subword
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
 evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers
-build places devices trained cell pretrained report cli generate verify slurm follower sweep __main__
+build places devices trained cell pretrained report cli trust generate verify slurm follower sweep __main__
 """.split()
 ROOT = Path(bench.__file__).parent
 

@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 
-def test_a_sweep_of_six_cells(place, tmp_path):  # noqa: F811
+def test_a_sweep_of_six_cells(place, tmp_path):
     run = bench(tmp_path, *settings("softmax", "mse", "unigram"), f"corpus.path={place}/text.txt", "seed=0,1", *THROUGH)
     assert run.returncode == 0, run.stdout + run.stderr
     folder = tmp_path / "results" / "smoke"
@@ -45,7 +45,7 @@ def test_a_sweep_of_six_cells(place, tmp_path):  # noqa: F811
     assert "softmax" in (folder / "leaderboard.md").read_text()
 
 
-def test_what_sbatch_refuses_is_said_without_a_traceback(place, tmp_path):  # noqa: F811
+def test_what_sbatch_refuses_is_said_without_a_traceback(place, tmp_path):
     run = bench(
         tmp_path,
         *settings("unigram", "softmax"),
@@ -80,7 +80,7 @@ def first(folder: Path, pattern: str) -> Path:
     raise TimeoutError(f"no {pattern} in {folder}")
 
 
-def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):  # noqa: F811
+def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):
     """The launcher waits for the other, reports, and ends with 1, within POLL_SECONDS and what submitit waits."""
     arguments = [*settings("unigram", "softmax"), "budget.words=100000000", f"corpus.path={place}/text.txt"]
     with sweeping(tmp_path, *arguments) as sweep:
@@ -97,7 +97,7 @@ def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):  # noqa: F
 
 
 @pytest.mark.slow
-def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):  # noqa: F811
+def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):
     """Slurm signals shortly before the end of the time; we do not wait for that, and send the signal ourselves."""
     arguments = [*settings("softmax"), "budget.words=40000", "checkpoint.seconds=0"]
     with sweeping(tmp_path, *arguments, f"corpus.path={place}/text.txt", "hydra.launcher.timeout_min=10") as sweep:
