@@ -42,15 +42,18 @@ class Job(slurm.SlurmJob):
     watcher = Queue(delay_s=POLL_SECONDS)
 
     def results(self) -> list[JobReturn]:
-        """What the job returned, or, where it left nothing, an empty return: its cell then has no record."""
+        """What the job returned, or, where it failed or left nothing, an empty return: its cell then has no record."""
         try:
-            return super().results()
+            [returned] = super().results()
+            if returned.status == JobStatus.COMPLETED:
+                return [returned]
+            end = f"failed: {returned._return_value!r}"  # Hydra's property would raise it
         except (UncompletedJobError, FailedJobError):
-            overrides, *_ = self.submission().args
-            end = f"ended without a result: {self.state}; see {self.paths.stderr}"
-            line = f"job {self.job_id} ({' '.join(overrides)}) {end}"
-            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
-            return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
+            end = f"ended without a result: {self.state}"
+        overrides, *_ = self.submission().args
+        line = f"job {self.job_id} ({' '.join(overrides)}) {end}; see {self.paths.stderr}"
+        CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+        return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
 
 
 class SlurmExecutor(slurm.SlurmExecutor):

@@ -27,7 +27,7 @@ from bench.settings import check
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a run or a multirun, before it has written anything, and before each of its jobs."""
+    """Hydra calls it around a run or a multirun, before it has written anything, and before each job."""
 
     total: int | None = None  # cells; None in a single run
 

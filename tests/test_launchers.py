@@ -3,17 +3,20 @@
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.utils import JobReturn, JobStatus
 from joblib import cpu_count
+from submitit.slurm import slurm
 from test_end_to_end import bench, place, settings  # noqa: F401
 
 from bench import launchers
 from bench.cli import configuration
 from bench.errors import SettingError
 from bench.launchers import PLUGINS, check_launcher
-from bench.slurm import Queue, SlurmCallback
+from bench.slurm import Job, Queue, SlurmCallback
 
 
 def launcher(*overrides: str) -> dict:
@@ -52,6 +55,17 @@ def test_a_job_is_dead_when_slurm_says_so_or_has_forgotten_it(monkeypatch):
     unanswered = Queue(delay_s=30)
     monkeypatch.setattr(subprocess, "check_output", lambda command, shell: 1 / 0)  # no answer says nothing
     assert not unanswered.is_done("7_4")
+
+
+def test_an_exception_that_a_job_returns_costs_its_own_cell(monkeypatch, capsys, tmp_path):
+    """The sweeper would raise it, and there would be no report of the others."""
+    broken = JobReturn(_return_value=ImportError("no such name"), status=JobStatus.FAILED)
+    monkeypatch.setattr(slurm.SlurmJob, "results", lambda self: [broken])
+    monkeypatch.setattr(Job, "submission", lambda self: SimpleNamespace(args=(["system=mse"], 0)))
+    [returned] = Job(tmp_path, "7_1").results()
+    assert returned.return_value is None
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("job 7_1 (system=mse) failed: ImportError('no such name'); see ")
 
 
 def test_what_needs_no_plugin_passes():

@@ -31,7 +31,8 @@ def unruled(config: dict, key: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMPOSED)
-def test_every_key_has_a_rule_and_keeps_it(name):
+def test_every_key_has_a_rule_and_keeps_it(name, monkeypatch):
+    monkeypatch.setattr("bench.settings.gpu", lambda: True)
     config = plain(*COMPOSED[name])
     assert unruled(config) == []
     check(config)
