@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench.cli import FAILED, refuse
 from bench.places import check_place, place, plain, resolved
 from bench.progress import CONSOLE, TALLY
+from bench.provenance import now
 from bench.record import read
 from bench.refusals import REFUSED, refusal
 from bench.settings import check
@@ -30,6 +31,7 @@ class SweepCallback(Callback):
     """Hydra calls it around a run or a multirun, before it has written anything, and before each job."""
 
     total: int | None = None  # cells; None in a single run
+    begin = ""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse what would be written in the wrong place, or nowhere."""
@@ -40,7 +42,8 @@ class SweepCallback(Callback):
         """Count the grid, so that each cell can say how long the sweep still takes."""
         self.on_run_start(config)
         with refusing():
-            self.total = TALLY.total = len(jobs(config))
+            self.total, self.begin = len(jobs(config)), now()
+            TALLY.total = self.total
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """In a launcher's process, which gets a copy of this object and has not seen the cells before."""
@@ -53,7 +56,7 @@ class SweepCallback(Callback):
         """Report, and end with a status that tells whether every cell is there."""
         try:
             with refusing():
-                missing = finish(config)
+                missing = finish(config, self.begin)
         except Exception:  # Hydra would warn, and exit with 0
             traceback.print_exc()
             sys.exit(FAILED)
@@ -75,13 +78,17 @@ def typed(config: DictConfig) -> list[str]:
     return OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
 
 
-def finish(config: DictConfig) -> int:
-    """The report of what there is, then how many cells are not, and why."""
+def finish(config: DictConfig, begin: str) -> int:
+    """The report of what there is, then how many cells are not, and why.
+
+    Args:
+        begin: of the sweep; with `force=true` an older record says nothing of it.
+    """
     from bench.report import report
 
     folder = Path(config.results_dir) / config.experiment_name
     grid = jobs(config)
-    missing = [each for overrides in grid for each in complaint(overrides, folder)]
+    missing = [each for overrides in grid for each in complaint(overrides, folder, begin)]
     if any(folder.glob("*.json")):
         report([folder], folder)
     for _, line in missing:
@@ -108,7 +115,7 @@ def jobs(config: DictConfig) -> list[list[str]]:
     return batch
 
 
-def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
+def complaint(overrides: list[str], folder: Path, begin: str) -> Iterator[tuple[str, str]]:
     """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
     try:
         cfg = compose("config", overrides)
@@ -119,7 +126,7 @@ def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
     except REFUSED as error:
         yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
         return
-    if record is None:
+    if record is None or (cfg.force and record.finished_at < begin):
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
     elif record.status != "ok":
         where = "" if "(trace: " in record.reason else f" (record: {path})"
