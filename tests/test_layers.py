@@ -7,7 +7,7 @@ import bench
 
 ORDER = """
 glossary errors draws settings record provenance synthetic text corpus vocabulary ngram spelling checkpoint
-reader encoder targets pieces batches backbones heads models subword evaluation.intervals evaluation.calibration
+reader encoder targets pieces batches backbones kernels heads models subword evaluation.intervals evaluation.calibration
 evaluation.ranks evaluation.ruler evaluation.brier evaluation.score evaluation.writing evaluation.words
 evaluation.metrics
 evaluation.generation progress training cost loggers build places trained cell pretrained
@@ -20,7 +20,7 @@ def module(path: Path) -> str:
     """bench/evaluation/score.py -> evaluation.score; one entry for a folder of equals."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     parts = parts[:-1] if parts[-1] == "__init__" else parts
-    return parts[0] if parts and parts[0] in ("backbones", "heads", "report") else ".".join(parts)
+    return parts[0] if parts and parts[0] in ("backbones", "kernels", "heads", "report") else ".".join(parts)
 
 
 def imported(path: Path) -> set[str]:
