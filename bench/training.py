@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from bench.progress import Bar
+from bench.rows import clip
 
 WARM_UP = 0.02  # share of the budget over which the learning rate rises
 FLOOR = 0.02  # of the peak learning rate, at the end of its linear fall
@@ -91,7 +92,7 @@ class Budget(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Lightning refuses to clip for a fused optimiser under mixed precision; bfloat16 needs no unscaling first."""
         if self.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.gradient_clip)
+            clip(model.parameters(), self.gradient_clip)
 
     def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         figures = self.look(model)
