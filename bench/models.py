@@ -56,6 +56,9 @@ class WordModel(pl.LightningModule):
     def on_train_start(self) -> None:
         self.state = None
 
+    def on_train_end(self) -> None:
+        self.optimizers().settle()
+
     def flops_per_position(self) -> float:
         """Of the trunk in training; the head's are counted by `bench.cost`."""
         return self.backbone.flops_per_position()

@@ -7,7 +7,8 @@ import bench
 
 ORDER = """
 glossary errors draws settings record provenance synthetic text corpus vocabulary ngram spelling checkpoint
-reader encoder targets pieces batches backbones rows kernels heads models subword evaluation.intervals evaluation.calibration
+reader encoder targets pieces batches backbones rows kernels heads models subword
+evaluation.intervals evaluation.calibration
 evaluation.ranks evaluation.ruler evaluation.brier evaluation.score evaluation.writing evaluation.words
 evaluation.metrics
 evaluation.generation progress training cost loggers build places trained cell pretrained
