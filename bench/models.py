@@ -18,6 +18,7 @@ from bench.batches import Batch, Inputs
 from bench.errors import SettingError
 from bench.heads import Head
 from bench.ngram import NGram
+from bench.rows import RowAdamW
 from bench.text import Corpus, Text
 from bench.vocabulary import Vocabulary
 
@@ -39,6 +40,7 @@ class WordModel(pl.LightningModule):
     def __init__(self, backbone: nn.Module, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
         super().__init__()
         self.backbone, self.head, self.inputs = backbone, head, inputs
+        self.head.row_sparse = True  # as its optimiser here can take them
         self.lr, self.weight_decay = lr, weight_decay
         self.state: Any = None
 
@@ -50,13 +52,19 @@ class WordModel(pl.LightningModule):
         return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        return RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = self.state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["recurrent_state"])
+
+    def on_fit_start(self) -> None:
+        self.head.row_sparse = self.trainer.world_size == 1  # a sum over devices wants dense gradients
+
+    def on_train_end(self) -> None:
+        self.optimizers().settle()
 
     def flops_per_position(self) -> float:
         """Of the trunk in training; the head's are counted by `bench.cost`."""

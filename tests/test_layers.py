@@ -7,8 +7,8 @@ import bench
 
 ORDER = """
 glossary errors secrets launchers settings refusals draws locking stopping memory record cache provenance synthetic
-text hub corpus vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones heads models
-subword
+text hub corpus vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones rows kernels
+heads models subword
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
 evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers
 build places devices trained cell pretrained report cli trust generate verify slurm follower sweep __main__
@@ -20,7 +20,7 @@ def module(path: Path) -> str:
     """bench/evaluation/score.py -> evaluation.score; one entry for a folder of equals."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     parts = parts[:-1] if parts[-1] == "__init__" else parts
-    return parts[0] if parts and parts[0] in ("backbones", "heads", "report") else ".".join(parts)
+    return parts[0] if parts and parts[0] in ("backbones", "kernels", "heads", "report") else ".".join(parts)
 
 
 def imported(path: Path) -> set[str]:
