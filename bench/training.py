@@ -11,6 +11,7 @@ import torch
 from bench.errors import Diverged
 from bench.progress import Bar
 from bench.resuming import Checkpoint, random_state, restore_random_state
+from bench.rows import clip
 from bench.stopping import STOP, Stopped
 
 WARM_UP = 0.02  # share of the budget over which the learning rate rises
@@ -109,7 +110,7 @@ class Budget(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Lightning refuses to clip for a fused optimiser under mixed precision; bfloat16 needs no unscaling first."""
         if self.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.gradient_clip)
+            clip(model.parameters(), self.gradient_clip)
 
     def _of_all_devices(
         self, trainer: pl.Trainer, model: pl.LightningModule, words: int, seconds: float
