@@ -12,7 +12,7 @@ test: .venv/ready
 
 # kills, fuzzed command lines, a cluster
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -m "slow or slurm"
+	$(BIN)/python -m pytest -rs -m "slow or slurm"
 
 check: .venv/ready
 	$(BIN)/ruff check .

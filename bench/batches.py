@@ -74,6 +74,7 @@ class Streams(Steps):
     """An endless training stream: documents in a random order an epoch, laid end to end, cut into B equal parts."""
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
+        super().__init__(streams, "batch.streams")
         vocabulary = inputs.vocabulary
         self.text, self.inputs, self.targets = vocabulary.corpus.train, inputs, targets
         self.ids = vocabulary.encode(self.text.words).astype(np.int64)
@@ -82,7 +83,7 @@ class Streams(Steps):
 
     def batch(self, step: int) -> Batch:
         epoch, turn = divmod(step, -(-(len(self.text) // self.streams) // self.steps))
-        at = self.latest(epoch)[:, turn * self.steps : (turn + 1) * self.steps]
+        at = self.latest(epoch)[self.rank :: self.world, turn * self.steps : (turn + 1) * self.steps]
         vectors = None if self.targets is None else self.targets.at(at)
         inputs = self.inputs.read(self.text, "train", at)
         return Batch(inputs, torch.from_numpy(self.ids[at]), vectors, fresh=turn == 0)

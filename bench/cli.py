@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench import draws, memory, progress
 from bench.errors import SettingError
+from bench.launchers import check_launcher
 from bench.record import read
 from bench.settings import check
 from bench.stopping import STOP, STOPPED, Stopped
@@ -90,6 +91,7 @@ def main() -> None:
     """Check what Hydra would answer at length, then hand over to it."""
     try:
         check_groups(sys.argv[1:])
+        check_launcher(sys.argv[1:])
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(BAD_INPUT)

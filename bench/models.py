@@ -17,6 +17,7 @@ from bench.batches import Batch, Inputs
 from bench.errors import SettingError
 from bench.heads import Head
 from bench.ngram import NGram
+from bench.rows import RowAdamW
 from bench.text import Corpus, Text
 from bench.vocabulary import Vocabulary
 
@@ -38,6 +39,7 @@ class WordModel(pl.LightningModule):
     def __init__(self, backbone: nn.Module, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
         super().__init__()
         self.backbone, self.head, self.inputs = backbone, head, inputs
+        self.head.row_sparse = True  # as its optimiser here can take them
         self.lr, self.weight_decay = lr, weight_decay
         self.state: Any = None
 
@@ -49,7 +51,7 @@ class WordModel(pl.LightningModule):
         return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        return RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = self.state

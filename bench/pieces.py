@@ -172,7 +172,7 @@ class PieceBatches(Steps):
         size = len(pieces.lay(text))
         self.length = min(length, size - 1)
         self.windows = (size - 1) // self.length
-        self.rows = min(rows, self.windows)
+        super().__init__(min(rows, self.windows), "system.model.batch_size")
         self.epoch, self.order, self.line = -1, np.empty(0), np.empty(0)
 
     def batch(self, step: int) -> PieceBatch:
@@ -180,7 +180,7 @@ class PieceBatches(Steps):
         epoch, turn = divmod(step, self.windows // self.rows)
         if epoch != self.epoch:
             self.shuffle(epoch)
-        window = self.order[turn * self.rows : (turn + 1) * self.rows]
+        window = self.order[turn * self.rows : (turn + 1) * self.rows][self.rank :: self.world]
         pieces = self.line[window[:, None] * self.length + np.arange(self.length + 1)]
         return PieceBatch(torch.from_numpy(pieces), int(self.pieces.begins[pieces[:, 1:]].sum()))
 

@@ -7,11 +7,33 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset
 
+from bench.errors import SettingError
+
 
 class Steps(IterableDataset):
-    """The batches from step `start` on."""
+    """The batches from step `start` on; of several devices each has its part of the rows of every one.
+
+    Args:
+        rows: of a whole batch.
+        setting: that says how many they are.
+    """
 
     start = 0
+    rank, world = 0, 1
+
+    def __init__(self, rows: int, setting: str):
+        self.rows, self.setting = rows, setting
+
+    def deal(self, rank: int, world: int) -> None:
+        """Leave this process every `world`-th row, from row `rank` on.
+
+        Raises:
+            SettingError: they do not come out even.
+        """
+        if self.rows % world:
+            problem = f"{self.rows} cannot be dealt evenly to {world} devices; give a multiple of {world}"
+            raise SettingError(self.setting, problem)
+        self.rank, self.world = rank, world
 
     def __iter__(self) -> Iterator[Any]:
         return map(self.batch, itertools.count(self.start))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import LightningEnvironment
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model, save_model
 
 from bench.build import Built
+from bench.devices import Ranks, followers
 from bench.errors import SettingError
 from bench.evaluation.score import glance
 from bench.locking import alone
@@ -38,31 +39,17 @@ def train_or_load(
     path = weights_place(config)
     checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
     with alone(path, f"training {path.stem}"), Bar(place(config).name) as bar:
-        budget = Budget(
-            words=cfg.budget.words,
-            seconds=cfg.budget.seconds,
-            look=lambda model: glance(model, built.judged),
-            flops_per_position=flops_per_position,
-            gradient_clip=cfg.optimizer.gradient_clip,
-            checkpoint=checkpoint,
-            bar=bar,
-        )
-        trainer = pl.Trainer(
-            **instantiate(cfg.trainer),
-            logger=logger or False,
-            callbacks=[budget],
-            plugins=[LightningEnvironment()],  # a cell is one task: Slurm has nothing to tell Lightning, nor to requeue
-            max_epochs=1,  # of an endless stream: the budget ends it
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        look = partial(glance, judged=built.judged)
+        budget = make_budget(cfg, look=look, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar)
+        ranks = Ranks()
+        trainer = make_trainer(cfg, budget, ranks, logger)
+        built.data.batches.deal(0, trainer.world_size)
         device = trainer.strategy.root_device
         if cfg.force:
             checkpoint.drop()
         elif (training := load(built.model, path)) is not None:
             return device, training
-        with STOP.held_back():
+        with STOP.held_back(), followers(config, trainer.world_size, ranks.main_port):
             trainer.fit(built.model, built.data, ckpt_path=checkpoint.found(), weights_only=True)
             training = {
                 "trained_words": budget.spent["words"],
@@ -73,6 +60,25 @@ def train_or_load(
             keep(built.model, path, training)
             checkpoint.drop()
     return device, training
+
+
+def make_budget(cfg: DictConfig, **rest: Any) -> Budget:
+    """The same on every device."""
+    return Budget(words=cfg.budget.words, seconds=cfg.budget.seconds, gradient_clip=cfg.optimizer.gradient_clip, **rest)
+
+
+def make_trainer(cfg: DictConfig, budget: Budget, ranks: Ranks, logger: Logger | None) -> pl.Trainer:
+    """Lightning's, on the devices that the configuration names."""
+    return pl.Trainer(
+        **instantiate(cfg.trainer),
+        logger=logger or False,
+        callbacks=[budget],
+        plugins=[ranks],
+        max_epochs=1,  # of an endless stream: the budget ends it
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def load(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:

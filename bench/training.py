@@ -11,6 +11,7 @@ import torch
 from bench.errors import Diverged
 from bench.progress import Bar
 from bench.resuming import Checkpoint, random_state, restore_random_state
+from bench.rows import clip
 from bench.stopping import STOP, Stopped
 
 WARM_UP = 0.02  # share of the budget over which the learning rate rises
@@ -89,9 +90,10 @@ class Budget(pl.Callback):
         seconds = time.perf_counter() - self.begin
         if not torch.isfinite(torch.tensor(loss)):
             raise Diverged(f"the training loss is {loss} after {self.spent['words']:,} words; lower optimizer.lr")
-        self.spent["words"] += batch.trained_words
+        words, seconds = self._of_all_devices(trainer, model, batch.trained_words, seconds)
+        self.spent["words"] += words
         self.spent["seconds"] += seconds
-        self.step_ms_per_1k.append(seconds * 1e6 / batch.trained_words)
+        self.step_ms_per_1k.append(seconds * 1e6 / words)
         self.bar.update(self.share, self.spent["words"] / self.spent["seconds"])
         due = [look for look in self.pending if self.share >= look]
         if due:  # one look where a step passed several
@@ -99,7 +101,8 @@ class Budget(pl.Callback):
             self._measure(trainer, model)
         trainer.should_stop = self.share >= 1
         if not trainer.should_stop and (self.checkpoint.due or STOP.asked):
-            self.checkpoint.save(trainer)
+            if trainer.world_size == 1:  # of several devices each has recurrent states of its own
+                self.checkpoint.save(trainer)
             if STOP.asked:
                 raise Stopped(STOP.asked)
         self.begin = time.perf_counter()  # what fetches the next batch, targets included, counts as training
@@ -107,7 +110,17 @@ class Budget(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Lightning refuses to clip for a fused optimiser under mixed precision; bfloat16 needs no unscaling first."""
         if self.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.gradient_clip)
+            clip(model.parameters(), self.gradient_clip)
+
+    def _of_all_devices(
+        self, trainer: pl.Trainer, model: pl.LightningModule, words: int, seconds: float
+    ) -> tuple[int, float]:
+        """Words are summed and the first device's clock goes for all, so that all end at the same step."""
+        if trainer.world_size == 1:
+            return words, seconds
+        mine = torch.tensor([words, seconds * trainer.is_global_zero], dtype=torch.float64, device=model.device)
+        words, seconds = trainer.strategy.reduce(mine, reduce_op="sum").tolist()
+        return int(words), seconds
 
     def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         figures = self.look(model)

@@ -1,5 +1,6 @@
 """SIGKILL at thirty random moments of sweeps: no finished cell is lost, and the end is that of an undisturbed one."""
 
+import contextlib
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from bench.stopping import STOPPED
 from bench.verify import differences, distance
 
 KILLS = 30
-LIMIT_SECONDS = 400
+LIMIT_SECONDS = 900
 SWEEP = """
 +experiment=smoke system=softmax,sampled_softmax,mse,gpt2 corpus=text vocabulary.size=280,300 targets.level=token
 backbone.trunk.hidden_size=32 budget.words=4000 batch.streams=4 generation.words=3 generation.prompts=[the]
@@ -107,7 +108,8 @@ def test_thirty_kills_lose_nothing(nursery, tmp_path):
             child = nursery.start(*sweep(name))
             time.sleep(moments.uniform(0, took / 4))
             if kills < KILLS:
-                os.kill(child, signal.SIGKILL)  # the nursery has not waited for it yet, so it is still there
+                with contextlib.suppress(ProcessLookupError):  # the sweep was faster
+                    os.kill(child, signal.SIGKILL)
             status = nursery.said()
             now = records(tmp_path / name)
             assert finished.items() <= now.items()  # none is lost, none is run again
@@ -121,6 +123,7 @@ def test_thirty_kills_lose_nothing(nursery, tmp_path):
             different = [each for each in differences(straight[file], record) if off(*each)]
             assert not different, (file, different)
         ended += 1
+    print(f"{kills} kills over {ended} sweeps of {len(straight)} cells")
     assert not list(tmp_path.glob("killed*/smoke/weights/*.ckpt"))
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import bench
 
 ORDER = """
-glossary errors draws settings locking stopping memory record ledger.rows provenance synthetic text corpus vocabulary
-ngram spelling checkpoint reader encoder targets steps pieces batches backbones heads models subword
-evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
+glossary errors launchers draws settings locking stopping memory record ledger.rows provenance synthetic text corpus
+vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones rows kernels heads models
+subword evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
 evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers
-build places trained cell pretrained report cli generate verify sweep __main__
+build places devices trained cell ledger.scene ledger.acts ledger.compiling ledger.systems ledger.peers ledger.searchers
+ledger.indexes ledger.rounds ledger.job pretrained report cli generate verify slurm follower sweep __main__
 """.split()
-PACKAGES = {"evaluation", "ledger"}  # whose modules have places of their own
+FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
 ROOT = Path(bench.__file__).parent
 
 
@@ -20,7 +21,7 @@ def module(path: Path) -> str:
     """bench/evaluation/score.py -> evaluation.score; one entry for a folder of equals."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     parts = parts[:-1] if parts[-1] == "__init__" else parts
-    return parts[0] if parts and parts[0] in ("backbones", "heads", "report") else ".".join(parts)
+    return parts[0] if parts and parts[0] in ("backbones", "kernels", "heads", "report") else ".".join(parts)
 
 
 def imported(path: Path) -> set[str]:
@@ -31,7 +32,7 @@ def imported(path: Path) -> set[str]:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.split(".")[0] == "bench"}
-    known = {*ORDER, *PACKAGES}
+    known = {*ORDER, *FOLDERS}
     parts = [name.split(".")[1:] for name in names]
     return {
         next(".".join(part[:length]) for length in (2, 1) if ".".join(part[:length]) in known) for part in parts if part
@@ -43,13 +44,13 @@ def files() -> list[Path]:
 
 
 def test_every_module_has_its_place():
-    assert {module(path) for path in files()} - PACKAGES == set(ORDER)
+    assert {module(path) for path in files()} - FOLDERS == set(ORDER)
 
 
 def test_no_module_imports_from_below():
     for path in files():
         own = module(path)
-        if own in PACKAGES:
+        if own in FOLDERS:
             continue
         below = {name for name in imported(path) if ORDER.index(name) > ORDER.index(own)}
         assert not below, f"{own} imports {below}"

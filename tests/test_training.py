@@ -23,6 +23,7 @@ class Run:
         logger = SimpleNamespace(log_metrics=lambda row, step: self.logged.append(row))
         optimizer = SimpleNamespace(param_groups=[self.group])
         self.trainer = SimpleNamespace(optimizers=[optimizer], should_stop=False, loggers=[logger], global_step=0)
+        self.trainer.world_size = 1  # test_devices.py has several
         self.model = SimpleNamespace(lr=0.5, train=lambda: None)
         bar = Bar("cell")
         bar.update = lambda share, speed: None

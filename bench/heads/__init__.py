@@ -17,6 +17,7 @@ class Head(nn.Module):
     """
 
     is_density = True  # False: exp of the raw mean nats is a proxy, no perplexity
+    row_sparse = False  # True, set by whose optimiser can take them: gradients may hold touched rows alone
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary):
         super().__init__()

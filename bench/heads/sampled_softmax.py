@@ -7,18 +7,18 @@ distinct ids are found, so an id's expected count after m tries is 1 - (1 - q)^m
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import SettingError
 from bench.heads.softmax import SoftmaxHead
+from bench.kernels.sampled_cross_entropy import sampled_cross_entropy
 from bench.vocabulary import Vocabulary
 
 
 class SampledSoftmaxHead(SoftmaxHead):
     """Full softmax at test time, k + 1 classes a step in training.
 
-    The loss touches k + N rows, but its gradient and the optimiser's state are dense: a step still writes all V rows.
+    A step reads and writes the rows of its k + N words alone; so does its optimiser, where gradients are row-sparse.
 
     Args:
         samples: k, distinct negatives a step, shared by its positions; below V.
@@ -46,6 +46,7 @@ class SampledSoftmaxHead(SoftmaxHead):
             self.words.bias,
             expected_count(words, self.vocabulary_size, tries),
             expected_count(negatives, self.vocabulary_size, tries),
+            row_sparse=self.row_sparse,
         )
 
 
@@ -78,13 +79,12 @@ def sampled_loss(
     bias: Tensor,
     true_count: Tensor,
     count: Tensor,
+    *,
+    row_sparse: bool = False,
 ) -> Tensor:
     """Cross-entropy of the target among itself and the negatives, both corrected by −log(expected count).
 
-    Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that is the target is masked out of that row.
+    Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that is the target does not count in that row.
     """
-    true = (hidden * F.embedding(words, weight)).sum(-1) + bias[words] - true_count.log().to(hidden.dtype)  # [N]
-    sampled = hidden @ F.embedding(negatives, weight).T + bias[negatives] - count.log().to(hidden.dtype)  # [N, k]
-    sampled = sampled.masked_fill(negatives == words[:, None], torch.finfo(sampled.dtype).min)
-    logits = torch.cat([true[:, None], sampled], dim=1)  # [N, 1 + k]
-    return F.cross_entropy(logits, torch.zeros_like(words))
+    corrections = -true_count.log(), -count.log()
+    return sampled_cross_entropy(hidden, weight, bias, words, negatives, *corrections, row_sparse=row_sparse)

@@ -1,1 +1,1 @@
-"""What every output head costs as the vocabulary grows, one file a vocabulary size."""
+"""What every head costs as V grows, beside the implementations that a user would pick: one file of rows a V."""

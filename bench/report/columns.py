@@ -55,13 +55,13 @@ APPROXIMATE = (
           "Below 1: the index is faster."),
 )  # fmt: skip
 LAWS = (
-    Entry("fixed", "a ms", "lower", "ms", "a of t(V) = a + b·(V/1000)^γ", "What is paid whatever V is."),
-    Entry("slope", "b ms", "lower", "ms", "b of the same", "What the part that grows costs at V = 1,000."),
-    Entry("growth", "γ", "lower", "power", "γ of the same: 0 flat, ½ a root, 1 in proportion to V",
+    Entry("fixed", "a ms", "neither", "ms", "a of t(V) = a + b·(V/1000)^γ", "What is paid whatever V is."),
+    Entry("slope", "b ms", "neither", "ms", "b of the same", "What the part that grows costs at V = 1,000."),
+    Entry("growth", "γ", "neither", "power", "γ of the same: 0 flat, ½ a root, 1 in proportion to V",
           "How fast it grows: ten times the words cost 10^γ times as much of b."),
-    Entry("misfit", "misfit %", "lower", "%", "the largest |t / law − 1| of a point",
+    Entry("misfit", "misfit %", "neither", "%", "the largest |t / law − 1| of a point",
           "How far the law is from what was measured: above some 20 % it is no law.", scale=100),
-    Entry("far", f"{FARTHEST:,}", "lower", "ms", "the law at ten million words",
+    Entry("far", f"V = {FARTHEST:,}", "neither", "ms", "the law at ten million words",
           "Extrapolated: nobody measured it, and memory may end before."),
 )  # fmt: skip
 MEASURED = (*TRAINING, *MEMORY, *DECODING)

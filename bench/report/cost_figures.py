@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from scipy import optimize
 
 from bench.glossary import Entry
-from bench.ledger.rows import PEER
 from bench.report.columns import EVERY
 from bench.report.figures import LINES, MUTED, STYLE, log, looks
 from bench.report.law_sheets import Fitted, points
 from bench.report.laws import FARTHEST
-from bench.report.sheets import middle, name_of
+from bench.report.sheets import PEER, middle, name_of
 
 DASHED = {"linestyle": (0, (2, 2)), "linewidth": 1, "marker": ""}
 INDEX_LINES = ("--", ":", "-.")

@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.ledger.rows import Ledger, Row, read_all
-from bench.record import atomically
+from bench.ledger.rows import Ledger, Row, read
+from bench.record import LEDGER, atomically
 from bench.report import cost_figures, law_sheets, markdown, sheets
 from bench.report.columns import EVERY
-from bench.report.crossovers import crossover
+from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.law_sheets import ACTS, Fitted
-from bench.report.numbers import rounded, shown
+from bench.report.numbers import listed, shown
 from bench.report.sheets import Sheet
 
 REGRESSORS = ("mse", "cosine")  # heads that need an encoding first
@@ -43,11 +43,13 @@ class Section:
 
 
 def load(folders: list[Path]) -> pd.DataFrame:
-    """A row a contender, part and V, with what its ledger says of all; of two of one kind the one last finished."""
-    return rows(read_all(folders))
+    """Every ledger in the folders and the folders in them; of two of one kind the one last finished."""
+    paths = {path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}v*.json")}
+    return rows([read(path) for path in sorted(paths) if LEDGER.fullmatch(path.stem)])
 
 
 def rows(ledgers: list[Ledger]) -> pd.DataFrame:
+    """A row a contender, part and V, with what its ledger says of all."""
     shared = [each.name for each in dataclasses.fields(Ledger) if each.name not in ("rows", "schema")]
     table: list[dict[str, Any]] = [
         {name: getattr(ledger, name) for name in shared} | {name: getattr(row, name) for name in FIELDS}
@@ -105,7 +107,7 @@ def facts(frame: pd.DataFrame) -> str:
     peak = frame.peak_gflops.map(sheets.middle)
     return (
         f"{one.positions:,} positions a step · hidden size {one.hidden_size} · word vectors of {one.target_size} · "
-        f"{one.precision} · on {one.device}, {one.threads} threads · {shown(peak.median())} GFLOP/s at most in a "
+        f"{one.precision} · on {one.device}, {one.threads} thread{'s' * (one.threads > 1)} · {shown(peak.median())} GFLOP/s at most in a "
         "matrix product"
     )
 
@@ -122,16 +124,20 @@ def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
             ours, theirs = found.get((head, act)), found.get((REFERENCE, act))
             if ours and theirs:
                 at = crossover(ours, theirs, smallest)
-                said.append(f"{name}: {where(at.size, at.until, min(ours.largest, theirs.largest))}")
+                said.append(f"{where(at, min(ours.largest, theirs.largest))} in {name}")
         if said:
-            yield f"{head} is cheaper than {REFERENCE} in {'; in '.join(said)}."
+            yield f"{head} is cheaper than {REFERENCE} {listed(said)}."
 
 
-def where(size: float, until: bool, measured: float) -> str:
-    if size in (0, inf):
-        return "at every V" if (size == 0) != until else "at no V"
-    beyond = ", extrapolated" if size > measured else ""
-    return f"{'up to' if until else 'from'} V = {rounded(size, 1 - len(str(int(size))) + 1)}{beyond}"
+def where(at: Crossover, measured: float) -> str:
+    """`from V = 2,300 on`, `at every V`, `at no V`."""
+    if (at.low, at.high) == (0, inf):
+        return "or dearer, nobody can tell,"
+    if at.size in (0, inf):
+        return "at every V" if (at.size == 0) != at.until else "at no V"
+    said = law_sheets.crossing(at, inf).text
+    beyond = " (extrapolated)" if at.size > measured else ""
+    return f"up to V = {said.removeprefix('to ')}{beyond}" if at.until else f"from V = {said} on{beyond}"
 
 
 def write(found: list[Section], path: Path) -> None:

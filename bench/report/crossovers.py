@@ -25,29 +25,35 @@ def crossover(ours: Law, theirs: Law, smallest: int) -> Crossover:
     What is cheaper at first and then no more has the V up to which it is.
     """
     sizes = np.geomspace(smallest, FARTHEST, GRID)
-    ahead = ours.at(sizes) < theirs.at(sizes)
-    until = bool(ahead[0] and not ahead[-1])
-    drawn = ours.drawn(sizes) < theirs.drawn(sizes)  # [B, G]
+    apart = np.log(ours.at(sizes) / theirs.at(sizes))  # [G]
+    drawn = np.log(ours.drawn(sizes) / theirs.drawn(sizes))  # [B, G]
+    until = bool(apart[0] < 0 <= apart[-1])
     low, high = interval(np.array([reached(each, sizes, until) for each in drawn]))
-    return Crossover(exactly(ours, theirs, reached(ahead, sizes, until), sizes), low, high, until)
+    return Crossover(exact(ours, theirs, reached(apart, sizes, until)), low, high, until)
 
 
-def reached(ahead: np.ndarray, sizes: np.ndarray, until: bool) -> float:
-    """The last of the sizes that is behind, or with `until` the last before the first that is; 0 and infinity: the
-    range's ends. [G], [G]"""
-    behind = np.flatnonzero(~ahead)
-    if until:
-        return inf if not len(behind) else float(sizes[behind[0] - 1]) if behind[0] else 0.0
-    return 0.0 if not len(behind) else inf if behind[-1] == len(sizes) - 1 else float(sizes[behind[-1]])
+def reached(apart: np.ndarray, sizes: np.ndarray, until: bool) -> float:
+    """Where a log ratio falls below zero for good, or with `until` first rises to it; 0 and infinity are the range's
+    ends. [G], [G]"""
+    behind = np.flatnonzero(apart >= 0)
+    if not len(behind):
+        return inf if until else 0.0
+    edge = behind[0] - 1 if until else behind[-1]  # the crossing lies between this size and the next
+    if not 0 <= edge < len(sizes) - 1:
+        return 0.0 if until else inf
+    share = apart[edge] / (apart[edge] - apart[edge + 1])
+    return float(sizes[edge] * (sizes[edge + 1] / sizes[edge]) ** share)
 
 
-def exactly(ours: Law, theirs: Law, near: float, sizes: np.ndarray) -> float:
-    """The root between a size of the grid and the next."""
+def exact(ours: Law, theirs: Law, near: float) -> float:
+    """The root beside what the grid says."""
     if near in (0, inf):
         return near
-    following = sizes[np.searchsorted(sizes, near) + 1]
-    apart = lambda log: float(np.log(ours.at(np.exp(log)) / theirs.at(np.exp(log))))  # noqa: E731
-    return float(np.exp(optimize.brentq(apart, np.log(near), np.log(following))))
+
+    def apart(log: float) -> float:
+        return float(np.log(ours.at(np.exp(log)) / theirs.at(np.exp(log))))
+
+    return float(np.exp(optimize.newton(apart, np.log(near), x1=np.log(near) + 1e-3)))
 
 
 @dataclass(frozen=True)

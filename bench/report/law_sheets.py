@@ -15,7 +15,7 @@ from bench.report.leaderboard import Figure, Row
 from bench.report.numbers import ends, rounded, shown
 from bench.report.sheets import PEER, Sheet, name_of
 
-ACTS = {"training_ms": "training", "decode_1_ms": "decoding, 1 query", "decode_256_ms": "decoding, 256 queries"}
+ACTS = {"training_ms": "training", "decode_1_ms": "decoding 1 query", "decode_256_ms": "decoding 256 queries"}
 RIVALS = (REFERENCE, "adaptive_softmax")
 PAID_AGAINST = (REFERENCE, "adaptive_softmax", "sampled_softmax")
 Fitted = dict[tuple[str, str], Law | None]  # (contender, field) -> its law; None: too few sizes
@@ -80,7 +80,7 @@ def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
 def crossovers(frame: pd.DataFrame, found: Fitted) -> Sheet | None:
     """From which V on each head is cheaper than full and than adaptive softmax."""
     columns = [
-        (Entry(f"{field} {rival}", f"{act}, against {rival}", "lower", "V", "", ""), field, rival)
+        (Entry(f"{field} {rival}", f"{act}, against {rival}", "neither", "V", "", ""), field, rival)
         for field, act in ACTS.items()
         for rival in RIVALS
         if found.get((rival, field))
@@ -128,7 +128,7 @@ def crossing(at: Crossover, measured: float) -> Figure:
 def paid_back(frame: pd.DataFrame, encoder: dict[str, float], regressors: tuple[str, ...]) -> Sheet | None:
     """After how many passes over the text a regressor has saved what encoding it took."""
     sizes = sorted(set(frame.vocabulary_size))
-    columns = [Entry(str(size), f"V = {size:,}", "lower", "epochs", "", "") for size in sizes]
+    columns = [Entry(str(size), f"V = {size:,}", "neither", "epochs", "", "") for size in sizes]
     rows = []
     for context, head, rival in [(c, h, r) for c in encoder for h in regressors for r in PAID_AGAINST]:
         ours, theirs = points(frame, head, "training_ms"), points(frame, rival, "training_ms")

@@ -14,6 +14,7 @@ from bench.record import atomically
 from bench.report import columns, costs, figures
 from bench.report.differences import COMPARED, REFERENCE, stands
 from bench.report.leaderboard import Table
+from bench.report.numbers import listed
 from bench.report.table import GROUP, failure, of
 
 REGRESSORS = {"mse": "MSE regression", "cosine": "Cosine regression"}
@@ -146,12 +147,6 @@ def extent(values: pd.Series, decimals: int) -> str:
     """`+0.30`, or `+0.30 to +0.41` where V changes it."""
     ends = [f"{value:+.{decimals}f}".replace("-", "−") for value in (values.min(), values.max())]
     return " to ".join(dict.fromkeys(ends))
-
-
-def listed(parts: Iterable[str]) -> str:
-    """`a, b and c`."""
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def generated(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:

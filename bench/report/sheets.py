@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bench.glossary import Entry
-from bench.ledger.rows import PEER
 from bench.report.columns import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
 from bench.report.differences import REFERENCE
 from bench.report.leaderboard import Figure, Row
 from bench.report.numbers import NULL, ends, shown
+
+
+PEER = "peer:"  # before the name of a contender of another library
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,39 @@
+"""`python -m bench.follower PORT RANK`: one more device of a cell that trains on several; its configuration on stdin.
+
+It trains and no more: looking at validation, judging and writing are rank 0's.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from bench.build import build
+from bench.cli import quieten
+from bench.devices import Ranks
+from bench.progress import CONSOLE, Bar
+from bench.resuming import Checkpoint
+from bench.trained import make_budget, make_trainer
+
+
+def main() -> None:
+    """Follow rank 0 through its steps."""
+    port, rank = (int(each) for each in sys.argv[1:])
+    quieten()
+    cfg = OmegaConf.create(json.load(sys.stdin))
+    built = build(cfg)
+    torch.manual_seed(cfg.seed + rank)  # dropout masks and negatives of its own
+    CONSOLE.quiet = True
+    with Bar(f"rank {rank}") as bar:
+        never = Checkpoint(Path(), seconds=math.inf)
+        budget = make_budget(cfg, look=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)
+        trainer = make_trainer(cfg, budget, Ranks(rank, port), logger=None)
+        built.data.batches.deal(rank, trainer.world_size)
+        trainer.fit(built.model, built.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Losses and look-ups over a large vocabulary that never hold an [N, V] matrix; heads call them."""

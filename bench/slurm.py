@@ -1,0 +1,56 @@
+"""Sweeps through Slurm outlive their jobs: submitit alone gives up the whole sweep when one is killed."""
+
+import shutil
+import sys
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from submitit.core.utils import FailedJobError, UncompletedJobError
+from submitit.slurm import slurm
+
+from bench.progress import CONSOLE
+
+POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
+
+
+class Queue(slurm.SlurmInfoWatcher):
+    """Asks squeue, which every cluster answers; submitit's sacct never does where Slurm keeps no accounts."""
+
+    def _make_command(self) -> list[str] | None:
+        pending = self._registered - self._finished
+        return ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T"] if pending else None
+
+    def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
+        """A job that the queue has forgotten is as good as dead."""
+        listed = dict(line.split("|") for line in (string if isinstance(string, str) else string.decode()).split())
+        return {job: {"State": listed.get(job, "FORGOTTEN")} for job in self._registered - self._finished}
+
+
+class Job(slurm.SlurmJob):
+    """A cell's job; one that dies costs its own cell alone."""
+
+    watcher = Queue(delay_s=POLL_SECONDS)
+
+    def results(self) -> list[JobReturn]:
+        """What the job returned, or, where it left nothing, an empty return: its cell then has no record."""
+        try:
+            return super().results()
+        except (UncompletedJobError, FailedJobError):
+            overrides, *_ = self.submission().args
+            end = f"ended without a result: {self.state}; see {self.paths.stderr}"
+            line = f"job {self.job_id} ({' '.join(overrides)}) {end}"
+            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+            return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
+
+
+class SlurmCallback(Callback):
+    """Part of hydra/launcher=slurm."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Let submitit make our jobs, single or in an array."""
+        if shutil.which("sbatch") is None:
+            print("hydra/launcher: there is no sbatch here; sweep from a node of a Slurm cluster", file=sys.stderr)
+            sys.exit(2)
+        slurm.SlurmJob = slurm.SlurmExecutor.job_class = Job

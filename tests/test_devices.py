@@ -1,0 +1,43 @@
+"""One cell on several devices trains what it trains on one."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_resuming import settings
+
+from bench.cell import run
+from bench.devices import mixed
+from bench.errors import SettingError
+from bench.places import resolved, weights_place
+
+TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
+
+
+def test_bfloat16_is_taken_only_where_the_device_has_it(monkeypatch):
+    given = {"precision": "bf16-mixed", "otherwise": "32-true", "devices": 1}
+    for there, able, chosen in ((False, True, "32-true"), (True, False, "32-true"), (True, True, "bf16-mixed")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, able=able: able)
+        assert mixed(**given) == {"devices": 1, "precision": chosen}
+
+
+def test_streams_are_dealt_evenly_or_not_at_all(tmp_path):
+    with pytest.raises(SettingError, match=r"^batch.streams: 5 .* 2 devices"):
+        run(settings(tmp_path, *TWO, "batch.streams=5"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine"])
+def test_two_devices_train_the_same_model_as_one(tmp_path, system):
+    trained = {}
+    for name, more in {"one": [], "two": TWO}.items():
+        cfg = settings(tmp_path / name, f"system={system}", "backbone.trunk.dropout=0", *more)
+        record = run(cfg)
+        assert record.status == "ok", record.reason
+        trained[name] = record, load_file(weights_place(resolved(cfg)))
+    (one, weights), (two, others) = trained.values()
+    assert (two.trained_words, len(two.curve)) == (one.trained_words, len(one.curve))
+    assert two.bits_per_byte == pytest.approx(one.bits_per_byte, rel=1e-4)
+    for name, values in weights.items():
+        np.testing.assert_allclose(others[name], values, atol=1e-4, err_msg=name)
