@@ -104,12 +104,15 @@ def encoders(frame: pd.DataFrame) -> dict[str, float]:
 def facts(frame: pd.DataFrame) -> str:
     """What the numbers were measured on."""
     one = frame.iloc[0]
-    peak = frame.peak_gflops.map(sheets.middle)
-    return (
-        f"{one.positions:,} positions a step · hidden size {one.hidden_size} · word vectors of {one.target_size} · "
-        f"{one.precision} · on {one.device}, {one.threads} thread{'s' * (one.threads > 1)} · {shown(peak.median())} GFLOP/s at most in a "
-        "matrix product"
+    parts = (
+        f"{one.positions:,} positions a step",
+        f"hidden size {one.hidden_size}",
+        f"word vectors of {one.target_size}",
+        one.precision,
+        f"on {one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}",
+        f"{shown(frame.peak_gflops.map(sheets.middle).median())} GFLOP/s in a large matrix product",
     )
+    return " · ".join(parts)
 
 
 def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
@@ -119,20 +122,21 @@ def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
     if reference:
         yield f"A training step of {REFERENCE} grows as V^{shown(reference.known[2], digits=2)}."
     for head in REGRESSORS:
-        said = []
+        acts: dict[str, list[str]] = {}
         for act, name in ACTS.items():
             ours, theirs = found.get((head, act)), found.get((REFERENCE, act))
             if ours and theirs:
                 at = crossover(ours, theirs, smallest)
-                said.append(f"{where(at, min(ours.largest, theirs.largest))} in {name}")
-        if said:
-            yield f"{head} is cheaper than {REFERENCE} {listed(said)}."
+                acts.setdefault(where(at, min(ours.largest, theirs.largest)), []).append(name)
+        if acts:
+            said = "; ".join(f"{place} in {listed(names)}" for place, names in acts.items())
+            yield f"{head} is cheaper than {REFERENCE} {said}."
 
 
 def where(at: Crossover, measured: float) -> str:
     """`from V = 2,300 on`, `at every V`, `at no V`."""
     if (at.low, at.high) == (0, inf):
-        return "or dearer, nobody can tell,"
+        return "or dearer, which cannot be told,"
     if at.size in (0, inf):
         return "at every V" if (at.size == 0) != at.until else "at no V"
     said = law_sheets.crossing(at, inf).text

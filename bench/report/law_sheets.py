@@ -56,8 +56,9 @@ def laws(frame: pd.DataFrame, found: Fitted) -> Iterator[Sheet]:
 def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
     kind = "peer" if contender.startswith(PEER) else ""
     if law is None:
-        reason = f"no law: measured at {len(here)} V, and its three unknowns take {LEAST_SIZES}"
-        return Row(name_of(contender), kind, {entry.field: Figure() for entry in LAWS}, 0, [reason])
+        none = {entry.field: Figure() for entry in LAWS}
+        none["fixed"] = Figure(note=f"{len(here)} V measured, a law takes {LEAST_SIZES}")
+        return Row(name_of(contender), kind, none, 1, [])
     drawn = dict(zip(("fixed", "slope", "growth"), law.draws.T, strict=True))
     values = dict(zip(("fixed", "slope", "growth"), law.known, strict=True))
     far = law.at(FARTHEST)

@@ -13,7 +13,6 @@ from bench.report.differences import REFERENCE
 from bench.report.leaderboard import Figure, Row
 from bench.report.numbers import NULL, ends, shown
 
-
 PEER = "peer:"  # before the name of a contender of another library
 
 
