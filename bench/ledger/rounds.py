@@ -78,7 +78,8 @@ class Note:
         if self.status == "ok":
             absent = isinstance(error, Missing | TooLong)
             self.status = "missing" if absent else status_of(error) or "failed"
-            self.reason = f"{act}: {error if absent else one_line(error)}"
+            where = "" if isinstance(error, Missing) else f"{act}: "
+            self.reason = where + (str(error) if absent else one_line(error))
 
 
 def rounds_of(ms: float, limits: Limits) -> int:
