@@ -21,8 +21,10 @@ from bench.evaluation.score import Scored, glance, score
 from bench.loggers import mirror, mirroring
 from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
-from bench.record import POSITIONS, Record, atomically, write
+from bench.record import POSITIONS, Record, atomically, read, write
 from bench.trained import train_or_load
+
+__all__ = ["failed", "headline", "place", "read", "run"]  # what a job's module has
 
 EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
 
@@ -68,6 +70,11 @@ def failed(config: dict[str, Any], error: SettingError) -> Record:
     if isinstance(record.vocabulary_size, int):  # a table is ordered by it
         write(record, place(config))
     return record
+
+
+def headline(record: Record) -> str:
+    """How it went, in a few words."""
+    return f"{record.bits_per_byte:.3f} bits per byte"
 
 
 def measure(

@@ -10,12 +10,12 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from bench import draws, memory, progress
 from bench.errors import SettingError
 from bench.launchers import check_launcher
-from bench.record import read
 from bench.settings import check
 from bench.stopping import STOP, STOPPED, Stopped
 
@@ -52,35 +52,43 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
     import torch
 
-    from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
-    from bench.places import place, resolved
+    from bench.places import resolved  # heavy imports wait until Hydra has answered --help
 
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory.hold()
     begin = time.perf_counter()
-    config = resolved(cfg)
-    name = place(config).name
-    path = place(config).with_name(f"{name}.json")
+    config, work = resolved(cfg), get_object(cfg.job)
+    stem = work.place(config)
+    name, path = stem.name, stem.with_name(f"{stem.name}.json")
     try:
         check(config)
-        if path.is_file() and not cfg.force and read(path).status == "ok":
+        if path.is_file() and not cfg.force and work.read(path).status == "ok":
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
             return 0
-        record = run(cfg)
+        record = work.run(cfg)
     except SettingError as error:
         if single:
             print(error, file=sys.stderr)
             return BAD_INPUT
-        record = failed(config, error)
+        record = work.failed(config, error)
     ok = record.status == "ok"
-    outcome = f"{record.bits_per_byte:.3f} bits per byte" if ok else f"{record.status}: {record.reason}"
+    outcome = work.headline(record) if ok else f"{record.status}: {record.reason}"
     progress.finish(name, outcome, time.perf_counter() - begin)
     return FAILED if single and not ok else 0
 
 
 def quieten() -> None:
     """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
-    for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets", "huggingface_hub"):
+    for name in (
+        "faiss",
+        "gensim",
+        "pytorch_lightning",
+        "lightning",
+        "smart_open",
+        "httpx",
+        "datasets",
+        "huggingface_hub",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -29,6 +29,7 @@ OUTSIDE_IDENTITY = (
     "checkpoint",
     "competitors",
     "trial",
+    "job",
 )  # settings that change no figure
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 

@@ -15,12 +15,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from bench.cli import FAILED
-from bench.places import place, resolved
+from bench.places import resolved
 from bench.progress import CONSOLE, TALLY
-from bench.record import read
 
 
 class SweepCallback(Callback):
@@ -76,10 +76,12 @@ def jobs(config: DictConfig) -> list[list[str]]:
 
 def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
     """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
-    stem = place(resolved(compose("config", overrides)))
+    cfg = compose("config", overrides)
+    work = get_object(cfg.job)
+    stem = work.place(resolved(cfg))
     path = stem.with_name(f"{stem.name}.json")
     if not path.is_file():
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
-    elif (record := read(path)).status != "ok":
+    elif (record := work.read(path)).status != "ok":
         where = "" if "(trace: " in record.reason else f" (record: {path})"
         yield record.status, f"{stem.name}: {record.status}: {record.reason}{where}"

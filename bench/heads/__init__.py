@@ -33,3 +33,10 @@ class Head(nn.Module):
     def scores(self, hidden: Tensor) -> Tensor:
         """Higher is likelier; a density gives log-probabilities up to a constant a row. [N, H] -> [N, V]"""
         raise NotImplementedError
+
+    def factors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Where scores are queries @ rows.T + offsets, these: what an index of nearest rows can search; else None.
+
+        [N, H] -> [N, K], [V, K], [V]
+        """
+        return None

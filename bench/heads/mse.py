@@ -20,3 +20,6 @@ class MSEHead(Regressor):
 
     def scores(self, hidden: Tensor) -> Tensor:
         return torch.addmm(-self.squares, self.projection(hidden), self.table.T, alpha=2)  # [N, V]
+
+    def factors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return 2 * self.projection(hidden), self.table, -self.squares

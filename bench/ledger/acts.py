@@ -56,7 +56,7 @@ class Acts:
     """What is timed; None where a contender has no such act."""
 
     module: nn.Module  # its parameters and tables
-    loss: Callable[[], Tensor] | None = None  # forward over all positions
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None  # [N, H], [N] -> []
     flops_per_position: Callable[[], float] | None = None  # None: counted as a step runs
     adam: Callable[[Sequence[Parameter]], list[Optimizer]] = adam
     decode: Callable[[Tensor, int], Tensor] | None = None  # the k best words. [n, H] -> [n, k]

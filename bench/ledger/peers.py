@@ -19,11 +19,10 @@ from bench.ledger.scene import Scene
 
 NEGATIVES = 256  # as conf/system/sampled_softmax.yaml
 CUTOFFS, NARROWING = (0.2, 0.6), 2.0  # as conf/system/adaptive_softmax.yaml
-CHUNKINGS = {  # F.linear_cross_entropy's own names
-    "auto": {},
-    "compact": {"acc_policy": "compact"},
-    "balanced": {"acc_policy": "balanced"},
-    "accurate": {"acc_policy": "accurate"},
+CHUNKINGS = {  # options of F.linear_cross_entropy, which without any holds all logits
+    "linear_cross_entropy": None,
+    "linear_cross_entropy, chunks by its default": {},
+    "linear_cross_entropy, chunks of 128": {"batch_chunk_size": 128, "chunking_method": None},
 }
 
 
@@ -51,18 +50,18 @@ def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contende
         linear, function = layer(scene), loss(scene)
         return Acts(
             module=linear,
-            loss=lambda: function(scene.hidden, linear.weight, linear.bias, scene.words),
+            loss=lambda hidden, words: function(hidden, linear.weight, linear.bias, words),
             flops_per_position=lambda: three_products(scene),
         )
 
     return Contender(name=f"peer:{name}", build=build)
 
 
-def chunked(options: dict[str, Any], scene: Scene) -> Callable[..., Tensor]:
-    """`F.linear_cross_entropy`, which never holds all logits."""
+def linear_cross_entropy(options: dict[str, Any] | None, scene: Scene) -> Callable[..., Tensor]:
+    """torch's own fused form."""
     if not hasattr(F, "linear_cross_entropy"):
         raise Missing("F.linear_cross_entropy is not in this torch; pip install 'torch>=2.13'")
-    how = nn.LinearCrossEntropyOptions(**options)
+    how = None if options is None else nn.LinearCrossEntropyOptions(**options)
     return lambda hidden, weight, bias, words: F.linear_cross_entropy(
         hidden, weight, words, linear_bias=bias, options=how
     )
@@ -88,11 +87,11 @@ def liger(scene: Scene) -> Callable[..., Tensor]:
 def cut(scene: Scene) -> Callable[..., Tensor]:
     """Apple's cut cross-entropy."""
     on_a_gpu("cut_cross_entropy", scene)
-    from cut_cross_entropy import linear_cross_entropy
+    import cut_cross_entropy
 
     if scene.precision == "fp32":
         raise Missing("its kernels take 16-bit numbers; precision=bf16")
-    return lambda hidden, weight, bias, words: linear_cross_entropy(
+    return lambda hidden, weight, bias, words: cut_cross_entropy.linear_cross_entropy(
         hidden.bfloat16(), weight.bfloat16(), words, bias=bias.bfloat16()
     )
 
@@ -105,7 +104,7 @@ def adaptive(scene: Scene) -> Acts:
     clusters.to(scene.device)
     return Acts(
         module=clusters,
-        loss=lambda: clusters(scene.hidden, scene.words).loss,
+        loss=lambda hidden, words: clusters(hidden, words).loss,
         decode=lambda hidden, count: clusters.log_prob(hidden).topk(count).indices,
     )
 
@@ -120,8 +119,7 @@ def sampled(sparse: bool, scene: Scene) -> Acts:
     def log_expected(ids: Tensor) -> Tensor:
         return torch.log(NEGATIVES * (torch.log1p(1 / (ids + 1.0)) / math.log(size + 1)))
 
-    def loss() -> Tensor:
-        hidden, words = scene.hidden, scene.words
+    def loss(hidden: Tensor, words: Tensor) -> Tensor:
         uniform = torch.rand(NEGATIVES, device=hidden.device)
         negatives = (torch.exp(uniform * math.log(size + 1)) - 1).long().clamp_(max=size - 1)
         true = (hidden * rows(words)).sum(-1) + offsets(words)[:, 0] - log_expected(words)  # [N]
@@ -135,8 +133,7 @@ def sampled(sparse: bool, scene: Scene) -> Acts:
 PEERS = [
     exact("linear + cross_entropy", lambda scene: plain),
     exact("torch.compile(linear + cross_entropy)", lambda scene: compiled(plain, scene)),
-    exact("linear_cross_entropy", partial(chunked, None)),
-    *(exact(f"linear_cross_entropy, {name}", partial(chunked, how)) for name, how in CHUNKINGS.items()),
+    *(exact(name, partial(linear_cross_entropy, how)) for name, how in CHUNKINGS.items()),
     exact("liger fused linear cross-entropy", liger),
     exact("cut cross-entropy", cut),
     Contender(name="peer:AdaptiveLogSoftmaxWithLoss", build=adaptive),

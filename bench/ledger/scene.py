@@ -17,6 +17,7 @@ from bench.targets import Targets
 from bench.vocabulary import Vocabulary
 
 TEXT = 10**9  # words of the corpus that never was
+LOGIT_SPREAD = 3.0  # standard deviation of a word's logits, as after training
 
 
 class ZipfVocabulary(Vocabulary):
@@ -77,9 +78,9 @@ def make_scene(
     return Scene(
         vocabulary=vocabulary,
         targets=Targets("random", "type", table),
-        hidden=falling(positions, hidden_size, generator).mul_(2.0).to(place).requires_grad_(),
+        hidden=falling(positions, hidden_size, generator).to(place).requires_grad_(),
         words=zipf_words(vocabulary, positions, generator).to(place),
-        weight=falling(size, hidden_size, generator).to(place),
+        weight=falling(size, hidden_size, generator).mul_(LOGIT_SPREAD / product_spread(hidden_size)).to(place),
         bias=torch.from_numpy(vocabulary.log_unigram).to(place),
         device=place,
         precision=precision,
@@ -88,8 +89,18 @@ def make_scene(
 
 def falling(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """Gaussian rows of about unit variance a column, most of it in the first ones."""
+    return torch.randn(rows, columns, generator=generator).mul_(spectrum(columns))
+
+
+def spectrum(columns: int) -> Tensor:
+    """Standard deviations whose squares fall as 1 / rank and have mean 1. [columns]"""
     scale = torch.arange(1, columns + 1).rsqrt()
-    return torch.randn(rows, columns, generator=generator) * (scale * (columns / scale.square().sum()).sqrt())
+    return scale * (columns / scale.square().sum()).sqrt()
+
+
+def product_spread(columns: int) -> float:
+    """The standard deviation of inner products of such rows."""
+    return float(spectrum(columns).pow(4).sum().sqrt())
 
 
 def zipf_words(vocabulary: Vocabulary, count: int, generator: torch.Generator) -> Tensor:

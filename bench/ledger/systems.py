@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -40,10 +39,11 @@ def head_alone(cfg: DictConfig) -> Contender:
 
     def build(scene: Scene) -> Acts:
         head = make_head(cfg, scene)
+        head.row_sparse = True  # as RowAdamW takes them
         factors = head.factors if head.factors(scene.queries(1)[0]) is not None else None
         return Acts(
             module=head,
-            loss=lambda: head.loss(scene.hidden, scene.words),
+            loss=head.loss,
             adam=row_adam,
             decode=partial(best, head),
             rank=partial(ranks, head, scene),
@@ -53,7 +53,7 @@ def head_alone(cfg: DictConfig) -> Contender:
     return Contender(name=cfg.system.name, build=build)
 
 
-def whole_model(cfg: DictConfig, *, streams: int) -> Contender:
+def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Contender:
     """Trunk and head; decoding is a step of the trunk for every query, and the head's answer."""
 
     def build(scene: Scene) -> Acts:
@@ -61,9 +61,9 @@ def whole_model(cfg: DictConfig, *, streams: int) -> Contender:
             raise SettingError("cost.positions", f"{scene.positions} is no multiple of batch.streams = {streams}")
         head = make_head(cfg, scene)
         size = len(scene.vocabulary)
-        trunk = instantiate(cfg.backbone.trunk, vocabulary_size=size, input_width=None)
+        trunk = instantiate(backbone.trunk, vocabulary_size=size, input_width=None)
         model = WordModel(trunk, head, Inputs(scene.vocabulary), lr=LR, weight_decay=0.0).to(scene.device)
-        words = scene.words.view(streams, -1)
+        words = scene.words.view(streams, -1)  # [B, T]
         batch = Batch(words.roll(1, dims=1), words, None, fresh=True)
 
         def states(hidden: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def whole_model(cfg: DictConfig, *, streams: int) -> Contender:
 
         return Acts(
             module=model,
-            loss=lambda: model.train().training_step(batch, 0),
+            loss=lambda hidden, words: model.train().training_step(batch, 0),
             flops_per_position=lambda: training_flops(model, None, batch)["flops_per_position"],
             adam=row_adam,
             decode=lambda hidden, count: best(head, states(hidden), count),
