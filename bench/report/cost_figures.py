@@ -45,6 +45,7 @@ def against_size(axis: Axes, frame: pd.DataFrame, entry: Entry, found: Fitted) -
     ends = [end for name in appearances(frame) if (end := line(axis, frame, entry, name, found))]
     log(axis, "y")
     finish(axis, frame, ends, entry.heading)
+    lost(axis, frame, entry)
 
 
 def line(axis: Axes, frame: pd.DataFrame, entry: Entry, contender: str, found: Fitted) -> End | None:
@@ -54,7 +55,7 @@ def line(axis: Axes, frame: pd.DataFrame, entry: Entry, contender: str, found: F
         return None
     sizes, values = here.vocabulary_size, here[entry.field].map(middle) * entry.scale
     axis.plot(sizes, values, **look | ({"marker": "."} if len(here) == 1 else {}))
-    if isinstance(here[entry.field].iloc[0], list):
+    if isinstance(here[entry.field].iloc[0], list) and look["marker"]:
         low, _, high = np.array(here[entry.field].tolist()).T * entry.scale
         axis.fill_between(sizes, low, high, color=look["color"], alpha=0.15, linewidth=0)
     law = found.get((contender, entry.field))
@@ -66,13 +67,12 @@ def line(axis: Axes, frame: pd.DataFrame, entry: Entry, contender: str, found: F
 
 
 def finish(axis: Axes, frame: pd.DataFrame, ends: list[End], title: str) -> None:
-    """Decades of V below, names beside the lines, and what was lost above them."""
+    """Decades of V below, names beside the lines."""
     sizes = sorted(set(frame.vocabulary_size))
     decades = 10.0 ** np.arange(np.ceil(np.log10(sizes[0])), np.log10(max(size for _, size, *_ in ends)) + 0.01)
     log(axis, "x", decades.tolist() if len(decades) > 1 else sizes)
     axis.set(xlabel="vocabulary size V", title=title)
     name_lines(axis, ends)
-    lost(axis, frame)
 
 
 def name_lines(axis: Axes, ends: list[End]) -> None:
@@ -96,10 +96,11 @@ def name_lines(axis: Axes, ends: list[End]) -> None:
         axis.text(1.06, height, label, color=colour, fontsize=8, va="center", transform=axis.transAxes)
 
 
-def lost(axis: Axes, frame: pd.DataFrame) -> None:
-    """A × at the top, in the line's colour, where memory or the machine ended it."""
+def lost(axis: Axes, frame: pd.DataFrame, entry: Entry) -> None:
+    """A × at the top, in the line's colour, where memory or the machine ended what was measured at other V."""
     place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "ha": "center"}
-    look, gone = appearances(frame), frame[frame.status.isin(["oom", "failed"])]
+    look, gone = appearances(frame), frame[frame.status.isin(["oom", "failed"]) & frame[entry.field].isna()]
+    gone = gone[gone.contender.isin(frame.contender[frame[entry.field].notna()])]
     for size, here in gone.groupby("vocabulary_size"):
         for i, contender in enumerate(here.contender):
             axis.annotate("×", (size, 1), (-9 * i, -3), color=look[contender]["color"], fontsize=13, **place)
@@ -108,7 +109,7 @@ def lost(axis: Axes, frame: pd.DataFrame) -> None:
 def measured(frame: pd.DataFrame, fields: tuple[str, ...]) -> list[Entry]:
     """The columns among `fields` that anybody was measured on."""
     named = {entry.field: entry for entry in EVERY}
-    return [named[field] for field in fields if (frame[field].notna() & (frame.status == "ok")).any()]
+    return [named[field] for field in fields if frame[field].notna().any()]
 
 
 def panels(frame: pd.DataFrame, found: Fitted, fields: tuple[str, ...], title: str, how: str) -> Figure | None:
@@ -170,8 +171,11 @@ def approximate_decoding(frame: pd.DataFrame, found: Fitted) -> Figure | None:
     return figure
 
 
-def searched(axis: Axes, here: pd.DataFrame, field: str, look: dict[str, Any]) -> End:
+def searched(axis: Axes, here: pd.DataFrame, field: str, look: dict[str, Any]) -> End | None:
     """What one index of one contender's vectors takes or finds."""
+    here = here[here[field].notna()]
+    if here.empty:
+        return None
     values = here[field].map(middle) * (100 if field == "recall_at_10" else 1)
     axis.plot(here.vocabulary_size, values, **look | {"linewidth": 1.1, "markersize": 3})
     last = here.iloc[-1]

@@ -18,7 +18,7 @@ from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.law_sheets import ACTS, Fitted
-from bench.report.numbers import listed, shown
+from bench.report.numbers import listed, shown, span
 from bench.report.sheets import Sheet
 
 REGRESSORS = ("mse", "cosine")  # heads that need an encoding first
@@ -110,7 +110,7 @@ def facts(frame: pd.DataFrame) -> str:
         f"word vectors of {one.target_size}",
         one.precision,
         f"on {one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}",
-        f"{shown(frame.peak_gflops.map(sheets.middle).median())} GFLOP/s in a large matrix product",
+        f"{span(frame.peak_gflops.map(sheets.middle), 0)} GFLOP/s in a large matrix product",
     )
     return " · ".join(parts)
 
@@ -151,7 +151,7 @@ def write(found: list[Section], path: Path) -> None:
         lines += [f"## {each.title}", "", markdown.plain(each.facts), "", *(f"- {said}" for said in each.headline), ""]
         for sheet in (*each.summary, *each.sizes):
             lines += [f"### {sheet.title}", "", markdown.plain(sheet.how), ""]
-            for columns in sheet.parts:
-                lines += [*markdown.head("system", columns), *(markdown.cost_line(r, columns) for r in sheet.rows), ""]
+            lines += markdown.head("system", sheet.columns)
+            lines += [*(markdown.cost_line(row, sheet.columns) for row in sheet.rows), ""]
     lines += ["## What each number means", "", *(markdown.meaning(entry) for entry in EVERY)]
     atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))

@@ -22,10 +22,8 @@ Fitted = dict[tuple[str, str], Law | None]  # (contender, field) -> its law; Non
 
 
 def points(frame: pd.DataFrame, contender: str, field: str) -> pd.DataFrame:
-    """What one contender took at each V where it ended well, by V."""
-    return frame[(frame.contender == contender) & (frame.status == "ok") & frame[field].notna()].sort_values(
-        "vocabulary_size"
-    )
+    """What one contender took at each V where it could be measured, by V."""
+    return frame[(frame.contender == contender) & frame[field].notna()].sort_values("vocabulary_size")
 
 
 def fitted(frame: pd.DataFrame) -> Fitted:
@@ -50,7 +48,7 @@ def laws(frame: pd.DataFrame, found: Fitted) -> Iterator[Sheet]:
                 f"t(V) = a + b·(V/1000)^γ in ms, fitted between V = {smallest} and {largest}; [ ] is a 95 % interval. "
                 "γ = 1: in proportion to V. Flat: no growth can be told. The last column is extrapolated, not measured."
             )
-            yield Sheet(f"What {act} costs as V grows", how, rows, [[*LAWS]])
+            yield Sheet(f"What {act} costs as V grows", how, rows, [*LAWS])
 
 
 def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
@@ -100,7 +98,7 @@ def crossovers(frame: pd.DataFrame, found: Fitted) -> Sheet | None:
         f"at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: cannot be told "
         "apart. *: beyond the largest V measured, extrapolated. –: the head itself, or no law."
     )
-    return Sheet("Who overtakes whom", how, rows, [[entry for entry, _, _ in columns]])
+    return Sheet("Who overtakes whom", how, rows, [entry for entry, _, _ in columns])
 
 
 def passed(found: Fitted, head: str, rival: str, field: str, sizes: pd.Series) -> Figure:
@@ -148,7 +146,7 @@ def paid_back(frame: pd.DataFrame, encoder: dict[str, float], regressors: tuple[
         "Passes over the text until the time saved in training steps has paid for encoding it once, which is then "
         f"cached; [ ] is a 95 % interval. Never: it saves nothing. Encoder: {speeds}."
     )
-    return Sheet("When the encoding has paid for itself, in epochs", how, rows, [columns])
+    return Sheet("When the encoding has paid for itself, in epochs", how, rows, columns)
 
 
 def epochs(found: Epochs) -> Figure:

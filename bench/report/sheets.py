@@ -18,13 +18,20 @@ PEER = "peer:"  # before the name of a contender of another library
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table, in parts that fit a page; `how` says how to read it."""
+    """One table; `how` says how to read it."""
 
     title: str
     how: str
     rows: list[Row]
-    parts: list[list[Entry]]
-    marks: str = ""
+    columns: list[Entry]
+
+    @property
+    def parts(self) -> list[list[Entry]]:
+        return [self.columns]
+
+    @property
+    def failures(self) -> list[str]:
+        return [f"{row.label} {failure}" for row in self.rows for failure in row.failures if row.seeds]
 
 
 def figure(value: Any, entry: Entry, note: str = "") -> Figure:
@@ -55,17 +62,24 @@ def at_one_size(frame: pd.DataFrame) -> list[Sheet]:
     frame = frame.assign(
         training_ratio=ratio(frame, "training_ms"), decode_ratio=ratio(frame, "decode_256_ms"), is_peer=peers(frame)
     )
-    frame = frame.assign(order=frame.training_ms.map(middle)).sort_values(["is_peer", "order", "contender"])
-    rows = drawn([(name_of(row.contender), row) for _, row in frame.iterrows()], MEASURED)
-    how = f"Above: the median; below it [p20, p80] of {rounds} rounds in which all took turns."
-    sheets = [Sheet(f"V = {size:,}", how, rows, present(rows, TRAINING, MEMORY, DECODING))]
+    how = f"[ ] is p20 to p80 over {rounds} rounds in which all took turns; above it the median. Fastest first."
+    sheets = []
+    for what, entries in {"training": TRAINING, "memory": MEMORY, "exact decoding": DECODING}.items():
+        order = frame[entries[0].field].map(middle)
+        ranked = frame.assign(order=order).sort_values(["is_peer", "order", "contender"])
+        nothing = ranked[[entry.field for entry in MEASURED]].isna().all(axis=1)
+        told = nothing if what == "training" else False  # what could not even start is told once
+        ranked = ranked[told | ranked[[entry.field for entry in entries]].notna().any(axis=1)]
+        if len(ranked):
+            rows = drawn([(name_of(row.contender), row) for _, row in ranked.iterrows()], entries)
+            sheets.append(Sheet(f"V = {size:,}: {what}", how, rows, present(rows, entries)))
     found = [each for _, row in frame.iterrows() for each in indexes(row)]
     if found:
         rows = drawn(found, APPROXIMATE)
         how = (
             "Search that looks at a part of the words: built in so many seconds, it finds so much of the exact answer."
         )
-        sheets.append(Sheet(f"V = {size:,}, approximate decoding", how, rows, present(rows, APPROXIMATE)))
+        sheets.append(Sheet(f"V = {size:,}: approximate decoding", how, rows, present(rows, APPROXIMATE)))
     return sheets
 
 
@@ -77,7 +91,8 @@ def indexes(row: pd.Series) -> list[tuple[str, pd.Series]]:
             pd.Series(
                 {f"index_{key}": value for key, value in each.items()}
                 | {"index_ratio": middle(each.get("decode_1_ms")) / middle(row.decode_1_ms)}
-                | {"status": "ok", "contender": row.contender}
+                | {"contender": row.contender, "reason": each.get("reason")}
+                | {"status": "failed" if each.get("reason") else "ok"}
             ),
         )
         for each in row.approximate or []
@@ -104,17 +119,17 @@ def drawn(found: list[tuple[str, pd.Series]], entries: tuple[Entry, ...]) -> lis
             label=label if row.status == "ok" else f"× {label}",
             kind="peer" if row.contender.startswith(PEER) else "",
             figures={field: figures[i] for field, figures in columns.items()},
-            seeds=int(row.status == "ok"),
+            seeds=int(any(figures[i].text != NULL for figures in columns.values())),
             failures=[] if row.status == "ok" else [f"× {row.status}: {row.reason or 'no reason given'}"],
         )
         for i, (label, row) in enumerate(found)
     ]
 
 
-def present(rows: list[Row], *parts: tuple[Entry, ...]) -> list[list[Entry]]:
-    """The columns that anybody was measured on; a part without any is left out."""
-    kept = [[entry for entry in part if any(row.figures[entry.field].text != NULL for row in rows)] for part in parts]
-    return [part for part in kept if part] or [list(parts[0])]
+def present(rows: list[Row], entries: tuple[Entry, ...]) -> list[Entry]:
+    """The columns that anybody was measured on."""
+    kept = [entry for entry in entries if any(row.figures[entry.field].text != NULL for row in rows)]
+    return kept or list(entries)
 
 
 def peers(frame: pd.DataFrame) -> pd.Series:
