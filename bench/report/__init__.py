@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import costs, figures, leaderboard, markdown, page, table, terminal, tuning
+from bench.report import costs, figures, leaderboard, markdown, page, paid_back, table, terminal, tuning
 
 
 def report(folders: list[Path], out: Path) -> None:
@@ -32,7 +32,8 @@ def report(folders: list[Path], out: Path) -> None:
     cells = table.cells(runs)
     tables = [*leaderboard.tables(runs, cells)]
     if tables:
-        markdown.write(tables, out / "leaderboard.md")
+        paid = [paid_back.in_runs(here) for _, here in cells.groupby(table.GROUP)]
+        markdown.write(tables, out / "leaderboard.md", [each for each in paid if each])
     pictures: dict[tuple[str, str], dict[str, str]] = {}
     for group, here in runs.groupby(table.GROUP):
         names = [name for name, field in zip(group, table.GROUP, strict=True) if runs[field].nunique() > 1]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.ledger.rows import Ledger, Row, read
 from bench.record import LEDGER, atomically
-from bench.report import cost_figures, law_sheets, markdown, sheets
+from bench.report import cost_figures, law_sheets, markdown, paid_back, sheets
 from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
@@ -81,7 +81,7 @@ def sections(frame: pd.DataFrame) -> Iterator[Section]:
         here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
         found = law_sheets.fitted(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        paid = law_sheets.paid_back(here, encoders(here), REGRESSORS)
+        paid = paid_back.in_epochs(here, encoders(here), REGRESSORS)
         summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
         yield Section(
             name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
@@ -149,9 +149,6 @@ def write(found: list[Section], path: Path) -> None:
     lines = ["# Costs", ""]
     for each in found:
         lines += [f"## {each.title}", "", markdown.plain(each.facts), "", *(f"- {said}" for said in each.headline), ""]
-        for sheet in (*each.summary, *each.sizes):
-            lines += [f"### {sheet.title}", "", markdown.plain(sheet.how), ""]
-            lines += markdown.head("system", sheet.columns)
-            lines += [*(markdown.cost_line(row, sheet.columns) for row in sheet.rows), ""]
+        lines += [line for sheet in (*each.summary, *each.sizes) for line in markdown.sheet(sheet)]
     lines += ["## What each number means", "", *(markdown.meaning(entry) for entry in EVERY)]
     atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
