@@ -19,6 +19,7 @@ import numpy as np
 from bench.errors import SettingError
 
 SCHEMA = 2
+LEDGER = re.compile(r"v\d+-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
 OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",
@@ -175,6 +176,6 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
-    """Every record in the folders and the folders in them, by path; deeper lie the mirrors' files."""
+    """Every record in the folders and the folders in them, by path; deeper lie mirrors' files, beside them ledgers."""
     paths = sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
-    return [(path, read(path)) for path in paths]
+    return [(path, read(path)) for path in paths if not LEDGER.fullmatch(path.stem)]

@@ -54,6 +54,7 @@ class Ledger:
     rounds: int
     peak_gflops: list[float]  # of a large matrix product, a span over the same rounds
     rows: list[Row]
+    encoder: dict[str, float] | None = None  # words a second of the target encoder, by `targets.context`
     config: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None

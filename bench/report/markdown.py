@@ -49,6 +49,13 @@ def line(row: Row, columns: list[Entry]) -> str:
     return joined([named_row(row.label, row.kind), *texts, " ".join([str(row.seeds), *map(plain, row.failures)])])
 
 
+def cost_line(row: Row, columns: list[Entry]) -> str:
+    """A row of a cost table; how it ended, where it did not end well."""
+    figures = [row.figures[entry.field] for entry in columns]
+    texts = [f"**{figure}**" if figure.leads else str(figure) for figure in figures]
+    return joined([" ".join([named_row(row.label, row.kind), *map(plain, row.failures)]), *texts])
+
+
 def named_row(label: str, kind: str) -> str:
     return f"*{plain(label)}* ({kind})" if kind else plain(label)
 
