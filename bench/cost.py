@@ -33,7 +33,7 @@ LEAST_SECONDS, LEAST_TIMES = 0.2, 5
 FREE = set(  # in-place forms go by the name of the op that they are a form of
     """_local_scalar_dense _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data
     _sparse_coo_tensor_with_dims_and_tensors _to_copy _unique2
-    _unsafe_view all amax any arange argmax argsort cat clone copy cumsum detach embedding
+    _unsafe_view all amax any arange argmax argsort bucketize cat clone copy cumsum detach embedding
     embedding_dense_backward empty empty_like empty_strided fill full full_like gather index index_add
     index_copy index_fill index_put index_select linalg_vector_norm logsumexp masked_fill masked_select max
     mean min mse_loss mse_loss_backward multi_margin_loss multi_margin_loss_backward multinomial

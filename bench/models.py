@@ -59,6 +59,9 @@ class WordModel(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["recurrent_state"])
 
+    def on_train_end(self) -> None:
+        self.optimizers().settle()
+
     def flops_per_position(self) -> float:
         """Of the trunk in training; the head's are counted by `bench.cost`."""
         return self.backbone.flops_per_position()

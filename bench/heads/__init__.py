@@ -34,9 +34,10 @@ class Head(nn.Module):
         """Higher is likelier; a density gives log-probabilities up to a constant a row. [N, H] -> [N, V]"""
         raise NotImplementedError
 
-    def factors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Where scores are queries @ rows.T + offsets, these: what an index of nearest rows can search; else None.
-
-        [N, H] -> [N, K], [V, K], [V]
-        """
+    def rows(self) -> tuple[Tensor, Tensor | None] | None:
+        """[V, K] and [V] where scores are queries(hidden) @ rows.T + offsets: what an index can search; else None."""
         return None
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        """What the rows are multiplied with. [N, H] -> [N, K]"""
+        return hidden

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.errors import SettingError
 from bench.heads import Head
+from bench.kernels.adaptive_cross_entropy import adaptive_cross_entropy
 from bench.vocabulary import Vocabulary
 
 
@@ -41,7 +42,7 @@ class AdaptiveSoftmaxHead(Head):
             self.clusters.head.bias.copy_(torch.cat([shares[: ids[0]], torch.stack(masses)]).log())
 
     def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
-        return self.clusters(hidden, words).loss
+        return adaptive_cross_entropy(self.clusters, hidden, words)
 
     def scores(self, hidden: Tensor) -> Tensor:
         return self.clusters.log_prob(hidden)  # [N, V]

@@ -22,5 +22,8 @@ class CosineHead(Regressor):
     def scores(self, hidden: Tensor) -> Tensor:
         return F.normalize(self.projection(hidden), dim=-1) @ self.table.T  # [N, V]
 
-    def factors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return F.normalize(self.projection(hidden), dim=-1), self.table, self.table.new_zeros(len(self.table))
+    def rows(self) -> tuple[Tensor, None]:
+        return self.table, None
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        return F.normalize(self.projection(hidden), dim=-1)

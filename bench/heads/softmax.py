@@ -23,5 +23,5 @@ class SoftmaxHead(Head):
     def scores(self, hidden: Tensor) -> Tensor:
         return self.words(hidden)  # [N, V] logits
 
-    def factors(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return hidden, self.words.weight, self.words.bias
+    def rows(self) -> tuple[Tensor, Tensor]:
+        return self.words.weight, self.words.bias

@@ -24,7 +24,7 @@ def sampled_cross_entropy(
     *,
     row_sparse: bool,
 ) -> Tensor:
-    """Mean −log of the true word's share; offsets are added to the logits, and a negative that is the true word is none.
+    """Mean −log of the true word's share, offsets added to the logits; a negative that is the true word does not count.
 
     Shapes: [N, H], [V, H], [V], [N], [k] distinct, [N], [k] -> []. Gradients of weight and bias are sparse where
     `row_sparse`.

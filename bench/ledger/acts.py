@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from bench.ledger.scene import Scene
 
 LR = 1e-8  # an update is the same work however small, and losses stay comparable
-Factors = tuple[Tensor, Tensor, Tensor]  # queries [n, K], rows [V, K], offsets [V]: scores = queries @ rows.T + offsets
+# what makes queries [n, K] of states [n, H]; rows [V, K]; offsets [V]: scores = queries @ rows.T + offsets
+Searched = tuple[Callable[[Tensor], Tensor], Tensor, Tensor | None]
 
 
 class Missing(Exception):
@@ -61,7 +62,7 @@ class Acts:
     adam: Callable[[Sequence[Parameter]], list[Optimizer]] = adam
     decode: Callable[[Tensor, int], Tensor] | None = None  # the k best words. [n, H] -> [n, k]
     rank: Callable[[Tensor, Tensor], Tensor] | None = None  # [n, H], [n] -> [n]
-    factors: Callable[[Tensor], Factors] | None = None  # where scores are inner products: what an index can search
+    searched: Searched | None = None  # where scores are inner products: what an index of neighbours can search
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from bench.cost import QUERIES
-from bench.ledger.acts import Factors, Missing
+from bench.kernels.topk import Index
+from bench.ledger.acts import Missing, Searched
 from bench.ledger.rounds import ANSWERS, span
 
 BLOCK = 1024  # rows between two looks at the clock
@@ -22,10 +23,11 @@ PROBES = 16  # cells that IVF looks into, of √V
 REPEATS = 9
 
 
-def approximate(factors: Factors, seconds: float) -> list[dict[str, Any]]:
+def approximate(searched: Searched, hidden: Tensor, seconds: float) -> list[dict[str, Any]]:
     """A row an index: time to build and to decode, and the share of exact answers that it finds.
 
     Args:
+        hidden: states to decode. [n, H]
         seconds: that building one may take; beyond, the row says how far it came.
     """
     try:
@@ -33,19 +35,18 @@ def approximate(factors: Factors, seconds: float) -> list[dict[str, Any]]:
     except ImportError:
         raise Missing("pip install faiss-cpu") from None
     faiss.omp_set_num_threads(torch.get_num_threads())
-    rows, queries = as_distances(*factors)
-    answers = min(ANSWERS, len(rows))
-    exact = scores(*factors).topk(answers).indices.cpu().numpy()
-    return [measured(kind, rows, queries, exact, seconds) for kind in (Hierarchy, Cells)]
-
-
-def scores(queries: Tensor, rows: Tensor, offsets: Tensor) -> Tensor:
-    """[n, K], [V, K], [V] -> [n, V]"""
-    return torch.addmm(offsets, queries, rows.T)
+    make_queries, table, offsets = searched
+    queries = make_queries(hidden)
+    exact = Index(table, offsets)(queries, min(ANSWERS, len(table)))[1].cpu().numpy()
+    rows, asked = as_distances(queries, table, table.new_zeros(len(table)) if offsets is None else offsets)
+    return [measured(kind, rows, asked, exact, seconds) for kind in (Hierarchy, Cells)]
 
 
 def as_distances(queries: Tensor, rows: Tensor, offsets: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [V, K + 2] of one length, and queries [n, K + 2]: the nearest row is that of the highest score."""
+    """Rows [V, K + 2] of one length, and queries [n, K + 2]: the nearest row is that of the highest score.
+
+    [n, K], [V, K], [V]
+    """
     offsets = offsets - (offsets.max() + offsets.min()) / 2  # the same for all, and the rows are shorter
     squares = rows.square().sum(1) + offsets.square()
     filling = (squares.max() - squares).clamp_min(0).sqrt()

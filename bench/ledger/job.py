@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from bench.cost import QUERIES
 from bench.errors import SettingError
-from bench.ledger.acts import Contender, Missing
+from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.indexes import approximate
 from bench.ledger.peers import PEERS
 from bench.ledger.rounds import Limits, Note, attempt, measure, span
@@ -119,23 +120,28 @@ def chosen(cfg: DictConfig) -> list[Contender]:
 
 def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> None:
     """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
-    known: list[tuple[int, torch.Tensor, list[dict[str, Any]]]] = []
+    hidden, _ = scene.queries(max(QUERIES))
+    known: list[tuple[torch.Tensor, list[dict[str, Any]]]] = []  # offsets that were searched with the scene's own rows
     for note in notes:
         with attempt(note, "approximate"), torch.no_grad():
             acts = note.contender.build(scene)
-            if acts.factors is None:
+            if acts.searched is None:
                 continue
             bar.note(1.0, f"indexes: {note.contender.name}")
-            _, rows, offsets = factors = acts.factors(scene.queries(256)[0])
-            same = [found for at, other, found in known if at == rows.data_ptr() and torch.equal(other, offsets)]
-            try:
-                note.figures["approximate"] = same[0] if same else approximate(factors, seconds)
-            except Missing as missing:
-                note.figures["approximate"] = [{"index": "faiss", "reason": str(missing)}]
-            if (
-                rows.data_ptr() == scene.weight.data_ptr()
-            ):  # held by the scene, so that nothing else can come to lie there
-                known.append((rows.data_ptr(), offsets.clone(), note.figures["approximate"]))
+            _, rows, offsets = acts.searched
+            own = rows.data_ptr() == scene.weight.data_ptr()
+            same = [found for other, found in known if own and torch.equal(other, offsets)]
+            note.figures["approximate"] = same[0] if same else indexes(acts, hidden, seconds)
+            if own:
+                known.append((offsets.clone(), note.figures["approximate"]))
+
+
+def indexes(acts: Acts, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
+    """Their rows, or one that says why there are none."""
+    try:
+        return approximate(acts.searched, hidden, seconds)
+    except Missing as missing:
+        return [{"index": "faiss", "reason": str(missing)}]
 
 
 def facts(config: dict[str, Any]) -> dict[str, Any]:

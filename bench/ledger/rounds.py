@@ -119,10 +119,12 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
         if acts.loss is not None and note.wants("step"):
             train(note, acts, scene, limits)
         with torch.inference_mode(), scene.precise():
-            for act, call in lookups(acts, scene).items():
-                if note.wants(act):
-                    with attempt(note, act):
-                        time_act(note, act, call, scene, limits)
+            due = {act: call for act, call in lookups(acts, scene).items() if note.wants(act)}
+            if due and acts.decode is not None:
+                acts.decode(*few(scene))  # which builds what decoding keeps
+            for act, call in due.items():
+                with attempt(note, act):
+                    time_act(note, act, call, scene, limits)
     scene.hidden.grad = None
     if note.status == "oom":
         gc.collect()
@@ -195,16 +197,19 @@ def state_of(optimizers: Sequence[Optimizer]) -> Iterator[torch.Tensor]:
             yield from (value for value in state.values() if torch.is_tensor(value))
 
 
+def few(scene: Scene, queries: int = 1) -> tuple[torch.Tensor, int]:
+    """States to decode and how many answers to give. [n, H]"""
+    return scene.queries(queries)[0], min(ANSWERS, len(scene.vocabulary))
+
+
 def lookups(acts: Acts, scene: Scene) -> dict[str, Callable[[], object]]:
     """Decoding and ranking, by the name of their figure."""
-    count = min(ANSWERS, len(scene.vocabulary))
     calls: dict[str, Callable[[], object]] = {}
     if acts.decode is not None:
         for queries in QUERIES:
-            hidden, _ = scene.queries(queries)
-            calls[f"decode_{queries}"] = lambda hidden=hidden: acts.decode(hidden, count)
+            calls[f"decode_{queries}"] = partial(acts.decode, *few(scene, queries))
     if acts.rank is not None:
-        calls[f"rank_{max(QUERIES)}"] = lambda: acts.rank(*scene.queries(max(QUERIES)))
+        calls[f"rank_{max(QUERIES)}"] = partial(acts.rank, *scene.queries(max(QUERIES)))
     return calls
 
 

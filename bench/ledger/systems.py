@@ -4,7 +4,6 @@ n queries, V words, H hidden size, D target size.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from hydra import compose
@@ -18,9 +17,9 @@ from torch.optim import Optimizer
 from bench.batches import Batch, Inputs
 from bench.cost import training_flops
 from bench.errors import SettingError
-from bench.evaluation.ranks import stand
 from bench.heads import Head
 from bench.ledger.acts import LR, Acts, Contender
+from bench.ledger.answers import Answers
 from bench.ledger.scene import Scene
 from bench.models import WordModel
 from bench.rows import RowAdamW
@@ -40,14 +39,14 @@ def head_alone(cfg: DictConfig) -> Contender:
     def build(scene: Scene) -> Acts:
         head = make_head(cfg, scene)
         head.row_sparse = True  # as RowAdamW takes them
-        factors = head.factors if head.factors(scene.queries(1)[0]) is not None else None
+        answers = Answers(head, scene.vocabulary.unk)
         return Acts(
             module=head,
             loss=head.loss,
             adam=row_adam,
-            decode=partial(best, head),
-            rank=partial(ranks, head, scene),
-            factors=factors,
+            decode=answers.best,
+            rank=answers.ranks,
+            searched=None if answers.found is None else (head.queries, *answers.found),
         )
 
     return Contender(name=cfg.system.name, build=build)
@@ -60,6 +59,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
         if scene.positions % streams:
             raise SettingError("cost.positions", f"{scene.positions} is no multiple of batch.streams = {streams}")
         head = make_head(cfg, scene)
+        answers = Answers(head, scene.vocabulary.unk)
         size = len(scene.vocabulary)
         trunk = instantiate(backbone.trunk, vocabulary_size=size, input_width=None)
         model = WordModel(trunk, head, Inputs(scene.vocabulary), lr=LR, weight_decay=0.0).to(scene.device)
@@ -75,8 +75,8 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
             loss=lambda hidden, words: model.train().training_step(batch, 0),
             flops_per_position=lambda: training_flops(model, None, batch)["flops_per_position"],
             adam=row_adam,
-            decode=lambda hidden, count: best(head, states(hidden), count),
-            rank=lambda hidden, words: ranks(head, scene, states(hidden), words),
+            decode=lambda hidden, count: answers.best(states(hidden), count),
+            rank=lambda hidden, words: answers.ranks(states(hidden), words),
         )
 
     return Contender(name=cfg.system.name, build=build)
@@ -108,13 +108,3 @@ def share(head: nn.Module, scene: Scene) -> None:
 def row_adam(parameters: Sequence[Parameter]) -> list[Optimizer]:
     """What training uses."""
     return [RowAdamW(parameters, lr=LR, weight_decay=0.0)]
-
-
-def best(head: Head, hidden: Tensor, count: int) -> Tensor:
-    """The words of the highest scores. [n, H] -> [n, count]"""
-    return head.scores(hidden).topk(count).indices
-
-
-def ranks(head: Head, scene: Scene, hidden: Tensor, words: Tensor) -> Tensor:
-    """Of the true words. [n, H], [n] -> [n]"""
-    return stand(head.scores(hidden), words, scene.vocabulary.unk).rank
