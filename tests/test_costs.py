@@ -129,7 +129,7 @@ def test_what_was_lost_is_said_and_the_rest_of_the_row_stands(section):
     decoding = titled(section, f"{largest}: exact decoding")
     assert texts(decoding, "decode_256_ms")["× softmax"] == "1,000 [970, 1,040]"
     assert texts(decoding, "decode_ratio")["cosine"] == "1.50"
-    assert decoding.failures == ["× softmax × oom: step: 4 GiB asked"]
+    assert decoding.failures == ["softmax × oom: step: 4 GiB asked"]
     assert "× liger" not in texts(decoding, "decode_1_ms")
 
 
@@ -253,7 +253,10 @@ def test_of_two_ledgers_of_one_kind_the_last_counts_and_other_machines_have_sect
         write(each, tmp_path / f"v1000-0000000{i}.json")
     frame = costs.load([tmp_path])
     assert sorted(sheets.middle(each) for each in frame.step_ms) == [2.0, 5.0]
-    assert [each.name for each in costs.sections(frame)] == ["-bf16", "-fp32"]
+    found = [*costs.sections(frame)]
+    assert [each.name for each in found] == ["-bf16", "-fp32"]
+    assert found[0].headline == ["No laws, and no crossovers: they take 4 V, and 1 are here."]
+    assert [sheet.title for sheet in found[0].summary] == []
 
 
 def test_a_broken_ledger_is_one_line(tmp_path: Path):
@@ -261,3 +264,18 @@ def test_a_broken_ledger_is_one_line(tmp_path: Path):
     path.write_text('{"schema": 1}')
     with pytest.raises(SettingError, match=r"v1000-0123abcd.json: is not a ledger"):
         report([tmp_path], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "at, text",
+    [
+        (costs.Crossover(2345.0, 1900.0, 2800.0), "from V = 2,300 on"),
+        (costs.Crossover(2.345e6, 1.2e6, np.inf), "from V = 2,300,000 on (extrapolated)"),
+        (costs.Crossover(5000.0, 4000.0, np.inf, until=True), "up to V = 5,000"),
+        (costs.Crossover(0.0, 0.0, 0.0), "at every V"),
+        (costs.Crossover(np.inf, 9000.0, np.inf), "at no V"),
+        (costs.Crossover(3000.0, 0.0, np.inf), "or dearer, which cannot be told,"),
+    ],
+)
+def test_a_crossing_in_a_sentence(at: costs.Crossover, text: str):
+    assert costs.where(at, measured=1_000_000) == text

@@ -18,6 +18,7 @@ from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.law_sheets import ACTS, Fitted
+from bench.report.laws import LEAST_SIZES
 from bench.report.numbers import listed, shown, span
 from bench.report.sheets import Sheet
 
@@ -118,6 +119,8 @@ def facts(frame: pd.DataFrame) -> str:
 def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
     """What the laws say of each regressor against full softmax, in sentences."""
     smallest = int(min(frame.vocabulary_size))
+    if not any(found.values()):
+        yield f"No laws, and no crossovers: they take {LEAST_SIZES} V, and {frame.vocabulary_size.nunique()} are here."
     reference = found.get((REFERENCE, "training_ms"))
     if reference:
         yield f"A training step of {REFERENCE} grows as V^{shown(reference.known[2], digits=2)}."

@@ -39,11 +39,12 @@ def fitted(frame: pd.DataFrame) -> Fitted:
 
 
 def laws(frame: pd.DataFrame, found: Fitted) -> Iterator[Sheet]:
-    """What is paid whatever V is, what grows, and how fast."""
+    """What is paid whatever V is, what grows, and how fast; nothing of an act that no law can be told of."""
     smallest, largest = (f"{each(frame.vocabulary_size):,}" for each in (min, max))
     for field, act in ACTS.items():
-        rows = [law_row(name, law, points(frame, name, field)) for (name, of), law in found.items() if of == field]
-        if rows:
+        here = {name: law for (name, of), law in found.items() if of == field}
+        if any(here.values()):
+            rows = [law_row(name, law, points(frame, name, field)) for name, law in here.items()]
             how = (
                 f"t(V) = a + b·(V/1000)^γ in ms, fitted between V = {smallest} and {largest}; [ ] is a 95 % interval. "
                 "γ = 1: in proportion to V. Flat: no growth can be told. The last column is extrapolated, not measured."
