@@ -22,9 +22,11 @@ from bench.evaluation.score import Scored, glance, score
 from bench.loggers import mirror, mirroring
 from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
-from bench.record import POSITIONS, Record, as_json, atomically, parse, replaceable, write
+from bench.record import POSITIONS, Record, as_json, atomically, parse, read, replaceable, stands, write
 from bench.secrets import scrub
 from bench.trained import train_or_load
+
+__all__ = ["failed", "headline", "place", "read", "run", "stands"]  # what a job's module has
 
 EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
 
@@ -77,6 +79,11 @@ def failed(config: dict[str, Any], error: SettingError) -> Record:
         with contextlib.suppress(SettingError):  # no place to write is what the error may be about
             write(record, stem)
     return record
+
+
+def headline(record: Record) -> str:
+    """How it went, in a few words."""
+    return f"{record.bits_per_byte:.3f} bits per byte"
 
 
 def measure(

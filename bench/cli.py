@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from bench import draws, memory, progress
 from bench.errors import SettingError
 from bench.launchers import check_launcher
-from bench.record import stands
 from bench.refusals import REFUSED, check_text, refusal
 from bench.settings import check
 from bench.stopping import STOP, STOPPED, Stopped
@@ -57,36 +57,33 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
     import torch
 
-    from bench.cell import failed, run  # heavy imports wait until Hydra has answered --help
-    from bench.places import place
-
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory.hold()
     begin = time.perf_counter()
     config = settled(cfg, single=single)
     if config is None:
         return 0
-    name = place(config).name
-    path = place(config).with_name(f"{name}.json")
+    work = get_object(cfg.job)  # its heavy imports wait until Hydra has answered --help
+    stem = work.place(config)
+    name, path = stem.name, stem.with_name(f"{stem.name}.json")
     try:
-        if not cfg.force and stands(path):
+        if not cfg.force and work.stands(path):
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
             return 0
-        record = run(cfg)
+        record = work.run(cfg)
     except SettingError as error:
         if single:
             print(error, file=sys.stderr)
             return BAD_INPUT
-        record = failed(config, error)
+        record = work.failed(config, error)
     ok = record.status == "ok"
-    outcome = f"{record.bits_per_byte:.3f} bits per byte" if ok else f"{record.status}: {record.reason}"
+    outcome = work.headline(record) if ok else f"{record.status}: {record.reason}"
     progress.finish(name, outcome, time.perf_counter() - begin)
     return FAILED if single and not ok else 0
 
 
 def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
     """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
-    from bench.cell import failed
     from bench.places import plain, resolved
 
     config: dict[str, Any] = {}
@@ -100,7 +97,7 @@ def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
         job = HydraConfig.get()
         refused = refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
         with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
-            failed(config, refused)
+            get_object(cfg.job).failed(config, refused)
         progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
         return None
 
@@ -113,7 +110,16 @@ def refuse(error: BaseException) -> NoReturn:
 
 def quieten() -> None:
     """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
-    for name in ("gensim", "pytorch_lightning", "lightning", "smart_open", "httpx", "datasets", "huggingface_hub"):
+    for name in (
+        "faiss",
+        "gensim",
+        "pytorch_lightning",
+        "lightning",
+        "smart_open",
+        "httpx",
+        "datasets",
+        "huggingface_hub",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-ARROW = {"lower": "↓", "higher": "↑"}
+ARROW = {"lower": "↓", "higher": "↑", "neither": ""}
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Entry:
 
     field: str
     title: str
-    better: str  # lower | higher
+    better: str  # lower | higher | neither
     unit: str
     formula: str
     meaning: str
@@ -25,7 +25,7 @@ class Entry:
 
     @property
     def heading(self) -> str:
-        return f"{self.title} {self.arrow}"
+        return f"{self.title} {self.arrow}".strip()
 
 
 RANK = "rank = 1 + #(score > the target's) + ½ #(other ties)"

@@ -35,7 +35,7 @@ def clock(seconds: float) -> str:
 
 
 class Bar:
-    """The training of one cell."""
+    """How far one cell is."""
 
     def __init__(self, cell: str):
         self.cell, self.begin = cell, time.perf_counter()
@@ -59,8 +59,12 @@ class Bar:
 
     def update(self, share: float, words_per_second: float) -> None:
         """Move to this share of the budget."""
+        self.note(share, f"{words_per_second:,.0f} words/s")
+
+    def note(self, share: float, text: str) -> None:
+        """Move to this share, and say what is going on."""
         left = TALLY.left(time.perf_counter() - self.begin)
-        self.progress.update(self.task, completed=share, speed=f"{words_per_second:,.0f} words/s", left=left)
+        self.progress.update(self.task, completed=share, speed=text, left=left)
 
 
 def finish(cell: str, outcome: str, seconds: float | None) -> None:

@@ -24,6 +24,7 @@ from bench.secrets import scrub
 
 SCHEMA = 2
 ELSEWHERE = "move it away, or run its cell again by force=true"
+LEDGER = re.compile(r"v\d+-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
 OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",
@@ -33,6 +34,7 @@ OUTSIDE_IDENTITY = (
     "checkpoint",
     "competitors",
     "trial",
+    "job",
 )  # settings that change no figure
 LONGEST_PART = 60  # bytes; a file's name has 255 at most
 LEAST_FREE_MIB = 64  # a cell is not begun with less: its record would not fit
@@ -270,6 +272,6 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
-    """Every record in the folders and the folders in them, by path; deeper lie the mirrors' files."""
+    """Every record in the folders and the folders in them, by path; deeper lie mirrors' files, beside them ledgers."""
     paths = sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
-    return [(path, read(path)) for path in paths]
+    return [(path, read(path)) for path in paths if not LEDGER.fullmatch(path.stem)]

@@ -46,6 +46,7 @@ NEEDED: dict[str, Any] = {
     "optimizer.gradient_clip": Annotated[float, pydantic.Field(gt=0)] | None,
     "budget.words": Annotated[int, pydantic.Field(ge=1, le=2**53)] | None,
     "budget.seconds": Annotated[float, pydantic.Field(ge=1e-9, le=1e9)] | None,
+    "job": Literal["bench.cell", "bench.ledger.job"],
     "checkpoint.seconds": Annotated[float, pydantic.Field(ge=0, le=1e9)],
     "evaluation.validation_words": Annotated[int, pydantic.Field(ge=100)] | None,
     "evaluation.test_words": Annotated[int, pydantic.Field(ge=10)] | None,
@@ -77,6 +78,18 @@ POSSIBLE: dict[str, Any] = {
     "trainer.devices": Literal["auto"] | Depth | Annotated[list[int], pydantic.Field(min_length=1, max_length=64)],
     "trainer.strategy.find_unused_parameters": bool,
     "trainer.strategy.timeout.minutes": Annotated[float, pydantic.Field(gt=0, le=1e6)],
+    "device": Literal["cpu", "cuda"],  # this and the rest: of the cost sweeps
+    "precision": Literal["fp32", "bf16"],
+    "cost.part": Literal["head", "model"],
+    "cost.contenders": list[str] | None,
+    "cost.device": Literal["cpu", "cuda"],
+    "cost.precision": Literal["fp32", "bf16"],
+    **dict.fromkeys(("cost.positions", "cost.hidden_size", "cost.target_size"), Rows),
+    "cost.rounds": Annotated[int, pydantic.Field(ge=1, le=1000)],
+    **{
+        f"cost.{name}_seconds": Annotated[float, pydantic.Field(ge=0, le=1e6)]
+        for name in ("act", "visit", "longest", "index")
+    },
     "trial": Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)],
 }
 GIVEN = {  # options of an object that the harness fills in

@@ -16,13 +16,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from bench.cli import FAILED, refuse
-from bench.places import check_place, place, plain, resolved
+from bench.places import check_place, plain, resolved
 from bench.progress import CONSOLE, TALLY
 from bench.provenance import now
-from bench.record import read
 from bench.refusals import REFUSED, refusal
 from bench.settings import check
 
@@ -120,9 +120,10 @@ def complaint(overrides: list[str], folder: Path, begin: str) -> Iterator[tuple[
     try:
         cfg = compose("config", overrides)
         check(plain(cfg))
-        stem = place(resolved(cfg))
+        work = get_object(cfg.job)
+        stem = work.place(resolved(cfg))
         path = stem.with_name(f"{stem.name}.json")
-        record = read(path) if path.is_file() else None
+        record = work.read(path) if path.is_file() else None
     except REFUSED as error:
         yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
         return

@@ -6,13 +6,15 @@ from pathlib import Path
 import bench
 
 ORDER = """
-glossary errors secrets launchers settings refusals draws locking stopping memory record cache provenance synthetic
-text hub corpus vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones rows kernels
-heads models subword
-evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
-evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers
-build places devices trained cell pretrained report cli trust generate verify slurm follower sweep __main__
+glossary errors secrets launchers settings refusals draws locking stopping memory record ledger.rows cache provenance
+synthetic text hub corpus vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones
+rows kernels heads models subword evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler
+evaluation.brier evaluation.score evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress
+resuming training cost loggers build places devices trained cell ledger.scene ledger.acts ledger.answers
+ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.rounds ledger.indexes ledger.job pretrained report
+cli trust generate verify slurm follower sweep __main__
 """.split()
+FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
 ROOT = Path(bench.__file__).parent
 
 
@@ -31,7 +33,7 @@ def imported(path: Path) -> set[str]:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.split(".")[0] == "bench"}
-    known = {*ORDER, "evaluation"}
+    known = {*ORDER, *FOLDERS}
     parts = [name.split(".")[1:] for name in names]
     return {
         next(".".join(part[:length]) for length in (2, 1) if ".".join(part[:length]) in known) for part in parts if part
@@ -43,13 +45,13 @@ def files() -> list[Path]:
 
 
 def test_every_module_has_its_place():
-    assert {module(path) for path in files()} - {"evaluation"} == set(ORDER)
+    assert {module(path) for path in files()} - FOLDERS == set(ORDER)
 
 
 def test_no_module_imports_from_below():
     for path in files():
         own = module(path)
-        if own == "evaluation":
+        if own in FOLDERS:
             continue
         below = {name for name in imported(path) if ORDER.index(name) > ORDER.index(own)}
         assert not below, f"{own} imports {below}"
@@ -57,4 +59,4 @@ def test_no_module_imports_from_below():
 
 def test_the_report_reads_nothing_but_records():
     for path in (ROOT / "report").glob("*.py"):
-        assert imported(path) <= {"record", "errors", "report", "glossary", "evaluation.intervals"}
+        assert imported(path) <= {"record", "ledger.rows", "errors", "report", "glossary", "evaluation.intervals"}

@@ -33,3 +33,11 @@ class Head(nn.Module):
     def scores(self, hidden: Tensor) -> Tensor:
         """Higher is likelier; a density gives log-probabilities up to a constant a row. [N, H] -> [N, V]"""
         raise NotImplementedError
+
+    def rows(self) -> tuple[Tensor, Tensor | None] | None:
+        """[V, K] and [V] where scores are queries(hidden) @ rows.T + offsets: what an index can search; else None."""
+        return None
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        """What the rows are multiplied with. [N, H] -> [N, K]"""
+        return hidden

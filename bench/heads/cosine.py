@@ -21,3 +21,9 @@ class CosineHead(Regressor):
 
     def scores(self, hidden: Tensor) -> Tensor:
         return F.normalize(self.projection(hidden), dim=-1) @ self.table.T  # [N, V]
+
+    def rows(self) -> tuple[Tensor, None]:
+        return self.table, None
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        return F.normalize(self.projection(hidden), dim=-1)

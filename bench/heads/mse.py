@@ -20,3 +20,9 @@ class MSEHead(Regressor):
 
     def scores(self, hidden: Tensor) -> Tensor:
         return torch.addmm(-self.squares, self.projection(hidden), self.table.T, alpha=2)  # [N, V]
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        return self.table, -self.squares
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        return 2 * self.projection(hidden)

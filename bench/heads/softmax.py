@@ -22,3 +22,6 @@ class SoftmaxHead(Head):
 
     def scores(self, hidden: Tensor) -> Tensor:
         return self.words(hidden)  # [N, V] logits
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        return self.words.weight, self.words.bias

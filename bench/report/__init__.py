@@ -1,4 +1,4 @@
-"""Records -> leaderboard, figures, page. It reads nothing but records."""
+"""Records and cost ledgers -> tables, figures, page. It reads nothing else."""
 
 import io
 import re
@@ -10,38 +10,45 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import figures, leaderboard, markdown, page, table, terminal, tuning
+from bench.report import costs, figures, leaderboard, markdown, page, paid_back, table, terminal, tuning
 
 
 def report(folders: list[Path], out: Path) -> None:
-    """Write `leaderboard.md`, `figures/` and `index.html` into `out` and print the leaderboard; of trials, `tuning.md`.
+    """Write tables, `figures/` and `index.html` into `out` and print the tables; the same files give the same bytes.
 
-    The same records give the same bytes.
+    Of records `leaderboard.md`, of trials `tuning.md`, of cost ledgers `costs.md`.
 
     Raises:
-        SettingError: no record lies below the folders, or a file there is not one.
+        SettingError: no record and no ledger lies below the folders, or a file there is not one.
     """
-    runs = table.load(folders)
-    if runs.empty:
+    runs, ledgers = table.load(folders), costs.load(folders)
+    if runs.empty and ledgers.empty:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
     trial = tuning.is_trial(runs)
     if trial.any():  # chosen by validation, and compared by nothing else
         tuning.write(runs[trial], out / "tuning.md")
         runs = runs[~trial]
-        if runs.empty:
-            return
     cells = table.cells(runs)
     tables = [*leaderboard.tables(runs, cells)]
-    markdown.write(tables, out / "leaderboard.md")
+    paid = [each for _, here in cells.groupby(table.GROUP) if (each := paid_back.in_runs(here))]
+    if tables:
+        markdown.write(tables, out / "leaderboard.md", paid)
     pictures: dict[tuple[str, str], dict[str, str]] = {}
     for group, here in runs.groupby(table.GROUP):
         names = [name for name, field in zip(group, table.GROUP, strict=True) if runs[field].nunique() > 1]
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
         drawn = figures.draw(here, table.of(cells, group))
         pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    page.write(runs, cells, tables, pictures, out / "index.html")
-    terminal.show(tables)
+    found = [*costs.sections(ledgers)]
+    if found:
+        costs.write(found, out / "costs.md")
+    for each in found:
+        for name, figure in each.figures.items():
+            each.pictures[name] = save(figure, out / "figures" / f"{name}{each.name}.svg")
+    if tables or found:
+        page.write(runs, cells, tables, pictures, out / "index.html", found)
+    terminal.show([*tables, *paid, *(sheet for each in found for sheet in (*each.sizes, *each.summary))])
 
 
 def save(figure: Figure, path: Path) -> str:

@@ -10,9 +10,9 @@ from bench.report import report
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.report", description="Records -> leaderboard, figures, page."
+        prog="python -m bench.report", description="Records and cost ledgers -> tables, figures, page."
     )
-    parser.add_argument("folders", nargs="+", type=Path, help="where records lie, in them or one below")
+    parser.add_argument("folders", nargs="+", type=Path, help="where they lie, in them or one below")
     parser.add_argument("--out", type=Path, help="where the report goes (default: the first folder)")
     arguments = parser.parse_args()
     try:

@@ -61,6 +61,10 @@ class Table:
     rows: list[Row]
     differences: list[tuple[str, str, list[Compared]]]
 
+    @property
+    def title(self) -> str:
+        return f"{self.corpus} · {self.facts}"
+
     def columns(self, every: tuple[Entry, ...]) -> list[Entry]:
         """Those that anybody was measured on; all where nobody was."""
         return [entry for entry in every if any(row.figures[entry.field].text != NULL for row in self.rows)] or [*every]

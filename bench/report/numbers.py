@@ -1,5 +1,6 @@
 """Numbers as a reader sees them: no more precise than their error or interval warrants."""
 
+from collections.abc import Iterable
 from math import isnan, nan
 
 import pandas as pd
@@ -47,3 +48,9 @@ def span(values: pd.Series, decimals: int = 1) -> str:
     """`560,000`, or `400,000–560,000` where they differ."""
     texts = (f"{value:,.{decimals}f}" for value in (values.min(), values.max()))
     return "–".join(dict.fromkeys(text.rstrip("0").rstrip(".") if "." in text else text for text in texts))
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last

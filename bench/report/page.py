@@ -1,7 +1,8 @@
 """Runs, cells and figures -> one HTML page that loads nothing and runs nothing."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.glossary import COST, QUALITY
 from bench.record import atomically
-from bench.report import figures
+from bench.report import columns, costs, figures, paid_back
 from bench.report.differences import COMPARED, REFERENCE, stands
 from bench.report.leaderboard import Table
+from bench.report.numbers import listed
 from bench.report.table import GROUP, failure, of
 
 REGRESSORS = {"mse": "MSE regression", "cosine": "Cosine regression"}
@@ -20,7 +22,14 @@ CSS_COLOURS = {figures.INK: "ink", figures.MUTED: "muted", figures.GRID: "grid",
 Pictures = dict[tuple[str, str], dict[str, str]]  # corpus and budget -> figures by name, as SVG
 
 
-def write(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictures: Pictures, path: Path) -> None:
+def write(
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    tables: list[Table],
+    pictures: Pictures,
+    path: Path,
+    costed: Sequence[costs.Section] = (),
+) -> None:
     """Put the page in place."""
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
     loader, blocks = FileSystemLoader(Path(__file__).parent), {"trim_blocks": True, "lstrip_blocks": True}
@@ -43,7 +52,9 @@ def write(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictures
         entries=(*QUALITY, *COST),
         compared=COMPARED,
         reference=REFERENCE,
-        footer=footer(runs),
+        costs=[shown(each) for each in costed],
+        cost_entries=columns.EVERY,
+        footer=footer(runs, [each.frame for each in costed]),
     )
     atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
 
@@ -60,6 +71,7 @@ def section(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictur
         "headline": [*headline(cells)],
         "tables": tables,
         "figures": [(name.replace("_", " "), inlined(svg, f"{prefix}-{name}")) for name, svg in pictures.items()],
+        "paid": paid_back.in_runs(cells),
         "texts": generated(runs, cells),
     }
 
@@ -138,12 +150,6 @@ def extent(values: pd.Series, decimals: int) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
-def listed(parts: Iterable[str]) -> str:
-    """`a, b and c`."""
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
-
-
 def generated(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:
     """Texts of the lowest seed, prompts by systems, at the V where most systems wrote (ties: the largest)."""
     wrote = runs[runs.generations.astype(bool) & (runs.status == "ok")].sort_values("seed")
@@ -172,16 +178,26 @@ def inlined(svg: str, name: str) -> str:
     return text
 
 
-def footer(runs: pd.DataFrame) -> list[tuple[str, str]]:
+def shown(section: costs.Section) -> costs.Section:
+    """The same, its pictures fit to stand inside the page."""
+    inside = {name: inlined(svg, f"costs{section.name}-{name}") for name, svg in section.pictures.items()}
+    return replace(section, pictures=inside)
+
+
+def footer(runs: pd.DataFrame, ledgers: list[pd.DataFrame]) -> list[tuple[str, str]]:
     """Where the numbers come from."""
-    versions = sorted({f"{package} {version}" for each in runs.versions for package, version in each.items()})
+    shared = ["experiment", "versions", "device", "git_commit", "finished_at"]
+    both = pd.concat([each[shared].astype(object) for each in (runs, *ledgers)])
+    versions = sorted({f"{package} {version}" for each in both.versions for package, version in each.items()})
+    costs_at = [size for each in ledgers for size in sorted(set(each.vocabulary_size))]
     facts = {
-        "records": f"{len(runs):,}",
-        "experiments": ", ".join(sorted(set(runs.experiment))),
+        "records": f"{len(runs):,}" if len(runs) else "",
+        "cost ledgers": f"{len(costs_at):,}" if costs_at else "",
+        "experiments": ", ".join(sorted(set(both.experiment))),
         "versions": ", ".join(versions),
-        "device": ", ".join(sorted(set(runs.device.dropna()))),
-        "git commit": ", ".join(sorted({commit[:12] for commit in runs.git_commit.dropna()})),
+        "device": ", ".join(sorted(set(both.device.dropna()))),
+        "git commit": ", ".join(sorted({commit[:12] for commit in both.git_commit.dropna()})),
         "corpus sha256": ", ".join(sorted({digest[:16] for digest in runs.corpus_sha256.dropna()})),
-        "finished": runs.finished_at.dropna().max() if runs.finished_at.notna().any() else "",
+        "finished": max(both.finished_at.dropna(), default=""),
     }
     return [(name, value) for name, value in facts.items() if value]

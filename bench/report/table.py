@@ -132,7 +132,10 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
         rows.append(row)
     order = [*GROUP, "vocabulary_size", "competes", "bits_per_byte", "label"]
     rising = [each != "competes" for each in order]
-    return pd.DataFrame(rows).sort_values(order, ascending=rising, na_position="last", ignore_index=True)
+    columns = None if rows else [*CELL, "competes", "bits_per_byte"]
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        order, ascending=rising, na_position="last", ignore_index=True
+    )
 
 
 def of(frame: pd.DataFrame, group: tuple[str, str]) -> pd.DataFrame:

@@ -9,13 +9,14 @@ from rich.text import Text
 
 from bench.glossary import Entry
 from bench.report.leaderboard import Figure, Table
+from bench.report.sheets import Sheet
 
 
-def show(tables: list[Table]) -> None:
+def show(tables: list[Table | Sheet]) -> None:
     """Print every table, quality and then cost, each in as many parts as the terminal's width asks for."""
     console = Console()
     for table in tables:
-        console.print(Text(f"\n{table.corpus} · {table.facts}", "bold"))
+        console.print(Text(f"\n{table.title}", "bold"))
         for columns in table.parts:
             for some in fitting(table, columns, console.width):
                 console.print(grid(table, some))
@@ -26,7 +27,7 @@ def show(tables: list[Table]) -> None:
             console.print(Text(table.marks.rpartition(" · ")[2], "dim"))
 
 
-def fitting(table: Table, columns: list[Entry], room: int) -> Iterator[list[Entry]]:
+def fitting(table: Table | Sheet, columns: list[Entry], room: int) -> Iterator[list[Entry]]:
     """Columns in parts, so that no number is cut short."""
     left = max(len(row.title) for row in table.rows) + 4  # with the table's edges
     part: list[Entry] = []
@@ -38,7 +39,7 @@ def fitting(table: Table, columns: list[Entry], room: int) -> Iterator[list[Entr
     yield part
 
 
-def width(table: Table, entry: Entry) -> int:
+def width(table: Table | Sheet, entry: Entry) -> int:
     """Of a column: headings break between words, numbers nowhere."""
     return max(map(len, [*entry.heading.split(), *(said(row.figures[entry.field]) for row in table.rows)]))
 
@@ -47,7 +48,7 @@ def said(figure: Figure) -> str:
     return f"{figure.mean} {figure.note}".strip()
 
 
-def grid(table: Table, columns: list[Entry]) -> Grid:
+def grid(table: Table | Sheet, columns: list[Entry]) -> Grid:
     drawn = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     drawn.add_column("system", no_wrap=True)
     for entry in columns:

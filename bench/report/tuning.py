@@ -18,7 +18,7 @@ TITLE = (
 
 def is_trial(runs: pd.DataFrame) -> pd.Series:
     """Which runs a search made. [N] bool"""
-    return runs.config.map(lambda config: "trial" in config)
+    return runs.config.map(lambda config: "trial" in config).astype(bool)
 
 
 def write(trials: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,166 @@
+"""One configuration -> one Ledger: all contenders at one V, in one process. What `cost_sweep` runs a job."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from bench.cost import QUERIES
+from bench.errors import SettingError
+from bench.ledger.acts import Acts, Contender, Missing
+from bench.ledger.indexes import approximate
+from bench.ledger.peers import PEERS
+from bench.ledger.rounds import Limits, Note, attempt, measure, span
+from bench.ledger.rows import Ledger, Row, read, write
+from bench.ledger.scene import Scene, make_scene
+from bench.ledger.searchers import SEARCHERS
+from bench.ledger.systems import head_alone, systems, whole_model
+from bench.progress import Bar
+from bench.provenance import now, reproducing
+
+__all__ = ["failed", "headline", "place", "read", "run", "stands"]
+
+
+def place(config: dict[str, Any]) -> Path:
+    """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
+    kept = {key: config[key] for key in ("cost", "vocabulary", "seed")}
+    kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
+    if config["cost"]["part"] == "model":
+        kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+    folder = Path(config["results_dir"]) / config["experiment_name"]
+    return folder / f"v{config['vocabulary']['size']}-{digest}"
+
+
+def run(cfg: DictConfig) -> Ledger:
+    """Measure, and write the file.
+
+    Raises:
+        SettingError: settings that cannot work; nothing was written.
+    """
+    config = OmegaConf.to_container(cfg, resolve=True)
+    cost = config["cost"]
+    scene = make_scene(
+        size=cfg.vocabulary.size,
+        positions=cost["positions"],
+        hidden_size=cost["hidden_size"],
+        target_size=cost["target_size"],
+        device=cost["device"],
+        precision=cost["precision"],
+        seed=cfg.seed,
+    )
+    limits = Limits(**{field.name: cost[field.name] for field in dataclasses.fields(Limits)})
+    stem = place(config)
+    with Bar(stem.name) as bar:
+        notes, peaks = measure(chosen(cfg), scene, limits, bar.note)
+        search(notes, scene, cost["index_seconds"], bar)
+    ledger = Ledger(
+        **facts(config),
+        **{key: reproducing(config)[key] for key in ("config", "versions", "git_commit")},
+        peak_gflops=span(peaks),
+        rows=[row(note, config, peak_gflops=span(peaks)[1]) for note in notes],
+        finished_at=now(),
+    )
+    write(ledger, stem.with_name(f"{stem.name}.json"))
+    return ledger
+
+
+def chosen(cfg: DictConfig) -> list[Contender]:
+    """Systems, and for heads alone their peers; or those of them that `cost.contenders` names.
+
+    Raises:
+        SettingError: a name that nobody has.
+    """
+    if cfg.cost.part == "model":
+        everyone = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
+    else:
+        everyone = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
+    if cfg.cost.contenders is None:
+        return everyone
+    names = [contender.name for contender in everyone]
+    unknown = sorted(set(cfg.cost.contenders) - set(names))
+    if unknown:
+        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(names)}")
+    return [contender for contender in everyone if contender.name in cfg.cost.contenders]
+
+
+def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> None:
+    """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
+    hidden, _ = scene.queries(max(QUERIES))
+    known: list[tuple[torch.Tensor, list[dict[str, Any]]]] = []  # offsets that were searched with the scene's own rows
+    for note in notes:
+        with attempt(note, "approximate"), torch.no_grad():
+            acts = note.contender.build(scene)
+            if acts.searched is None:
+                continue
+            bar.note(1.0, f"indexes: {note.contender.name}")
+            _, rows, offsets = acts.searched
+            own = rows.data_ptr() == scene.weight.data_ptr()
+            same = [found for other, found in known if own and torch.equal(other, offsets)]
+            note.figures["approximate"] = same[0] if same else indexes(acts, hidden, seconds)
+            if own:
+                known.append((offsets.clone(), note.figures["approximate"]))
+
+
+def indexes(acts: Acts, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
+    """Their rows, or one that says why there are none."""
+    try:
+        return approximate(acts.searched, hidden, seconds)
+    except Missing as missing:
+        return [{"index": "faiss", "reason": str(missing)}]
+
+
+def facts(config: dict[str, Any]) -> dict[str, Any]:
+    """What the figures of a ledger hold for."""
+    kept = ("positions", "hidden_size", "target_size", "device", "precision", "rounds")
+    return {
+        "experiment": config["experiment_name"],
+        "vocabulary_size": config["vocabulary"]["size"],
+        "threads": torch.get_num_threads(),
+        **{key: config["cost"][key] for key in kept},
+    }
+
+
+def row(note: Note, config: dict[str, Any], *, peak_gflops: float) -> Row:
+    """What has been found of one contender, as the file has it."""
+    figures = {key: value for key, value in note.figures.items() if key != "sgd_mib"}
+    spans = {f"{act}_ms": span(taken) for act, taken in note.taken.items()}
+    if "step_ms" in spans:
+        achieved = figures["flops_per_position"] * config["cost"]["positions"] / spans["step_ms"][1] / 1e6  # GFLOP/s
+        figures["peak_share"] = float(f"{achieved / peak_gflops:.4g}")
+    return Row(
+        contender=note.contender.name,
+        part=config["cost"]["part"],
+        vocabulary_size=config["vocabulary"]["size"],
+        status=note.status,
+        reason=note.reason,
+        **spans,
+        **figures,
+    )
+
+
+def failed(config: dict[str, Any], error: SettingError) -> Ledger:
+    """What stands for a sweep's job whose settings cannot work."""
+    size = config["vocabulary"]["size"]
+    row = Row(contender="all", part=config["cost"]["part"], vocabulary_size=size, status="failed", reason=str(error))
+    reproduced = {"config": config, "versions": {}, "git_commit": None}
+    ledger = Ledger(**facts(config), **reproduced, peak_gflops=[], rows=[row], finished_at=now())
+    stem = place(config)
+    write(ledger, stem.with_name(f"{stem.name}.json"))
+    return ledger
+
+
+def stands(path: Path) -> bool:
+    """Need its job not run?"""
+    return path.is_file() and read(path).status == "ok"
+
+
+def headline(ledger: Ledger) -> str:
+    """How it went, in a few words."""
+    measured = sum(each.status == "ok" for each in ledger.rows)
+    return f"{measured} of {len(ledger.rows)} contenders measured"

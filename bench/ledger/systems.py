@@ -1,0 +1,110 @@
+"""The systems of the configuration tree that have a head, as contenders: the head alone, and the whole model.
+
+n queries, V words, H hidden size, D target size.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from bench.batches import Batch, Inputs
+from bench.cost import training_flops
+from bench.errors import SettingError
+from bench.heads import Head
+from bench.ledger.acts import LR, Acts, Contender
+from bench.ledger.answers import Answers
+from bench.ledger.scene import Scene
+from bench.models import WordModel
+from bench.rows import RowAdamW
+
+
+def systems() -> Iterator[DictConfig]:
+    """The configuration of every system that has a head, by the group's files: one more file is one more contender."""
+    for name in GlobalHydra.instance().config_loader().get_group_options("system"):
+        cfg = compose("config", [f"system={name}"])
+        if "head" in cfg.system:
+            yield cfg
+
+
+def head_alone(cfg: DictConfig) -> Contender:
+    """Loss, decoding and ranks from hidden states on."""
+
+    def build(scene: Scene) -> Acts:
+        head = make_head(cfg, scene)
+        head.row_sparse = True  # as RowAdamW takes them
+        answers = Answers(head, scene.vocabulary.unk)
+        return Acts(
+            module=head,
+            loss=head.loss,
+            adam=row_adam,
+            decode=answers.best,
+            rank=answers.ranks,
+            searched=None if answers.found is None else (head.queries, *answers.found),
+        )
+
+    return Contender(name=cfg.system.name, build=build)
+
+
+def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Contender:
+    """Trunk and head; decoding is a step of the trunk for every query, and the head's answer."""
+
+    def build(scene: Scene) -> Acts:
+        if scene.positions % streams:
+            raise SettingError("cost.positions", f"{scene.positions} is no multiple of batch.streams = {streams}")
+        head = make_head(cfg, scene)
+        answers = Answers(head, scene.vocabulary.unk)
+        size = len(scene.vocabulary)
+        trunk = instantiate(backbone.trunk, vocabulary_size=size, input_width=None)
+        model = WordModel(trunk, head, Inputs(scene.vocabulary), lr=LR, weight_decay=0.0).to(scene.device)
+        words = scene.words.view(streams, -1)  # [B, T]
+        batch = Batch(words.roll(1, dims=1), words, None, fresh=True)
+
+        def states(hidden: Tensor) -> Tensor:
+            model.eval()
+            return trunk(scene.queries(len(hidden))[1][:, None], None)[0][:, 0]
+
+        return Acts(
+            module=model,
+            loss=lambda hidden, words: model.train().training_step(batch, 0),
+            flops_per_position=lambda: training_flops(model, None, batch)["flops_per_position"],
+            adam=row_adam,
+            decode=lambda hidden, count: answers.best(states(hidden), count),
+            rank=lambda hidden, words: answers.ranks(states(hidden), words),
+        )
+
+    return Contender(name=cfg.system.name, build=build)
+
+
+def make_head(cfg: DictConfig, scene: Scene) -> Head:
+    """Any head on the scene's vocabulary and targets."""
+    parts: dict[str, Any] = {"hidden_size": scene.hidden_size, "vocabulary": scene.vocabulary}
+    if "targets" in cfg.system.head:
+        parts["targets"] = scene.targets
+    head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts).to(scene.device)
+    share(head, scene)
+    return head
+
+
+def share(head: nn.Module, scene: Scene) -> None:
+    """A matrix of a row a word becomes the scene's own, and a projection to targets the identity.
+
+    So all softmaxes do the same work in the same memory, and what a regressor predicts lies among its targets.
+    """
+    projection = scene.targets.table.shape[1], scene.hidden_size
+    for weight in head.parameters():
+        if weight.shape == scene.weight.shape:
+            weight.data = scene.weight
+        elif weight.shape == projection:
+            nn.init.eye_(weight)
+
+
+def row_adam(parameters: Sequence[Parameter]) -> list[Optimizer]:
+    """What training uses."""
+    return [RowAdamW(parameters, lr=LR, weight_decay=0.0)]

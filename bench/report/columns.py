@@ -1,0 +1,68 @@
+"""The columns of the cost tables, defined once."""
+
+from bench.glossary import Entry
+from bench.report.laws import FARTHEST
+
+POSITIONS = "of as many positions as the caption says"
+DECODED = "wall clock of the top 10 for {} among all V words; the table or the product with it included"
+
+TRAINING = (
+    Entry("training_ms", "step + Adam ms", "lower", "ms", "forward + backward + Adam's update",
+          "What a step of training costs in all; laws, crossovers and break-even are about this."),
+    Entry("training_ratio", "× softmax", "lower", "ratio", "its step + Adam over full softmax's at this V",
+          "Below 1: cheaper than full softmax."),
+    Entry("step_ms", "step ms", "lower", "ms", f"forward and backward, {POSITIONS}",
+          "What the arithmetic costs."),
+    Entry("adam_ms", "Adam ms", "lower", "ms", "the optimiser's update after it, in the head's own form",
+          "A dense update touches every word's row; a sparse one those of the batch."),
+    Entry("sgd_ms", "SGD ms", "lower", "ms", "the same update by plain SGD",
+          "What is left of the update without Adam's two running means."),
+    Entry("peak_share", "% of peak", "higher", "%", "FLOP/s of the step over those of a large matrix product",
+          "How much of the machine the step uses; the rest waits for memory or for Python.", scale=100),
+    Entry("flops_per_position", "MFLOP/word", "lower", "10⁶ FLOPs", "of the step, a position",
+          "The arithmetic that no machine changes.", scale=1e-6),
+)  # fmt: skip
+MEMORY = (
+    Entry("total_mib", "total MiB", "lower", "MiB", "weights + Adam's state + peak of the step",
+          "Decides which V fits the machine."),
+    Entry("peak_mib", "peak MiB", "lower", "MiB", "what the step holds at most beyond the weights",
+          "Logits, gradients and all that lies between."),
+    Entry("weights_mib", "weights MiB", "lower", "MiB", "parameters and tables",
+          "A regressor's table of word vectors counts, though it is not trained."),
+    Entry("adam_mib", "Adam MiB", "lower", "MiB", "Adam's running means", "Twice what is trained, where it is dense."),
+    Entry("parameters", "params M", "lower", "millions", "trained parameters", "Size.", scale=1e-6),
+)  # fmt: skip
+DECODING = (
+    Entry("decode_1_ms", "decode ms, 1", "lower", "ms", DECODED.format("one query"), "Latency of generating text."),
+    Entry("decode_256_ms", "decode ms, 256", "lower", "ms", DECODED.format("256 queries"),
+          "Throughput of many requests."),
+    Entry("decode_ratio", "× softmax, 256", "lower", "ratio", "its 256 queries over full softmax's at this V",
+          "Below 1: cheaper than full softmax."),
+    Entry("rank_256_ms", "rank ms, 256", "lower", "ms", "rank of the true word, 256 queries",
+          "What evaluation asks of a head."),
+)  # fmt: skip
+APPROXIMATE = (
+    Entry("index_build_s", "build s", "lower", "s", "making the index of all V vectors",
+          "Paid once for a table that stands; again whenever it has been trained."),
+    Entry("index_recall_at_1", "recall@1 %", "higher", "%", "share of queries whose nearest word the index finds",
+          "What approximation loses of the first answer.", scale=100),
+    Entry("index_recall_at_10", "recall@10 %", "higher", "%", "share of the exact top 10 that the index finds",
+          "What approximation loses of the list.", scale=100),
+    Entry("index_decode_1_ms", "index ms, 1", "lower", "ms", "top 10 by the index, one query", "Latency, with it."),
+    Entry("index_decode_256_ms", "index ms, 256", "lower", "ms", "top 10 by the index, 256 queries",
+          "Throughput with an index."),
+    Entry("index_ratio", "× exact, 1", "lower", "ratio", "one query by the index over one by exact search",
+          "Below 1: the index is faster."),
+)  # fmt: skip
+LAWS = (
+    Entry("fixed", "a ms", "neither", "ms", "a of t(V) = a + b·(V/1000)^γ", "What is paid whatever V is."),
+    Entry("slope", "b ms", "neither", "ms", "b of the same", "What the part that grows costs at V = 1,000."),
+    Entry("growth", "γ", "neither", "power", "γ of the same: 0 flat, ½ a root, 1 in proportion to V",
+          "How fast it grows: ten times the words cost 10^γ times as much of b."),
+    Entry("misfit", "misfit %", "neither", "%", "the largest |t / law − 1| of a point",
+          "How far the law is from what was measured: above some 20 % it is no law.", scale=100),
+    Entry("far", f"V = {FARTHEST:,}", "neither", "ms", "the law at ten million words",
+          "Extrapolated: nobody measured it, and memory may end before."),
+)  # fmt: skip
+MEASURED = (*TRAINING, *MEMORY, *DECODING)
+EVERY = (*MEASURED, *APPROXIMATE, *LAWS)

@@ -1,0 +1,157 @@
+"""Cost ledgers -> costs.md, figures, sections of the page: what a head costs, and where one overtakes another."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.ledger.rows import Ledger, Row, read
+from bench.record import LEDGER, atomically
+from bench.report import cost_figures, law_sheets, markdown, paid_back, sheets
+from bench.report.columns import EVERY
+from bench.report.crossovers import Crossover, crossover
+from bench.report.differences import REFERENCE
+from bench.report.law_sheets import ACTS, Fitted
+from bench.report.laws import LEAST_SIZES
+from bench.report.numbers import listed, shown, span
+from bench.report.sheets import Sheet
+
+REGRESSORS = ("mse", "cosine")  # heads that need an encoding first
+SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
+FIELDS = [each.name for each in dataclasses.fields(Row)]
+TITLES = {"head": "What each head costs", "model": "What each whole model costs"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the report says about the ledgers of one setting: all its V, on one machine."""
+
+    name: str  # of its figures' files
+    title: str
+    facts: str
+    headline: list[str]
+    summary: list[Sheet]  # over all V: first what the figures come to
+    sizes: list[Sheet]  # V by V
+    frame: pd.DataFrame
+    figures: dict[str, Figure]
+    pictures: dict[str, str] = field(default_factory=dict)  # the same, once saved, as SVG
+
+
+def load(folders: list[Path]) -> pd.DataFrame:
+    """Every ledger in the folders and the folders in them; of two of one kind the one last finished."""
+    paths = {path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}v*.json")}
+    return rows([read(path) for path in sorted(paths) if LEDGER.fullmatch(path.stem)])
+
+
+def rows(ledgers: list[Ledger]) -> pd.DataFrame:
+    """A row a contender, part and V, with what its ledger says of all."""
+    shared = [each.name for each in dataclasses.fields(Ledger) if each.name not in ("rows", "schema")]
+    table: list[dict[str, Any]] = [
+        {name: getattr(ledger, name) for name in shared} | {name: getattr(row, name) for name in FIELDS}
+        for ledger in sorted(ledgers, key=lambda each: each.finished_at or "")
+        for row in ledger.rows
+    ]
+    frame = pd.DataFrame(table, columns=list(dict.fromkeys([*shared, *FIELDS])), dtype=object)
+    frame = frame.drop_duplicates([*SETTING, "vocabulary_size", "contender"], keep="last", ignore_index=True)
+    whole = ["vocabulary_size", "positions", "rounds", "hidden_size", "target_size", "threads"]
+    frame[whole] = frame[whole].astype(int)
+    both = zip(frame.step_ms, frame.adam_ms, strict=True)
+    frame["training_ms"] = pd.Series([together(*each) for each in both], dtype=object)
+    frame["total_mib"] = pd.Series([summed(row) for _, row in frame.iterrows()], dtype=object)
+    return frame
+
+
+def together(step: list[float] | None, update: list[float] | None) -> list[float] | None:
+    """Two spans one after the other; quantiles add up where slow rounds are slow in both."""
+    return [a + b for a, b in zip(step, update, strict=True)] if step and update else None
+
+
+def summed(row: pd.Series) -> float | None:
+    parts = [row.weights_mib, row.adam_mib, row.peak_mib]
+    return None if any(part is None for part in parts) else sum(parts)
+
+
+def sections(frame: pd.DataFrame) -> Iterator[Section]:
+    for setting, here in frame.assign(is_peer=sheets.peers(frame)).groupby(SETTING):
+        here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
+        found = law_sheets.fitted(here)
+        several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
+        paid = paid_back.in_epochs(here, encoders(here), REGRESSORS)
+        summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
+        yield Section(
+            name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
+            title=TITLES.get(here["part"].iloc[0], here["part"].iloc[0]),
+            facts=facts(here),
+            headline=[*headline(here, found)],
+            summary=[sheet for sheet in summary if sheet],
+            sizes=[sheet for _, each in here.groupby("vocabulary_size") for sheet in sheets.at_one_size(each)],
+            frame=here,
+            figures=cost_figures.draw(here, found),
+        )
+
+
+def encoders(frame: pd.DataFrame) -> dict[str, float]:
+    """Words a second of the target encoder, by context, as measured last."""
+    known = frame[frame.encoder.notna()].sort_values("finished_at")
+    return {context: speed for each in known.encoder for context, speed in each.items()}
+
+
+def facts(frame: pd.DataFrame) -> str:
+    """What the numbers were measured on."""
+    one = frame.iloc[0]
+    parts = (
+        f"{one.positions:,} positions a step",
+        f"hidden size {one.hidden_size}",
+        f"word vectors of {one.target_size}",
+        one.precision,
+        f"on {one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}",
+        f"{span(frame.peak_gflops.map(sheets.middle), 0)} GFLOP/s in a large matrix product",
+    )
+    return " · ".join(parts)
+
+
+def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
+    """What the laws say of each regressor against full softmax, in sentences."""
+    smallest = int(min(frame.vocabulary_size))
+    if not any(found.values()):
+        yield f"No laws, and no crossovers: they take {LEAST_SIZES} V, and {frame.vocabulary_size.nunique()} are here."
+    reference = found.get((REFERENCE, "training_ms"))
+    if reference:
+        yield f"A training step of {REFERENCE} grows as V^{shown(reference.known[2], digits=2)}."
+    for head in REGRESSORS:
+        acts: dict[str, list[str]] = {}
+        for act, name in ACTS.items():
+            ours, theirs = found.get((head, act)), found.get((REFERENCE, act))
+            if ours and theirs:
+                at = crossover(ours, theirs, smallest)
+                acts.setdefault(where(at, min(ours.largest, theirs.largest)), []).append(name)
+        if acts:
+            said = "; ".join(f"{place} in {listed(names)}" for place, names in acts.items())
+            yield f"{head} is cheaper than {REFERENCE} {said}."
+
+
+def where(at: Crossover, measured: float) -> str:
+    """`from V = 2,300 on`, `at every V`, `at no V`."""
+    if (at.low, at.high) == (0, inf):
+        return "or dearer, which cannot be told,"
+    if at.size in (0, inf):
+        return "at every V" if (at.size == 0) != at.until else "at no V"
+    said = law_sheets.crossing(at, inf).text
+    beyond = " (extrapolated)" if at.size > measured else ""
+    return f"up to V = {said.removeprefix('to ')}{beyond}" if at.until else f"from V = {said} on{beyond}"
+
+
+def write(found: list[Section], path: Path) -> None:
+    """Put the Markdown tables in place."""
+    lines = ["# Costs", ""]
+    for each in found:
+        lines += [f"## {each.title}", "", markdown.plain(each.facts), "", *(f"- {said}" for said in each.headline), ""]
+        lines += [line for sheet in (*each.summary, *each.sizes) for line in markdown.sheet(sheet)]
+    lines += ["## What each number means", "", *(markdown.meaning(entry) for entry in EVERY)]
+    atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
