@@ -42,9 +42,10 @@ def test_every_choice_composes_under_its_own_name(group, choice):
         assert config[group]["name"] == choice
 
 
-@pytest.mark.parametrize(
-    "experiment", sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - {"tune"})
-)  # test_draws.py has that
+@pytest.mark.parametrize(  # test_draws.py and test_ledger.py have the others
+    "experiment",
+    sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - {"tune", "cost_sweep", "cost_sweep_model"}),
+)
 @pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
 def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
     given = [f"+experiment={experiment}", f"corpus={corpus}"]
@@ -83,7 +84,14 @@ def test_only_regressors_name_targets():
 
 def test_settings_that_change_no_figure_leave_the_identity_alone():
     base = plain("system=softmax")
-    for same in ("logger=none", "results_dir=elsewhere", "force=true", "targets=random", "competitors=mse"):
+    for same in (
+        "logger=none",
+        "results_dir=elsewhere",
+        "force=true",
+        "targets=random",
+        "competitors=mse",
+        "job=other",
+    ):
         assert identity(plain("system=softmax", same)) == identity(base)
     for other in ("seed=1", "budget.words=7", "optimizer.lr=1", "backbone=gru", "evaluation.test_words=9"):
         assert identity(plain("system=softmax", other)) != identity(base)

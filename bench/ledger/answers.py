@@ -12,6 +12,8 @@ from bench.evaluation.ranks import stand
 from bench.heads import Head
 from bench.kernels.topk import Index, standing
 
+MANY = 2**15  # rows from which the index pays
+
 
 class Answers:
     """Of one head.
@@ -31,7 +33,7 @@ class Answers:
 
     def best(self, hidden: Tensor, count: int) -> Tensor:
         """The words of the highest scores. [n, H] -> [n, count]"""
-        if self.found is None:
+        if self.found is None or len(self.found[0]) < MANY:
             return self.head.scores(hidden).topk(count).indices
         return self.index(self.head.queries(hidden), count)[1]
 

@@ -19,8 +19,7 @@ from bench.ledger.scene import Scene
 
 NEGATIVES = 256  # as conf/system/sampled_softmax.yaml
 CUTOFFS, NARROWING = (0.2, 0.6), 2.0  # as conf/system/adaptive_softmax.yaml
-CHUNKINGS = {  # options of F.linear_cross_entropy, which without any holds all logits
-    "linear_cross_entropy": None,
+CHUNKINGS = {  # options of F.linear_cross_entropy, which without any is cross_entropy of linear
     "linear_cross_entropy, chunks by its default": {},
     "linear_cross_entropy, chunks of 128": {"batch_chunk_size": 128, "chunking_method": None},
 }
@@ -57,11 +56,11 @@ def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contende
     return Contender(name=f"peer:{name}", build=build)
 
 
-def linear_cross_entropy(options: dict[str, Any] | None, scene: Scene) -> Callable[..., Tensor]:
-    """torch's own fused form."""
+def linear_cross_entropy(options: dict[str, Any], scene: Scene) -> Callable[..., Tensor]:
+    """torch's own form, which holds the logits of a few positions at a time."""
     if not hasattr(F, "linear_cross_entropy"):
         raise Missing("F.linear_cross_entropy is not in this torch; pip install 'torch>=2.13'")
-    how = None if options is None else nn.LinearCrossEntropyOptions(**options)
+    how = nn.LinearCrossEntropyOptions(**options)
     return lambda hidden, weight, bias, words: F.linear_cross_entropy(
         hidden, weight, words, linear_bias=bias, options=how
     )

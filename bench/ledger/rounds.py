@@ -237,7 +237,7 @@ def repeated_ms(call: Callable[[], object], scene: Scene, limits: Limits) -> flo
     wait = torch.cuda.synchronize if scene.device.type == "cuda" else lambda: None
     taken: list[float] = []
     wait()
-    while sum(taken) < limits.visit_seconds:
+    while not taken or sum(taken) < limits.visit_seconds:
         begin = time.perf_counter()
         call()
         wait()

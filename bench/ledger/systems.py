@@ -4,6 +4,7 @@ n queries, V words, H hidden size, D target size.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from hydra import compose
@@ -27,10 +28,17 @@ from bench.rows import RowAdamW
 
 def systems() -> Iterator[DictConfig]:
     """The configuration of every system that has a head, by the group's files: one more file is one more contender."""
-    for name in GlobalHydra.instance().config_loader().get_group_options("system"):
-        cfg = compose("config", [f"system={name}"])
+    loader = GlobalHydra.instance().config_loader()
+    for name in loader.get_group_options("system"):
+        cfg = composed(name, str(loader.get_search_path()))
         if "head" in cfg.system:
             yield cfg
+
+
+@cache
+def composed(name: str, _: str) -> DictConfig:
+    """The default configuration with this system; once for each tree, as it takes a while."""
+    return compose("config", [f"system={name}"])
 
 
 def head_alone(cfg: DictConfig) -> Contender:
