@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from bench.cli import configuration
 from bench.errors import SettingError
-from bench.ledger import answers, job, rounds
+from bench.ledger import answers, clock, job, rounds
 from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.indexes import approximate, as_distances
 from bench.ledger.peers import CHUNKINGS, PEERS
@@ -47,6 +47,14 @@ def configured(experiment: str, *overrides: str, hydra: bool = False) -> DictCon
     return compose("config", [f"+experiment={experiment}", *overrides], return_hydra_config=hydra)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_matrix():
+    """The machine's peak by a small product."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(clock.MATRIX, "cpu", 256)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tree():
     """Hydra, as it is within a job."""
@@ -56,9 +64,7 @@ def tree():
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return make_scene(
-        size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0
-    )  # fmt: skip
+    return make_scene(size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
 
 
 @pytest.fixture(scope="module")

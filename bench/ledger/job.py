@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from bench.cost import QUERIES
 from bench.errors import SettingError
 from bench.ledger.acts import Acts, Contender, Missing
+from bench.ledger.clock import span
 from bench.ledger.indexes import approximate
 from bench.ledger.peers import PEERS
-from bench.ledger.rounds import Limits, Note, attempt, measure, span
+from bench.ledger.rounds import Limits, Note, attempt, measure
 from bench.ledger.rows import Ledger, Row, read, write
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
