@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import costs, figures, leaderboard, markdown, page, table, terminal, tuning
+from bench.report import costs, figures, leaderboard, markdown, page, paid_back, table, terminal, tuning
 
 
 def report(folders: list[Path], out: Path) -> None:
@@ -31,8 +31,9 @@ def report(folders: list[Path], out: Path) -> None:
         runs = runs[~trial]
     cells = table.cells(runs)
     tables = [*leaderboard.tables(runs, cells)]
+    paid = [each for _, here in cells.groupby(table.GROUP) if (each := paid_back.in_runs(here))]
     if tables:
-        markdown.write(tables, out / "leaderboard.md")
+        markdown.write(tables, out / "leaderboard.md", paid)
     pictures: dict[tuple[str, str], dict[str, str]] = {}
     for group, here in runs.groupby(table.GROUP):
         names = [name for name, field in zip(group, table.GROUP, strict=True) if runs[field].nunique() > 1]
@@ -47,7 +48,7 @@ def report(folders: list[Path], out: Path) -> None:
             each.pictures[name] = save(figure, out / "figures" / f"{name}{each.name}.svg")
     if tables or found:
         page.write(runs, cells, tables, pictures, out / "index.html", found)
-    terminal.show([*tables, *(sheet for each in found for sheet in (*each.sizes, *each.summary))])
+    terminal.show([*tables, *paid, *(sheet for each in found for sheet in (*each.sizes, *each.summary))])
 
 
 def save(figure: Figure, path: Path) -> str:

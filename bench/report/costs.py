@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from bench.ledger.rows import Ledger, Row, read
 from bench.record import LEDGER, atomically
-from bench.report import cost_figures, law_sheets, markdown, sheets
+from bench.report import cost_figures, law_sheets, markdown, paid_back, sheets
 from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.law_sheets import ACTS, Fitted
+from bench.report.laws import LEAST_SIZES
 from bench.report.numbers import listed, shown, span
 from bench.report.sheets import Sheet
 
@@ -81,7 +82,7 @@ def sections(frame: pd.DataFrame) -> Iterator[Section]:
         here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
         found = law_sheets.fitted(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        paid = law_sheets.paid_back(here, encoders(here), REGRESSORS)
+        paid = paid_back.in_epochs(here, encoders(here), REGRESSORS)
         summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
         yield Section(
             name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
@@ -118,6 +119,8 @@ def facts(frame: pd.DataFrame) -> str:
 def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
     """What the laws say of each regressor against full softmax, in sentences."""
     smallest = int(min(frame.vocabulary_size))
+    if not any(found.values()):
+        yield f"No laws, and no crossovers: they take {LEAST_SIZES} V, and {frame.vocabulary_size.nunique()} are here."
     reference = found.get((REFERENCE, "training_ms"))
     if reference:
         yield f"A training step of {REFERENCE} grows as V^{shown(reference.known[2], digits=2)}."
@@ -149,9 +152,6 @@ def write(found: list[Section], path: Path) -> None:
     lines = ["# Costs", ""]
     for each in found:
         lines += [f"## {each.title}", "", markdown.plain(each.facts), "", *(f"- {said}" for said in each.headline), ""]
-        for sheet in (*each.summary, *each.sizes):
-            lines += [f"### {sheet.title}", "", markdown.plain(sheet.how), ""]
-            lines += markdown.head("system", sheet.columns)
-            lines += [*(markdown.cost_line(row, sheet.columns) for row in sheet.rows), ""]
+        lines += [line for sheet in (*each.summary, *each.sizes) for line in markdown.sheet(sheet)]
     lines += ["## What each number means", "", *(markdown.meaning(entry) for entry in EVERY)]
     atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))

@@ -74,6 +74,6 @@ def break_even(encode_ms: float, ours: np.ndarray, theirs: np.ndarray, rounds: i
     return Epochs(float(paid(encode_ms, both[1:, 1] - both[0, 1])[0]), low, high)
 
 
-def paid(encode_ms: float, saved_ms: np.ndarray) -> np.ndarray:
-    """[B] -> [B]"""
-    return np.where(saved_ms > 0, encode_ms / np.maximum(saved_ms, 1e-300), inf)
+def paid(spent: np.ndarray | float, saved: np.ndarray) -> np.ndarray:
+    """What was spent once over what is saved each time, in one unit; infinity where nothing is. [B], [B] -> [B]"""
+    return np.where(saved > 0, spent / np.where(saved > 0, saved, 1.0), inf)

@@ -1,4 +1,4 @@
-"""Laws -> the sheets of what grows how, of who overtakes whom, and of when an encoding has paid for itself."""
+"""Laws -> the sheets of what grows how, and of who overtakes whom."""
 
 from collections.abc import Iterator
 from math import inf
@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.glossary import Entry
 from bench.report.columns import LAWS
-from bench.report.crossovers import Crossover, Epochs, break_even, crossover
+from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.laws import FARTHEST, LEAST_SIZES, Law, fit, interval
 from bench.report.leaderboard import Figure, Row
@@ -17,7 +17,6 @@ from bench.report.sheets import PEER, Sheet, name_of
 
 ACTS = {"training_ms": "training", "decode_1_ms": "decoding 1 query", "decode_256_ms": "decoding 256 queries"}
 RIVALS = (REFERENCE, "adaptive_softmax")
-PAID_AGAINST = (REFERENCE, "adaptive_softmax", "sampled_softmax")
 Fitted = dict[tuple[str, str], Law | None]  # (contender, field) -> its law; None: too few sizes
 
 
@@ -34,16 +33,18 @@ def fitted(frame: pd.DataFrame) -> Fitted:
             here = points(frame, contender, field)
             if len(here):
                 sizes = here.vocabulary_size.to_numpy(dtype=float)
-                found[contender, field] = fit(sizes, np.array(here[field].tolist()), int(here["rounds"].min()))
+                spans = np.array(here[field].tolist())
+                found[contender, field] = fit(sizes, spans, int(here["rounds"].min()), seed=len(found))
     return found
 
 
 def laws(frame: pd.DataFrame, found: Fitted) -> Iterator[Sheet]:
-    """What is paid whatever V is, what grows, and how fast."""
+    """What is paid whatever V is, what grows, and how fast; nothing of an act that no law can be told of."""
     smallest, largest = (f"{each(frame.vocabulary_size):,}" for each in (min, max))
     for field, act in ACTS.items():
-        rows = [law_row(name, law, points(frame, name, field)) for (name, of), law in found.items() if of == field]
-        if rows:
+        here = {name: law for (name, of), law in found.items() if of == field}
+        if any(here.values()):
+            rows = [law_row(name, law, points(frame, name, field)) for name, law in here.items()]
             how = (
                 f"t(V) = a + b·(V/1000)^γ in ms, fitted between V = {smallest} and {largest}; [ ] is a 95 % interval. "
                 "γ = 1: in proportion to V. Flat: no growth can be told. The last column is extrapolated, not measured."
@@ -71,7 +72,7 @@ def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
             "slope": Figure("0"),
             "growth": Figure("0", note="flat"),
         }
-    figures["misfit"] = Figure(shown(100 * law.misfit, digits=2))
+    figures["misfit"] = Figure(rounded(100 * law.misfit, 1))
     figures["far"] = Figure(shown(float(far)), ends(*interval(law.drawn(FARTHEST)[:, 0])), "extrapolated")
     return Row(name_of(contender), kind, figures, 1, [])
 
@@ -122,33 +123,3 @@ def crossing(at: Crossover, measured: float) -> Figure:
     text = ("to " if at.until else "") + said(at.size)
     low, high = said(at.low), said(at.high)
     return Figure(text, "" if low == high == text else f"[{low}, {high}]")
-
-
-def paid_back(frame: pd.DataFrame, encoder: dict[str, float], regressors: tuple[str, ...]) -> Sheet | None:
-    """After how many passes over the text a regressor has saved what encoding it took."""
-    sizes = sorted(set(frame.vocabulary_size))
-    columns = [Entry(str(size), f"V = {size:,}", "neither", "epochs", "", "") for size in sizes]
-    rows = []
-    for context, head, rival in [(c, h, r) for c in encoder for h in regressors for r in PAID_AGAINST]:
-        ours, theirs = points(frame, head, "training_ms"), points(frame, rival, "training_ms")
-        shared = set(ours.vocabulary_size) & set(theirs.vocabulary_size)
-        if shared:
-            figures = {str(size): Figure() for size in sizes}
-            for size in shared:
-                one, other = (each[each.vocabulary_size == size].iloc[0] for each in (ours, theirs))
-                spans = [np.array(each.training_ms) / each.positions for each in (one, other)]
-                figures[str(size)] = epochs(break_even(1e3 / encoder[context], *spans, int(one["rounds"])))
-            rows.append(Row(f"{head} against {rival}, {context}", "", figures, 1, []))
-    if not rows:
-        return None
-    speeds = ", ".join(f"{context} {shown(speed)} words/s" for context, speed in encoder.items())
-    how = (
-        "Passes over the text until the time saved in training steps has paid for encoding it once, which is then "
-        f"cached; [ ] is a 95 % interval. Never: it saves nothing. Encoder: {speeds}."
-    )
-    return Sheet("When the encoding has paid for itself, in epochs", how, rows, columns)
-
-
-def epochs(found: Epochs) -> Figure:
-    said = ["never" if each == inf else shown(each, digits=2) for each in (found.count, found.low, found.high)]
-    return Figure(said[0], "" if said[0] == said[1] == said[2] else f"[{said[1]}, {said[2]}]")

@@ -50,10 +50,11 @@ def errors(spans: np.ndarray, rounds: int) -> np.ndarray:
     return np.hypot(deviation * np.sqrt(np.pi / 2 / rounds), LEAST_ERROR)
 
 
-def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS) -> Law | None:
+def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, seed: int = 0) -> Law | None:
     """[P] sizes, [P, 3] spans -> the law; None of fewer than four sizes.
 
-    A parametric bootstrap draws the intervals. Its noise is that of the spans, or of the misfit where that is larger.
+    A parametric bootstrap draws the intervals. Its noise is that of the spans, or of the misfit where that is larger;
+    laws that are compared need seeds of their own.
     """
     if len(sizes) < LEAST_SIZES:
         return None
@@ -66,7 +67,7 @@ def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS) -
     if gain < stats.chi2.ppf(LEVEL, df=2):
         known = flat
     centre = np.log(evaluate(known, sizes))
-    noise = np.random.default_rng(0).normal(size=(draws, len(sizes))) * error
+    noise = np.random.default_rng(seed).normal(size=(draws, len(sizes))) * error
     start = known if known[1] else flat * [0.5, 0, 0] + [0, flat[0] / 2, 0.1]
     drawn = [solve(sizes, centre + each, error, start)[0] for each in noise]
     return Law(known, np.array(drawn), int(max(sizes)), float(np.abs(np.exp(times - centre) - 1).max()))

@@ -1,6 +1,7 @@
 """Tables -> leaderboard.md."""
 
 import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from bench.glossary import COST, QUALITY, Entry
 from bench.record import atomically
 from bench.report.differences import COMPARED, REFERENCE, Compared
 from bench.report.leaderboard import Row, Table
+from bench.report.sheets import Sheet
 
 READ = (
     "Bold leads among the trained systems; *italic* rows are floors and limits; × did not finish; – was not measured."
@@ -19,8 +21,8 @@ AGAINST = (
 )
 
 
-def write(tables: list[Table], path: Path) -> None:
-    """Put the Markdown leaderboard in place."""
+def write(tables: list[Table], path: Path, sheets: Sequence[Sheet] = ()) -> None:
+    """Put the Markdown leaderboard in place, below its tables the sheets."""
     lines = ["# Leaderboard", "", READ, ""]
     named = len({table.budget for table in tables}) > 1
     for table in tables:
@@ -33,6 +35,7 @@ def write(tables: list[Table], path: Path) -> None:
             for label, kind, found in table.differences:
                 lines += [joined([named_row(label, kind), *map(difference, found)])]
             lines += [""]
+    lines += [line for each in sheets for line in sheet(each)]
     lines += ["## What each number means", ""]
     lines += [meaning(entry) for entry in (*QUALITY, *COST)]
     atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
@@ -47,6 +50,11 @@ def line(row: Row, columns: list[Entry]) -> str:
     figures = [row.figures[entry.field] for entry in columns]
     texts = [f"**{figure}**" if figure.leads else str(figure) for figure in figures]
     return joined([named_row(row.label, row.kind), *texts, " ".join([str(row.seeds), *map(plain, row.failures)])])
+
+
+def sheet(each: Sheet) -> list[str]:
+    lines = [f"### {each.title}", "", plain(each.how), "", *head("system", each.columns)]
+    return [*lines, *(cost_line(row, each.columns) for row in each.rows), ""]
 
 
 def cost_line(row: Row, columns: list[Entry]) -> str:

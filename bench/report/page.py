@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.glossary import COST, QUALITY
 from bench.record import atomically
-from bench.report import columns, costs, figures
+from bench.report import columns, costs, figures, paid_back
 from bench.report.differences import COMPARED, REFERENCE, stands
 from bench.report.leaderboard import Table
 from bench.report.numbers import listed
@@ -71,6 +71,7 @@ def section(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictur
         "headline": [*headline(cells)],
         "tables": tables,
         "figures": [(name.replace("_", " "), inlined(svg, f"{prefix}-{name}")) for name, svg in pictures.items()],
+        "paid": paid_back.in_runs(cells),
         "texts": generated(runs, cells),
     }
 

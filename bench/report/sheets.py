@@ -31,7 +31,9 @@ class Sheet:
 
     @property
     def failures(self) -> list[str]:
-        return [f"{row.label} {failure}" for row in self.rows for failure in row.failures if row.seeds]
+        return [
+            f"{row.label.removeprefix('× ')} {failure}" for row in self.rows for failure in row.failures if row.seeds
+        ]
 
 
 def figure(value: Any, entry: Entry, note: str = "") -> Figure:
@@ -62,7 +64,8 @@ def at_one_size(frame: pd.DataFrame) -> list[Sheet]:
     frame = frame.assign(
         training_ratio=ratio(frame, "training_ms"), decode_ratio=ratio(frame, "decode_256_ms"), is_peer=peers(frame)
     )
-    how = f"[ ] is p20 to p80 over {rounds} rounds in which all took turns; above it the median. Fastest first."
+    timed = f"[ ] is p20 to p80 over {rounds} rounds in which all took turns; above it the median. Fastest first."
+    held = "What the allocator says, with nothing else held. Least first."
     sheets = []
     for what, entries in {"training": TRAINING, "memory": MEMORY, "exact decoding": DECODING}.items():
         order = frame[entries[0].field].map(middle)
@@ -72,6 +75,7 @@ def at_one_size(frame: pd.DataFrame) -> list[Sheet]:
         ranked = ranked[told | ranked[[entry.field for entry in entries]].notna().any(axis=1)]
         if len(ranked):
             rows = drawn([(name_of(row.contender), row) for _, row in ranked.iterrows()], entries)
+            how = held if what == "memory" else timed
             sheets.append(Sheet(f"V = {size:,}: {what}", how, rows, present(rows, entries)))
     found = [each for _, row in frame.iterrows() for each in indexes(row)]
     if found:

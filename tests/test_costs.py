@@ -1,0 +1,281 @@
+"""The report of cost ledgers, from made-up ones: exact table values, and what the page and the figures hold."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.errors import SettingError
+from bench.ledger.rows import Ledger, Row, read, write
+from bench.record import Record, read_all
+from bench.record import write as write_record
+from bench.report import columns, cost_figures, costs, law_sheets, paid_back, report, sheets, table
+from bench.report.figures import COLOURS
+
+SIZES = (1000, 10_000, 100_000, 1_000_000)
+ENCODER = {"causal": 10_000.0}
+
+
+def span(middle: float) -> list[float]:
+    return [middle * 0.97, middle, middle * 1.04]
+
+
+def row(contender: str, size: int, **fields: object) -> Row:
+    """Full softmax in proportion to V, the others flat in training, all in proportion in decoding."""
+    grows = size / 1000
+    step = {"softmax": 1 + grows, "adaptive_softmax": 4 + 0.5 * grows**0.5}.get(contender, 2.0)
+    width = {"cosine": 1.5}.get(contender, 1.0)
+    figures = {
+        "step_ms": span(step),
+        "adam_ms": span(1.0),
+        "decode_1_ms": span(0.1 + width * grows / 10),
+        "decode_256_ms": span(1 + width * grows),
+        "peak_mib": 8.0,
+        "weights_mib": grows,
+        "adam_mib": 2 * grows,
+        "peak_share": 0.5,
+    }
+    return Row(**({"contender": contender, "part": "head", "vocabulary_size": size} | figures | fields))
+
+
+def ledger(size: int, rows: list[Row], **fields: object) -> Ledger:
+    settings = {
+        "experiment": "cost_sweep", "vocabulary_size": size, "positions": 1000, "hidden_size": 256, "target_size": 384,
+        "device": "cpu", "precision": "fp32", "threads": 2, "rounds": 20, "peak_gflops": span(100.0), "rows": rows,
+        "encoder": ENCODER, "config": {}, "versions": {"torch": "2.13.0"}, "git_commit": "0123456789abcdef",
+        "finished_at": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    return Ledger(**settings | fields)
+
+
+def nothing(contender: str, size: int, status: str, reason: str) -> Row:
+    return Row(contender=contender, part="head", vocabulary_size=size, status=status, reason=reason)
+
+
+def sweep() -> list[Ledger]:
+    """Four V; softmax is out of memory at the largest but still decodes; a peer is missing, one searches alone."""
+    found = []
+    for size in SIZES:
+        rows = [row(name, size) for name in ("softmax", "adaptive_softmax", "sampled_softmax", "cosine")]
+        hnsw = {"index": "hnsw", "build_s": 1.5, "recall_at_1": 0.98, "recall_at_10": 0.95}
+        hnsw |= {"decode_1_ms": span(0.05), "decode_256_ms": span(5.0)}
+        broken = dict.fromkeys(hnsw) | {"index": "ivf", "reason": "too few vectors"}
+        rows[3] = dataclasses.replace(rows[3], approximate=[hnsw, broken])
+        if size == SIZES[-1]:
+            lost = {"step_ms": None, "adam_ms": None, "peak_mib": None}
+            rows[0] = dataclasses.replace(rows[0], status="oom", reason="step: 4 GiB asked", **lost)
+        rows.append(nothing("peer:liger", size, "missing", "needs a GPU"))
+        searcher = {"step_ms": None, "adam_ms": None, "peak_mib": None, "adam_mib": None, "peak_share": None}
+        rows.append(row("peer:faiss flat", size, **searcher))
+        found.append(ledger(size, rows))
+    return found
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return costs.rows(sweep())
+
+
+@pytest.fixture(scope="module")
+def section(frame):
+    (only,) = costs.sections(frame)
+    return only
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ledgers")
+    for each in sweep():
+        write(each, folder / f"v{each.vocabulary_size}-0123abcd.json")
+    write_record(Record(experiment="e", system="softmax", head=None, backbone="lstm", corpus="c", vocabulary_size=1000,
+                        seed=0, bits_per_byte=2.0), folder / "softmax-c-v1000-s0-0123abcd")  # fmt: skip
+    report([folder], folder)
+    return folder
+
+
+def texts(sheet: sheets.Sheet, field: str) -> dict[str, str]:
+    return {row.label: str(row.figures[field]) for row in sheet.rows}
+
+
+def titled(section: costs.Section, title: str) -> sheets.Sheet:
+    return next(sheet for sheet in (*section.summary, *section.sizes) if sheet.title == title)
+
+
+def test_training_is_step_and_update_and_compared_with_full_softmax_at_that_size(section):
+    sheet = titled(section, "V = 10,000: training")
+    assert texts(sheet, "training_ms")["softmax"] == "12.0 [11.6, 12.5]"
+    assert texts(sheet, "training_ratio")["cosine"] == "0.250"
+    assert texts(sheet, "training_ratio")["softmax"] == "1.00"
+    assert texts(sheet, "peak_share")["cosine"] == "50.0"
+    assert [row.label for row in sheet.rows] == [
+        "cosine", "sampled_softmax", "adaptive_softmax", "softmax", "× liger"
+    ]  # fmt: skip
+    assert {row.label for row in sheet.rows if row.figures["training_ms"].leads} == {"cosine", "sampled_softmax"}
+    assert "sgd_ms" not in {entry.field for entry in sheet.columns}
+
+
+def test_memory_is_weights_state_and_peak(section):
+    assert texts(titled(section, "V = 10,000: memory"), "total_mib")["cosine"] == "38.0"
+
+
+def test_what_was_lost_is_said_and_the_rest_of_the_row_stands(section):
+    largest = f"V = {SIZES[-1]:,}"
+    training = titled(section, f"{largest}: training")
+    assert texts(training, "peak_share")["× softmax"] == "50.0"
+    assert texts(training, "training_ms")["× softmax"] == "–"
+    assert "training_ratio" not in {entry.field for entry in training.columns}
+    decoding = titled(section, f"{largest}: exact decoding")
+    assert texts(decoding, "decode_256_ms")["× softmax"] == "1,000 [970, 1,040]"
+    assert texts(decoding, "decode_ratio")["cosine"] == "1.50"
+    assert decoding.failures == ["softmax × oom: step: 4 GiB asked"]
+    assert "× liger" not in texts(decoding, "decode_1_ms")
+
+
+def test_indexes_stand_beside_what_they_replace(section):
+    sheet = titled(section, "V = 10,000: approximate decoding")
+    assert texts(sheet, "index_recall_at_10") == {"cosine, hnsw": "95.0", "× cosine, ivf": "–"}
+    assert texts(sheet, "index_ratio")["cosine, hnsw"] == "0.0312"  # 0.05 of 1.6 ms
+
+
+def test_laws_are_fitted_to_what_was_measured(section):
+    sheet = titled(section, "What training costs as V grows")
+    assert texts(sheet, "growth")["cosine"] == "0 flat"
+    assert texts(sheet, "fixed")["softmax"] == "– 3 V measured, a law takes 4"  # out of memory at the fourth
+    assert texts(sheet, "far")["cosine"].startswith("3.00 [")
+    assert texts(sheet, "far")["cosine"].endswith("extrapolated")
+    decoding = titled(section, "What decoding 256 queries costs as V grows")
+    assert texts(decoding, "growth")["softmax"].startswith("1.00 [0.9")
+    assert float(texts(decoding, "far")["softmax"].split(" [")[0].replace(",", "")) == pytest.approx(10_001, rel=0.02)
+
+
+def test_crossovers_are_those_of_the_laws(section):
+    (sheet,) = (each for each in section.summary if each.title == "Who overtakes whom")
+    fields = [entry.field for entry in sheet.columns]
+    assert fields == [  # full softmax has too few V for a law of training
+        "training_ms adaptive_softmax", "decode_1_ms softmax", "decode_1_ms adaptive_softmax",
+        "decode_256_ms softmax", "decode_256_ms adaptive_softmax",
+    ]  # fmt: skip
+    assert texts(sheet, "training_ms adaptive_softmax")["cosine"] == "always"
+    assert texts(sheet, "decode_256_ms softmax")["cosine"] == "never"
+    assert texts(sheet, "decode_256_ms softmax")["sampled_softmax"] == "≈"
+    assert texts(sheet, "decode_1_ms softmax")["softmax"] == "–"
+
+
+@pytest.mark.parametrize(
+    "at, text",
+    [
+        (law_sheets.Crossover(2345.0, 1900.0, 2800.0), "2,300 [1,900, 2,800]"),
+        (law_sheets.Crossover(2.345e6, 1.2e6, np.inf), "2,300,000* [1,200,000*, never]"),
+        (law_sheets.Crossover(0.0, 0.0, 0.0), "always"),
+        (law_sheets.Crossover(np.inf, np.inf, np.inf), "never"),
+        (law_sheets.Crossover(np.inf, 40_000.0, np.inf), "never [40,000, never]"),
+        (law_sheets.Crossover(5000.0, 4000.0, np.inf, until=True), "to 5,000 [4,000, always]"),
+    ],
+)
+def test_a_crossing_reads(at: law_sheets.Crossover, text: str):
+    assert str(law_sheets.crossing(at, measured=1_000_000)) == text
+
+
+def test_the_encoding_is_paid_back_in_epochs(section):
+    sheet = titled(section, "When the encoding has paid for itself, in epochs")
+    against = {row.label: row.figures for row in sheet.rows}
+    assert set(against) == {f"cosine against {rival}, causal" for rival in paid_back.AGAINST}
+    softmax = against["cosine against softmax, causal"]
+    assert softmax["10000"].text == "11"  # 0.1 ms a word against (12 − 3) / 1000
+    assert softmax["1000000"].text == "–"
+    assert against["cosine against sampled_softmax, causal"]["10000"].text == "never"
+
+
+def test_the_encoding_is_paid_back_in_runs():
+    common = {"experiment": "e", "head": None, "backbone": "lstm", "corpus": "c", "vocabulary_size": 1000}
+    records = [
+        Record(system="softmax", seed=seed, train_seconds=30.0 + seed, trained_words=1000, **common) for seed in (0, 2)
+    ]
+    records += [Record(system="mse", seed=0, train_seconds=22.0, trained_words=2000, encode_seconds=80.0, **common)]
+    sheet = paid_back.in_runs(table.cells(table.runs(records)))
+    assert sheet.title == "When the encoding has paid for itself, in runs like these, c"
+    assert {row.label: str(row.figures["1000"]) for row in sheet.rows} == {
+        "mse against softmax": "2.0 [1.8, 2.2]"  # 80 s against 62 − 22, give or take 4
+    }
+    assert paid_back.in_runs(table.cells(table.runs(records[:2]))) is None
+
+
+def test_headline_groups_what_is_the_same(section):
+    assert section.headline == ["cosine is cheaper than softmax at no V in decoding 1 query and decoding 256 queries."]
+
+
+def test_one_figure_of_each_kind_with_a_cross_for_what_was_lost(section, frame):
+    assert set(section.figures) == {function.__name__ for function in cost_figures.FIGURES}
+    training, step, *_ = section.figures["cost_of_training"].axes
+    crosses = [text for text in training.texts if text.get_text() == "×"]
+    assert [(each.xy[0], each.get_color()) for each in crosses] == [(1_000_000, COLOURS["softmax"])]
+    assert not [text for text in section.figures["cost_of_decoding"].axes[0].texts if text.get_text() == "×"]
+    dashed = [line for line in training.lines if line.get_xdata()[-1] == 1e7]
+    assert len(dashed) == 3  # none where there is no law
+    assert [line for line in step.lines if line.get_xdata()[-1] == 1e7] == []
+
+
+def test_names_beside_the_lines_do_not_cover_each_other(section):
+    for figure in section.figures.values():
+        for axis in figure.axes:
+            heights = sorted(text.get_position()[1] for text in axis.texts if text.get_text() != "×")
+            assert heights[-1] <= 1
+            assert (np.diff(heights) > cost_figures.NAME_HEIGHT - 1e-9).all()
+
+
+def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.CaptureFixture[str]):
+    markdown, html = (swept / "costs.md").read_text(), (swept / "index.html").read_text()
+    assert "| cosine against softmax, causal | never [" in markdown
+    assert "cosine against softmax, causal" in html and "× oom: step: 4 GiB asked" in html
+    assert "× liger* (peer) × missing: needs a GPU" in markdown
+    ids = re.findall(r' id="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    assert {f"costs-{entry.field}" for entry in columns.EVERY} <= set(ids)
+    assert html.count("<svg") == 4 + 2  # of ledgers, of the one record
+    assert {path.stem for path in (swept / "figures").glob("cost_*.png")} >= {"cost_of_training", "cost_in_memory"}
+    assert (swept / "leaderboard.md").is_file()
+    assert "<dt>cost ledgers</dt><dd>4</dd>" in html
+
+
+def test_records_and_ledgers_are_told_apart(swept: Path):
+    assert [path.stem for path, _ in read_all([swept])] == ["softmax-c-v1000-s0-0123abcd"]
+    assert len(costs.load([swept])) == sum(len(each.rows) for each in sweep())
+    assert read(swept / "v1000-0123abcd.json") == sweep()[0]
+
+
+def test_of_two_ledgers_of_one_kind_the_last_counts_and_other_machines_have_sections_of_their_own(tmp_path: Path):
+    old, new = (ledger(1000, [row("cosine", 1000, step_ms=span(ms))], finished_at=f"2026-01-0{day}") for ms, day in
+                ((9.0, 2), (5.0, 3)))  # fmt: skip
+    other = ledger(1000, [row("cosine", 1000)], precision="bf16")
+    for i, each in enumerate((new, old, other)):
+        write(each, tmp_path / f"v1000-0000000{i}.json")
+    frame = costs.load([tmp_path])
+    assert sorted(sheets.middle(each) for each in frame.step_ms) == [2.0, 5.0]
+    found = [*costs.sections(frame)]
+    assert [each.name for each in found] == ["-bf16", "-fp32"]
+    assert found[0].headline == ["No laws, and no crossovers: they take 4 V, and 1 are here."]
+    assert [sheet.title for sheet in found[0].summary] == []
+
+
+def test_a_broken_ledger_is_one_line(tmp_path: Path):
+    path = tmp_path / "v1000-0123abcd.json"
+    path.write_text('{"schema": 1}')
+    with pytest.raises(SettingError, match=r"v1000-0123abcd.json: is not a ledger"):
+        report([tmp_path], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "at, text",
+    [
+        (costs.Crossover(2345.0, 1900.0, 2800.0), "from V = 2,300 on"),
+        (costs.Crossover(2.345e6, 1.2e6, np.inf), "from V = 2,300,000 on (extrapolated)"),
+        (costs.Crossover(5000.0, 4000.0, np.inf, until=True), "up to V = 5,000"),
+        (costs.Crossover(0.0, 0.0, 0.0), "at every V"),
+        (costs.Crossover(np.inf, 9000.0, np.inf), "at no V"),
+        (costs.Crossover(3000.0, 0.0, np.inf), "or dearer, which cannot be told,"),
+    ],
+)
+def test_a_crossing_in_a_sentence(at: costs.Crossover, text: str):
+    assert costs.where(at, measured=1_000_000) == text
