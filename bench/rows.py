@@ -20,8 +20,8 @@ class RowAdamW(torch.optim.AdamW):
     """AdamW, fused; where a gradient is sparse, only its rows are read and written.
 
     A row first makes up for the steps that it missed: what momentum and weight decay would have done to it, at the
-    present learning rate. So moments are those of dense AdamW (`SparseAdam` holds them still, and learns worse here), and
-    so are the weights, nearly, once settled. One optimiser for both kinds: their state is saved and their rate set as one.
+    present learning rate. So moments are those of dense AdamW (`SparseAdam` holds them still, and learns worse here),
+    and so are the weights, nearly, once settled. One optimiser for both kinds: state is saved, and rates set, as one.
     """
 
     def __init__(self, parameters: Iterable[Parameter], *, lr: float, weight_decay: float):
