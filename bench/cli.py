@@ -1,11 +1,15 @@
 """The Hydra entry: one configuration -> one Record."""
 
+import contextlib
 import logging
+import os
+import re
 import sys
 import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench import draws, memory, progress
 from bench.errors import SettingError
 from bench.launchers import check_launcher
+from bench.refusals import REFUSED, check_text, refusal
 from bench.settings import check
 from bench.stopping import STOP, STOPPED, Stopped
 
@@ -52,17 +57,17 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
     import torch
 
-    from bench.places import resolved  # heavy imports wait until Hydra has answered --help
-
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory.hold()
     begin = time.perf_counter()
-    config, work = resolved(cfg), get_object(cfg.job)
+    config = settled(cfg, single=single)
+    if config is None:
+        return 0
+    work = get_object(cfg.job)  # heavy imports wait until Hydra has answered --help
     stem = work.place(config)
     name, path = stem.name, stem.with_name(f"{stem.name}.json")
     try:
-        check(config)
-        if path.is_file() and not cfg.force and work.read(path).status == "ok":
+        if not cfg.force and work.stands(path):
             progress.finish(name, f"stands in {path}; force=true runs it again", None)
             return 0
         record = work.run(cfg)
@@ -75,6 +80,32 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     outcome = work.headline(record) if ok else f"{record.status}: {record.reason}"
     progress.finish(name, outcome, time.perf_counter() - begin)
     return FAILED if single and not ok else 0
+
+
+def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
+    """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
+    from bench.places import plain, resolved
+
+    config: dict[str, Any] = {}
+    try:
+        config = plain(cfg)
+        check(config)
+        return resolved(cfg)
+    except REFUSED as error:
+        if single:
+            refuse(error)
+        job = HydraConfig.get()
+        refused = refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
+            get_object(config["job"]).failed(config, refused)
+        progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
+        return None
+
+
+def refuse(error: BaseException) -> NoReturn:
+    """One line, and the status of bad input."""
+    print(refusal(error, sys.argv[1:]), file=sys.stderr)
+    sys.exit(BAD_INPUT)
 
 
 def quieten() -> None:
@@ -96,14 +127,20 @@ def quieten() -> None:
 
 
 def main() -> None:
-    """Check what Hydra would answer at length, then hand over to it."""
+    """Hand over to Hydra, and say in one line what it refuses at length; a bug of ours keeps its traceback."""
+    if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants to see it all
+        job()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, and exits
     try:
+        check_text(sys.argv[1:])
         check_groups(sys.argv[1:])
         check_launcher(sys.argv[1:])
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    job()
+        job()
+    except REFUSED as error:
+        refuse(error)
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
 
 
 def check_groups(arguments: list[str]) -> None:
@@ -118,6 +155,6 @@ def check_groups(arguments: list[str]) -> None:
         if not (choice and group.isidentifier() and folder.is_dir()):
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))
-        unknown = [each for each in choice.split(",") if each.replace("_", "").isalnum() and each not in known]
-        if unknown:
+        unknown = [each for each in choice.split(",") if each.strip() not in known]
+        if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own: glob(…), quotes, references
             raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
+FOLLOWER = "bench.follower"  # the module that the others run
+
 
 def mixed(*, precision: str, otherwise: str, **settings: Any) -> dict[str, Any]:
     """A trainer's settings, with `precision` where the device itself computes in bfloat16."""
@@ -37,7 +39,7 @@ class Ranks(LightningEnvironment):
 @contextmanager
 def followers(config: dict[str, Any], world: int, port: int) -> Iterator[None]:
     """Within, ranks 1 and up train along; when rank 0 fails, they are ended."""
-    command = [sys.executable, "-m", "bench.follower", str(port)]
+    command = [sys.executable, "-m", FOLLOWER, str(port)]
     how: dict[str, Any] = {"stdin": subprocess.PIPE, "text": True, "start_new_session": True}  # Ctrl-C is for rank 0
     processes = [subprocess.Popen([*command, str(rank)], **how) for rank in range(1, world)]
     try:

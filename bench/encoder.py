@@ -4,25 +4,20 @@ N words of a split, n of a document, D the width.
 """
 
 import functools
-import hashlib
-import json
-import logging
-import shutil
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench import checkpoint
+from bench.cache import shared
 from bench.errors import SettingError
 from bench.reader import Reader
-from bench.text import Corpus
+from bench.text import Corpus, Text
 
 CHOICES = {
     "context": ("causal", "prefix", "bidirectional"),
@@ -31,8 +26,6 @@ CHOICES = {
     "precision": ("auto", "bf16", "fp32"),
 }
 SCHEME = 1  # raise it when the same settings come to give other vectors: old caches then go unread
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +89,7 @@ class Encoder:
         Raises:
             SettingError: the vectors do not fit the disk, or this model cannot do what the settings ask.
         """
+        text = getattr(corpus, split)
         settings = {
             **self.options,
             "layer": self.config.num_hidden_layers,
@@ -105,19 +99,12 @@ class Encoder:
             "text_sha256": corpus.fingerprint(split),
             "scheme": SCHEME,
         }
-        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        path, shape = self.cache / f"{key}.npy", (len(getattr(corpus, split)), self.width)
-        found = open_cached(path, shape)
-        if found is None:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                found = open_cached(path, shape)  # another process may have made it meanwhile
-                if found is None:
-                    if path.exists():
-                        log.warning("%s is damaged; encoding the %s split again", path, split)
-                    self._write(path, settings, corpus, split)
-                    found = open_cached(path, shape)
-        return found
+        what = f"encoding {corpus.name}, {split}"
+        shape = (len(text), self.width)
+        found = shared(
+            self.cache, settings, shape=shape, what=what, fill=lambda out: self._fill(out, corpus, text, what)
+        )
+        return Encoded(found.array, found.seconds)
 
     def vectors(self, words: list[str]) -> torch.Tensor:
         """One document's words -> what `encode` would store rounded to float16. [n, D] float32, on the CPU"""
@@ -132,37 +119,17 @@ class Encoder:
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[self.precision]
         return Reader(self.folder, self.config, dtype=dtype, device=self.device, **self.options)
 
-    def _write(self, path: Path, settings: dict[str, Any], corpus: Corpus, split: str) -> None:
-        """Encode into a temporary file that takes its place when whole, so that memory holds one batch."""
-        begin, text = time.perf_counter(), getattr(corpus, split)
-        needed, free = 2 * len(text) * self.width, shutil.disk_usage(path.parent).free
-        if needed > free:  # a mapped file that outgrows its disk would kill the process
-            raise SettingError("cache_dir", f"{needed >> 20} MiB do not fit, {free >> 20} are free; give another")
-        temporary = path.with_suffix(".tmp")
-        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(len(text), self.width))
-        shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"))
+    def _fill(self, out: np.memmap, corpus: Corpus, text: Text, what: str) -> Iterator[None]:
+        """Batch by batch, so that memory holds one."""
+        shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[speed]}"))
         with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(f"encoding {corpus.name}, {split}", total=len(text), speed="")
+            task = progress.add_task(what, total=len(text), speed="")
             for positions, vectors in self._reader.read(corpus.lexicon, text.words, text.starts):
                 out[positions] = finite(vectors.half())
                 speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
                 progress.update(task, advance=len(positions), speed=speed)
-        out.flush()
-        seconds = round(time.perf_counter() - begin, 3)
-        beside = {**settings, "corpus": corpus.name, "split": split, "shape": out.shape, "seconds": seconds}
-        path.with_suffix(".json").write_text(json.dumps(beside, indent=1))
-        temporary.replace(path)
+                yield
         del self._reader  # else the peak memory of a cold run would differ from a cached one's
-
-
-def open_cached(path: Path, shape: tuple[int, int]) -> Encoded | None:
-    """The vectors of an earlier run, None where there are none of this shape."""
-    try:
-        vectors = np.load(path, mmap_mode="r")
-        seconds = json.loads(path.with_suffix(".json").read_text())["seconds"]
-    except (OSError, EOFError, ValueError, KeyError):
-        return None
-    return Encoded(vectors, seconds) if vectors.shape == shape and vectors.dtype == np.float16 else None
 
 
 def finite(vectors: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """What a user's own settings can lead to."""
 
+LONGEST = 600  # characters of a line
+
 
 class SettingError(ValueError):
     """A setting that cannot work; shown as one line, `setting: what is wrong; what to do`, without a traceback.
@@ -8,7 +10,8 @@ class SettingError(ValueError):
     """
 
     def __init__(self, setting: str, problem: str):
-        super().__init__(f"{setting}: {problem}")
+        line = " ".join(f"{setting}: {problem}".split())
+        super().__init__(line if len(line) <= LONGEST else line[: LONGEST - 1] + "…")
         self.setting = setting
 
 

@@ -13,6 +13,7 @@ from bench.evaluation.generation import generate, read_prompt
 from bench.places import weights_place
 from bench.record import read
 from bench.trained import load
+from bench.trust import add_option, check_targets
 
 
 def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:
@@ -52,8 +53,11 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=20, help="how many to add (default 20)")
     parser.add_argument("--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    add_option(parser)
     given = parser.parse_args()
     try:
+        if given.run.is_file():
+            check_targets(read(given.run).config, given.trust)
         text = continuation(given.run, given.prompt, words=given.words, greedy=given.greedy, seed=given.seed)
     except SettingError as error:
         sys.exit(str(error))

@@ -5,11 +5,12 @@ B streams, T steps, N positions, H hidden size, F feature columns, V vocabulary 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -142,7 +143,7 @@ class CountModel(CodedModel):
         order: n; 1 is the unigram model.
     """
 
-    def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: int):
+    def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
         self.vocabulary = vocabulary
         documents = [vocabulary.encode(words).astype(np.int64) for words in corpus.train.documents()]
         self.model = NGram(documents, len(vocabulary), order)

@@ -1,28 +1,63 @@
 """One configuration -> what its cell is called and where its record and weights stand."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from bench.corpus import content_sha256
-from bench.record import identity
+from bench.record import LONGEST_PART, check_room, identity
+from bench.secrets import refuse
+from bench.settings import NEEDED, check_folder, check_value
 
 NO_WEIGHT = {"generation", "evaluation"}  # settings that no trained weight hangs on
 NO_PIECE = {"backbone", "batch", "inputs", "targets"}  # and those that a model of word pieces does not read
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, every reference followed."""
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain data, every reference followed, and a user's text named by its content."""
-    config = OmegaConf.to_container(cfg, resolve=True)
-    if config["corpus"].get("path"):
+    """The same, and a user's text named by its content.
+
+    Raises:
+        SettingError: a secret of the environment would be written down with it.
+    """
+    config = plain(cfg)
+    refuse(config)
+    if config["corpus"].get("path") is not None:
         config["corpus"]["content_sha256"] = content_sha256(config["corpus"]["path"])
     return config
 
 
 def place(config: dict[str, Any]) -> Path:
     """Where a configuration's record stands, without the suffix."""
-    return Path(config["results_dir"]) / config["experiment_name"] / identity(config)
+    return Path(config["results_dir"]) / folder(config["experiment_name"]) / identity(config)
+
+
+def check_place(cfg: DictConfig, overrides: list[str]) -> None:
+    """Asked before anything is written, Hydra's own folder included.
+
+    Args:
+        overrides: as typed; Hydra keeps them.
+
+    Raises:
+        SettingError: results would leave their folder or find no room there, or a secret would be written down.
+    """
+    for override in overrides:
+        refuse(override.partition("=")[2], override.partition("=")[0].lstrip("+~"))
+    refuse(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=False))
+    check_folder(cfg.experiment_name)
+    check_value("results_dir", cfg.results_dir, NEEDED["results_dir"])
+    check_room(Path(cfg.results_dir) / cfg.experiment_name)
+
+
+def folder(name: object) -> str:
+    """An experiment's name as that of a folder: below the results, whatever it says."""
+    return re.sub(r"[^\w-]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
 
 
 def weights_place(config: dict[str, Any]) -> Path:

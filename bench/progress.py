@@ -15,11 +15,12 @@ class Tally:
 
     total: int = 1
     done: int = 0
+    alone: bool = True  # no other process runs cells of this sweep meanwhile
     seconds: list[float] = field(default_factory=list)  # of the cells that ran
 
     def left(self, of_this_cell: float = 0.0) -> str:
-        """Time left, from the mean of the cells so far; a question mark before the first has ended."""
-        if not self.seconds:
+        """Time left, from the mean of the cells so far; a question mark where nobody can tell yet."""
+        if not self.seconds or not self.alone:
             return "?"
         mean = sum(self.seconds) / len(self.seconds)
         return clock(mean * max(0, self.total - self.done - 1) + max(0.0, mean - of_this_cell))
@@ -72,7 +73,7 @@ def finish(cell: str, outcome: str, seconds: float | None) -> None:
     if seconds is not None:
         TALLY.seconds.append(seconds)
     took = "" if seconds is None else f", {seconds:.0f} s"
-    left = f"; {TALLY.left()} left" if TALLY.done < TALLY.total else ""
+    left = f"; {TALLY.left()} left" if TALLY.alone and TALLY.done < TALLY.total else ""
     CONSOLE.print(
         f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}", markup=False, highlight=False, soft_wrap=True
     )

@@ -8,18 +8,23 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pydantic
 
 from bench.errors import SettingError
+from bench.secrets import scrub
 
 SCHEMA = 2
 LEDGER = re.compile(r"v\d+-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
+ELSEWHERE = "move it away, or run its cell again by force=true"
 OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",
@@ -31,12 +36,16 @@ OUTSIDE_IDENTITY = (
     "trial",
     "job",
 )  # settings that change no figure
+LONGEST_PART = 60  # bytes; a file's name has 255 at most
+LEAST_FREE_MIB = 64  # a cell is not begun with less: its record would not fit
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What one run found. A figure that was not measured is None, never 0; units are in the names."""
+
+    __pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     # which cell
     experiment: str
@@ -107,6 +116,9 @@ class Record:
     schema: int = SCHEMA
 
 
+FIELDS = pydantic.TypeAdapter(Record)
+
+
 def identity(config: dict[str, Any]) -> str:
     """A resolved configuration -> the file stem of its record: readable parts, then a hash of all that matters."""
     part = [
@@ -118,13 +130,33 @@ def identity(config: dict[str, Any]) -> str:
     kept = {key: value for key, value in config.items() if key not in OUTSIDE_IDENTITY}
     if config["inputs"] == "learned":
         del kept["targets"]  # a head that reads them has them among its own settings
+    if config["corpus"].get("content_sha256"):
+        kept["corpus"] = nowhere(config["corpus"])
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
-    return "-".join([re.sub(r"[^\w.+]", "_", str(each)) for each in part] + [digest])
+    return "-".join([*map(plain, part), digest])
+
+
+def plain(name: object) -> str:
+    """A part of a file's name: no separator, and short enough for any file system."""
+    return re.sub(r"[^\w.+]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
+
+
+def nowhere(corpus: dict[str, Any]) -> dict[str, Any]:
+    """A user's text by its content alone: it may move, and be named from another folder."""
+    rest = {key: value for key, value in corpus.items() if key != "path"}
+    return {key: nowhere(value) if isinstance(value, dict) else value for key, value in rest.items()}
+
+
+def as_json(record: Record) -> str:
+    """What its file holds."""
+    return json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
 
 
 def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
     """Put `stem`.npz (the values a position, [N] each) and then `stem`.json in place, each whole or not at all."""
-    text = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+    if record.reason is not None:
+        record = dataclasses.replace(record, reason=scrub(record.reason))
+    text = as_json(record)
     beside = stem.with_name(stem.name + ".npz")
     if positions is None:
         beside.unlink(missing_ok=True)  # a run before this one may have left its own
@@ -133,20 +165,39 @@ def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = 
     return atomically(stem.with_name(stem.name + ".json"), lambda file: file.write(text.encode()))
 
 
-def atomically(path: Path, put: Callable[[IO[bytes]], object]) -> Path:
-    """Write into a temporary file beside `path`, then rename: a reader sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def atomically(path: Path, put: Callable[[IO[bytes]], object], setting: str = "results_dir") -> Path:
+    """Write into a temporary file beside `path`, then rename: a reader sees all of it or nothing.
+
+    Raises:
+        SettingError: the folder, which `setting` names, is read-only, full or none at all.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            put(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide a shared result
-        return Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                put(file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide a shared result
+            return Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror or error}); mend that and run the same command again"
+        raise SettingError(setting, problem) from error
+
+
+def check_room(folder: Path) -> None:
+    """An hour of training must not end at a folder that takes no record: try before.
+
+    Raises:
+        SettingError: it cannot be written, or has less than `LEAST_FREE_MIB` to give.
+    """
+    atomically(folder / ".room", lambda file: file.write(b"?")).unlink()
+    if (free := shutil.disk_usage(folder).free >> 20) < LEAST_FREE_MIB:
+        raise SettingError("results_dir", f"{folder} has {free} MiB free, a cell needs {LEAST_FREE_MIB}; free some")
 
 
 def read(path: Path) -> Record:
@@ -156,14 +207,56 @@ def read(path: Path) -> Record:
         SettingError: the file is no record, or one of another schema.
     """
     try:
-        fields = json.loads(path.read_text())
-        if fields["schema"] != SCHEMA:
-            raise SettingError(str(path), f"has schema {fields['schema']}, this version reads {SCHEMA}; run it again")
-        return Record(**fields)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, SettingError):
-            raise
-        raise SettingError(str(path), f"is not a record ({error}); delete it and run the cell again") from None
+        return parse(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(str(path), f"cannot be read ({error}); {ELSEWHERE}") from None
+
+
+def parse(text: str, path: Path) -> Record:
+    """JSON -> the Record, whose every field has the type that it says.
+
+    Args:
+        path: what an error names.
+
+    Raises:
+        SettingError: it is no record, or one of another schema.
+    """
+    try:
+        schema = json.loads(text)["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SettingError(str(path), f"is not a record ({type(error).__name__}: {error}); {ELSEWHERE}") from None
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        remedy = "update this program, or give another results_dir" if newer else "run its cell again by force=true"
+        raise SettingError(str(path), f"has schema {schema}, this version reads {SCHEMA}; {remedy}")
+    try:
+        return FIELDS.validate_json(text)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingError(str(path), f"is not a record ({where}: {first['msg']}); {ELSEWHERE}") from None
+
+
+def stands(path: Path) -> bool:
+    """Whether the record of a cell that went well is there, so that the cell need not run again.
+
+    Raises:
+        SettingError: what is there is no record, or that of other settings than its name says.
+    """
+    if not path.is_file():
+        return False
+    record = read(path)
+    if identity(record.config) != path.stem:
+        raise SettingError(str(path), f"holds other settings than its name says; {ELSEWHERE}")
+    return record.status == "ok"
+
+
+def replaceable(path: Path) -> bool:
+    """Whether a failure may be written there: over nothing, or over the failure of an earlier run."""
+    try:
+        return not stands(path)
+    except SettingError:
+        return False
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray] | None:
@@ -171,8 +264,11 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
     beside = path.with_suffix(".npz")
     if not beside.is_file():
         return None
-    with np.load(beside, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with np.load(beside, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SettingError(str(beside), f"holds no plain arrays ({error}); delete it and run the cell again") from None
 
 
 def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:

@@ -10,9 +10,13 @@ from omegaconf import DictConfig
 from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm import slurm
 
+from bench.cli import BAD_INPUT
 from bench.progress import CONSOLE
 
 POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
+ENDED = frozenset(
+    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED FORGOTTEN NODE_FAIL OUT_OF_MEMORY REVOKED TIMEOUT".split()
+)
 
 
 class Queue(slurm.SlurmInfoWatcher):
@@ -27,6 +31,10 @@ class Queue(slurm.SlurmInfoWatcher):
         listed = dict(line.split("|") for line in (string if isinstance(string, str) else string.decode()).split())
         return {job: {"State": listed.get(job, "FORGOTTEN")} for job in self._registered - self._finished}
 
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        """submitit takes a job that is suspended, or whose node is being switched on, for one that has ended."""
+        return self.get_state(job_id, mode=mode) in ENDED
+
 
 class Job(slurm.SlurmJob):
     """A cell's job; one that dies costs its own cell alone."""
@@ -34,23 +42,39 @@ class Job(slurm.SlurmJob):
     watcher = Queue(delay_s=POLL_SECONDS)
 
     def results(self) -> list[JobReturn]:
-        """What the job returned, or, where it left nothing, an empty return: its cell then has no record."""
+        """What the job returned, or, where it failed or left nothing, an empty return: its cell then has no record."""
         try:
-            return super().results()
+            [returned] = super().results()
+            if returned.status == JobStatus.COMPLETED:
+                return [returned]
+            end = f"failed: {returned._return_value!r}"  # Hydra's property would raise it
         except (UncompletedJobError, FailedJobError):
-            overrides, *_ = self.submission().args
-            end = f"ended without a result: {self.state}; see {self.paths.stderr}"
-            line = f"job {self.job_id} ({' '.join(overrides)}) {end}"
-            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
-            return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
+            end = f"ended without a result: {self.state}"
+        overrides, *_ = self.submission().args
+        line = f"job {self.job_id} ({' '.join(overrides)}) {end}; see {self.paths.stderr}"
+        CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+        return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
+
+
+class SlurmExecutor(slurm.SlurmExecutor):
+    """Leaves the last word to sbatch, whose own lines stand above ours. submitit goes by the class's name."""
+
+    job_class = Job
+
+    def _submit_command(self, command: str) -> slurm.SlurmJob:
+        try:
+            return super()._submit_command(command)
+        except FailedJobError:
+            print("hydra.launcher: Slurm takes no such job; ask for what sinfo lists", file=sys.stderr)
+            sys.exit(BAD_INPUT)
 
 
 class SlurmCallback(Callback):
     """Part of hydra/launcher=slurm."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Let submitit make our jobs, single or in an array."""
+        """Let submitit make our jobs, whether single or in an array."""
         if shutil.which("sbatch") is None:
             print("hydra/launcher: there is no sbatch here; sweep from a node of a Slurm cluster", file=sys.stderr)
-            sys.exit(2)
-        slurm.SlurmJob = slurm.SlurmExecutor.job_class = Job
+            sys.exit(BAD_INPUT)
+        slurm.SlurmJob, slurm.SlurmExecutor = Job, SlurmExecutor

@@ -8,20 +8,23 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from huggingface_hub import HfApi
+from pydantic import Field
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
 from transformers.utils import logging as chatter
 
+from bench import hub
+from bench.checkpoint import FETCHED
 from bench.errors import SettingError
 from bench.pieces import PieceBatch, PieceBatches, Pieces, learn
+from bench.settings import Depth, Dropout, Factor, Rows, Width
 from bench.steps import StepData
 from bench.text import Corpus
 from bench.vocabulary import Vocabulary
@@ -55,15 +58,15 @@ class SubwordModel(pl.LightningModule):
         corpus: Corpus,
         vocabulary: Vocabulary | None = None,
         pretrained: str | None,
-        layers: int,
-        width: int,
-        attention_heads: int,
-        context: int,
-        pieces: int,
-        dropout: float,
-        batch_size: int,
-        lr: float,
-        weight_decay: float,
+        layers: Depth,
+        width: Width,
+        attention_heads: Width,
+        context: Rows,
+        pieces: Annotated[int, Field(ge=257, le=2**20)],
+        dropout: Dropout,
+        batch_size: Rows,
+        lr: Factor,
+        weight_decay: Factor,
     ):
         super().__init__()
         self.corpus, self.context, self.batch_size = corpus, context, batch_size
@@ -193,19 +196,11 @@ def load(name: str) -> tuple[Any, Any]:
 
     chatter.disable_progress_bar()
 
-    def read(**where: bool) -> tuple[Any, Any]:
-        safe = {"trust_remote_code": False, **where}
-        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **safe)
-        return model, AutoTokenizer.from_pretrained(name, **safe)
-
+    safe = {"trust_remote_code": False, "local_files_only": True}
     try:
-        try:
-            return read(local_files_only=True)
-        except (OSError, ValueError):
-            if Path(name).is_dir():
-                raise
-        HfApi().model_info(name, timeout=10)  # one quick question: the loader would retry for half a minute
-        return read()
+        folder = Path(name) if Path(name).is_dir() else hub.fetch(name, FETCHED)
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **safe)
+        return model, AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # the hub client raises many types; each means the same to the user
         raise SettingError(
             "system.pretrained",

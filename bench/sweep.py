@@ -3,6 +3,7 @@
 It asks the records, not the processes that make them: a launcher runs those elsewhere, and a killed one says nothing.
 """
 
+import contextlib
 import sys
 import traceback
 from collections import Counter
@@ -16,24 +17,46 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.utils import get_object
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from bench.cli import FAILED
-from bench.places import resolved
+from bench.cli import FAILED, refuse
+from bench.places import check_place, plain, resolved
 from bench.progress import CONSOLE, TALLY
+from bench.provenance import now
+from bench.refusals import REFUSED, refusal
+from bench.settings import check
 
 
 class SweepCallback(Callback):
-    """Hydra calls it around a multirun."""
+    """Hydra calls it around a run or a multirun, before it has written anything, and before each job."""
+
+    total: int | None = None  # cells; None in a single run
+    begin = ""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse what would be written in the wrong place, or nowhere."""
+        with refusing():
+            check_place(config, typed(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
-        TALLY.total = len(jobs(config))
+        self.on_run_start(config)
+        with refusing():
+            self.total, self.begin = len(jobs(config)), now()
+            TALLY.total = self.total
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """In a launcher's process, which gets a copy of this object and has not seen the cells before."""
+        if self.total is not None and TALLY.total != self.total:
+            TALLY.total, TALLY.alone = self.total, False
+        if not TALLY.alone:
+            TALLY.done = config.hydra.job.num
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Report, and end with a status that tells whether every cell is there."""
         try:
-            missing = finish(config)
+            with refusing():
+                missing = finish(config, self.begin)
         except Exception:  # Hydra would warn, and exit with 0
             traceback.print_exc()
             sys.exit(FAILED)
@@ -41,13 +64,31 @@ class SweepCallback(Callback):
             sys.exit(FAILED)
 
 
-def finish(config: DictConfig) -> int:
-    """The report of what there is, then how many cells are not, and why."""
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Hydra makes a warning of what a callback raises, and goes on."""
+    try:
+        yield
+    except REFUSED as error:
+        refuse(error)
+
+
+def typed(config: DictConfig) -> list[str]:
+    """The overrides of the command line as they stand, references unresolved."""
+    return OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+
+
+def finish(config: DictConfig, begin: str) -> int:
+    """The report of what there is, then how many cells are not, and why.
+
+    Args:
+        begin: of the sweep; with `force=true` an older record says nothing of it.
+    """
     from bench.report import report
 
     folder = Path(config.results_dir) / config.experiment_name
     grid = jobs(config)
-    missing = [each for overrides in grid for each in complaint(overrides, folder)]
+    missing = [each for overrides in grid for each in complaint(overrides, folder, begin)]
     if any(folder.glob("*.json")):
         report([folder], folder)
     for _, line in missing:
@@ -68,20 +109,26 @@ def jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of every cell that Hydra's sweeper makes of the experiment's axes and the command line's."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*axes, *config.hydra.overrides.task])
+    overrides = parser.parse_overrides([*axes, *typed(config)])
     last = {override.get_key_element(): override for override in overrides}
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
 
 
-def complaint(overrides: list[str], folder: Path) -> Iterator[tuple[str, str]]:
+def complaint(overrides: list[str], folder: Path, begin: str) -> Iterator[tuple[str, str]]:
     """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
-    cfg = compose("config", overrides)
-    work = get_object(cfg.job)
-    stem = work.place(resolved(cfg))
-    path = stem.with_name(f"{stem.name}.json")
-    if not path.is_file():
+    try:
+        cfg = compose("config", overrides)
+        check(plain(cfg))
+        work = get_object(cfg.job)
+        stem = work.place(resolved(cfg))
+        path = stem.with_name(f"{stem.name}.json")
+        record = work.read(path) if path.is_file() else None
+    except REFUSED as error:
+        yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
+        return
+    if record is None or (cfg.force and record.finished_at < begin):
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
-    elif (record := work.read(path)).status != "ok":
+    elif record.status != "ok":
         where = "" if "(trace: " in record.reason else f" (record: {path})"
         yield record.status, f"{stem.name}: {record.status}: {record.reason}{where}"

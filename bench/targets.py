@@ -4,20 +4,33 @@ N training words, V ids, D embedding size.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from bench.encoder import Encoder
 from bench.errors import SettingError
+from bench.settings import Place, Seed, Width
 from bench.vocabulary import Vocabulary
 
-READING = ("context", "window", "layer", "pooling", "special_tokens", "precision")  # settings of the Encoder
 BLOCK = 1 << 15  # vectors in memory at once
 FLAT = 1e-3  # a direction whose variance is a smaller share of the mean one is left out, not blown up
+
+
+class Reading(TypedDict):
+    """An encoder's source, and how `bench.encoder.Encoder` reads a text with it."""
+
+    encoder: Place | None
+    context: Literal["causal", "prefix", "bidirectional"]
+    window: Annotated[int, Field(ge=1, le=2**20)]
+    layer: Annotated[int, Field(ge=-1000, le=1000)]
+    pooling: Literal["mean", "first", "last"]
+    special_tokens: Literal["cls", "both", "none"]
+    precision: Literal["auto", "bf16", "fp32"]
 
 
 class Targets:
@@ -76,11 +89,11 @@ def bert(
     name: str,
     vocabulary: Vocabulary,
     cache_dir: str,
-    level: str,
+    level: Literal["token", "type"],
     centre: bool,
     whiten: bool,
     normalise: bool,
-    **reading: Any,
+    **reading: Unpack[Reading],
 ) -> Targets:
     """A row is the mean of its word's vectors in the training text; `<unk>`'s, that of all words it replaces.
 
@@ -90,7 +103,6 @@ def bert(
         whiten: give them variance 1 in every direction in which they vary (ZCA: rotated back).
         normalise: to unit length, after these: a mean's length tells how often and how variously its word is used, and
             would outweigh its direction in every squared distance.
-        reading: `encoder`, its source, and the settings of `bench.encoder.Encoder`.
 
     Raises:
         SettingError: no such level, or a setting that the encoder refuses.
@@ -124,8 +136,8 @@ def make_encoder(settings: Mapping[str, Any], cache_dir: str) -> Encoder:
     """
     if "encoder" not in settings:
         raise SettingError("inputs", "contextual inputs need targets with an encoder; choose targets=bert")
-    reading = {key: settings[key] for key in READING}
-    return Encoder(settings["encoder"], cache_dir=cache_dir, **reading)
+    source, *reading = Reading.__annotations__
+    return Encoder(settings[source], cache_dir=cache_dir, **{key: settings[key] for key in reading})
 
 
 def moments(vectors: np.ndarray, ids: np.ndarray, size: int, *, squared: bool) -> tuple[Tensor, Tensor]:
@@ -148,7 +160,7 @@ def whitening(covariance: Tensor) -> Tensor:
     return (kept / variances[varied].sqrt() @ kept.T).float()
 
 
-def random(*, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, dimension: int, seed: int) -> Targets:
+def random(*, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, dimension: Width, seed: Seed) -> Targets:
     """Gaussian rows: the control in which no word is nearer to one than to another.
 
     Args:

@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model, save_model
 
@@ -68,17 +69,24 @@ def make_budget(cfg: DictConfig, **rest: Any) -> Budget:
 
 
 def make_trainer(cfg: DictConfig, budget: Budget, ranks: Ranks, logger: Logger | None) -> pl.Trainer:
-    """Lightning's, on the devices that the configuration names."""
-    return pl.Trainer(
-        **instantiate(cfg.trainer),
-        logger=logger or False,
-        callbacks=[budget],
-        plugins=[ranks],
-        max_epochs=1,  # of an endless stream: the budget ends it
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    """Lightning's, on the devices that the configuration names.
+
+    Raises:
+        SettingError: it refuses them: a device that is not there, say.
+    """
+    try:
+        return pl.Trainer(
+            **instantiate(cfg.trainer),
+            logger=logger or False,
+            callbacks=[budget],
+            plugins=[ranks],
+            max_epochs=1,  # of an endless stream: the budget ends it
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise SettingError("trainer", f"Lightning refuses it ({error}); choose trainer=auto or trainer=cpu") from error
 
 
 def load(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from bench.cli import quieten
 from bench.errors import SettingError
 from bench.provenance import reproducing
 from bench.record import Record, read
+from bench.trust import add_option, check_targets
 
 CLOCK = ("train_seconds", "train_ms_per_1k", "head_train_ms_per_1k", "decode_ms_1", "decode_ms_256", "encode_seconds")
 ELSEWHERE = ("config", "versions", "device", "git_commit", "finished_at")  # where and when, not what
@@ -34,7 +35,12 @@ def again(record: Record, path: Path) -> Record:
             "RECORD", f"{path} was trained until a clock ended it; only a budget in words can be repeated"
         )
     with tempfile.TemporaryDirectory() as folder:
-        here = {"results_dir": folder, "force": True, "logger": OmegaConf.create({"_target_": "bench.loggers.none"})}
+        here = {
+            "results_dir": folder,
+            "force": True,
+            "checkpoint": {"seconds": 1e9},
+            "logger": OmegaConf.create({"_target_": "bench.loggers.none"}),
+        }
         cache = os.environ.get("HEAD_BENCH_CACHE") or str(Path(record.config["cache_dir"]).expanduser())
         return run(OmegaConf.create({**record.config, **here, "cache_dir": cache}))
 
@@ -72,12 +78,14 @@ def main() -> None:
     parser.add_argument(
         "--tolerance", type=float, default=0.0, help="relative difference allowed (default 0: to the bit)"
     )
+    add_option(parser)
     given = parser.parse_args()
     try:
         if not given.record.is_file():
             raise SettingError("RECORD", f"{given.record} is not there; give the .json of a finished cell")
         quieten()
         known = read(given.record)
+        check_targets(known.config, given.trust)
         found = again(known, given.record)
     except SettingError as error:
         print(error, file=sys.stderr)

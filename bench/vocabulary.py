@@ -24,6 +24,8 @@ class Vocabulary:
 
     def __init__(self, corpus: Corpus, size: int):
         types = int((corpus.counts > 0).sum())
+        if types < 2:
+            raise SettingError("corpus", f"{corpus.name} trains on {types} distinct words; it needs a longer text")
         if not isinstance(size, int) or not 2 <= size <= types:
             problem = f"{size} is not a whole number between 2 and {types}, the types that {corpus.name} has"
             raise SettingError("vocabulary.size", problem)

@@ -186,6 +186,10 @@ def test_wikitext_from_a_local_copy(tmp_path):
         ["=", title, "=", "about", title, "."] for title in ("alpha", "beta")
     ]
     assert made.spell(made.test.words)[1] == "delta"
+    (tmp_path / "files").mkdir()
+    for name, split_rows in rows.items():
+        split_rows.to_parquet(tmp_path / "files" / f"{name}-00000-of-00001.parquet")
+    assert wikitext("wikitext-2-raw-v1", str(tmp_path / "files")).digest == made.digest
     with pytest.raises(SettingError, match=r"^corpus: cannot read .*corpus=wiki_sample, which needs no network$"):
         wikitext("wikitext-2-raw-v1", str(tmp_path / "elsewhere"))
 

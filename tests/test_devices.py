@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_resuming import settings
+from test_resuming import SYSTEMS, settings
 
 from bench.cell import run
 from bench.devices import mixed
 from bench.errors import SettingError
 from bench.places import resolved, weights_place
+from bench.settings import check
 
+DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device
 TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
 
 
@@ -28,11 +30,11 @@ def test_streams_are_dealt_evenly_or_not_at_all(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine"])
+@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "gpt2"])
 def test_two_devices_train_the_same_model_as_one(tmp_path, system):
     trained = {}
     for name, more in {"one": [], "two": TWO}.items():
-        cfg = settings(tmp_path / name, f"system={system}", "backbone.trunk.dropout=0", *more)
+        cfg = settings(tmp_path / name, *SYSTEMS[system], *DETERMINATE.get(system, ["backbone.trunk.dropout=0"]), *more)
         record = run(cfg)
         assert record.status == "ok", record.reason
         trained[name] = record, load_file(weights_place(resolved(cfg)))
@@ -41,3 +43,19 @@ def test_two_devices_train_the_same_model_as_one(tmp_path, system):
     assert two.bits_per_byte == pytest.approx(one.bits_per_byte, rel=1e-4)
     for name, values in weights.items():
         np.testing.assert_allclose(others[name], values, atol=1e-4, err_msg=name)
+
+
+def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for preset in ("gpu", "ddp"):
+        with pytest.raises(SettingError, match=r"^trainer: there is no GPU"):
+            check(resolved(settings(tmp_path, f"trainer={preset}")))
+    check(resolved(settings(tmp_path, *TWO)))
+
+
+def test_a_device_that_dies_ends_the_cell(monkeypatch, tmp_path):
+    """The others wait for it no longer than the trainer's timeout."""
+    monkeypatch.setattr("bench.devices.FOLLOWER", "bench.errors")  # reads nothing, ends at once
+    soon = ["+trainer.strategy.timeout.seconds=2", "trainer.strategy.timeout.minutes=0"]
+    record = run(settings(tmp_path, *TWO, *soon))
+    assert record.status == "failed" and "Timed out" in record.reason

@@ -20,9 +20,11 @@ SMALL = [
 ]  # fmt: skip
 
 
-def bench(folder: Path, *arguments: str, module: str = "bench") -> subprocess.CompletedProcess:
-    """`python -m bench …` in a process of its own, warnings as errors in our own code."""
+def bench(folder: Path, *arguments: str, module: str = "bench", gib: int = 0) -> subprocess.CompletedProcess:
+    """`python -m bench …` in a process of its own, warnings as errors in our own code; with so little memory."""
     command = [sys.executable, "-W", "error:::bench", "-m", module, *arguments]
+    if gib:
+        command = ["bash", "-c", f'ulimit -d {gib << 20}; exec "$@"', "bash", *command]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
 
 
@@ -140,9 +142,9 @@ def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
 
 
 def test_a_sweep_goes_on_past_exhausted_memory_and_divergence_and_says_so_at_the_end(place):
-    points = ["backbone.trunk.hidden_size=32,300000", "optimizer.lr=1e9,0.01"]
+    points = ["backbone.trunk.hidden_size=32,8192", "optimizer.lr=100,0.01", "optimizer.weight_decay=100"]
     small = [each for each in settings("softmax") if not each.startswith("backbone")]
-    run = bench(place, *small, *points, "corpus.path=text.txt", "logger=none", "results_dir=failing")
+    run = bench(place, *small, *points, "corpus.path=text.txt", "logger=none", "results_dir=failing", gib=3)
     assert run.returncode == 1
     *_, first, second, third, last = run.stderr.strip().splitlines()
     assert last.startswith("3 of 4 cells failed (2 oom, 1 diverged)")

@@ -25,6 +25,7 @@ from bench.ledger.rows import Ledger, read
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
+from bench.settings import check
 from bench.sweep import jobs
 
 V, N, H, D = 300, 64, 32, 48
@@ -315,15 +316,17 @@ def test_positions_that_make_no_streams_fail_in_one_line(tree):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("cost.device=tpu", "cost.device: tpu is not one of cpu, cuda"),
-        ("precision=fp8", "cost.precision: fp8 is not one of fp32, bf16"),
-        ("cost.rounds=0", "cost.rounds: 0 is not"),
-        ("cost.contenders=[nobody]", "cost.contenders: there is no nobody"),
+        ("device=tpu", r"^device: .*cpu.*cuda"),
+        ("precision=fp8", r"^precision: .*fp32.*bf16"),
+        ("cost.rounds=0", r"^cost\.rounds: "),
+        ("cost.contenders=[nobody]", r"^cost\.contenders: there is no nobody"),
     ],
 )
 def test_a_setting_that_cannot_work_is_one_line(tree, override, line):
+    cfg = configured("cost_sweep", *SMALL, override)
     with pytest.raises(SettingError, match=line):
-        job.run(configured("cost_sweep", *SMALL, override))
+        check(OmegaConf.to_container(cfg, resolve=True))
+        job.run(cfg)
 
 
 @pytest.mark.parametrize(("experiment", "part"), [("cost_sweep", "head"), ("cost_sweep_model", "model")])

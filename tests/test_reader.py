@@ -1,28 +1,17 @@
 """Vectors against plain passes of the model alone; a tiny random BERT stands in for a trained one."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_bert import WORDS, plain_pass, tiny_bert, tiny_corpus, tiny_encoder
+from tiny_bert import WORDS, encoder, folder, plain_pass, tiny_corpus  # noqa: F401
 from torch.testing import assert_close
 from transformers import AutoModel, AutoTokenizer
 
 from bench.reader import cut
 
 NEAR = {"atol": 1e-5, "rtol": 0}  # float32, other shapes of the same product
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tiny_bert(tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture
-def encoder(folder, tmp_path):
-    return lambda **settings: tiny_encoder(folder, tmp_path, **settings)
 
 
 @pytest.mark.parametrize("context", ["causal", "prefix"])

@@ -1,6 +1,7 @@
 """Records survive the disk, and their paths follow from what matters."""
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -16,6 +17,8 @@ from bench.record import (
     read,
     read_all,
     read_positions,
+    replaceable,
+    stands,
     write,
 )
 
@@ -147,12 +150,16 @@ def test_targets_count_only_where_they_are_read():
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('{"schema": 0}', f"has schema 0, this version reads {SCHEMA}; run it again"),
-        ('{"schema": 1', "is not a record .*; delete it and run the cell again"),
+        ('{"schema": 0}', f"has schema 0, this version reads {SCHEMA}; run its cell again by force=true"),
+        (
+            f'{{"schema": {SCHEMA + 1}, "colour": 0}}',
+            f"has schema {SCHEMA + 1}, .* update this program, or give another",
+        ),
+        ('{"schema": 1', "is not a record .*; move it away, or run its cell again by force=true"),
+        ("[" * 100_000, "is not a record .RecursionError"),
         ("[]", "is not a record"),
         ("{}", "is not a record"),
-        (f'{{"schema": {SCHEMA}, "seed": 0}}', "is not a record .*missing"),
-        (f'{{"schema": {SCHEMA}, "colour": 0}}', "is not a record .*unexpected"),
+        (f'{{"schema": {SCHEMA}, "seed": 0}}', "is not a record .*: Field required"),
     ],
 )
 def test_files_that_are_no_records(tmp_path, content, problem):
@@ -160,6 +167,45 @@ def test_files_that_are_no_records(tmp_path, content, problem):
     path.write_text(content)
     with pytest.raises(SettingError, match=f"^{path}: {problem}"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("colour", "red", "colour: Unexpected keyword argument"),
+        ("brier", "0.5", "brier: Input should be a valid number"),
+        ("brier", float("nan"), "brier: Input should be a finite number"),
+        ("seed", 0.5, "seed: Input should be a valid integer"),
+        ("curve", [{"words": None}], "curve.0.words: Input should be a valid number"),
+    ],
+)
+def test_a_field_of_another_kind_is_named(tmp_path, field, value, problem):
+    path = write(RECORD, tmp_path / "r")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(SettingError, match=rf"^{path}: is not a record \({problem}"):
+        read(path)
+
+
+def test_a_record_stands_under_its_own_name_alone(tmp_path):
+    record = dataclasses.replace(RECORD, config=CONFIG)
+    path = write(record, tmp_path / identity(CONFIG))
+    assert stands(path) and not replaceable(path)
+    assert not stands(tmp_path / "nothing.json") and replaceable(tmp_path / "nothing.json")
+    with pytest.raises(SettingError, match="holds other settings than its name says"):
+        stands(path.rename(tmp_path / "other.json"))
+    assert not replaceable(tmp_path / "other.json")
+    write(dataclasses.replace(record, status="failed"), tmp_path / identity(CONFIG))
+    assert not stands(path) and replaceable(path)
+
+
+def test_a_user_s_text_is_named_by_its_content_alone():
+    def of(path, content):
+        corpus = {"name": "text", "path": path, "source": {"path": path}, "content_sha256": content}
+        return identity(CONFIG | {"corpus": corpus})
+
+    assert of("a.txt", "1") == of("/home/a.txt", "1")
+    assert of("a.txt", "1") != of("a.txt", "2")
+    assert of("a.txt", None) != of("b.txt", None)
 
 
 def test_all_records_of_two_levels_in_the_order_of_their_paths(tmp_path):

@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 
-def test_a_sweep_of_six_cells(place, tmp_path):  # noqa: F811
+def test_a_sweep_of_six_cells(place, tmp_path):
     run = bench(tmp_path, *settings("softmax", "mse", "unigram"), f"corpus.path={place}/text.txt", "seed=0,1", *THROUGH)
     assert run.returncode == 0, run.stdout + run.stderr
     folder = tmp_path / "results" / "smoke"
@@ -39,8 +39,25 @@ def test_a_sweep_of_six_cells(place, tmp_path):  # noqa: F811
         (system, seed) for system in ("mse", "softmax", "unigram") for seed in (0, 1)
     ]
     assert {record.status for record in records} == {"ok"}
+    said = [path.read_text().splitlines()[-1] for path in folder.glob("hydra/*/slurm/*/*_log.err")]
+    assert sorted(line.split()[0] for line in said) == [f"[{number}/6]" for number in range(1, 7)]
     assert {record.device.split(", ")[-1] for record in records} == {"1 threads"}
     assert "softmax" in (folder / "leaderboard.md").read_text()
+
+
+def test_what_sbatch_refuses_is_said_without_a_traceback(place, tmp_path):
+    run = bench(
+        tmp_path,
+        *settings("unigram", "softmax"),
+        f"corpus.path={place}/text.txt",
+        *THROUGH,
+        "hydra.launcher.partition=no",
+    )
+    assert run.returncode == 2
+    *sbatch, line = run.stderr.splitlines()
+    assert sbatch and all(each.startswith("sbatch: error: ") for each in sbatch)
+    assert line.startswith("hydra.launcher: Slurm takes no such job; ")
+    assert not list(tmp_path.rglob("*.json"))
 
 
 @contextmanager
@@ -63,7 +80,7 @@ def first(folder: Path, pattern: str) -> Path:
     raise TimeoutError(f"no {pattern} in {folder}")
 
 
-def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):  # noqa: F811
+def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):
     """The launcher waits for the other, reports, and ends with 1, within POLL_SECONDS and what submitit waits."""
     arguments = [*settings("unigram", "softmax"), "budget.words=100000000", f"corpus.path={place}/text.txt"]
     with sweeping(tmp_path, *arguments) as sweep:
@@ -80,14 +97,15 @@ def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):  # noqa: F
 
 
 @pytest.mark.slow
-def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):  # noqa: F811
+def test_a_job_whose_time_is_up_goes_on_to_the_same_figures(place, tmp_path):
     """Slurm signals shortly before the end of the time; we do not wait for that, and send the signal ourselves."""
     arguments = [*settings("softmax"), "budget.words=40000", "checkpoint.seconds=0"]
     with sweeping(tmp_path, *arguments, f"corpus.path={place}/text.txt", "hydra.launcher.timeout_min=10") as sweep:
         checkpoint = first(tmp_path, "weights/*.ckpt")
         job = first(tmp_path, "hydra/*/slurm/*/*_submitted.pkl").parent.name
         subprocess.run(["scancel", "--signal=USR2", job], check=True)
-        while state(job, "JobState") == "RUNNING":
+        while state(job, "Reason") != "BeginTime":  # back in the queue
+            assert sweep.poll() is None
             time.sleep(0.1)
         assert checkpoint.is_file() and not list(tmp_path.glob("results/smoke/softmax*.json"))
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # else in two minutes

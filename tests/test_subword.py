@@ -8,7 +8,7 @@ from test_pieces import tiny_corpus
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import bench.subword
+import bench.hub
 from bench.errors import SettingError
 from bench.pieces import PieceBatch
 from bench.subword import SubwordModel
@@ -167,7 +167,7 @@ def test_a_model_that_is_not_there_is_one_line_with_the_way_out(tmp_path, monkey
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(bench.subword.HfApi, "model_info", unreachable)
+    monkeypatch.setattr(bench.hub.HfApi, "repo_info", unreachable)
     for name in (str(tmp_path), str(tmp_path / "none"), "nobody/nothing-of-the-kind"):
         with pytest.raises(SettingError) as raised:
             tiny_model(pretrained=name)

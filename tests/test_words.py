@@ -36,7 +36,7 @@ def sentencepiece(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama", "sentencepiece"])
-def model(request, folder, sentencepiece):  # noqa: F811
+def model(request, folder, sentencepiece):
     source = {"gpt2": None, "llama": str(folder), "sentencepiece": str(sentencepiece)}[request.param]
     return sharpened(tiny_model(context=24, pretrained=source))
 

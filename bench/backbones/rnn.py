@@ -4,6 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bench.errors import SettingError
+from bench.settings import Depth, Dropout, Width
+
 GATES = {nn.LSTM: 4, nn.GRU: 3}
 
 
@@ -17,19 +20,24 @@ class RNN(nn.Module):
         dropout: on what enters and leaves the recurrence.
         vocabulary_size: V.
         input_width: columns of contextual input vectors; None learns an embedding of the ids.
+
+    Raises:
+        SettingError: another cell, whose cost nobody has counted.
     """
 
     def __init__(
         self,
         *,
         cell: type[nn.LSTM] | type[nn.GRU],
-        hidden_size: int,
-        layers: int,
-        dropout: float,
+        hidden_size: Width,
+        layers: Depth,
+        dropout: Dropout,
         vocabulary_size: int,
         input_width: int | None = None,
     ):
         super().__init__()
+        if cell not in GATES:
+            raise SettingError("backbone.trunk.cell.path", f"{cell} is not torch.nn.LSTM or torch.nn.GRU; choose one")
         self.hidden_size, self.input_width = hidden_size, input_width
         learned = input_width is None
         self.input = nn.Embedding(vocabulary_size + 1, hidden_size) if learned else nn.Linear(input_width, hidden_size)

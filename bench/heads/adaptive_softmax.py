@@ -1,8 +1,10 @@
 """Frequency-clustered softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs")."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from bench.errors import SettingError
@@ -24,7 +26,14 @@ class AdaptiveSoftmaxHead(Head):
         SettingError: cutoffs that make an empty cluster, or a projection of width 0 (it would be silently uniform).
     """
 
-    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, cutoffs: Sequence[float], narrowing: float):
+    def __init__(
+        self,
+        *,
+        hidden_size: int,
+        vocabulary: Vocabulary,
+        cutoffs: Sequence[Annotated[float, Field(gt=0, lt=1)]],
+        narrowing: Annotated[float, Field(ge=1, le=2**14)],
+    ):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         size = len(vocabulary)
         ids = [round(cutoff * size) for cutoff in cutoffs]

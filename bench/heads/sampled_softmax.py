@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.errors import SettingError
 from bench.heads.softmax import SoftmaxHead
 from bench.kernels.sampled_cross_entropy import sampled_cross_entropy
+from bench.settings import Count
 from bench.vocabulary import Vocabulary
 
 
@@ -27,7 +28,7 @@ class SampledSoftmaxHead(SoftmaxHead):
         SettingError: k is not in 1 .. V - 1.
     """
 
-    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, samples: int):
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, samples: Count):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         if not 1 <= samples < len(vocabulary):
             raise SettingError(

@@ -17,27 +17,14 @@ from bench.ledger.clock import span
 from bench.ledger.indexes import approximate
 from bench.ledger.peers import PEERS
 from bench.ledger.rounds import Limits, Note, attempt, measure
-from bench.ledger.rows import Ledger, Row, read, write
+from bench.ledger.rows import Ledger, Row, read, stands, write
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
 from bench.progress import Bar
 from bench.provenance import now, reproducing
 
-__all__ = ["failed", "headline", "place", "read", "run"]
-
-# setting: its least value
-NUMBERS = {
-    "positions": 1,
-    "hidden_size": 1,
-    "target_size": 1,
-    "rounds": 1,
-    "act_seconds": 0,
-    "visit_seconds": 0,
-    "longest_seconds": 0,
-    "index_seconds": 0,
-}
-CHOICES = {"part": ("head", "model"), "device": ("cpu", "cuda"), "precision": ("fp32", "bf16")}
+__all__ = ["failed", "headline", "place", "read", "run", "stands"]
 
 
 def place(config: dict[str, Any]) -> Path:
@@ -59,7 +46,6 @@ def run(cfg: DictConfig) -> Ledger:
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     cost = config["cost"]
-    check(config)
     scene = make_scene(
         size=cfg.vocabulary.size,
         positions=cost["positions"],
@@ -74,30 +60,16 @@ def run(cfg: DictConfig) -> Ledger:
     with Bar(stem.name) as bar:
         notes, peaks = measure(chosen(cfg), scene, limits, bar.note)
         search(notes, scene, cost["index_seconds"], bar)
+    made_by = reproducing(config)
     ledger = Ledger(
         **facts(config),
-        **{key: reproducing(config)[key] for key in ("config", "versions", "git_commit")},
+        **{key: made_by[key] for key in ("config", "versions", "git_commit")},
         peak_gflops=span(peaks),
         rows=[row(note, config, peak_gflops=span(peaks)[1]) for note in notes],
         finished_at=now(),
     )
     write(ledger, stem.with_name(f"{stem.name}.json"))
     return ledger
-
-
-def check(config: dict[str, Any]) -> None:
-    """The settings that only this job has.
-
-    Raises:
-        SettingError: one of another type or out of bounds.
-    """
-    for name, least in NUMBERS.items():
-        value = config["cost"][name]
-        if not isinstance(value, int | float) or isinstance(value, bool) or value < least:
-            raise SettingError(f"cost.{name}", f"{value} is not a number of at least {least}")
-    for name, choices in CHOICES.items():
-        if config["cost"][name] not in choices:
-            raise SettingError(f"cost.{name}", f"{config['cost'][name]} is not one of {', '.join(choices)}")
 
 
 def chosen(cfg: DictConfig) -> list[Contender]:

@@ -119,6 +119,7 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
     scene.hidden.grad = None
     if note.status == "oom":
         gc.collect()
+        torch.cuda.empty_cache()
 
 
 @contextmanager
