@@ -63,7 +63,7 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     config = settled(cfg, single=single)
     if config is None:
         return 0
-    work = get_object(cfg.job)  # its heavy imports wait until Hydra has answered --help
+    work = get_object(cfg.job)  # heavy imports wait until Hydra has answered --help
     stem = work.place(config)
     name, path = stem.name, stem.with_name(f"{stem.name}.json")
     try:

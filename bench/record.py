@@ -23,8 +23,8 @@ from bench.errors import SettingError
 from bench.secrets import scrub
 
 SCHEMA = 2
-ELSEWHERE = "move it away, or run its cell again by force=true"
 LEDGER = re.compile(r"v\d+-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
+ELSEWHERE = "move it away, or run its cell again by force=true"
 OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",

@@ -29,6 +29,7 @@ Seed = Annotated[int, pydantic.Field(ge=0, le=2**32 - 1)]
 Width = Annotated[int, pydantic.Field(ge=1, le=2**13)]  # of a layer: a square of it still fits a machine
 Depth = Annotated[int, pydantic.Field(ge=1, le=64)]
 Rows = Annotated[int, pydantic.Field(ge=1, le=2**16)]  # at once
+Seconds = Annotated[float, pydantic.Field(ge=0, le=1e9)]
 Dropout = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Factor = Annotated[float, pydantic.Field(ge=0, le=100)]
 Name = Annotated[str, pydantic.Field(min_length=1), pydantic.AfterValidator(fits_a_file_name)]
@@ -78,19 +79,18 @@ POSSIBLE: dict[str, Any] = {
     "trainer.devices": Literal["auto"] | Depth | Annotated[list[int], pydantic.Field(min_length=1, max_length=64)],
     "trainer.strategy.find_unused_parameters": bool,
     "trainer.strategy.timeout.minutes": Annotated[float, pydantic.Field(gt=0, le=1e6)],
-    "device": Literal["cpu", "cuda"],  # this and the rest: of the cost sweeps
+    "trial": Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)],
+    "device": Literal["cpu", "cuda"],
     "precision": Literal["fp32", "bf16"],
     "cost.part": Literal["head", "model"],
     "cost.contenders": list[str] | None,
+    "cost.positions": Rows,
+    "cost.hidden_size": Width,
+    "cost.target_size": Width,
     "cost.device": Literal["cpu", "cuda"],
     "cost.precision": Literal["fp32", "bf16"],
-    **dict.fromkeys(("cost.positions", "cost.hidden_size", "cost.target_size"), Rows),
-    "cost.rounds": Annotated[int, pydantic.Field(ge=1, le=1000)],
-    **{
-        f"cost.{name}_seconds": Annotated[float, pydantic.Field(ge=0, le=1e6)]
-        for name in ("act", "visit", "longest", "index")
-    },
-    "trial": Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)],
+    "cost.rounds": Count,
+    **{f"cost.{name}_seconds": Seconds for name in ("act", "visit", "longest", "index")},
 }
 GIVEN = {  # options of an object that the harness fills in
     "backbone.trunk": ("vocabulary_size", "input_width"),

@@ -10,7 +10,7 @@ glossary errors secrets launchers settings refusals draws locking stopping memor
 synthetic text hub corpus vocabulary ngram spelling checkpoint reader encoder targets steps pieces batches backbones
 rows kernels heads models subword evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler
 evaluation.brier evaluation.score evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress
-resuming training cost loggers build places devices trained cell ledger.scene ledger.acts ledger.answers
+resuming training cost loggers build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers
 ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.rounds ledger.indexes ledger.job pretrained report
 cli trust generate verify slurm follower sweep __main__
 """.split()

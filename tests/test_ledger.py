@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from bench.cli import configuration
 from bench.errors import SettingError
-from bench.ledger import answers, job, rounds
+from bench.ledger import answers, clock, job, rounds
 from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.indexes import approximate, as_distances
 from bench.ledger.peers import CHUNKINGS, PEERS
@@ -25,7 +25,6 @@ from bench.ledger.rows import Ledger, read
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
-from bench.places import plain
 from bench.settings import check
 from bench.sweep import jobs
 
@@ -49,6 +48,14 @@ def configured(experiment: str, *overrides: str, hydra: bool = False) -> DictCon
     return compose("config", [f"+experiment={experiment}", *overrides], return_hydra_config=hydra)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_matrix():
+    """The machine's peak by a small product."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(clock.MATRIX, "cpu", 256)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tree():
     """Hydra, as it is within a job."""
@@ -58,9 +65,7 @@ def tree():
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return make_scene(
-        size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0
-    )  # fmt: skip
+    return make_scene(size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -311,16 +316,16 @@ def test_positions_that_make_no_streams_fail_in_one_line(tree):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("cost.device=tpu", "cost.device: 'tpu' does not work; give 'cpu' or 'cuda'"),
-        ("precision=fp8", "precision: 'fp8' does not work; give 'fp32' or 'bf16'"),
-        ("cost.rounds=0", "cost.rounds: 0 does not work; give greater than"),
-        ("cost.contenders=[nobody]", "cost.contenders: there is no nobody"),
+        ("device=tpu", r"^device: .*cpu.*cuda"),
+        ("precision=fp8", r"^precision: .*fp32.*bf16"),
+        ("cost.rounds=0", r"^cost\.rounds: "),
+        ("cost.contenders=[nobody]", r"^cost\.contenders: there is no nobody"),
     ],
 )
 def test_a_setting_that_cannot_work_is_one_line(tree, override, line):
     cfg = configured("cost_sweep", *SMALL, override)
     with pytest.raises(SettingError, match=line):
-        check(plain(cfg))
+        check(OmegaConf.to_container(cfg, resolve=True))
         job.run(cfg)
 
 

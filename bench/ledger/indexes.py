@@ -15,7 +15,8 @@ from torch import Tensor
 from bench.cost import QUERIES
 from bench.kernels.topk import Index
 from bench.ledger.acts import Missing, Searched
-from bench.ledger.rounds import ANSWERS, span
+from bench.ledger.clock import span
+from bench.ledger.rounds import ANSWERS
 
 BLOCK = 1024  # rows between two looks at the clock
 NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links a node, nodes in view while searching

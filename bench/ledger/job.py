@@ -13,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from bench.cost import QUERIES
 from bench.errors import SettingError
 from bench.ledger.acts import Acts, Contender, Missing
+from bench.ledger.clock import span
 from bench.ledger.indexes import approximate
 from bench.ledger.peers import PEERS
-from bench.ledger.rounds import Limits, Note, attempt, measure, span
-from bench.ledger.rows import Ledger, Row, read, write
+from bench.ledger.rounds import Limits, Note, attempt, measure
+from bench.ledger.rows import Ledger, Row, read, stands, write
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
@@ -59,9 +60,10 @@ def run(cfg: DictConfig) -> Ledger:
     with Bar(stem.name) as bar:
         notes, peaks = measure(chosen(cfg), scene, limits, bar.note)
         search(notes, scene, cost["index_seconds"], bar)
+    made_by = reproducing(config)
     ledger = Ledger(
         **facts(config),
-        **{key: reproducing(config)[key] for key in ("config", "versions", "git_commit")},
+        **{key: made_by[key] for key in ("config", "versions", "git_commit")},
         peak_gflops=span(peaks),
         rows=[row(note, config, peak_gflops=span(peaks)[1]) for note in notes],
         finished_at=now(),
@@ -153,11 +155,6 @@ def failed(config: dict[str, Any], error: SettingError) -> Ledger:
     stem = place(config)
     write(ledger, stem.with_name(f"{stem.name}.json"))
     return ledger
-
-
-def stands(path: Path) -> bool:
-    """Need its job not run?"""
-    return path.is_file() and read(path).status == "ok"
 
 
 def headline(ledger: Ledger) -> str:

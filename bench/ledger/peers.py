@@ -97,6 +97,8 @@ def cut(scene: Scene) -> Callable[..., Tensor]:
 
 def adaptive(scene: Scene) -> Acts:
     """torch's own module."""
+    if scene.precision == "bf16":
+        raise Missing("torch's module fails under autocast; precision=fp32")
     size = len(scene.vocabulary)
     cutoffs = [round(cutoff * size) for cutoff in CUTOFFS]
     clusters = nn.AdaptiveLogSoftmaxWithLoss(scene.hidden_size, size, cutoffs, div_value=NARROWING, head_bias=True)

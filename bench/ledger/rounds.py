@@ -5,30 +5,25 @@ out without a word: what no visit can hold is a status and a reason.
 """
 
 import gc
-import signal
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from torch.optim import Optimizer
 
 from bench.cell import one_line, status_of
 from bench.cost import QUERIES, StrictFlops, peak_mib
 from bench.ledger.acts import Acts, Contender, Missing, sgd
+from bench.ledger.clock import TooLong, matmul_gflops, repeated_ms, within
 from bench.ledger.scene import Scene
 
 LEAST_ROUNDS = 3
 ONCE_MS = 10_000  # what takes longer is timed once, after a call to warm up
 COLD_MS = 1_000  # what is faster is warmed up at every visit, and not the first alone
-MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that stands for the machine's peak
 ANSWERS = 10
 UPDATES = ("adam", "sgd")
 
@@ -41,10 +36,6 @@ class Limits:
     act_seconds: float  # that one act of one contender may take in all rounds, before it has fewer
     visit_seconds: float  # for which a fast act is repeated within a visit
     longest_seconds: float  # of a first call, compilation included: what takes longer is left out
-
-
-class TooLong(Exception):
-    """A first call went beyond the limit."""
 
 
 @dataclass(eq=False)
@@ -104,7 +95,7 @@ def measure(
             show((turn + nth / len(notes)) / limits.rounds, f"round {turn + 1}: {note.contender.name}")
             if note.due:
                 visit(note, scene, limits)
-        peaks.append(matmul_gflops(scene, limits))
+        peaks.append(matmul_gflops(scene.device, scene.product_type, limits.visit_seconds))
         gc.collect()
     return notes, peaks
 
@@ -128,6 +119,7 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
     scene.hidden.grad = None
     if note.status == "oom":
         gc.collect()
+        torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -229,54 +221,4 @@ def time_act(
             (first or call)()
     elif before[-1] < COLD_MS:
         call()
-    note.take(act, repeated_ms(call, scene, limits), limits)
-
-
-def repeated_ms(call: Callable[[], object], scene: Scene, limits: Limits) -> float:
-    """The median of calls for as long as a visit lasts, the device's queue awaited."""
-    wait = torch.cuda.synchronize if scene.device.type == "cuda" else lambda: None
-    taken: list[float] = []
-    wait()
-    while not taken or sum(taken) < limits.visit_seconds:
-        begin = time.perf_counter()
-        call()
-        wait()
-        taken.append(time.perf_counter() - begin)
-    return 1e3 * median(taken)
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Bounds what runs inside; only a process's main thread can, elsewhere it takes what it takes.
-
-    Raises:
-        TooLong: it was cut off.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: object) -> None:
-        raise TooLong(f"more than {seconds:g} s; cost.longest_seconds allows more")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def matmul_gflops(scene: Scene, limits: Limits) -> float:
-    """What a large square product reaches now, in the precision of the scene."""
-    size = MATRIX[scene.device.type]
-    kind = torch.bfloat16 if scene.precision == "bf16" else torch.float32
-    one, other = torch.randn(2, size, size, device=scene.device, dtype=kind)
-    one @ other
-    return 2 * size**3 / 1e6 / repeated_ms(lambda: one @ other, scene, limits)
-
-
-def span(taken: Sequence[float]) -> list[float]:
-    """[p20, p50, p80]"""
-    return [float(f"{each:.4g}") for each in np.quantile(taken, (0.2, 0.5, 0.8))]
+    note.take(act, repeated_ms(call, scene.device, limits.visit_seconds), limits)

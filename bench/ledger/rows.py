@@ -78,6 +78,11 @@ def write(ledger: Ledger, path: Path) -> Path:
     return atomically(path, lambda file: file.write(text.encode()))
 
 
+def stands(path: Path) -> bool:
+    """Need this job not run again?"""
+    return path.is_file() and read(path).status == "ok"
+
+
 def read(path: Path) -> Ledger:
     """One JSON file -> its Ledger.
 

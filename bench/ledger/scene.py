@@ -52,6 +52,11 @@ class Scene:
         """H."""
         return self.hidden.shape[1]
 
+    @property
+    def product_type(self) -> torch.dtype:
+        """What matrix products are made in."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
     def precise(self) -> AbstractContextManager:
         """Within, products are made in `precision`; weights stay float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
