@@ -22,14 +22,18 @@ from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
 from bench.progress import Bar
-from bench.provenance import now, reproducing
+from bench.provenance import cpu_name, now, reproducing
 
 __all__ = ["failed", "headline", "place", "read", "run", "stands"]
 
 
+PATIENCE = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")  # no figure's meaning
+
+
 def place(config: dict[str, Any]) -> Path:
     """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
-    kept = {key: config[key] for key in ("cost", "vocabulary", "seed")}
+    kept = {key: config[key] for key in ("vocabulary", "seed")}
+    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
     kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
     if config["cost"]["part"] == "model":
         kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
@@ -119,10 +123,11 @@ def indexes(acts: Acts, hidden: torch.Tensor, seconds: float) -> list[dict[str, 
 
 def facts(config: dict[str, Any]) -> dict[str, Any]:
     """What the figures of a ledger hold for."""
-    kept = ("positions", "hidden_size", "target_size", "device", "precision", "rounds")
+    kept = ("positions", "hidden_size", "target_size", "precision", "rounds")
     return {
         "experiment": config["experiment_name"],
         "vocabulary_size": config["vocabulary"]["size"],
+        "device": torch.cuda.get_device_name() if config["cost"]["device"] == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
         **{key: config["cost"][key] for key in kept},
     }

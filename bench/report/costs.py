@@ -110,7 +110,7 @@ def facts(frame: pd.DataFrame) -> str:
         f"hidden size {one.hidden_size}",
         f"word vectors of {one.target_size}",
         one.precision,
-        f"on {one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}",
+        f"{one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}",
         f"{span(frame.peak_gflops.map(sheets.middle), 0)} GFLOP/s in a large matrix product",
     )
     return " · ".join(parts)
@@ -142,6 +142,8 @@ def where(at: Crossover, measured: float) -> str:
         return "or dearer, which cannot be told,"
     if at.size in (0, inf):
         return "at every V" if (at.size == 0) != at.until else "at no V"
+    if at.beyond(measured):
+        return "at no V measured"
     said = law_sheets.crossing(at, inf).text
     beyond = " (extrapolated)" if at.size > measured else ""
     return f"up to V = {said.removeprefix('to ')}{beyond}" if at.until else f"from V = {said} on{beyond}"

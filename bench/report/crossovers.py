@@ -18,6 +18,10 @@ class Crossover:
     high: float
     until: bool = False
 
+    def beyond(self, measured: float) -> bool:
+        """Does only the extrapolation have it, and not even that for sure?"""
+        return measured < self.size < inf and self.high == inf and not self.until
+
 
 def crossover(ours: Law, theirs: Law, smallest: int) -> Crossover:
     """From where on, between the smallest V measured and 10M, ours is the cheaper for good.

@@ -17,6 +17,7 @@ from bench.report.sheets import PEER, Sheet, name_of
 
 ACTS = {"training_ms": "training", "decode_1_ms": "decoding 1 query", "decode_256_ms": "decoding 256 queries"}
 RIVALS = (REFERENCE, "adaptive_softmax")
+NEGLIGIBLE = 1e-6  # ms, and of an exponent
 Fitted = dict[tuple[str, str], Law | None]  # (contender, field) -> its law; None: too few sizes
 
 
@@ -52,6 +53,11 @@ def laws(frame: pd.DataFrame, found: Fitted) -> Iterator[Sheet]:
             yield Sheet(f"What {act} costs as V grows", how, rows, [*LAWS])
 
 
+def settled(value: float) -> str:
+    """What the fit has pushed against its bound is 0, whatever is left of it."""
+    return "0" if value < NEGLIGIBLE else shown(value, digits=3)
+
+
 def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
     kind = "peer" if contender.startswith(PEER) else ""
     if law is None:
@@ -62,8 +68,7 @@ def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
     values = dict(zip(("fixed", "slope", "growth"), law.known, strict=True))
     far = law.at(FARTHEST)
     figures = {
-        entry.field: Figure(shown(values[entry.field], digits=3), ends(*interval(drawn[entry.field])))
-        for entry in LAWS[:3]
+        entry.field: Figure(settled(values[entry.field]), ends(*interval(drawn[entry.field]))) for entry in LAWS[:3]
     }
     if law.is_flat:
         level = ends(*interval(law.drawn(here.vocabulary_size.median())[:, 0]))
@@ -97,7 +102,8 @@ def crossovers(frame: pd.DataFrame, found: Fitted) -> Sheet | None:
     how = (
         "The V from which the row's head costs less than the column's, by their laws; [ ] is a 95 % interval. Always: "
         f"at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: cannot be told "
-        "apart. *: beyond the largest V measured, extrapolated. –: the head itself, or no law."
+        "apart. *: beyond the largest V measured, extrapolated. Not seen: at no V measured, and beyond the laws cannot "
+        "tell. –: the head itself, or no law."
     )
     return Sheet("Who overtakes whom", how, rows, [entry for entry, _, _ in columns])
 
@@ -111,7 +117,7 @@ def passed(found: Fitted, head: str, rival: str, field: str, sizes: pd.Series) -
 
 
 def crossing(at: Crossover, measured: float) -> Figure:
-    """`2,300 [1,900, 2,800]`, `always`, `never`; a star beyond what was measured."""
+    """`2,300 [1,900, 2,800]`, `always`, `never`, `not seen`; a star beyond what was measured."""
 
     def said(size: float) -> str:
         if size in (0, inf):
@@ -120,6 +126,8 @@ def crossing(at: Crossover, measured: float) -> Figure:
 
     if (at.low, at.high) == (0, inf):
         return Figure("≈")
+    if at.beyond(measured):
+        return Figure("not seen", f"[{said(at.low)}, {said(at.high)}]")
     text = ("to " if at.until else "") + said(at.size)
     low, high = said(at.low), said(at.high)
     return Figure(text, "" if low == high == text else f"[{low}, {high}]")
