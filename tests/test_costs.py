@@ -270,7 +270,7 @@ def test_a_broken_ledger_is_one_line(tmp_path: Path):
     "at, text",
     [
         (costs.Crossover(2345.0, 1900.0, 2800.0), "from V = 2,300 on"),
-        (costs.Crossover(2.345e6, 1.2e6, np.inf), "at no V measured"),
+        (costs.Crossover(2.345e6, 1.2e6, np.inf), "at no V that can be told"),
         (costs.Crossover(2.345e6, 1.2e6, 8e6), "from V = 2,300,000 on (extrapolated)"),
         (costs.Crossover(5000.0, 4000.0, np.inf, until=True), "up to V = 5,000"),
         (costs.Crossover(0.0, 0.0, 0.0), "at every V"),

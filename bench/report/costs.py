@@ -143,7 +143,7 @@ def where(at: Crossover, measured: float) -> str:
     if at.size in (0, inf):
         return "at every V" if (at.size == 0) != at.until else "at no V"
     if at.beyond(measured):
-        return "at no V measured"
+        return "at no V that can be told"
     said = law_sheets.crossing(at, inf).text
     beyond = " (extrapolated)" if at.size > measured else ""
     return f"up to V = {said.removeprefix('to ')}{beyond}" if at.until else f"from V = {said} on{beyond}"
