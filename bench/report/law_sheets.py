@@ -102,8 +102,8 @@ def crossovers(frame: pd.DataFrame, found: Fitted) -> Sheet | None:
     how = (
         "The V from which the row's head costs less than the column's, by their laws; [ ] is a 95 % interval. Always: "
         f"at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: cannot be told "
-        "apart. *: beyond the largest V measured, extrapolated. Not seen: by the laws at no V measured, and beyond they cannot "
-        "tell. –: the head itself, or no law."
+        "apart. *: beyond the largest V measured, extrapolated. Not seen: by the laws at no V measured; beyond "
+        "they cannot tell. –: the head itself, or no law."
     )
     return Sheet("Who overtakes whom", how, rows, [entry for entry, _, _ in columns])
 
