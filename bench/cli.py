@@ -42,7 +42,6 @@ draws.register()
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
     """One cell; in a sweep, a bad setting fails its cell and the sweep goes on. A signal ends it with STOPPED."""
-    quieten()
     try:
         with STOP.heeded():
             status = cell(cfg, single=HydraConfig.get().mode == RunMode.RUN)
@@ -64,6 +63,7 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     if config is None:
         return 0
     work = get_object(cfg.job)  # heavy imports wait until Hydra has answered --help
+    quieten()  # after them: Lightning's turns its own news on
     stem = work.place(config)
     name, path = stem.name, stem.with_name(f"{stem.name}.json")
     try:

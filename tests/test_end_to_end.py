@@ -52,6 +52,7 @@ def sweep(place) -> subprocess.CompletedProcess:
 
 def test_a_sweep_leaves_a_record_and_positions_a_cell_and_a_report(place, sweep):
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
+    assert "GPU available" not in sweep.stdout + sweep.stderr  # Lightning's news of every cell
     folder = place / "results" / "smoke"
     records = {record.system: (path, record) for path, record in read_all([folder])}
     assert set(records) == {"softmax", "mse", "unigram"}
