@@ -52,7 +52,8 @@ def looks(cells: pd.DataFrame) -> Looks:
 
 def canvas(shape: tuple[int, int], cells: pd.DataFrame, title: str, how: str, **share: Any) -> Any:
     """A figure and its panels [rows, columns], the legend of `cells` beside them, below how to read them."""
-    figure = Figure(figsize=(shape[1] * 3.5 + 1.7, shape[0] * 2.9 + 0.8))
+    beside = 0.7 + 0.07 * cells.label.str.len().max()  # inches that the legend takes
+    figure = Figure(figsize=(shape[1] * 3.5 + beside, shape[0] * 2.9 + 0.8))
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.supxlabel(how, x=0.01, ha="left", fontsize=8.5, color=MUTED)
     handles = [Line2D([], [], label=label, **look) for label, look in looks(cells).items()]
