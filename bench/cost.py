@@ -8,7 +8,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import singledispatch
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -107,6 +108,21 @@ def quiet_stderr() -> Iterator[None]:
             os.close(kept)
 
 
+def mib(tensors: Iterable[Tensor]) -> float:
+    """Memory of so many tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
+
+
+def state_of(optimizer: Optimizer) -> list[Tensor]:
+    """All that it keeps between steps."""
+    return [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+
+
+def trained(model: nn.Module) -> int:
+    """Parameters that training moves."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
 def milliseconds(call: Callable[[], object], device: torch.device) -> float:
     """Median of repeated calls after two to warm up, the device's queue awaited."""
     taken: list[float] = []
@@ -149,13 +165,11 @@ def training_cost(model: nn.Module, batch: Any) -> dict[str, float]:
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # allocates the optimiser's state as any step does, and moves no weight
         group["weight_decay"] = 0.0
-    held = [*model.parameters(), *model.buffers()]
     step(learn=True)
-    held += [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
-    static = sum(tensor.numel() * tensor.element_size() for tensor in held) / 2**20
     figures = {
-        "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
-        "peak_mib": static + peak_mib(lambda: step(learn=True), model.device),
+        "parameters": trained(model),
+        "peak_mib": mib([*model.parameters(), *model.buffers(), *state_of(optimizer)])
+        + peak_mib(lambda: step(learn=True), model.device),
     }
     if hasattr(model, "head"):
         figures["head_train_ms_per_1k"] = head_milliseconds(model.head, batch)

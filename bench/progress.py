@@ -74,6 +74,9 @@ def finish(cell: str, outcome: str, seconds: float | None) -> None:
         TALLY.seconds.append(seconds)
     took = "" if seconds is None else f", {seconds:.0f} s"
     left = f"; {TALLY.left()} left" if TALLY.alone and TALLY.done < TALLY.total else ""
-    CONSOLE.print(
-        f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}", markup=False, highlight=False, soft_wrap=True
-    )
+    say(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}")
+
+
+def say(line: str) -> None:
+    """As it is, on one line."""
+    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)

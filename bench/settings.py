@@ -8,7 +8,7 @@ import difflib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -257,15 +257,6 @@ def check_value(setting: str, value: Any, kind: Any) -> None:
         raise SettingError(setting, f"{shown(value)} does not work; give {wanted}{null}") from None
     except pydantic.errors.PydanticUserError:  # a type of somebody's that pydantic does not know
         return
-
-
-def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values."""
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def shown(value: Any) -> str:

@@ -11,7 +11,7 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm import slurm
 
 from bench.cli import BAD_INPUT
-from bench.progress import CONSOLE
+from bench.progress import say
 
 POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
 ENDED = frozenset(
@@ -52,7 +52,7 @@ class Job(slurm.SlurmJob):
             end = f"ended without a result: {self.state}"
         overrides, *_ = self.submission().args
         line = f"job {self.job_id} ({' '.join(overrides)}) {end}; see {self.paths.stderr}"
-        CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
 
 

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.cli import FAILED, refuse
 from bench.places import check_place, plain, resolved
-from bench.progress import CONSOLE, TALLY
+from bench.progress import TALLY, say
 from bench.provenance import now
 from bench.refusals import REFUSED, refusal
 from bench.settings import check
@@ -98,11 +98,6 @@ def finish(config: DictConfig, begin: str) -> int:
         why = ", ".join(f"{count} {status}" for status, count in kinds)
         say(f"{len(missing)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
     return len(missing)
-
-
-def say(line: str) -> None:
-    """As it is, on one line."""
-    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def jobs(config: DictConfig) -> list[list[str]]:

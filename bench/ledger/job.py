@@ -21,6 +21,7 @@ from bench.ledger.rows import Ledger, Row, read, stands, write
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
+from bench.places import plain
 from bench.progress import Bar
 from bench.provenance import cpu_name, now, reproducing
 
@@ -48,7 +49,7 @@ def run(cfg: DictConfig) -> Ledger:
     Raises:
         SettingError: settings that cannot work; nothing was written.
     """
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = plain(cfg)
     cost = config["cost"]
     scene = make_scene(
         size=cfg.vocabulary.size,

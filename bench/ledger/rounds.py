@@ -16,7 +16,7 @@ import torch
 from torch.optim import Optimizer
 
 from bench.cell import one_line, status_of
-from bench.cost import QUERIES, StrictFlops, peak_mib
+from bench.cost import QUERIES, StrictFlops, mib, peak_mib, state_of, trained
 from bench.ledger.acts import Acts, Contender, Missing, sgd
 from bench.ledger.clock import TooLong, matmul_gflops, repeated_ms, within
 from bench.ledger.scene import Scene
@@ -134,15 +134,7 @@ def attempt(note: Note, act: str) -> Iterator[None]:
 def size_of(acts: Acts) -> dict[str, Any]:
     """What a contender weighs."""
     tensors = [*acts.module.parameters(), *acts.module.buffers()]
-    return {
-        "weights_mib": mib(tensors),
-        "parameters": sum(weight.numel() for weight in acts.module.parameters() if weight.requires_grad),
-    }
-
-
-def mib(tensors: Sequence[torch.Tensor]) -> float:
-    """Memory of so many tensors."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
+    return {"weights_mib": mib(tensors), "parameters": trained(acts.module)}
 
 
 def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
@@ -171,7 +163,7 @@ def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
             with attempt(note, act):
                 optimizers = make(weights)
                 time_act(note, act, partial(update, optimizers), scene, limits)
-                note.figures[f"{act}_mib"] = mib([*state_of(optimizers)])
+                note.figures[f"{act}_mib"] = mib(tensor for each in optimizers for tensor in state_of(each))
     for weight in weights:
         weight.grad = None
 
@@ -180,13 +172,6 @@ def update(optimizers: Sequence[Optimizer]) -> None:
     """One step of each."""
     for each in optimizers:
         each.step()
-
-
-def state_of(optimizers: Sequence[Optimizer]) -> Iterator[torch.Tensor]:
-    """All that they keep between steps."""
-    for optimizer in optimizers:
-        for state in optimizer.state.values():
-            yield from (value for value in state.values() if torch.is_tensor(value))
 
 
 def few(scene: Scene, queries: int = 1) -> tuple[torch.Tensor, int]:
