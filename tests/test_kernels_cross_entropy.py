@@ -32,10 +32,12 @@ def gradients(loss: Tensor, leaves: list[Tensor | None]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss, [leaf for leaf in leaves if leaf is not None])
 
 
-@pytest.fixture(autouse=True, params=[2**19, 1000])
+@pytest.fixture(autouse=True, params=[(2**18, 2**21), (1000, 1)])
 def slabs(request, monkeypatch):
-    """One slab, and many with a smaller last."""
-    monkeypatch.setattr(kernel, "CACHED_CELLS", request.param)
+    """One chunk of one slab, and many of many, the last ones smaller."""
+    cached, small = request.param
+    monkeypatch.setattr(kernel, "CACHED_CELLS", cached)
+    monkeypatch.setattr(kernel, "SMALL_CELLS", small)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -138,7 +140,8 @@ def test_without_gradients_it_is_one_product():
     assert not loss.requires_grad
 
 
-def test_it_holds_the_weights_gradient_and_a_chunk(slabs):
+def test_it_holds_the_weights_gradient_and_a_chunk(monkeypatch):
+    monkeypatch.setattr(kernel, "SMALL_CELLS", 1)
     leaves, words = layer(1024, 64, 4000)
     step = peak_mib(lambda: linear_cross_entropy(*leaves, words).backward(), torch.device("cpu"))
     weight, chunk = 4000 * 64 * 4 / 2**20, 128 * 4000 * 4 / 2**20
@@ -153,3 +156,19 @@ def test_autograd_takes_the_gradient_without_a_copy():
     made = [each.data_ptr() for each in loss.grad_fn.gradients]
     loss.backward()
     assert [leaf.grad.data_ptr() for leaf in leaves] == made
+
+
+def test_a_small_vocabulary_is_one_chunk():
+    assert kernel.chunk_tokens(torch.empty(1024, 64), 1000, torch.float32) == (1024 if kernel.SMALL_CELLS > 1 else 128)
+    assert kernel.chunk_tokens(torch.empty(1024, 64), 10**6, torch.float32) == 128
+    assert kernel.chunk_tokens(torch.empty(1024, 64), 10**6, torch.bfloat16) == 256
+    assert kernel.chunk_tokens(torch.empty(40, 64), 10**6, torch.float32) == 40
+
+
+def test_float16_products_do_not_overflow():
+    leaves, words = layer(200, 32, 300, size=1.5)  # exponentials beyond what float16 holds
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = linear_cross_entropy(*leaves, words)
+    assert_close(loss, plain(*leaves, words), rtol=5e-3, atol=0)
+    for one, other in zip(gradients(loss, leaves), gradients(plain(*leaves, words), leaves), strict=True):
+        assert (one - other).norm() < 0.02 * other.norm()

@@ -1,18 +1,21 @@
 """Cross-entropy of a linear layer in bounded memory: gradients are formed in the forward pass, a few tokens at a time.
 
 Three matrix products, as the plain layer, but no [N, V] matrix: what a chunk of tokens has of it is made, and turned
-into the gradient of its logits, in slabs of words that a core's cache holds.
+into the gradient of its logits, in slabs of words that a core's cache holds. A slab is a row a word, [v, n]: then none
+of the products has to turn the rows of `weight` first, of which there are many more than tokens.
 N positions, H hidden size, V vocabulary size, n tokens of a chunk, v words of a slab.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-LEAST_TOKENS = 128  # of a chunk: fewer make the products slow
-CACHED_CELLS = 2**19  # n · v on a CPU, for each thread: 2 MiB of float32, a core's cache
+LEAST_TOKENS = 128  # of a chunk in float32: fewer make the products slow
+SMALL_CELLS = 2**21  # n · V that may always be held: of a small vocabulary a chunk has more tokens
+CACHED_CELLS = 2**18  # n · v on a CPU, for each thread: 1 MiB of float32, a core's cache
 LARGEST_SUM = 1e30  # of exponentials
 
 
@@ -65,6 +68,12 @@ def spans(size: int, step: int) -> list[slice]:
     return [slice(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
 
 
+def chunk_tokens(hidden: Tensor, size: int, product: torch.dtype) -> int:
+    """How many tokens a chunk has: a power of two, for memory by the bytes of what is kept of each."""
+    least = max(LEAST_TOKENS, hidden.shape[1] // 2) * max(1, 4 // product.itemsize)
+    return min(len(hidden), max(least, 2 ** int(math.log2(max(1, SMALL_CELLS // size)))))
+
+
 def slabs_of(tokens: int, size: int, device: torch.device) -> list[slice]:
     """Parts of the vocabulary whose cells for so many tokens a CPU's cache holds; a GPU wants one large product."""
     cells = CACHED_CELLS * torch.get_num_threads() if device.type == "cpu" else tokens * size
@@ -101,13 +110,14 @@ def loss_and_gradients(
     with torch.autocast(hidden.device.type, enabled=False):
         rows, columns = hidden.to(product), weight.to(product)
         offsets = weight.new_zeros(len(weight), dtype=exact) if bias is None else bias.to(exact)
-        tokens = min(len(hidden), max(LEAST_TOKENS, hidden.shape[1] // 2))
-        buffer = torch.empty(tokens * len(weight), dtype=exact, device=hidden.device)
+        tokens = chunk_tokens(hidden, len(weight), product)
+        kept_as = torch.bfloat16 if product == torch.bfloat16 else exact  # float16 cannot hold every exponential
+        buffer = torch.empty(tokens * len(weight), dtype=kept_as, device=hidden.device)
         loss = share.new_zeros(())
         for at in spans(len(hidden), tokens):
             n, some = at.stop - at.start, rows[at]
             slabs = slabs_of(n, len(weight), hidden.device)
-            blocks = [buffer[n * slab.start : n * slab.stop].view(n, -1) for slab in slabs]
+            blocks = [buffer[n * slab.start : n * slab.stop].view(-1, n) for slab in slabs]
             sums, nats = exponentials(some, columns, offsets, true[at], slabs, blocks)
             loss += (nats * share[at]).sum()
             if any(wanted):
@@ -119,7 +129,7 @@ def loss_and_gradients(
 def exponentials(
     rows: Tensor, columns: Tensor, offsets: Tensor, words: Tensor, slabs: list[slice], blocks: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Fills the blocks [n, v] with exp(logit − shift): their sums, and −log p of the true words. [n], [n]
+    """Fills the blocks [v, n] with exp(logit − shift): their sums, and −log p of the true words. [n], [n]
 
     The shift is the true word's logit, so no pass looks for the largest; where that overflows, it is the largest.
     """
@@ -128,15 +138,18 @@ def exponentials(
     def fill(shift: Tensor) -> Tensor:
         sums = torch.zeros_like(shift)
         for slab, block in zip(slabs, blocks, strict=True):
-            torch.sub(offsets[slab], shift[:, None], out=block)
-            add_product(block, rows, columns[slab].T)
-            sums += block.exp_().sum(1)
+            exact = block if block.dtype == shift.dtype else torch.empty_like(block, dtype=shift.dtype)
+            torch.sub(offsets[slab, None], shift, out=exact)
+            add_product(exact, columns[slab], rows.T)
+            sums += exact.exp_().sum(0)
+            if exact is not block:
+                block.copy_(exact)
         return sums
 
     sums = fill(true)
     if (sums < LARGEST_SUM).all():
         return sums, sums.log()
-    tops = [(rows @ columns[slab].T + offsets[slab]).amax(1) for slab in slabs]
+    tops = [(columns[slab] @ rows.T + offsets[slab, None]).amax(0) for slab in slabs]
     shift = torch.stack(tops).amax(0)
     sums = fill(shift)
     return sums, sums.log() + shift - true
@@ -155,16 +168,17 @@ def descend(
 ) -> None:
     """Adds a chunk's gradients to those of hidden states [N, H], weight [V, H] and bias [V]."""
     of_hidden, of_weight, of_bias = gradients
-    scale, first = (share / sums)[:, None], at.start == 0
+    scale, first = share / sums, at.start == 0
     for slab, block in zip(slabs, blocks, strict=True):
         block.mul_(scale)  # p · share, the gradient of the logits but for the true word's
         if of_bias is not None:
-            of_bias[slab] = block.sum(0) if first else of_bias[slab] + block.sum(0)
+            here = block.sum(1, dtype=of_bias.dtype)
+            of_bias[slab] = here if first else of_bias[slab] + here
         slope = block.to(rows.dtype)
         if of_hidden is not None:
-            add_product(of_hidden[at], slope, columns[slab], fresh=slab.start == 0)
+            add_product(of_hidden[at], slope.T, columns[slab], fresh=slab.start == 0)
         if of_weight is not None:
-            add_product(of_weight[slab], slope.T, rows, fresh=first)
+            add_product(of_weight[slab], slope, rows, fresh=first)
     if of_hidden is not None:
         of_hidden[at] -= share[:, None] * columns[words]
     if of_weight is not None:
