@@ -1,8 +1,10 @@
 """Cross-entropy among the true word and shared negatives, whose gradient holds no row but theirs.
 
+What gathers and scatters rows is apart from the loss between, so that another loss over the same logits can have it.
 N positions, H hidden size, V vocabulary size, k negatives, R distinct ids among both.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +13,11 @@ from torch.autograd.function import once_differentiable
 
 from bench.kernels.linear_cross_entropy import product_type, scaled
 from bench.rows import row_gradient
+
+# Logits of the negatives [N, k + 1], whose last column is yet to be written, those of the true words [N], the column of
+# the negative that is the true word, k where there is none [N], and whether to learn -> the mean loss, and its gradient
+# for the logits, the true word's last [N, k + 1], which may take their memory
+Between = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 def sampled_cross_entropy(
@@ -29,19 +36,32 @@ def sampled_cross_entropy(
     Shapes: [N, H], [V, H], [V], [N], [k] distinct, [N], [k] -> []. Gradients of weight and bias are sparse where
     `row_sparse`.
     """
-    learning = torch.is_grad_enabled()
-    return SampledCrossEntropy.apply(hidden, weight, bias, words, negatives, true_offset, offset, row_sparse, learning)
+    given = words, negatives, true_offset, offset
+    return SampledLoss.apply(hidden, weight, bias, *given, softmax, row_sparse, torch.is_grad_enabled())
 
 
-class SampledCrossEntropy(torch.autograd.Function):
+def softmax(logits: Tensor, true: Tensor, hits: Tensor, learning: bool) -> tuple[Tensor, Tensor | None]:
+    """−log of the true word's share; a negative that is the true word does not count."""
+    logits.scatter_(1, hits[:, None], -torch.inf)
+    logits[:, -1] = true
+    nats = logits.log_softmax(1)
+    loss = -nats[:, -1].mean()
+    if not learning:
+        return loss, None
+    slope = nats.exp_().div_(len(true))  # p / N
+    slope[:, -1] -= 1 / len(true)
+    return loss, slope
+
+
+class SampledLoss(torch.autograd.Function):
     """Gathers each row once, and makes the gradients with the loss."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
-        *given, ctx.row_sparse, learning = rest
+        *given, between, ctx.row_sparse, learning = rest
         ctx.save_for_backward(hidden, weight, bias, *given)
-        ctx.product = product_type(hidden)
-        loss, ctx.gradients, ctx.ids = loss_and_gradients(hidden, weight, bias, *given, ctx.product, learning)
+        ctx.settings = product_type(hidden), between
+        loss, ctx.gradients, ctx.ids = loss_and_gradients(hidden, weight, bias, *given, *ctx.settings, learning)
         return loss
 
     @staticmethod
@@ -49,12 +69,12 @@ class SampledCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:  # again, through a graph that was retained
-            _, gradients, _ = loss_and_gradients(*ctx.saved_tensors, ctx.product, True)
+            _, gradients, _ = loss_and_gradients(*ctx.saved_tensors, *ctx.settings, True)
         of_hidden, *of_rows = scaled(gradients, upstream)
         _, weight, bias, *_ = ctx.saved_tensors
         spread = row_gradient if ctx.row_sparse else dense
         of_layer = [spread(ctx.ids, rows, like) for rows, like in zip(of_rows, (weight, bias), strict=True)]
-        return of_hidden, *of_layer, *[None] * 6
+        return of_hidden, *of_layer, *[None] * 7
 
 
 def dense(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
@@ -72,6 +92,7 @@ def loss_and_gradients(
     true_offset: Tensor,
     offset: Tensor,
     product: torch.dtype,
+    between: Between,
     learning: bool,
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     """The loss; its gradients for hidden states [N, H], touched rows [R, H] and their biases [R]; their ids [R]."""
@@ -83,18 +104,13 @@ def loss_and_gradients(
         rows, offsets = hidden.to(product), bias.to(exact)
         table = weight.index_select(0, ids).to(product)  # [R, H]
         target, other = table.index_select(0, of_true), table.index_select(0, of_negative)  # [N, H], [k, H]
-        logits = torch.empty(n, k + 1, dtype=exact, device=hidden.device)  # the true word last
+        logits = torch.empty(n, k + 1, dtype=exact, device=hidden.device)
         torch.add(rows @ other.T, offsets[negatives] + offset.to(exact), out=logits[:, :k])
-        # the column of a negative that is the true word; the last one, which is yet to be written, where there is none
         column = torch.full_like(ids, k).index_copy_(0, of_negative, torch.arange(k, device=ids.device))
-        logits.scatter_(1, column[of_true][:, None], -torch.inf)
-        logits[:, k] = (rows.to(exact) * target).sum(1) + offsets[words] + true_offset.to(exact)
-        nats = logits.log_softmax(1)
-        loss = -nats[:, k].mean()
-        if not learning:
+        true = (rows.to(exact) * target).sum(1) + offsets[words] + true_offset.to(exact)
+        loss, slope = between(logits, true, column[of_true], learning)
+        if slope is None:
             return loss, [], ids
-        slope = nats.exp_().div_(n)  # p / N
-        slope[:, k] -= 1 / n
         lean, own = slope[:, :k].to(product), slope[:, k:]
         of_hidden = (lean @ other).to(exact).addcmul_(own, target.to(exact))
         of_rows = torch.zeros(table.shape, dtype=exact, device=ids.device)
