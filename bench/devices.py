@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
+from bench.arithmetic import computes_bf16
+
 FOLLOWER = "bench.follower"  # the module that the others run
 
 
 def mixed(*, precision: str, otherwise: str, **settings: Any) -> dict[str, Any]:
     """A trainer's settings, with `precision` where the device itself computes in bfloat16."""
-    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cuda.is_available() and computes_bf16(torch.device("cuda"))
     return {**settings, "precision": precision if able else otherwise}
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench import checkpoint
+from bench.arithmetic import computes_bf16
 from bench.cache import shared
 from bench.errors import SettingError
 from bench.reader import Reader
@@ -141,8 +142,4 @@ def finite(vectors: torch.Tensor) -> torch.Tensor:
 
 def best_precision(device: torch.device) -> str:
     """bf16 where the hardware computes in it, fp32 elsewhere."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if fast else "fp32"
+    return "bf16" if computes_bf16(device) else "fp32"

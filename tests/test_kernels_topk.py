@@ -14,9 +14,15 @@ from bench.kernels.topk import Index, standing
 SHAPES = [(1, 8, 5), (17, 16, 1001), (40, 24, 5003), (256, 48, 4096), (1, 33, 20_000)]
 
 
-@pytest.fixture(autouse=True, params=[2**19, 2**12])
+@pytest.fixture(autouse=True, params=[2**18, 2**12])
 def slabs(request, monkeypatch):
     monkeypatch.setattr(topk, "CACHED_CELLS", request.param)
+
+
+@pytest.fixture(autouse=True, params=[True, False])
+def hardware(request, monkeypatch):
+    """That computes in bfloat16, and that does not."""
+    monkeypatch.setattr(topk, "computes_bf16", lambda _: request.param)
 
 
 def problem(n: int, d: int, v: int, offsets: bool = True):
@@ -41,19 +47,30 @@ def test_the_best_are_those_of_all_scores(shape, offsets):
 
 
 @pytest.mark.parametrize("offsets", [True, False])
-def test_no_row_scores_above_its_groups_bound(offsets):
-    queries, table, add = problem(40, 24, 5000, offsets)
+@pytest.mark.parametrize(("kind", "width"), [(torch.bfloat16, 0.03), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("size", [5000, 5003])
+def test_no_row_scores_above_its_groups_bound(offsets, kind, width, size):
+    queries, table, add = problem(40, 24, size, offsets)
     queries[0] *= 1e-3
     table[:100] *= 1e3
-    bounds = Index(table, add).bounds(queries)
-    exact = scores(queries.double(), table.double(), add).view(40, -1, topk.GROUP).amax(2)
+    bounds = Index(table, add).bounds(queries, kind)
+    exact = topk.tops(scores(queries.double(), table.double(), add).T).T
     assert (bounds >= exact).all()
-    largest = queries.norm(dim=1)[:, None] * table.norm(dim=1).view(-1, topk.GROUP).amax(1)
-    assert ((bounds - exact) < 0.03 * largest + 0.3).all()
+    largest = queries.norm(dim=1)[:, None] * topk.tops(table.norm(dim=1)[:, None])[:, 0]
+    assert ((bounds - exact) < width * (largest + 10)).all()
 
 
-def test_where_rough_scores_cannot_tell_every_row_is_scored():
+def test_the_bound_holds_where_the_result_itself_is_rounded():
+    """One column, whose products bfloat16 holds but for the last rounding, as far as it can go."""
+    table = (1 + 2**-7 * torch.arange(64)[:, None]).repeat(2, 1)
+    queries = torch.tensor([[1 + 2**-7], [1 + 3 * 2**-7]])
+    bounds = Index(table).bounds(queries, torch.bfloat16)
+    assert (bounds >= topk.tops(queries.double().mul(table.double().T).T).T).all()
+
+
+def test_where_rough_scores_cannot_tell_every_row_is_scored(monkeypatch):
     """All rows within a bfloat16 step of each other, the best of them by less than any rough score can show."""
+    monkeypatch.setattr(topk, "computes_bf16", lambda _: True)
     random = torch.Generator().manual_seed(0)
     table = 1 + 1e-4 * torch.rand(5000, 16, generator=random)
     queries = 1 + torch.rand(20, 16, generator=random)

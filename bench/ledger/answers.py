@@ -12,7 +12,7 @@ from bench.evaluation.ranks import stand
 from bench.heads import Head
 from bench.kernels.topk import Index, standing
 
-MANY = 2**15  # rows from which the index pays
+MANY = 2**14  # rows from which the kernels pay
 
 
 class Answers:
@@ -26,6 +26,11 @@ class Answers:
     def __init__(self, head: Head, unk: int):
         self.head, self.unk, self.found = head, unk, head.rows()
 
+    @property
+    def many(self) -> bool:
+        """Are scores inner products with many rows?"""
+        return self.found is not None and len(self.found[0]) >= MANY
+
     @cached_property
     def index(self) -> Index:
         """Kept from the first question on."""
@@ -33,13 +38,13 @@ class Answers:
 
     def best(self, hidden: Tensor, count: int) -> Tensor:
         """The words of the highest scores. [n, H] -> [n, count]"""
-        if self.found is None or len(self.found[0]) < MANY:
+        if not self.many:
             return self.head.scores(hidden).topk(count).indices
         return self.index(self.head.queries(hidden), count)[1]
 
     def ranks(self, hidden: Tensor, words: Tensor) -> Tensor:
         """Of the true words: 1 + those that score higher and half of the other ties. [n, H], [n] -> [n]"""
-        if self.found is None:
+        if not self.many:
             return stand(self.head.scores(hidden), words, self.unk).rank
         with torch.autocast(hidden.device.type, enabled=False):
             higher, level = standing(self.head.queries(hidden).float(), *self.found, words, self.unk)
