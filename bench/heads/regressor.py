@@ -29,4 +29,4 @@ class Regressor(Head):
 
     def aim(self, words: Tensor, vectors: Tensor | None) -> Tensor:
         """The vectors to predict: those of the occurrences where given, else the table's. [N], [N, D] -> [N, D]"""
-        return self.table[words] if vectors is None else vectors
+        return self.table.index_select(0, words) if vectors is None else vectors

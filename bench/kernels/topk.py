@@ -17,6 +17,7 @@ FIRST_LOOK = {torch.bfloat16: 8, torch.float32: 1}  # groups looked into beyond 
 SECOND_LOOK = 54
 QUERIES_AT_ONCE = 256  # that are ranked
 CACHED_CELLS = 2**18  # of a slab of scores on a CPU, for each thread
+BLOCK = 2**12  # rows that are looked at together while an index is made
 EVEN = 64  # rows: a multiple leaves a product no edge, where its kernel would be another
 
 
@@ -48,16 +49,23 @@ class Index:
 
     def _rough(self, kind: torch.dtype) -> Rough:
         """|q · t − rough q · rough t| <= |q − rough q| · |rough t| + |q| · |t − rough t|, and what summing loses."""
-        rows = self.table.to(kind)
-        lengths = rows.norm(dim=1, dtype=torch.float32)
-        rounding = (self.table - rows).norm(dim=1) if kind != torch.float32 else torch.zeros_like(lengths)
-        reach = torch.stack([lengths, rounding + rows.shape[1] * 2**-23 * lengths], 1)  # [V, 2]
+        rows = self.table if kind == self.table.dtype else torch.empty_like(self.table, dtype=kind)
+        errors = self.table.new_empty(len(rows), 2)  # [V, 2]
+        for some in (slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)):
+            exact = self.table[some]
+            near = exact.to(kind)
+            if rows is not self.table:
+                rows[some] = near
+            near = near.float()
+            torch.linalg.vector_norm(near, dim=1, out=errors[some, 0])
+            torch.linalg.vector_norm(exact - near, dim=1, out=errors[some, 1])
+        errors[:, 1] += rows.shape[1] * 2**-23 * errors[:, 0]
         offsets = slack = None
         half_step = torch.finfo(kind).eps / 2
         if self.offsets is not None:
             offsets = self.offsets.to(kind)
             slack = 2.1 * half_step * tops(self.offsets.abs()[:, None])[:, 0]
-        return Rough(rows, offsets, tops(reach), slack, half_step)
+        return Rough(rows, offsets, tops(errors), slack, half_step)
 
     @torch.inference_mode()
     def __call__(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
