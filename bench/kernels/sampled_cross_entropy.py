@@ -14,9 +14,9 @@ from torch.autograd.function import once_differentiable
 from bench.kernels.linear_cross_entropy import product_type, scaled
 from bench.rows import row_gradient
 
-# Logits of the negatives [N, k + 1], whose last column is yet to be written, those of the true words [N], the column of
-# the negative that is the true word, k where there is none [N], and whether to learn -> the mean loss, and its gradient
-# for the logits, the true word's last [N, k + 1], which may take their memory
+# Logits of the negatives [k + 1, N], whose last row is yet to be written, those of the true words [N], the row of the
+# negative that is the true word, k where there is none [N], and whether to learn -> the mean loss, and its gradient for
+# the logits, the true word's last [k + 1, N], which may take their memory
 Between = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
@@ -42,14 +42,15 @@ def sampled_cross_entropy(
 
 def softmax(logits: Tensor, true: Tensor, hits: Tensor, learning: bool) -> tuple[Tensor, Tensor | None]:
     """−log of the true word's share; a negative that is the true word does not count."""
-    logits.scatter_(1, hits[:, None], -torch.inf)
-    logits[:, -1] = true
-    nats = logits.log_softmax(1)
-    loss = -nats[:, -1].mean()
+    logits.scatter_(0, hits[None], -torch.inf)
+    logits[-1] = true
+    shift = logits.amax(0)
+    sums = logits.sub_(shift).exp_().sum(0)
+    loss = (sums.log() + shift - true).mean()
     if not learning:
         return loss, None
-    slope = nats.exp_().div_(len(true))  # p / N
-    slope[:, -1] -= 1 / len(true)
+    slope = logits.div_(sums * len(true))  # p / N
+    slope[-1] -= 1 / len(true)
     return loss, slope
 
 
@@ -104,18 +105,26 @@ def loss_and_gradients(
         rows, offsets = hidden.to(product), bias.to(exact)
         table = weight.index_select(0, ids).to(product)  # [R, H]
         target, other = table.index_select(0, of_true), table.index_select(0, of_negative)  # [N, H], [k, H]
-        logits = torch.empty(n, k + 1, dtype=exact, device=hidden.device)
-        torch.add(rows @ other.T, offsets[negatives] + offset.to(exact), out=logits[:, :k])
-        column = torch.full_like(ids, k).index_copy_(0, of_negative, torch.arange(k, device=ids.device))
+        logits = torch.empty(k + 1, n, dtype=exact, device=hidden.device)
+        fill(logits[:k], other, rows, offsets[negatives] + offset.to(exact))
+        row = torch.full_like(ids, k).index_copy_(0, of_negative, torch.arange(k, device=ids.device))
         true = (rows.to(exact) * target).sum(1) + offsets[words] + true_offset.to(exact)
-        loss, slope = between(logits, true, column[of_true], learning)
+        loss, slope = between(logits, true, row[of_true], learning)
         if slope is None:
             return loss, [], ids
-        lean, own = slope[:, :k].to(product), slope[:, k:]
-        of_hidden = (lean @ other).to(exact).addcmul_(own, target.to(exact))
+        lean, own = slope[:k].to(product), slope[k]
+        of_hidden = (lean.T @ other).to(exact).addcmul_(own[:, None], target.to(exact))
         of_rows = torch.zeros(table.shape, dtype=exact, device=ids.device)
-        of_rows.index_copy_(0, of_negative, (lean.T @ rows).to(exact))
-        of_rows.index_add_(0, of_true, own * rows)
+        of_rows.index_copy_(0, of_negative, (lean @ rows).to(exact))
+        of_rows.index_add_(0, of_true, own[:, None] * rows)
         of_bias = torch.zeros(len(ids), dtype=exact, device=ids.device)
-        of_bias.index_copy_(0, of_negative, slope[:, :k].sum(0)).index_add_(0, of_true, own[:, 0])
+        of_bias.index_copy_(0, of_negative, slope[:k].sum(1)).index_add_(0, of_true, own)
     return loss, [of_hidden.to(hidden.dtype), of_rows.to(weight.dtype), of_bias.to(bias.dtype)], ids
+
+
+def fill(logits: Tensor, other: Tensor, rows: Tensor, offsets: Tensor) -> None:
+    """logits = other @ rows.T + offsets, summed in their type. [k, N], [k, H], [N, H], [k]"""
+    if other.dtype == logits.dtype:
+        torch.addmm(offsets[:, None], other, rows.T, out=logits)
+    else:
+        torch.add(other @ rows.T, offsets[:, None], out=logits)
