@@ -40,7 +40,7 @@ FREE = set(  # in-place forms go by the name of the op that they are a form of
     mean min mse_loss mse_loss_backward multi_margin_loss multi_margin_loss_backward multinomial
     native_dropout native_dropout_backward new_empty new_empty_strided new_full new_ones new_zeros
     nll_loss_backward nll_loss_forward nonzero ones ones_like rand rand_like randint randn scalar_tensor
-    scatter scatter_add scatter_reduce select_backward slice_backward sort sum topk uniform zero zeros
+    scatter scatter_add scatter_reduce searchsorted select_backward slice_backward sort sum topk uniform zero zeros
     zeros_like""".split()
 )
 
@@ -138,7 +138,7 @@ def milliseconds(call: Callable[[], object], device: torch.device) -> float:
 
 def training_flops(model: nn.Module, targets: Targets | None, batch: Any) -> dict[str, float]:
     """FLOPs a position of a training step, the targets' own transformation included; where they hang on the words
-    (adaptive softmax), those of this batch's."""
+    (adaptive softmax) or on what is drawn (distinct noise), those of this batch's."""
     if not hasattr(model, "head"):
         return {"flops_per_position": model.flops_per_position()}
     hidden = torch.zeros(batch.trained_words, model.head.hidden_size, device=model.device, requires_grad=True)

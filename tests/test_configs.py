@@ -79,7 +79,7 @@ def test_the_truth_competes_only_where_it_is_known():
 
 def test_only_regressors_name_targets():
     naming = {system for system in SYSTEMS if "targets" in plain(f"system={system}")["system"].get("head", {})}
-    assert naming == {"mse", "cosine"}
+    assert naming == {"mse", "cosine", "vmf", "infonce"}
 
 
 def test_settings_that_change_no_figure_leave_the_identity_alone():

@@ -36,6 +36,7 @@ def row(contender: str, size: int, **fields: object) -> Row:
         "weights_mib": grows,
         "adam_mib": 2 * grows,
         "peak_share": 0.5,
+        "reads_targets": contender == "cosine",
     }
     return Row(**({"contender": contender, "part": "head", "vocabulary_size": size} | figures | fields))
 

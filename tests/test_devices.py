@@ -30,7 +30,7 @@ def test_streams_are_dealt_evenly_or_not_at_all(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "gpt2"])
+@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "vmf", "gpt2"])
 def test_two_devices_train_the_same_model_as_one(tmp_path, system):
     trained = {}
     for name, more in {"one": [], "two": TWO}.items():

@@ -1,14 +1,20 @@
-"""What single heads promise beyond the contract, against slow or other implementations; test_sampling has more."""
+"""What single heads promise beyond the contract, against slow or other implementations; test_sampling and test_noise
+have more."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.special import ive
 
 from bench.errors import SettingError
 from bench.heads.adaptive_softmax import AdaptiveSoftmaxHead
 from bench.heads.cosine import CosineHead
 from bench.heads.mse import MSEHead
 from bench.heads.softmax import SoftmaxHead
+from bench.heads.vmf import VMFHead
 from bench.targets import Targets
 
 N, H, D = 40, 16, 8
@@ -71,3 +77,59 @@ def test_a_regressor_begins_at_the_mean_target(vocabulary, targets):
     head = CosineHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     shares = torch.from_numpy(vocabulary.counts / vocabulary.counts.sum()).float()
     torch.testing.assert_close(head.projection(torch.zeros(1, H))[0], shares @ targets.table)
+
+
+def vmf_nats(predicted: torch.Tensor, aims: torch.Tensor) -> torch.Tensor:
+    """−log of the density on the unit sphere, by SciPy. [N, D], [N, D] -> [N] float64"""
+    kappa, order = predicted.double().norm(dim=1), D / 2 - 1
+    log_bessel = torch.from_numpy(np.log(ive(order, kappa.numpy()))) + kappa
+    log_c = order * kappa.log() - D / 2 * math.log(2 * math.pi) - log_bessel
+    return -log_c - (predicted.double() * aims.double()).sum(1)
+
+
+def test_vmf_descends_scipys_density_and_ranks_by_the_cosine(vocabulary, hidden, words, targets):
+    head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
+    with torch.no_grad():
+        head.projection.weight.mul_(D)
+        predicted, unit = head.queries(hidden), F.normalize(targets.table, dim=1)
+        assert predicted.norm(dim=1).max() > 3 * predicted.norm(dim=1).min()
+        torch.testing.assert_close(head.loss(hidden, words).double(), vmf_nats(predicted, unit[words]).mean())
+        vectors = torch.randn(N, D)
+        torch.testing.assert_close(
+            head.loss(hidden, words, vectors).double(), vmf_nats(predicted, F.normalize(vectors, dim=1)).mean()
+        )
+        cosines = F.cosine_similarity(predicted[:, None], unit[None], dim=-1)
+        assert torch.equal(head.scores(hidden).argmax(1), cosines.argmax(1))
+
+
+def test_vmf_has_the_gradient_of_the_density(vocabulary, hidden, words, targets):
+    """A(κ) p / κ − e, times the D of its scale."""
+    head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
+    head.loss(hidden, words).backward()
+    predicted = head.queries(hidden).detach().double()
+    kappa = predicted.norm(dim=1)
+    mean_length = torch.from_numpy(ive(D / 2, kappa.numpy()) / ive(D / 2 - 1, kappa.numpy()))
+    slope = (mean_length / kappa)[:, None] * predicted - F.normalize(targets.table, dim=1)[words]
+    torch.testing.assert_close(head.projection.bias.grad, (D * slope.mean(0)).float(), rtol=1e-5, atol=1e-5)
+
+
+def test_vmf_begins_at_the_best_density_without_a_context(vocabulary, targets):
+    head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
+    shares = torch.from_numpy(vocabulary.counts / vocabulary.counts.sum())
+    unit = F.normalize(targets.table, dim=1)
+
+    def nats(scale: float) -> float:
+        predicted = (scale * head.queries(torch.zeros(1, H)).detach()).expand(len(unit), -1)
+        return float(shares @ vmf_nats(predicted, unit))
+
+    assert nats(1.0) < min(nats(0.9), nats(1.1))
+
+
+def test_vmf_is_exact_under_autocast(vocabulary, hidden, words, targets):
+    """But for the projection's own rounding, which is all that differs."""
+    head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        loss, predicted = head.loss(hidden, words), head.queries(hidden)
+    assert (loss.dtype, predicted.dtype) == (torch.float32, torch.bfloat16)
+    unit = F.normalize(targets.table, dim=1)[words]
+    torch.testing.assert_close(loss.double(), vmf_nats(predicted, unit).mean(), rtol=1e-6, atol=1e-6)

@@ -119,8 +119,9 @@ def test_the_figures_of_a_softmax_are_those_of_arithmetic(ledger):
 
 def test_regressors_and_softmaxes_have_indexes_and_a_sampled_softmax_the_softmaxs(ledger):
     found = {row.contender: row.approximate for row in ledger.rows if row.approximate is not None}
-    assert set(found) == {"softmax", "sampled_softmax", "mse", "cosine"}
-    assert found["softmax"] == found["sampled_softmax"]
+    assert set(found) == {"softmax", "sampled_softmax", "nce", "mse", "cosine", "vmf", "infonce"}
+    assert found["softmax"] == found["sampled_softmax"] == found["nce"]
+    assert {row.contender for row in ledger.rows if row.reads_targets} == {"mse", "cosine", "vmf", "infonce"}
     for rows in found.values():
         assert [row["index"] for row in rows] == ["hnsw", "ivf"]
         assert all(row["recall_at_10"] > 0.9 and row["build_s"] > 0 for row in rows)

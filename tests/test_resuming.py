@@ -32,6 +32,8 @@ SYSTEMS = {
     "sampled_softmax": ["system=sampled_softmax", "system.head.samples=20"],  # draws negatives at every step
     "adaptive_softmax": ["system=adaptive_softmax"],
     "cosine": ["system=cosine"],
+    "vmf": ["system=vmf"],
+    "infonce": ["system=infonce"],  # learns a temperature too
     "gpt2": ["system=gpt2", "system.model.pieces=300", "system.model.width=16", "system.model.dropout=0.1",
              "system.model.context=16"],
 }  # fmt: skip

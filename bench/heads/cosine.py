@@ -3,27 +3,14 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.heads.regressor import Regressor
-from bench.targets import Targets
-from bench.vocabulary import Vocabulary
+from bench.heads.regressor import DirectionRegressor
 
 
-class CosineHead(Regressor):
+class CosineHead(DirectionRegressor):
     """Descends 1 − cos(p, e); ranks by cos(p, e_w)."""
 
-    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
-        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
-        self.table = F.normalize(self.table, dim=-1)  # once, and not at every decoding
-
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        predicted = F.normalize(self.projection(hidden), dim=-1)  # [N, D]
-        return 1 - (predicted * F.normalize(self.aim(words, vectors), dim=-1)).sum(-1).mean()
-
-    def scores(self, hidden: Tensor) -> Tensor:
-        return F.normalize(self.projection(hidden), dim=-1) @ self.table.T  # [N, V]
-
-    def rows(self) -> tuple[Tensor, None]:
-        return self.table, None
+        return 1 - (self.queries(hidden) * self.aim(words, vectors)).sum(-1).mean()
 
     def queries(self, hidden: Tensor) -> Tensor:
         return F.normalize(self.projection(hidden), dim=-1)

@@ -1,6 +1,7 @@
 """Predict the next word's embedding instead of its id; decode by the nearest row of the type table."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.heads import Head
@@ -30,3 +31,20 @@ class Regressor(Head):
     def aim(self, words: Tensor, vectors: Tensor | None) -> Tensor:
         """The vectors to predict: those of the occurrences where given, else the table's. [N], [N, D] -> [N, D]"""
         return self.table.index_select(0, words) if vectors is None else vectors
+
+
+class DirectionRegressor(Regressor):
+    """One to which only the directions of the targets count: rows and aims have length 1."""
+
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
+        self.table = F.normalize(self.table, dim=-1)  # once, and not at every decoding
+
+    def aim(self, words: Tensor, vectors: Tensor | None) -> Tensor:
+        return F.normalize(super().aim(words, vectors), dim=-1)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        return self.queries(hidden) @ self.table.T  # [N, V]
+
+    def rows(self) -> tuple[Tensor, Tensor | None]:
+        return self.table, None

@@ -71,3 +71,4 @@ class Contender:
 
     name: str
     build: Callable[[Scene], Acts]  # may raise Missing
+    reads_targets: bool = False  # needs word vectors, and as a rule an encoding first

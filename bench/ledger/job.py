@@ -145,6 +145,7 @@ def row(note: Note, config: dict[str, Any], *, peak_gflops: float) -> Row:
         contender=note.contender.name,
         part=config["cost"]["part"],
         vocabulary_size=config["vocabulary"]["size"],
+        reads_targets=note.contender.reads_targets,
         status=note.status,
         reason=note.reason,
         **spans,

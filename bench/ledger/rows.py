@@ -19,6 +19,7 @@ class Row:
     contender: str  # a system's name, or `peer:…`
     part: str  # head | model
     vocabulary_size: int
+    reads_targets: bool = False  # needs word vectors, and as a rule an encoding first
     status: str = "ok"  # ok | oom | failed | missing (a package or a device that is not there)
     reason: str | None = None  # of a status that is not ok, one line
 

@@ -57,7 +57,7 @@ def head_alone(cfg: DictConfig) -> Contender:
             searched=None if answers.found is None else (head.queries, *answers.found),
         )
 
-    return Contender(name=cfg.system.name, build=build)
+    return Contender(name=cfg.system.name, build=build, reads_targets="targets" in cfg.system.head)
 
 
 def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Contender:
@@ -87,7 +87,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
             rank=lambda hidden, words: answers.ranks(states(hidden), words),
         )
 
-    return Contender(name=cfg.system.name, build=build)
+    return Contender(name=cfg.system.name, build=build, reads_targets="targets" in cfg.system.head)
 
 
 def make_head(cfg: DictConfig, scene: Scene) -> Head:

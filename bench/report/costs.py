@@ -22,7 +22,6 @@ from bench.report.laws import LEAST_SIZES
 from bench.report.numbers import listed, shown, span
 from bench.report.sheets import Sheet
 
-REGRESSORS = ("mse", "cosine")  # heads that need an encoding first
 SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
 FIELDS = [each.name for each in dataclasses.fields(Row)]
 TITLES = {"head": "What each head costs", "model": "What each whole model costs"}
@@ -82,7 +81,7 @@ def sections(frame: pd.DataFrame) -> Iterator[Section]:
         here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
         found = law_sheets.fitted(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        paid = paid_back.in_epochs(here, encoders(here), REGRESSORS)
+        paid = paid_back.in_epochs(here, encoders(here), regressors(here))
         summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
         yield Section(
             name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
@@ -94,6 +93,11 @@ def sections(frame: pd.DataFrame) -> Iterator[Section]:
             frame=here,
             figures=cost_figures.draw(here, found),
         )
+
+
+def regressors(frame: pd.DataFrame) -> list[str]:
+    """Heads that need an encoding first."""
+    return list(dict.fromkeys(frame.contender[frame.reads_targets.astype(bool)]))
 
 
 def encoders(frame: pd.DataFrame) -> dict[str, float]:
@@ -124,7 +128,7 @@ def headline(frame: pd.DataFrame, found: Fitted) -> Iterator[str]:
     reference = found.get((REFERENCE, "training_ms"))
     if reference:
         yield f"A training step of {REFERENCE} grows as V^{shown(reference.known[2], digits=2)}."
-    for head in REGRESSORS:
+    for head in regressors(frame):
         acts: dict[str, list[str]] = {}
         for act, name in ACTS.items():
             ours, theirs = found.get((head, act)), found.get((REFERENCE, act))

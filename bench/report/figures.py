@@ -18,7 +18,8 @@ Looks = dict[str, dict[str, Any]]  # label -> how its line is drawn
 INK, MUTED, GRID, PAPER = "#1b1b1f", "#6b6b76", "#dfdfe6", "#fefefe"  # the page swaps them for its own
 COLOURS = {  # after Okabe and Ito: classifiers cool, regressors warm
     "softmax": "#0072b2", "sampled_softmax": "#56b4e9", "adaptive_softmax": "#009e73", "mse": "#d55e00",
-    "cosine": "#e69f00", "gpt2": "#882255", "gpt2-scratch": "#cc79a7",
+    "cosine": "#e69f00", "gpt2": "#882255", "gpt2-scratch": "#cc79a7", "nce": "#332288", "infonce": "#b2182b",
+    "vmf": "#5c2a00",
 }  # fmt: skip
 SPARE = ("#999933", "#44aa99", "#6a5acd", "#aa4499", "#6699cc", "#a0522d")  # for systems not named above
 LINES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D", "v", "P")

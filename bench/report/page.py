@@ -17,7 +17,9 @@ from bench.report.leaderboard import Table
 from bench.report.numbers import listed
 from bench.report.table import GROUP, failure, of
 
-REGRESSORS = {"mse": "MSE regression", "cosine": "Cosine regression"}
+REGRESSORS = {
+    "mse": "MSE regression", "cosine": "Cosine regression", "vmf": "Von Mises-Fisher regression", "infonce": "InfoNCE",
+}  # fmt: skip
 CSS_COLOURS = {figures.INK: "ink", figures.MUTED: "muted", figures.GRID: "grid", figures.PAPER: "card"}
 Pictures = dict[tuple[str, str], dict[str, str]]  # corpus and budget -> figures by name, as SVG
 

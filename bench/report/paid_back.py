@@ -22,7 +22,7 @@ def at_size(size: int) -> Entry:
     return Entry(str(size), f"V = {size:,}", "neither", "passes", "", "")
 
 
-def in_epochs(frame: pd.DataFrame, encoder: dict[str, float], regressors: tuple[str, ...]) -> Sheet | None:
+def in_epochs(frame: pd.DataFrame, encoder: dict[str, float], regressors: list[str]) -> Sheet | None:
     """After how many passes over the text a regressor has saved what encoding it took."""
     sizes = sorted(set(frame.vocabulary_size))
     columns = [at_size(size) for size in sizes]

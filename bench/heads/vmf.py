@@ -1,0 +1,46 @@
+"""Regress the direction of the next word's embedding as the mean of a von Mises-Fisher distribution.
+
+Kumar & Tsvetkov 2019, "Von Mises-Fisher Loss for Training Sequence to Sequence Models with Continuous Outputs".
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from bench.heads.regressor import DirectionRegressor
+from bench.kernels.bessel import log_bessel
+from bench.targets import Targets
+from bench.vocabulary import Vocabulary
+
+LONGEST_MEAN = 0.99  # of unit rows; the concentration of what is all in one place has no bound
+
+
+class VMFHead(DirectionRegressor):
+    """Descends −log of the density C_D(κ) exp(p · e), κ = ‖p‖, in nats; ranks by p · e_w, as by the cosine.
+
+    −log C_D(κ) = log(I_ν(κ) / κ^ν) + D/2 log 2π, ν = D/2 − 1, with its own gradient. It is a density over the sphere
+    and not over words: it has no bound where the next word is sure, and its scores make no distribution. The paper's
+    penalties on κ are left out: nothing here is unstable without them.
+
+    p is D times the projection, as κ matters on the scale of D. It begins near the best p without a context (Banerjee
+    et al. 2005, "Clustering on the Unit Hypersphere using von Mises-Fisher Distributions").
+    """
+
+    def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
+        self.dimension = self.table.shape[1]
+        mean = torch.from_numpy(vocabulary.log_unigram).exp() @ self.table
+        length = mean.norm().clamp_max(LONGEST_MEAN)
+        with torch.no_grad():
+            self.projection.bias.copy_(mean * (1 - length**2 / self.dimension) / (1 - length**2))
+            self.projection.weight.div_(self.dimension)
+
+    def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
+        predicted = self.queries(hidden).to(self.table.dtype)  # from here on exact, under autocast too
+        normaliser = log_bessel(self.dimension / 2 - 1, predicted.norm(dim=-1))
+        nats = normaliser - (predicted * self.aim(words, vectors)).sum(-1)
+        return nats.mean() + self.dimension / 2 * math.log(2 * math.pi)
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        return self.projection(hidden) * self.dimension
