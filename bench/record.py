@@ -23,7 +23,7 @@ from bench.errors import SettingError
 from bench.secrets import scrub
 
 SCHEMA = 2
-LEDGER = re.compile(r"v\d+-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
+LEDGER = re.compile(r"[a-z]+\d*-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
 ELSEWHERE = "move it away, or run its cell again by force=true"
 OUTSIDE_IDENTITY = (
     "logger",

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from bench.errors import SettingError
-from bench.ledger.rows import Ledger, Row, read, write
+from bench.ledger.readings import EncoderLedger, Reading
+from bench.ledger.rows import HeadLedger, Row
 from bench.record import Record, read_all
 from bench.record import write as write_record
-from bench.report import columns, cost_figures, costs, law_sheets, paid_back, report, sheets, table
+from bench.report import columns, cost_figures, costs, law_sheets, ledgers, paid_back, report, sheets, table
 from bench.report.figures import COLOURS
 
 SIZES = (1000, 10_000, 100_000, 1_000_000)
-ENCODER = {"causal": 10_000.0}
 
 
 def span(middle: float) -> list[float]:
@@ -40,21 +40,35 @@ def row(contender: str, size: int, **fields: object) -> Row:
     return Row(**({"contender": contender, "part": "head", "vocabulary_size": size} | figures | fields))
 
 
-def ledger(size: int, rows: list[Row], **fields: object) -> Ledger:
+def ledger(size: int, rows: list[Row], **fields: object) -> HeadLedger:
     settings = {
         "experiment": "cost_sweep", "vocabulary_size": size, "positions": 1000, "hidden_size": 256, "target_size": 384,
         "device": "cpu", "precision": "fp32", "threads": 2, "rounds": 20, "peak_gflops": span(100.0), "rows": rows,
-        "encoder": ENCODER, "config": {}, "versions": {"torch": "2.13.0"}, "git_commit": "0123456789abcdef",
+        "config": {}, "versions": {"torch": "2.13.0"}, "git_commit": "0123456789abcdef",
         "finished_at": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
-    return Ledger(**settings | fields)
+    return HeadLedger(**settings | fields)
+
+
+def encoder(**fields: object) -> EncoderLedger:
+    """It reads ten words a ms; a wider window counts, and what sees the future does not."""
+    rows = [
+        Reading(contender=f"{context}, {window}", context=context, window=window, words_per_second=span(speed))
+        for context, window, speed in (("causal", 128, 1e4), ("causal", 32, 2e4), ("bidirectional", 32, 3e4))
+    ]
+    settings = {
+        "experiment": "cost_sweep", "device": "cpu", "precision": "fp32", "threads": 2, "rounds": 5, "rows": rows,
+        "config": {}, "versions": {"torch": "2.13.0"}, "git_commit": None, "finished_at": "2026-01-01T00:00:00+00:00",
+        "encoder": None, "weights_sha256": None, "corpus": "c", "words": 100, "drift_words": 0, "drift_window": 32,
+    }  # fmt: skip
+    return EncoderLedger(**settings | fields)
 
 
 def nothing(contender: str, size: int, status: str, reason: str) -> Row:
     return Row(contender=contender, part="head", vocabulary_size=size, status=status, reason=reason)
 
 
-def sweep() -> list[Ledger]:
+def sweep() -> list[HeadLedger]:
     """Four V; softmax is out of memory at the largest but still decodes; a peer is missing, one searches alone."""
     found = []
     for size in SIZES:
@@ -79,8 +93,8 @@ def frame():
 
 
 @pytest.fixture(scope="module")
-def section(frame):
-    (only,) = costs.sections(frame)
+def section():
+    (only,) = costs.sections([*sweep(), encoder()])
     return only
 
 
@@ -88,7 +102,8 @@ def section(frame):
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ledgers")
     for each in sweep():
-        write(each, folder / f"v{each.vocabulary_size}-0123abcd.json")
+        each.write(folder / f"v{each.vocabulary_size}-0123abcd")
+    encoder().write(folder / "encoder-0123abcd")
     write_record(Record(experiment="e", system="softmax", head=None, backbone="lstm", corpus="c", vocabulary_size=1000,
                         seed=0, bits_per_byte=2.0), folder / "softmax-c-v1000-s0-0123abcd")  # fmt: skip
     report([folder], folder)
@@ -99,7 +114,7 @@ def texts(sheet: sheets.Sheet, field: str) -> dict[str, str]:
     return {row.label: str(row.figures[field]) for row in sheet.rows}
 
 
-def titled(section: costs.Section, title: str) -> sheets.Sheet:
+def titled(section: ledgers.Section, title: str) -> sheets.Sheet:
     return next(sheet for sheet in (*section.summary, *section.sizes) if sheet.title == title)
 
 
@@ -241,8 +256,8 @@ def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.Ca
 
 def test_records_and_ledgers_are_told_apart(swept: Path):
     assert [path.stem for path, _ in read_all([swept])] == ["softmax-c-v1000-s0-0123abcd"]
-    assert len(costs.load([swept])) == sum(len(each.rows) for each in sweep())
-    assert read(swept / "v1000-0123abcd.json") == sweep()[0]
+    assert len(ledgers.load([swept])) == len(SIZES) + 1
+    assert HeadLedger.read(swept / "v1000-0123abcd.json") == sweep()[0]
 
 
 def test_of_two_ledgers_of_one_kind_the_last_counts_and_other_machines_have_sections_of_their_own(tmp_path: Path):
@@ -250,10 +265,10 @@ def test_of_two_ledgers_of_one_kind_the_last_counts_and_other_machines_have_sect
                 ((9.0, 2), (5.0, 3)))  # fmt: skip
     other = ledger(1000, [row("cosine", 1000)], precision="bf16")
     for i, each in enumerate((new, old, other)):
-        write(each, tmp_path / f"v1000-0000000{i}.json")
-    frame = costs.load([tmp_path])
+        each.write(tmp_path / f"v1000-0000000{i}")
+    frame = costs.rows(ledgers.load([tmp_path]))
     assert sorted(sheets.middle(each) for each in frame.step_ms) == [2.0, 5.0]
-    found = [*costs.sections(frame)]
+    found = [*costs.sections(ledgers.load([tmp_path]))]
     assert [each.name for each in found] == ["-bf16", "-fp32"]
     assert found[0].headline == ["No laws, and no crossovers: they take 4 V, and 1 are here."]
     assert [sheet.title for sheet in found[0].summary] == []

@@ -3,61 +3,43 @@
 import dataclasses
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from bench.ledger.rows import Ledger, Row, read
-from bench.record import LEDGER, atomically
+from bench.ledger.files import Ledger
+from bench.ledger.readings import EncoderLedger
+from bench.ledger.rows import HeadLedger, Row
+from bench.record import atomically
 from bench.report import cost_figures, law_sheets, markdown, paid_back, sheets
 from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.law_sheets import ACTS, Fitted
 from bench.report.laws import LEAST_SIZES
+from bench.report.ledgers import Section, of
 from bench.report.numbers import listed, shown, span
-from bench.report.sheets import Sheet
 
 REGRESSORS = ("mse", "cosine")  # heads that need an encoding first
+PAYING = ("causal", "prefix")  # contexts that see no future
 SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
 FIELDS = [each.name for each in dataclasses.fields(Row)]
 TITLES = {"head": "What each head costs", "model": "What each whole model costs"}
 
 
-@dataclass(frozen=True)
-class Section:
-    """What the report says about the ledgers of one setting: all its V, on one machine."""
-
-    name: str  # of its figures' files
-    title: str
-    facts: str
-    headline: list[str]
-    summary: list[Sheet]  # over all V: first what the figures come to
-    sizes: list[Sheet]  # V by V
-    frame: pd.DataFrame
-    figures: dict[str, Figure]
-    pictures: dict[str, str] = field(default_factory=dict)  # the same, once saved, as SVG
-
-
-def load(folders: list[Path]) -> pd.DataFrame:
-    """Every ledger in the folders and the folders in them; of two of one kind the one last finished."""
-    paths = {path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}v*.json")}
-    return rows([read(path) for path in sorted(paths) if LEDGER.fullmatch(path.stem)])
-
-
-def rows(ledgers: list[Ledger]) -> pd.DataFrame:
-    """A row a contender, part and V, with what its ledger says of all."""
-    shared = [each.name for each in dataclasses.fields(Ledger) if each.name not in ("rows", "schema")]
+def rows(ledgers: list[HeadLedger]) -> pd.DataFrame:
+    """A row a contender, part and V, with what its ledger says of all; of two of one kind the one last finished."""
+    shared = [each.name for each in dataclasses.fields(HeadLedger) if each.name not in ("rows", "schema")]
     table: list[dict[str, Any]] = [
-        {name: getattr(ledger, name) for name in shared} | {name: getattr(row, name) for name in FIELDS}
-        for ledger in sorted(ledgers, key=lambda each: each.finished_at or "")
+        {name: getattr(ledger, name) for name in shared}
+        | {name: getattr(row, name) for name in FIELDS}
+        | {"ledger": ledger}
+        for ledger in sorted(ledgers, key=lambda each: each.finished_at)
         for row in ledger.rows
     ]
-    frame = pd.DataFrame(table, columns=list(dict.fromkeys([*shared, *FIELDS])), dtype=object)
+    frame = pd.DataFrame(table, columns=list(dict.fromkeys([*shared, *FIELDS, "ledger"])), dtype=object)
     frame = frame.drop_duplicates([*SETTING, "vocabulary_size", "contender"], keep="last", ignore_index=True)
     whole = ["vocabulary_size", "positions", "rounds", "hidden_size", "target_size", "threads"]
     frame[whole] = frame[whole].astype(int)
@@ -77,12 +59,14 @@ def summed(row: pd.Series) -> float | None:
     return None if any(part is None for part in parts) else sum(parts)
 
 
-def sections(frame: pd.DataFrame) -> Iterator[Section]:
+def sections(ledgers: list[Ledger]) -> Iterator[Section]:
+    """One a setting of the heads' ledgers: all its V, on one machine."""
+    frame = rows(of(ledgers, HeadLedger))
     for setting, here in frame.assign(is_peer=sheets.peers(frame)).groupby(SETTING):
         here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
         found = law_sheets.fitted(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        paid = paid_back.in_epochs(here, encoders(here), REGRESSORS)
+        paid = paid_back.in_epochs(here, speeds(ledgers, here), REGRESSORS)
         summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
         yield Section(
             name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
@@ -91,15 +75,17 @@ def sections(frame: pd.DataFrame) -> Iterator[Section]:
             headline=[*headline(here, found)],
             summary=[sheet for sheet in summary if sheet],
             sizes=[sheet for _, each in here.groupby("vocabulary_size") for sheet in sheets.at_one_size(each)],
-            frame=here,
+            ledgers=list({id(each): each for each in here.ledger}.values()),
             figures=cost_figures.draw(here, found),
         )
 
 
-def encoders(frame: pd.DataFrame) -> dict[str, float]:
-    """Words a second of the target encoder, by context, as measured last."""
-    known = frame[frame.encoder.notna()].sort_values("finished_at")
-    return {context: speed for each in known.encoder for context, speed in each.items()}
+def speeds(ledgers: list[Ledger], frame: pd.DataFrame) -> dict[str, float]:
+    """Words a second that the target encoder reads on the machine of these heads, by context, as measured last."""
+    machine = tuple(frame[["device", "threads"]].iloc[0])
+    here = [each for each in of(ledgers, EncoderLedger) if (each.device, each.threads) == machine]
+    own = [row for each in here[-1:] for row in each.rows if row.words_per_second and row.context in PAYING]
+    return {row.context: sheets.middle(row.words_per_second) for row in sorted(own, key=lambda row: row.window)}
 
 
 def facts(frame: pd.DataFrame) -> str:
