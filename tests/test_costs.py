@@ -253,6 +253,11 @@ def test_an_encoder_that_failed_says_why():
     assert speed.rows[1].label == "× prefix, windows of 32"
 
 
+def test_the_published_ledgers_are_read(pytestconfig):
+    folder = pytestconfig.rootpath / "results" / "reference" / "cost_sweep"
+    assert len(ledgers.load([folder])) == len([*folder.glob("*.json")]) > 0
+
+
 def test_a_ledger_of_no_known_kind_is_one_line(tmp_path: Path):
     (tmp_path / "loops-0123abcd.json").write_text("{}")
     with pytest.raises(SettingError, match=r"loops-0123abcd.json: is no kind of ledger .*encoder"):

@@ -9,11 +9,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from test_end_to_end import bench
-from tiny_bert import WORDS, encoder, folder, plain_pass, tiny_bert  # noqa: F401
+from tiny_bert import PIECES, WORDS, encoder, folder, plain_pass, save, tiny_bert, tiny_encoder  # noqa: F401
+from transformers import DistilBertConfig, DistilBertModel
 
 from bench.cli import configuration
 from bench.errors import SettingError
-from bench.ledger import drift, encoding
+from bench.ledger import drift, encoding, turns
 from bench.ledger.passes import STRETCHES, EqualReader, PlainReader, Sample, Way, sample, vectors
 from bench.ledger.readings import EncoderLedger
 from bench.settings import check
@@ -91,9 +92,9 @@ def test_drift_is_that_of_plain_passes(encoder, folder, given):
         Way(name=context, encoder=encoder(context=context, window=WINDOW))
         for context in ("causal", "prefix", "bidirectional")
     ]
-    notes = encoding.measure(ways, given, 1, lambda *_: None)
+    notes = turns.measure(ways, given, 1, lambda *_: None)
     assert [note.status for note in notes] == ["ok"] * 3
-    found = {row.vectors: row for row in drift.drifts(*encoding.compared(notes, given, WINDOW), seed=0)}
+    found = {row.vectors: row for row in drift.drifts(*turns.compared(notes, given, WINDOW), seed=0)}
 
     documents = spelt(given)
     whole = exact(folder, documents, lambda t: max(0, t + 1 - WINDOW))
@@ -139,10 +140,23 @@ def test_what_fails_is_a_row_and_the_others_go_on(encoder, given, monkeypatch):
 
     monkeypatch.setattr(Way, "build", exhausted)
     ways = [Way(name=context, encoder=encoder(context=context, window=WINDOW)) for context in ("prefix", "causal")]
-    hungry, modest = encoding.measure(ways, given, 2, lambda *_: None)
+    hungry, modest = turns.measure(ways, given, 2, lambda *_: None)
     assert (hungry.status, hungry.reason) == ("oom", "OutOfMemoryError: can't allocate memory")
     assert hungry.row().words_per_second is None
     assert modest.status == "ok" and len(modest.speeds) == 2
+    assert turns.compared([hungry, modest], given, WINDOW) is None
+
+
+def test_what_a_model_cannot_do_is_missing_and_the_others_are_compared(given, tmp_path):
+    sizes = {"vocab_size": len(PIECES), "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "pad_token_id": 0}
+    small = DistilBertModel(DistilBertConfig(**sizes, max_position_embeddings=40, initializer_range=0.5))
+    place = save(tmp_path / "distilbert", small)
+    contexts = ("causal", "prefix", "bidirectional")
+    encoders = (tiny_encoder(place, tmp_path, context=context, window=WINDOW) for context in contexts)
+    notes = turns.measure([Way(name="", encoder=each) for each in encoders], given, 1, lambda *_: None)
+    assert [note.status for note in notes] == ["missing", "ok", "ok"]
+    assert notes[0].reason.endswith("ignores the causal mask; use targets.context=prefix")
+    assert set(turns.compared(notes, given, WINDOW)[0]) == {"bidirectional", "the bare word"}
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ reader encoder targets steps pieces batches backbones rows kernels heads models 
 evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score evaluation.writing
 evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers build places devices
 trained cell ledger.clock ledger.scene ledger.acts ledger.answers ledger.compiling ledger.systems ledger.peers
-ledger.searchers ledger.rounds ledger.indexes ledger.job ledger.passes ledger.drift ledger.encoding pretrained report
-cli trust generate verify slurm follower sweep __main__
+ledger.searchers ledger.rounds ledger.indexes ledger.job ledger.passes ledger.drift ledger.turns ledger.encoding
+pretrained report cli trust generate verify slurm follower sweep __main__
 """.split()
 FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
 ROOT = Path(bench.__file__).parent

@@ -1,26 +1,20 @@
 """One configuration -> one EncoderLedger: what reading a text costs, context by context. `cost_encoder` runs it."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from bench.cell import one_line, status_of
-from bench.cost import peak_mib
 from bench.encoder import Encoder
 from bench.errors import SettingError
-from bench.ledger.clock import span
-from bench.ledger.drift import cosines, drifts
+from bench.ledger.drift import drifts
 from bench.ledger.files import stem
 from bench.ledger.header import header
-from bench.ledger.passes import EqualReader, PlainReader, Sample, Way, gathered, sample, vectors
+from bench.ledger.passes import EqualReader, PlainReader, Way, sample
 from bench.ledger.readings import EncoderLedger, Reading
+from bench.ledger.turns import compared, measure
 from bench.places import resolved
 from bench.progress import Bar
 from bench.record import told
@@ -59,8 +53,8 @@ def run(cfg: DictConfig) -> EncoderLedger:
     with Bar(path.name) as bar:
         notes = measure(every, given, cost["rounds"], bar.note)
         bar.note(1.0, "drift")
-        sound = all(note.status == "ok" for note in notes)
-        drift = drifts(*compared(notes, given, cost["window"]), seed=config["seed"]) if sound else []
+        found = compared(notes, given, cost["window"])
+        drift = drifts(*found, seed=config["seed"]) if found else []
     ledger = EncoderLedger(
         **facts(config, every[0].encoder, len(given.text)), rows=[each.row() for each in notes], drift=drift
     )
@@ -82,92 +76,6 @@ def ways(config: dict[str, Any]) -> list[Way]:
     found.append(way("peer:plain batches", "causal", many, reader=PlainReader))
     found.append(way("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader))
     return found
-
-
-@dataclass(eq=False)
-class Note:
-    """What has been found of one way."""
-
-    way: Way
-    speeds: list[float] = field(default_factory=list)  # words a second, a round each
-    figures: dict[str, Any] = field(default_factory=dict)
-    vectors: dict[int | None, np.ndarray] = field(default_factory=dict)  # by stretch; None: of the whole text
-    status: str = "ok"
-    reason: str | None = None
-
-    def row(self) -> Reading:
-        """As the file has it."""
-        return Reading(
-            contender=self.way.name,
-            status=self.status,
-            reason=self.reason,
-            context=self.way.context,
-            window=self.way.window,
-            precision=self.way.precision,
-            words_per_second=span(self.speeds) if self.speeds else None,
-            **self.figures,
-        )
-
-
-def measure(every: list[Way], given: Sample, rounds: int, show: Callable[[float, str], None]) -> list[Note]:
-    """All rounds, in which all take turns; what fails is not tried again."""
-    notes = [Note(way) for way in every]
-    for turn in range(rounds):
-        for nth, note in enumerate(notes):
-            show((turn + nth / len(notes)) / rounds, f"round {turn + 1}: {note.way.name}, {note.way.context}")
-            if note.status == "ok":
-                try:
-                    visit(note, given, turn)
-                except Exception as error:
-                    note.status, note.reason = status_of(error) or "failed", one_line(error)
-    for note in notes:
-        if note.status == "ok" and note.way.reader is None:
-            note.figures |= fidelity(note, notes, given)
-    return notes
-
-
-def visit(note: Note, given: Sample, turn: int) -> None:
-    """Load, warm up, read once against the clock; the first visit tells the memory too, and keeps what was read."""
-    stretch = turn % len(given.text.documents()) if note.way.a_word_a_pass else None
-    part = given if stretch is None else given.stretch(stretch)
-    reader = note.way.build()
-    pieces, begins = reader.spell(part.lexicon, part.text.words)
-
-    def read() -> np.ndarray:
-        return gathered(reader, pieces, begins, part.text.starts)
-
-    few = given.stretch(0).cut(note.way.window)
-    vectors(reader, Sample(few.lexicon, few.text.head(note.way.window)))
-    if not note.speeds:
-        note.figures["peak_mib"] = peak_mib(read, reader.model.device)
-    begin = time.perf_counter()
-    note.vectors[stretch] = read()
-    note.speeds.append(len(part.text) / (time.perf_counter() - begin))
-
-
-def fidelity(note: Note, notes: list[Note], given: Sample) -> dict[str, float]:
-    """Cosines of its vectors to those of plain passes over the same windows in fp32: a peer's, or made for it."""
-    stretch, mine = next(iter(note.vectors.items()))
-    key = note.way.context, note.way.window
-    peers = (each for each in notes if each.way.reader and (each.way.context, each.way.window) == key)
-    theirs = next((peer.vectors[stretch] for peer in peers if stretch in peer.vectors), None)
-    if theirs is None:
-        part = given if stretch is None else given.stretch(stretch)
-        theirs = vectors(replace(note.way, reader=PlainReader).build(), part)
-    found = cosines(mine, theirs)
-    return {"cosine_to_fp32": float(found.mean()), "least_cosine_to_fp32": float(found.min())}
-
-
-def compared(notes: list[Note], given: Sample, window: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """What `drifts` is told: the cheap vectors by name, the exact ones, and those within a causal pass."""
-    own = {note.way.context: note for note in notes if note.way.reader is None and note.way.window == window}
-    exact, known = own["prefix"].way, own["prefix"].vectors
-    reader = exact.build()
-    stretches = range(len(given.text.documents()))
-    parts = [known[nth] if nth in known else vectors(reader, given.stretch(nth)) for nth in stretches]
-    cheap = {context: own[context].vectors[None] for context in ("causal", "bidirectional")}
-    cheap["the bare word"] = vectors(reader, given.alone())[given.text.words]
-    return cheap, np.concatenate(parts), vectors(reader, given.cut(window))
 
 
 def facts(config: dict[str, Any], encoder: Encoder | None, words: int) -> dict[str, Any]:
