@@ -22,7 +22,7 @@ from bench.sweep import jobs
 from bench.text import build
 
 WINDOW, SHARE = 4, 10
-NAMES = ["causal", "prefix", "bidirectional", "causal", "peer:plain batches", "peer:a forward a word, equal lengths"]
+NAMES = ["causal", "peer:plain batches", "prefix", "peer:a forward a word, equal lengths", "bidirectional", "causal"]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,21 @@ def test_of_places_that_read_the_same_each_is_its_own_nearest():
     assert drift.own_nearest(known[[1, 0, 2]], known) == 1 / 3
 
 
+def test_a_ratio_is_that_of_the_same_round(encoder, given, monkeypatch):
+    ours = Way(name="ours", encoder=encoder(window=WINDOW))
+    ways = [ours, Way(name="peer:theirs", encoder=ours.encoder, reader=PlainReader)]
+    taken = {"ours": [100.0, 10.0, 1.0], "peer:theirs": [50.0, 4.0, 0.9]}  # words a second
+
+    def visit(note: turns.Note, given: Sample, turn: int) -> None:
+        note.vectors[None] = np.eye(3)
+        note.speeds.append(taken[note.way.name][turn])
+
+    monkeypatch.setattr(turns, "visit", visit)
+    mine, theirs = turns.measure(ways, given, 3, lambda *_: None)
+    assert mine.figures["times_peer"] == [0.44, 0.5, 0.74]  # of .4, .5 and .9
+    assert "times_peer" not in theirs.figures
+
+
 def test_what_fails_is_a_row_and_the_others_go_on(encoder, given, monkeypatch):
     build = Way.build
 
@@ -191,16 +206,19 @@ def test_a_job_measures_every_way_and_its_file_says_the_same(configured):
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == measured
     assert encoding.stands(path.with_name(f"{path.name}.json"))
     assert [row.contender for row in measured.rows] == NAMES
-    assert [row.window for row in measured.rows] == [4, 4, 4, 8, 8, 4]
+    assert [row.window for row in measured.rows] == [8, 8, 4, 4, 4, 4]
     for row in measured.rows:
         assert 0 < row.words_per_second[0] <= row.words_per_second[1] <= row.words_per_second[2]
         assert row.peak_mib > 0
         ours = not row.contender.startswith("peer:")
         assert (row.cosine_to_fp32 is not None) == ours
         assert not ours or row.least_cosine_to_fp32 > 0.9999
+        assert (row.times_peer is not None) == (row in (measured.rows[0], measured.rows[2]))
     assert (measured.status, measured.corpus, measured.rounds, measured.threads) == ("ok", cfg.corpus.name, 2, 1)
     assert len(measured.drift) == 4 and measured.weights_sha256
-    speeds = [f"{row.contender} {row.words_per_second[1]:,.0f} words/s" for row in measured.rows[:3]]
+    speeds = [
+        f"{row.contender} {row.words_per_second[1]:,.0f} words/s" for row in (measured.rows[i] for i in (2, 4, 5))
+    ]
     assert encoding.headline(measured) == ", ".join(speeds)
 
 

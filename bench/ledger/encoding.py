@@ -63,18 +63,22 @@ def run(cfg: DictConfig) -> EncoderLedger:
 
 
 def ways(config: dict[str, Any]) -> list[Way]:
-    """Every context at `cost.window`, the default one at its own, and the peers of the two that goals are set for."""
+    """Every context at `cost.window`, causal at `targets.window` too; beside two of them what a user would write."""
 
     def way(name: str, context: str, window: int, **more: Any) -> Way:
         settings = config["targets"] | {"context": context, "window": window}
         return Way(name=name, encoder=make_encoder(settings, config["cache_dir"], config["cost"]["device"]), **more)
 
     few, many = config["cost"]["window"], config["targets"].get("window", 0)
-    found = [way(context, context, few) for context in ("causal", "prefix", "bidirectional")]
+    found = [
+        way("causal", "causal", many),
+        way("peer:plain batches", "causal", many, reader=PlainReader),
+        way("prefix", "prefix", few),
+        way("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader),
+        way("bidirectional", "bidirectional", few),
+    ]
     if many != few:
-        found.append(way("causal", "causal", many))
-    found.append(way("peer:plain batches", "causal", many, reader=PlainReader))
-    found.append(way("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader))
+        found.append(way("causal", "causal", few))
     return found
 
 

@@ -14,6 +14,7 @@ class Reading(Line):
     window: int | None = None  # words of a pass at most
     precision: str | None = None  # fp32 | bf16: what it came to
     words_per_second: list[float] | None = None  # vectors kept, a second
+    times_peer: list[float] | None = None  # its time a word over that of its peer in the same round
     peak_mib: float | None = None  # beyond the weights
     cosine_to_fp32: float | None = None  # mean, of its vectors to those of a plain pass of each window in fp32
     least_cosine_to_fp32: float | None = None

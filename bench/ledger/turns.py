@@ -56,8 +56,19 @@ def measure(every: list[Way], given: Sample, rounds: int, show: Callable[[float,
                     visit(note, given, turn)
     for note in notes:
         if note.status == "ok" and note.way.reader is None:
-            note.figures |= fidelity(note, notes, given)
+            peer = peer_of(note, notes)
+            note.figures |= fidelity(note, peer, given)
+            if peer is not None:
+                pairs = zip(note.speeds, peer.speeds, strict=True)
+                note.figures["times_peer"] = span([theirs / ours for ours, theirs in pairs])
     return notes
+
+
+def peer_of(note: Note, notes: list[Note]) -> Note | None:
+    """What a user would write in its place, over the same windows."""
+    key = note.way.context, note.way.window
+    others = (each for each in notes if each.way.reader is not None and each.status == "ok")
+    return next((each for each in others if (each.way.context, each.way.window) == key), None)
 
 
 @contextmanager
@@ -90,13 +101,12 @@ def visit(note: Note, given: Sample, turn: int) -> None:
     note.speeds.append(len(part.text) / (time.perf_counter() - begin))
 
 
-def fidelity(note: Note, notes: list[Note], given: Sample) -> dict[str, float]:
-    """Cosines of its vectors to those of plain passes over the same windows in fp32: a peer's, or made for it."""
+def fidelity(note: Note, peer: Note | None, given: Sample) -> dict[str, float]:
+    """Cosines of its vectors to those of plain passes over the same windows in fp32: its peer's, or made for it."""
     stretch, mine = next(iter(note.vectors.items()))
-    key = note.way.context, note.way.window
-    peers = (each for each in notes if each.way.reader and (each.way.context, each.way.window) == key)
-    theirs = next((peer.vectors[stretch] for peer in peers if stretch in peer.vectors), None)
-    if theirs is None:
+    if peer is not None:
+        theirs = peer.vectors[stretch]
+    else:
         part = given if stretch is None else given.stretch(stretch)
         theirs = vectors(replace(note.way, reader=PlainReader).build(), part)
     found = cosines(mine, theirs)

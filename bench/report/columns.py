@@ -67,7 +67,7 @@ LAWS = (
 READING = (
     Entry("words_per_second", "words/s", "higher", "words a second", "vectors that are kept, a second",
           "How long encoding a text takes; the cache is then read from the disk."),
-    Entry("ratio", "× peer", "lower", "ratio", "time a word over that of what a user would write, same windows",
+    Entry("times_peer", "× peer", "lower", "ratio", "time a word over that of what a user would write, same windows",
           "Below 1: faster than plain passes."),
     Entry("cosine_to_fp32", "cos to fp32", "higher", "cosine", "mean cosine to the vector of a plain pass in fp32",
           "1 but for rounding: the speed costs no exactness.", digits=6),

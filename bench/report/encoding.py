@@ -43,20 +43,6 @@ def facts(ledger: EncoderLedger) -> str:
     return " · ".join(parts)
 
 
-def peer_of(row: Reading, ledger: EncoderLedger) -> Reading | None:
-    """What a user would write in its place, over the same windows."""
-    same = (each for each in ledger.rows if (each.context, each.window) == (row.context, row.window))
-    return next((each for each in same if each.contender.startswith(PEER) and each is not row), None)
-
-
-def time_ratio(row: Reading, ledger: EncoderLedger) -> float | None:
-    """Its time a word over its peer's."""
-    peer = None if row.contender.startswith(PEER) else peer_of(row, ledger)
-    if peer is None or not peer.words_per_second or not row.words_per_second:
-        return None
-    return middle(peer.words_per_second) / middle(row.words_per_second)
-
-
 def headline(ledger: EncoderLedger) -> Iterator[str]:
     """How much more `prefix` takes, and how far it is from `causal`."""
     own = {(row.context, row.window): row for row in ledger.rows if not row.contender.startswith(PEER)}
@@ -72,11 +58,11 @@ def headline(ledger: EncoderLedger) -> Iterator[str]:
 
 def speeds_sheet(ledger: EncoderLedger) -> Sheet:
     ranked = sorted(ledger.rows, key=lambda row: row.contender.startswith(PEER))
-    rows = [drawn(label(row), row, READING, ratio=time_ratio(row, ledger)) for row in ranked]
+    rows = [drawn(label(row), row, READING) for row in ranked]
     how = (
         f"[ ] is p20 to p80 over {ledger.rounds} rounds in which all took turns; above it the median. × peer is the "
-        "time a word over that of the grey row of the same context and window. Spelling words in pieces, once a type, "
-        "is left out on both sides."
+        "time a word over that of the grey row of the same context and window, round by round. Spelling words in "
+        "pieces, once a type, is left out on both sides."
     )
     return Sheet("How fast each context is read", how, rows, [*READING], first="context")
 
@@ -99,9 +85,9 @@ def label(row: Reading) -> str:
     return f"{name}{context}, windows of {row.window}"
 
 
-def drawn(label: str, found: object, entries: tuple[Entry, ...], **more: object) -> Row:
+def drawn(label: str, found: object, entries: tuple[Entry, ...]) -> Row:
     """One row; a failure says why."""
-    values = pd.Series(dataclasses.asdict(found) | more, dtype=object)
+    values = pd.Series(dataclasses.asdict(found), dtype=object)
     failure = [] if values.get("status", "ok") == "ok" else [f"× {values.status}: {values.reason or 'no reason given'}"]
     figures = {entry.field: figure(values.get(entry.field), entry) for entry in entries}
     kind = "peer" if str(values.get("contender", "")).startswith(PEER) else ""
@@ -110,7 +96,8 @@ def drawn(label: str, found: object, entries: tuple[Entry, ...], **more: object)
 
 def speeds(ledgers: list[Ledger], device: str, threads: int) -> dict[str, float]:
     """Words a second on one machine, by context at its widest window, as measured last; none where nobody did."""
-    here = [each for each in of(ledgers, EncoderLedger) if (each.device, each.threads) == (device, threads)]
+    sound = [each for each in of(ledgers, EncoderLedger) if each.status == "ok"]
+    here = [each for each in sound if (each.device, each.threads) == (device, threads)]
     rows = [row for each in here[-1:] for row in each.rows if not row.contender.startswith(PEER)]
     read = sorted((row for row in rows if row.words_per_second), key=lambda row: row.window)
     found = {row.context: middle(row.words_per_second) for row in read}
