@@ -21,7 +21,7 @@ from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.indexes import approximate, as_distances
 from bench.ledger.peers import CHUNKINGS, PEERS
 from bench.ledger.rounds import Limits, Note, measure, rounds_of
-from bench.ledger.rows import Ledger, read
+from bench.ledger.rows import HeadLedger
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
@@ -69,7 +69,7 @@ def scene() -> Scene:
 
 
 @pytest.fixture(scope="module")
-def ledger(tree, tmp_path_factory) -> Ledger:
+def ledger(tree, tmp_path_factory) -> HeadLedger:
     """All but what is compiled, which takes long."""
     names = ",".join(f"'{name}'" for name in sorted(NAMES - {COMPILED}))
     cfg = configured(
@@ -77,7 +77,7 @@ def ledger(tree, tmp_path_factory) -> Ledger:
     )
     measured = job.run(cfg)
     path = job.place(OmegaConf.to_container(cfg, resolve=True))
-    assert read(path.with_name(f"{path.name}.json")) == measured
+    assert HeadLedger.read(path.with_name(f"{path.name}.json")) == measured
     return measured
 
 
@@ -353,6 +353,6 @@ def test_the_command_measures_skips_what_stands_and_reports(tmp_path):
     assert first.returncode == 0, first.stdout + first.stderr
     assert "2 of 2 contenders measured" in first.stderr and "Warning" not in first.stderr
     files = sorted((tmp_path / "results" / "cost_sweep").glob("*.json"))
-    assert [read(file).vocabulary_size for file in files] == [300, 400]
+    assert [HeadLedger.read(file).vocabulary_size for file in files] == [300, 400]
     again = bench(tmp_path, *command)
     assert again.returncode == 0 and again.stderr.count("stands in") == 2

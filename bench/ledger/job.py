@@ -1,8 +1,6 @@
-"""One configuration -> one Ledger: all contenders at one V, in one process. What `cost_sweep` runs a job."""
+"""One configuration -> one HeadLedger: all contenders at one V, in one process. What `cost_sweep` runs a job."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,21 @@ from bench.cost import QUERIES
 from bench.errors import SettingError
 from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.clock import span
+from bench.ledger.files import stem
+from bench.ledger.header import header
 from bench.ledger.indexes import approximate
 from bench.ledger.peers import PEERS
 from bench.ledger.rounds import Limits, Note, attempt, measure
-from bench.ledger.rows import Ledger, Row, read, stands, write
+from bench.ledger.rows import HeadLedger, Row
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
 from bench.places import plain
 from bench.progress import Bar
-from bench.provenance import cpu_name, now, reproducing
 
 __all__ = ["failed", "headline", "place", "read", "run", "stands"]
 
-
+read, stands = HeadLedger.read, HeadLedger.stands
 PATIENCE = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")  # no figure's meaning
 
 
@@ -38,12 +37,10 @@ def place(config: dict[str, Any]) -> Path:
     kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
     if config["cost"]["part"] == "model":
         kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(config["results_dir"]) / config["experiment_name"]
-    return folder / f"v{config['vocabulary']['size']}-{digest}"
+    return stem(config, f"{HeadLedger.begins}{config['vocabulary']['size']}", kept)
 
 
-def run(cfg: DictConfig) -> Ledger:
+def run(cfg: DictConfig) -> HeadLedger:
     """Measure, and write the file.
 
     Raises:
@@ -61,19 +58,16 @@ def run(cfg: DictConfig) -> Ledger:
         seed=cfg.seed,
     )
     limits = Limits(**{field.name: cost[field.name] for field in dataclasses.fields(Limits)})
-    stem = place(config)
-    with Bar(stem.name) as bar:
+    path = place(config)
+    with Bar(path.name) as bar:
         notes, peaks = measure(chosen(cfg), scene, limits, bar.note)
         search(notes, scene, cost["index_seconds"], bar)
-    made_by = reproducing(config)
-    ledger = Ledger(
+    ledger = HeadLedger(
         **facts(config),
-        **{key: made_by[key] for key in ("config", "versions", "git_commit")},
         peak_gflops=span(peaks),
         rows=[row(note, config, peak_gflops=span(peaks)[1]) for note in notes],
-        finished_at=now(),
     )
-    write(ledger, stem.with_name(f"{stem.name}.json"))
+    ledger.write(path)
     return ledger
 
 
@@ -124,13 +118,11 @@ def indexes(acts: Acts, hidden: torch.Tensor, seconds: float) -> list[dict[str, 
 
 def facts(config: dict[str, Any]) -> dict[str, Any]:
     """What the figures of a ledger hold for."""
-    kept = ("positions", "hidden_size", "target_size", "precision", "rounds")
+    cost = config["cost"]
     return {
-        "experiment": config["experiment_name"],
         "vocabulary_size": config["vocabulary"]["size"],
-        "device": torch.cuda.get_device_name() if config["cost"]["device"] == "cuda" else cpu_name(),
-        "threads": torch.get_num_threads(),
-        **{key: config["cost"][key] for key in kept},
+        **{key: cost[key] for key in ("positions", "hidden_size", "target_size")},
+        **header(config, device=cost["device"], precision=cost["precision"], rounds=cost["rounds"]),
     }
 
 
@@ -153,18 +145,16 @@ def row(note: Note, config: dict[str, Any], *, peak_gflops: float) -> Row:
     )
 
 
-def failed(config: dict[str, Any], error: SettingError) -> Ledger:
+def failed(config: dict[str, Any], error: SettingError) -> HeadLedger:
     """What stands for a sweep's job whose settings cannot work."""
     size = config["vocabulary"]["size"]
     row = Row(contender="all", part=config["cost"]["part"], vocabulary_size=size, status="failed", reason=str(error))
-    reproduced = {"config": config, "versions": {}, "git_commit": None}
-    ledger = Ledger(**facts(config), **reproduced, peak_gflops=[], rows=[row], finished_at=now())
-    stem = place(config)
-    write(ledger, stem.with_name(f"{stem.name}.json"))
+    ledger = HeadLedger(**facts(config), peak_gflops=[], rows=[row])
+    ledger.write(place(config))
     return ledger
 
 
-def headline(ledger: Ledger) -> str:
+def headline(ledger: HeadLedger) -> str:
     """How it went, in a few words."""
     measured = sum(each.status == "ok" for each in ledger.rows)
     return f"{measured} of {len(ledger.rows)} contenders measured"

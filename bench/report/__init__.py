@@ -10,7 +10,19 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import costs, figures, leaderboard, markdown, page, paid_back, table, terminal, tuning
+from bench.report import (
+    costs,
+    encoding,
+    figures,
+    leaderboard,
+    ledgers,
+    markdown,
+    page,
+    paid_back,
+    table,
+    terminal,
+    tuning,
+)
 
 
 def report(folders: list[Path], out: Path) -> None:
@@ -21,8 +33,8 @@ def report(folders: list[Path], out: Path) -> None:
     Raises:
         SettingError: no record and no ledger lies below the folders, or a file there is not one.
     """
-    runs, ledgers = table.load(folders), costs.load(folders)
-    if runs.empty and ledgers.empty:
+    runs, priced = table.load(folders), ledgers.load(folders)
+    if runs.empty and not priced:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
     trial = tuning.is_trial(runs)
@@ -40,7 +52,7 @@ def report(folders: list[Path], out: Path) -> None:
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
         drawn = figures.draw(here, table.of(cells, group))
         pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    found = [*costs.sections(ledgers)]
+    found = [*costs.sections(priced), *encoding.sections(priced)]
     if found:
         costs.write(found, out / "costs.md")
     for each in found:

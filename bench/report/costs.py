@@ -3,60 +3,40 @@
 import dataclasses
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from bench.ledger.rows import Ledger, Row, read
-from bench.record import LEDGER, atomically
-from bench.report import cost_figures, law_sheets, markdown, paid_back, sheets
+from bench.ledger.files import Ledger
+from bench.ledger.rows import HeadLedger, Row
+from bench.record import atomically
+from bench.report import cost_figures, encoding, law_sheets, markdown, paid_back, sheets
 from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
 from bench.report.law_sheets import ACTS, Fitted
 from bench.report.laws import LEAST_SIZES
+from bench.report.ledgers import Section, of
 from bench.report.numbers import listed, shown, span
-from bench.report.sheets import Sheet
 
 SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
 FIELDS = [each.name for each in dataclasses.fields(Row)]
 TITLES = {"head": "What each head costs", "model": "What each whole model costs"}
 
 
-@dataclass(frozen=True)
-class Section:
-    """What the report says about the ledgers of one setting: all its V, on one machine."""
-
-    name: str  # of its figures' files
-    title: str
-    facts: str
-    headline: list[str]
-    summary: list[Sheet]  # over all V: first what the figures come to
-    sizes: list[Sheet]  # V by V
-    frame: pd.DataFrame
-    figures: dict[str, Figure]
-    pictures: dict[str, str] = field(default_factory=dict)  # the same, once saved, as SVG
-
-
-def load(folders: list[Path]) -> pd.DataFrame:
-    """Every ledger in the folders and the folders in them; of two of one kind the one last finished."""
-    paths = {path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}v*.json")}
-    return rows([read(path) for path in sorted(paths) if LEDGER.fullmatch(path.stem)])
-
-
-def rows(ledgers: list[Ledger]) -> pd.DataFrame:
-    """A row a contender, part and V, with what its ledger says of all."""
-    shared = [each.name for each in dataclasses.fields(Ledger) if each.name not in ("rows", "schema")]
+def rows(ledgers: list[HeadLedger]) -> pd.DataFrame:
+    """A row a contender, part and V, with what its ledger says of all; of two of one kind the one last finished."""
+    shared = [each.name for each in dataclasses.fields(HeadLedger) if each.name not in ("rows", "schema")]
     table: list[dict[str, Any]] = [
-        {name: getattr(ledger, name) for name in shared} | {name: getattr(row, name) for name in FIELDS}
-        for ledger in sorted(ledgers, key=lambda each: each.finished_at or "")
+        {name: getattr(ledger, name) for name in shared}
+        | {name: getattr(row, name) for name in FIELDS}
+        | {"ledger": ledger}
+        for ledger in sorted(ledgers, key=lambda each: each.finished_at)
         for row in ledger.rows
     ]
-    frame = pd.DataFrame(table, columns=list(dict.fromkeys([*shared, *FIELDS])), dtype=object)
+    frame = pd.DataFrame(table, columns=list(dict.fromkeys([*shared, *FIELDS, "ledger"])), dtype=object)
     frame = frame.drop_duplicates([*SETTING, "vocabulary_size", "contender"], keep="last", ignore_index=True)
     whole = ["vocabulary_size", "positions", "rounds", "hidden_size", "target_size", "threads"]
     frame[whole] = frame[whole].astype(int)
@@ -76,21 +56,24 @@ def summed(row: pd.Series) -> float | None:
     return None if any(part is None for part in parts) else sum(parts)
 
 
-def sections(frame: pd.DataFrame) -> Iterator[Section]:
+def sections(ledgers: list[Ledger]) -> Iterator[Section]:
+    """One a setting of the heads' ledgers: all its V, on one machine."""
+    frame = rows(of(ledgers, HeadLedger))
     for setting, here in frame.assign(is_peer=sheets.peers(frame)).groupby(SETTING):
         here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
         found = law_sheets.fitted(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        paid = paid_back.in_epochs(here, encoders(here), regressors(here))
+        speeds = encoding.speeds(ledgers, here.device.iloc[0], int(here.threads.iloc[0]))
+        paid = paid_back.in_epochs(here, speeds, regressors(here))
         summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
         yield Section(
             name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
             title=TITLES.get(here["part"].iloc[0], here["part"].iloc[0]),
             facts=facts(here),
-            headline=[*headline(here, found)],
+            headline=[*headline(here, found), *unpaid(here, speeds)],
             summary=[sheet for sheet in summary if sheet],
             sizes=[sheet for _, each in here.groupby("vocabulary_size") for sheet in sheets.at_one_size(each)],
-            frame=here,
+            ledgers=list({id(each): each for each in here.ledger}.values()),
             figures=cost_figures.draw(here, found),
         )
 
@@ -100,10 +83,10 @@ def regressors(frame: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(frame.contender[frame.reads_targets.astype(bool)]))
 
 
-def encoders(frame: pd.DataFrame) -> dict[str, float]:
-    """Words a second of the target encoder, by context, as measured last."""
-    known = frame[frame.encoder.notna()].sort_values("finished_at")
-    return {context: speed for each in known.encoder for context, speed in each.items()}
+def unpaid(frame: pd.DataFrame, speeds: dict[str, float]) -> Iterator[str]:
+    """What to run where nobody has measured the encoder that a head needs."""
+    if not speeds and regressors(frame):
+        yield f"After how many epochs the encoding is paid for: not told, run {encoding.COMMAND} on this machine."
 
 
 def facts(frame: pd.DataFrame) -> str:

@@ -60,6 +60,7 @@ class Table:
     marks: str  # how to read what stands beside them
     rows: list[Row]
     differences: list[tuple[str, str, list[Compared]]]
+    first: str = "system"  # what a row is
 
     @property
     def title(self) -> str:

@@ -53,7 +53,7 @@ def line(row: Row, columns: list[Entry]) -> str:
 
 
 def sheet(each: Sheet) -> list[str]:
-    lines = [f"### {each.title}", "", plain(each.how), "", *head("system", each.columns)]
+    lines = [f"### {each.title}", "", plain(each.how), "", *head(each.first, each.columns)]
     return [*lines, *(cost_line(row, each.columns) for row in each.rows), ""]
 
 

@@ -10,10 +10,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.glossary import COST, QUALITY
+from bench.ledger.files import Ledger
 from bench.record import atomically
-from bench.report import columns, costs, figures, paid_back
+from bench.report import columns, figures, paid_back
 from bench.report.differences import COMPARED, REFERENCE, stands
 from bench.report.leaderboard import Table
+from bench.report.ledgers import Section
 from bench.report.numbers import listed
 from bench.report.table import GROUP, failure, of
 
@@ -30,7 +32,7 @@ def write(
     tables: list[Table],
     pictures: Pictures,
     path: Path,
-    costed: Sequence[costs.Section] = (),
+    costed: Sequence[Section] = (),
 ) -> None:
     """Put the page in place."""
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
@@ -56,7 +58,7 @@ def write(
         reference=REFERENCE,
         costs=[shown(each) for each in costed],
         cost_entries=columns.EVERY,
-        footer=footer(runs, [each.frame for each in costed]),
+        footer=footer(runs, [ledger for each in costed for ledger in each.ledgers]),
     )
     atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
 
@@ -180,21 +182,21 @@ def inlined(svg: str, name: str) -> str:
     return text
 
 
-def shown(section: costs.Section) -> costs.Section:
+def shown(section: Section) -> Section:
     """The same, its pictures fit to stand inside the page."""
     inside = {name: inlined(svg, f"costs{section.name}-{name}") for name, svg in section.pictures.items()}
     return replace(section, pictures=inside)
 
 
-def footer(runs: pd.DataFrame, ledgers: list[pd.DataFrame]) -> list[tuple[str, str]]:
+def footer(runs: pd.DataFrame, ledgers: list[Ledger]) -> list[tuple[str, str]]:
     """Where the numbers come from."""
     shared = ["experiment", "versions", "device", "git_commit", "finished_at"]
-    both = pd.concat([each[shared].astype(object) for each in (runs, *ledgers)])
+    costed = pd.DataFrame([{name: getattr(each, name) for name in shared} for each in ledgers], columns=shared)
+    both = pd.concat([runs[shared].astype(object), costed.astype(object)])
     versions = sorted({f"{package} {version}" for each in both.versions for package, version in each.items()})
-    costs_at = [size for each in ledgers for size in sorted(set(each.vocabulary_size))]
     facts = {
         "records": f"{len(runs):,}" if len(runs) else "",
-        "cost ledgers": f"{len(costs_at):,}" if costs_at else "",
+        "cost ledgers": f"{len(ledgers):,}" if ledgers else "",
         "experiments": ", ".join(sorted(set(both.experiment))),
         "versions": ", ".join(versions),
         "device": ", ".join(sorted(set(both.device.dropna()))),

@@ -24,6 +24,7 @@ class Sheet:
     how: str
     rows: list[Row]
     columns: list[Entry]
+    first: str = "system"  # what a row is
 
     @property
     def parts(self) -> list[list[Entry]]:

@@ -50,7 +50,7 @@ def said(figure: Figure) -> str:
 
 def grid(table: Table | Sheet, columns: list[Entry]) -> Grid:
     drawn = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column("system", no_wrap=True)
+    drawn.add_column(table.first, no_wrap=True)
     for entry in columns:
         drawn.add_column(entry.heading, justify="right", width=width(table, entry))
     for row in table.rows:
