@@ -93,7 +93,7 @@ def chosen(cfg: DictConfig) -> list[Contender]:
 def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> None:
     """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
     hidden, _ = scene.queries(max(QUERIES))
-    known: list[tuple[torch.Tensor, list[dict[str, Any]]]] = []  # offsets that were searched with the scene's own rows
+    known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, what was found
     for note in notes:
         with attempt(note, "approximate"), torch.no_grad():
             acts = note.contender.build(scene)
@@ -101,11 +101,15 @@ def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> Non
                 continue
             bar.note(1.0, f"indexes: {note.contender.name}")
             _, rows, offsets = acts.searched
-            own = rows.data_ptr() == scene.weight.data_ptr()
-            same = [found for other, found in known if own and torch.equal(other, offsets)]
+            same = [found for *other, found in known if all(map(equal, other, (rows, offsets)))]
             note.figures["approximate"] = same[0] if same else indexes(acts, hidden, seconds)
-            if own:
-                known.append((offsets.clone(), note.figures["approximate"]))
+            if not same:
+                known.append((rows, offsets, note.figures["approximate"]))
+
+
+def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    """To the bit, or neither is there."""
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 def indexes(acts: Acts, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:

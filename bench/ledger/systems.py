@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+import torch
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
 
 from bench.batches import Batch, Inputs
 from bench.cost import training_flops
@@ -95,9 +97,23 @@ def make_head(cfg: DictConfig, scene: Scene) -> Head:
     parts: dict[str, Any] = {"hidden_size": scene.hidden_size, "vocabulary": scene.vocabulary}
     if "targets" in cfg.system.head:
         parts["targets"] = scene.targets
-    head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts).to(scene.device)
-    share(head, scene)
+    with Unfilled(scene.weight.shape):
+        head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    share(head.to(scene.device), scene)
     return head
+
+
+class Unfilled(TorchFunctionMode):
+    """Leaves random weights of one shape as they were allocated: drawing a million rows takes longer than a step."""
+
+    def __init__(self, shape: torch.Size):
+        super().__init__()
+        self.shape = shape
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (Tensor.uniform_, Tensor.normal_) and args[0].shape == self.shape:
+            return args[0]
+        return function(*args, **(kwargs or {}))
 
 
 def share(head: nn.Module, scene: Scene) -> None:
