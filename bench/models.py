@@ -86,6 +86,11 @@ class WordModel(pl.LightningModule):
             features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
         return features
 
+    def recall(self, text: Text, split: str, at: np.ndarray) -> Tensor:
+        """Hidden states of stretches of a text, each from a fresh state. Positions [R, T] -> [R, T, H] float32"""
+        self.eval()
+        return self.backbone(self.inputs.read(text, split, at).to(self.device))[0].float()
+
     def read(self, text: Text, split: str, steps_at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor, Any]]:
         """Positions, which of them are real, hidden states and the last state of a few steps of some documents at once.
 
