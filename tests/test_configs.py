@@ -42,9 +42,12 @@ def test_every_choice_composes_under_its_own_name(group, choice):
         assert config[group]["name"] == choice
 
 
-@pytest.mark.parametrize(  # test_draws.py and test_ledger.py have the others
+ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_loop"}  # test_draws, test_ledger and test_looping
+
+
+@pytest.mark.parametrize(
     "experiment",
-    sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - {"tune", "cost_sweep", "cost_sweep_model"}),
+    sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - ELSEWHERE),
 )
 @pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
 def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
