@@ -19,8 +19,8 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 
 # all that is committed under results/reference/: the search, three seeds of what it found, beside it the question's own
-# token-level regression and random vectors for BERT's, a language whose truth is known, equal time, costs up to a million
-# words
+# token-level regression and random vectors for BERT's, a language whose truth is known, equal time, what the encoder's
+# context does, costs up to a million words and those of the encoder
 REFERENCE := results_dir=results/reference logger=none
 reference: .venv/ready
 	$(BIN)/python -m bench +experiment=tune $(REFERENCE)
@@ -29,6 +29,8 @@ reference: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets=random vocabulary.size=20000
 	$(BIN)/python -m bench +experiment=known_truth $(REFERENCE)
 	$(BIN)/python -m bench +experiment=equal_time $(REFERENCE) seed=0,1,2
+	$(BIN)/python -m bench +experiment=context $(REFERENCE) seed=0,1,2
+	$(BIN)/python -m bench +experiment=cost_encoder $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_sweep $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # with its logger, which is a part of it
 

@@ -39,7 +39,7 @@ def build(cfg: DictConfig) -> Built:
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     evaluation = cfg.evaluation
-    corpus: Corpus = instantiate(cfg.corpus.source)
+    corpus: Corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
     corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}

@@ -3,10 +3,12 @@
 N words of a split, n of a document, D the width.
 """
 
+import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ CHOICES = {
     "special_tokens": ("cls", "both", "none"),
     "precision": ("auto", "bf16", "fp32"),
 }
+Made = TypeVar("Made", bound=Reader)
 SCHEME = 1  # raise it when the same settings come to give other vectors: old caches then go unread
 
 
@@ -116,8 +119,12 @@ class Encoder:
 
     @functools.cached_property
     def _reader(self) -> Reader:
-        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[self.precision]
-        return Reader(self.folder, self.config, dtype=dtype, device=self.device, **self.options)
+        return self.reader(Reader, precision=self.precision)
+
+    def reader(self, kind: type[Made], *, precision: str) -> Made:
+        """The model, loaded anew, to be read as `kind` does."""
+        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+        return kind(self.folder, copy.deepcopy(self.config), dtype=dtype, device=self.device, **self.options)
 
     def _fill(self, out: np.memmap, corpus: Corpus, text: Text, what: str) -> Iterator[None]:
         """Batch by batch, so that memory holds one."""

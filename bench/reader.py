@@ -14,9 +14,10 @@ import torch
 
 from bench import checkpoint
 from bench.errors import SettingError
+from bench.lastly import LastLayer, shorten
 
 RESERVED = 4  # positions of a row that words cannot have: [CLS], [SEP], and two that RoBERTa skips
-BATCH_PIECES = 4096
+BATCH_PIECES = {"cpu": 2048, "cuda": 4096}  # on a CPU what lies between two layers stays in its cache
 
 
 class Reader:
@@ -50,6 +51,7 @@ class Reader:
         if config.is_decoder and self._sees_the_future(config.vocab_size):
             problem = f"{config.model_type} ignores the causal mask; use targets.context=prefix"
             raise SettingError("targets.context", problem)
+        self.last = self.shortened()
         self.tokenizer = tokenizer
         self.limit = min(config.max_position_embeddings, tokenizer.model_max_length) - RESERVED
         self.head = [tokenizer.cls_token_id] * (special_tokens != "none")
@@ -68,16 +70,37 @@ class Reader:
             words: [N] indices into it.
             starts: [documents + 1], as in `bench.text.Text`.
         """
-        pieces, begins = self._spell(lexicon, words)
+        yield from self.passes(*self.spell(lexicon, words), starts)
+
+    def passes(
+        self, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """The same of words in pieces. [P], [N + 1], [documents + 1]"""
         spans = cut(begins, starts, window=self.window, limit=self.limit, every_word=self.context == "prefix")
-        lengths = begins[spans[:, 1]] - begins[spans[:, 0]]
+        for some in self.batches(begins[spans[:, 1]] - begins[spans[:, 0]]):
+            yield self._read_batch(pieces, begins, spans[some])
+
+    def batches(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
+        """Which spans are read together: those of about one length, so that next to nothing is padding. [S]"""
         order = np.argsort(-lengths, kind="stable")
         while len(order):
-            size = max(1, BATCH_PIECES // int(lengths[order[0]]))
-            yield self._read_batch(pieces, begins, spans[order[:size]])
+            size = self.rows(int(lengths[order[0]]))
+            yield order[:size]
             order = order[size:]
 
-    def _spell(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rows(self, length: int) -> int:
+        """How many spans of so many pieces a batch has."""
+        return max(1, BATCH_PIECES[self.model.device.type] // length)
+
+    def shortened(self) -> LastLayer | None:
+        """What computes the last layer where it is read alone, if a pass keeps one word and the model allows it."""
+        return shorten(self.model) if self.context == "prefix" else None
+
+    def mask(self, real: np.ndarray) -> torch.Tensor | None:
+        """None for causal rows: pads come last, where no word sees them. [B, T]"""
+        return None if self.context == "causal" else torch.from_numpy(real).to(self.model.device)
+
+    def spell(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[N] words -> [P] piece ids and [N + 1] where each word's begin; a type is tokenised once."""
         # a space before it makes RoBERTa's tokenizer see a whole word; BERT's drops it
         rows = self.tokenizer([f" {word}" for word in lexicon], add_special_tokens=False)["input_ids"]
@@ -95,15 +118,22 @@ class Reader:
         real = np.arange(ids.shape[1]) < lengths[:, None]
         ids[real] = np.fromiter(chain.from_iterable(lines), np.int64)
         device = self.model.device
-        # causal rows need no padding mask: pads come last, where no word sees them
-        mask = None if self.context == "causal" else torch.from_numpy(real).to(device)
-        hidden = self.model(torch.from_numpy(ids).to(device), attention_mask=mask, use_cache=False)[0]  # [B, T, D]
 
         first, end, kept = spans.T
         words = ragged(kept, end - kept)  # [n]
         row = np.repeat(np.arange(len(spans)), end - kept)
-        begin = row * ids.shape[1] + len(self.head) + begins[words] - begins[first][row]  # rows end to end
-        return words, pool(hidden.flatten(0, 1), begin, begins[words + 1] - begins[words], self.pooling)
+        begin, counts = len(self.head) + begins[words] - begins[first][row], begins[words + 1] - begins[words]
+        if self.last is None:
+            begin = begin + row * ids.shape[1]  # rows end to end
+        else:  # a row keeps one word
+            nth = np.arange(counts.max())
+            at, asked = begin[:, None] + np.minimum(nth, counts[:, None] - 1), nth < counts[:, None]  # [B, k]
+            self.last.ask(torch.from_numpy(at).to(device), torch.from_numpy(asked).to(device))
+            begin = np.cumsum(counts) - counts
+        hidden = self.model(torch.from_numpy(ids).to(device), attention_mask=self.mask(real), use_cache=False)[
+            0
+        ]  # [B, T, D]
+        return words, pool(hidden.flatten(0, 1), begin, counts, self.pooling)
 
     @torch.inference_mode()
     def _sees_the_future(self, pieces: int) -> bool:

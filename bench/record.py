@@ -130,8 +130,7 @@ def identity(config: dict[str, Any]) -> str:
     kept = {key: value for key, value in config.items() if key not in OUTSIDE_IDENTITY}
     if config["inputs"] == "learned":
         del kept["targets"]  # a head that reads them has them among its own settings
-    if config["corpus"].get("content_sha256"):
-        kept["corpus"] = nowhere(config["corpus"])
+    kept["corpus"] = told(config["corpus"])
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     return "-".join([*map(plain, part), digest])
 
@@ -139,6 +138,12 @@ def identity(config: dict[str, Any]) -> str:
 def plain(name: object) -> str:
     """A part of a file's name: no separator, and short enough for any file system."""
     return re.sub(r"[^\w.+]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
+
+
+def told(corpus: dict[str, Any]) -> dict[str, Any]:
+    """What of a corpus' settings its text hangs on."""
+    whole = {key: value for key, value in corpus.items() if (key, value) != ("train_words", None)}
+    return nowhere(whole) if corpus.get("content_sha256") else whole
 
 
 def nowhere(corpus: dict[str, Any]) -> dict[str, Any]:

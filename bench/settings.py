@@ -47,7 +47,7 @@ NEEDED: dict[str, Any] = {
     "optimizer.gradient_clip": Annotated[float, pydantic.Field(gt=0)] | None,
     "budget.words": Annotated[int, pydantic.Field(ge=1, le=2**53)] | None,
     "budget.seconds": Annotated[float, pydantic.Field(ge=1e-9, le=1e9)] | None,
-    "job": Literal["bench.cell", "bench.ledger.job", "bench.ledger.looping"],
+    "job": Literal["bench.cell", "bench.ledger.job", "bench.ledger.encoding", "bench.ledger.looping"],
     "checkpoint.seconds": Annotated[float, pydantic.Field(ge=0, le=1e9)],
     "evaluation.validation_words": Annotated[int, pydantic.Field(ge=100)] | None,
     "evaluation.test_words": Annotated[int, pydantic.Field(ge=10)] | None,
@@ -74,6 +74,7 @@ POSSIBLE: dict[str, Any] = {
     "system.open_vocabulary": bool,
     "corpus.path": Place | int | float | None,  # a folder called 2024 comes as a number
     "corpus.content_sha256": str | None,
+    "corpus.train_words": Annotated[int, pydantic.Field(ge=100)] | None,
     **{f"corpus.{name}": int for name in ("types", "words", "classes", "seed", "document_words")},
     "corpus.concentration": float,  # the bounds of these six hang on one another: bench.corpus.synthetic
     "trainer.devices": Literal["auto"] | Depth | Annotated[list[int], pydantic.Field(min_length=1, max_length=64)],
@@ -91,6 +92,7 @@ POSSIBLE: dict[str, Any] = {
     "cost.precision": Literal["fp32", "bf16"],
     "cost.rounds": Count,
     "cost.words": Annotated[int, pydantic.Field(ge=256, le=2**17)],
+    "cost.window": Annotated[int, pydantic.Field(ge=1, le=2**20)],
     **{f"cost.{name}_seconds": Seconds for name in ("act", "visit", "longest", "index")},
 }
 GIVEN = {  # options of an object that the harness fills in

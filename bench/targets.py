@@ -128,7 +128,7 @@ def bert(
     return targets
 
 
-def make_encoder(settings: Mapping[str, Any], cache_dir: str) -> Encoder:
+def make_encoder(settings: Mapping[str, Any], cache_dir: str, device: str | None = None) -> Encoder:
     """The Encoder that a configuration's `targets` describe: `inputs=contextual` reads it under any head.
 
     Raises:
@@ -137,7 +137,7 @@ def make_encoder(settings: Mapping[str, Any], cache_dir: str) -> Encoder:
     if "encoder" not in settings:
         raise SettingError("inputs", "contextual inputs need targets with an encoder; choose targets=bert")
     source, *reading = Reading.__annotations__
-    return Encoder(settings[source], cache_dir=cache_dir, **{key: settings[key] for key in reading})
+    return Encoder(settings[source], cache_dir=cache_dir, device=device, **{key: settings[key] for key in reading})
 
 
 def moments(vectors: np.ndarray, ids: np.ndarray, size: int, *, squared: bool) -> tuple[Tensor, Tensor]:

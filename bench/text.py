@@ -66,6 +66,20 @@ class Corpus:
     language: Language | None = None  # that it was drawn from, where known
     language_words: np.ndarray | None = None  # [L] the language's word of each type
 
+    def trained_on(self, words: int | None) -> "Corpus":
+        """The same with about so many words to train on: types are counted and ordered anew, by what is left of them.
+
+        None cuts nothing.
+        """
+        train = self.train.head(words)
+        if train is self.train:
+            return self
+        numbers = np.arange(len(self.lexicon)) if self.language is None else self.language_words
+        spell = self.spell if self.language is None else self.language.spell
+        texts = {"train": train, "validation": self.validation, "test": self.test}
+        splits = {split: [numbers[each] for each in text.documents()] for split, text in texts.items()}
+        return assemble(self.name, splits, spell, self.language)
+
     def limited(self, *, validation: int | None, test: int | None) -> "Corpus":
         """The same training text with about so many words to evaluate on."""
         return replace(self, validation=self.validation.head(validation), test=self.test.head(test))

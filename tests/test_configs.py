@@ -42,12 +42,12 @@ def test_every_choice_composes_under_its_own_name(group, choice):
         assert config[group]["name"] == choice
 
 
-ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_loop"}  # test_draws, test_ledger and test_looping
+# test_draws, test_ledger, test_encoding and test_looping have these
+ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop"}
 
 
 @pytest.mark.parametrize(
-    "experiment",
-    sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - ELSEWHERE),
+    "experiment", sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - ELSEWHERE - {"context"})
 )
 @pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
 def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
@@ -61,6 +61,16 @@ def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
     assert cells(*given) == len(grid)
     names = {identity(plain(*given, f"system={system}", *point(axes, rest))) for system, *rest in grid}
     assert len(names) == len(grid)  # no two cells share a record
+
+
+def test_context_is_a_sweep_of_regressors_over_what_the_encoder_sees():
+    axes = {"targets.context": ("causal", "prefix", "bidirectional"), "targets.level": ("token", "type")}
+    axes |= {"system": ("mse", "cosine")}
+    grid = [dict(zip(axes, each, strict=True)) for each in itertools.product(*axes.values())]
+    assert cells("+experiment=context") == len(grid) == 12
+    found = [plain("+experiment=context", *(f"{key}={value}" for key, value in each.items())) for each in grid]
+    assert len({identity(each) for each in found}) == len(grid)
+    assert {(each["corpus"]["train_words"], each["targets"]["window"]) for each in found} == {(60_000, 32)}
 
 
 def point(axes: DictConfig, values: list[str]) -> list[str]:
@@ -96,7 +106,16 @@ def test_settings_that_change_no_figure_leave_the_identity_alone():
         "job=other",
     ):
         assert identity(plain("system=softmax", same)) == identity(base)
-    for other in ("seed=1", "budget.words=7", "optimizer.lr=1", "backbone=gru", "evaluation.test_words=9"):
+    without = {key: value for key, value in base["corpus"].items() if key != "train_words"}
+    assert identity(base | {"corpus": without}) == identity(base)  # as records have it from before that setting
+    for other in (
+        "seed=1",
+        "corpus.train_words=999",
+        "budget.words=7",
+        "optimizer.lr=1",
+        "backbone=gru",
+        "evaluation.test_words=9",
+    ):
         assert identity(plain("system=softmax", other)) != identity(base)
     assert identity(plain("system=mse", "targets=random")) != identity(plain("system=mse"))
 

@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 
-from bench.corpus import articles, content_sha256, text, wiki_sample, wikitext
+from bench.corpus import articles, content_sha256, synthetic, text, wiki_sample, wikitext
 from bench.errors import SettingError
 from bench.text import LEAST_OF_A_DOCUMENT, build, lay, split_by_document, tokenize
 
@@ -96,6 +96,34 @@ def test_limits_cut_every_document_alike_and_no_training_text(corpus):
         assert len(cut) == int(len(whole) * limit / len(corpus.test))
         assert cut.tolist() == whole[: len(cut)].tolist()
     assert corpus.limited(validation=10**9, test=None).validation is corpus.validation
+
+
+def test_fewer_training_words_are_counted_and_ordered_anew(corpus):
+    shorter = corpus.trained_on(900)
+    assert len(shorter.train) == pytest.approx(900, abs=len(corpus.train.documents()))
+    documents = {
+        split: [corpus.spell(document) for document in text.documents()]
+        for split, text in {
+            "train": corpus.train.head(900),
+            "validation": corpus.validation,
+            "test": corpus.test,
+        }.items()
+    }
+    anew = build(corpus.name, documents)
+    assert (shorter.lexicon, shorter.digest) == (anew.lexicon, anew.digest)
+    assert shorter.counts.tolist() == anew.counts.tolist()
+    assert shorter.digest != corpus.digest
+    assert corpus.trained_on(None) is corpus
+    assert corpus.trained_on(10**9) is corpus
+
+
+def test_a_language_stays_that_of_a_shorter_text():
+    whole = synthetic(types=50, words=4000, classes=4, concentration=1.0, seed=0, document_words=200)
+    shorter = whole.trained_on(600)
+    assert shorter.language is whole.language
+    assert len(shorter.train) == 600
+    assert shorter.spell(shorter.test.words) == whole.spell(whole.test.words)
+    assert [shorter.language.spell(np.array([word]))[0] for word in shorter.language_words] == shorter.lexicon
 
 
 def test_a_limit_takes_whole_documents_where_they_are_short():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bench.errors import SettingError
-from bench.ledger.readings import EncoderLedger, Reading
+from bench.ledger.readings import Drift, EncoderLedger, Reading
 from bench.ledger.rows import HeadLedger, Row
 from bench.record import Record, read_all
 from bench.record import write as write_record
-from bench.report import columns, cost_figures, costs, law_sheets, ledgers, paid_back, report, sheets, table
+from bench.report import columns, cost_figures, costs, encoding, law_sheets, ledgers, paid_back, report, sheets, table
 from bench.report.figures import COLOURS
 
 SIZES = (1000, 10_000, 100_000, 1_000_000)
@@ -51,15 +51,23 @@ def ledger(size: int, rows: list[Row], **fields: object) -> HeadLedger:
 
 
 def encoder(**fields: object) -> EncoderLedger:
-    """It reads ten words a ms; a wider window counts, and what sees the future does not."""
+    """It reads ten words a ms; a wider window counts, and what sees the future or is another's does not."""
     rows = [
-        Reading(contender=f"{context}, {window}", context=context, window=window, words_per_second=span(speed))
-        for context, window, speed in (("causal", 128, 1e4), ("causal", 32, 2e4), ("bidirectional", 32, 3e4))
+        Reading(contender=name, context=name.split()[-1], window=window, words_per_second=span(speed), peak_mib=9.0)
+        for name, window, speed in (
+            ("causal", 128, 1e4), ("causal", 32, 2e4), ("bidirectional", 32, 3e4), ("prefix", 32, 500.0),
+            ("peer:plain causal", 128, 8e3), ("peer:equal prefix", 32, 400.0),
+        )
+    ]  # fmt: skip
+    rows[0] = dataclasses.replace(rows[0], cosine_to_fp32=0.99995, least_cosine_to_fp32=0.9991)
+    drift = [
+        Drift(vectors="causal", cosine=0.836, own_nearest=0.98, cosine_within=0.944, own_nearest_within=0.994),
+        Drift(vectors="prefix of another place", cosine=0.04, cosine_within=0.05),
     ]
     settings = {
         "experiment": "cost_sweep", "device": "cpu", "precision": "fp32", "threads": 2, "rounds": 5, "rows": rows,
         "config": {}, "versions": {"torch": "2.13.0"}, "git_commit": None, "finished_at": "2026-01-01T00:00:00+00:00",
-        "encoder": None, "weights_sha256": None, "corpus": "c", "words": 100, "drift_words": 0, "drift_window": 32,
+        "encoder": "bert", "weights_sha256": None, "corpus": "c", "words": 4096, "window": 32, "drift": drift,
     }  # fmt: skip
     return EncoderLedger(**settings | fields)
 
@@ -196,11 +204,64 @@ def test_a_crossing_reads(at: law_sheets.Crossover, text: str):
 def test_the_encoding_is_paid_back_in_epochs(section):
     sheet = titled(section, "When the encoding has paid for itself, in epochs")
     against = {row.label: row.figures for row in sheet.rows}
-    assert set(against) == {f"cosine against {rival}, causal" for rival in paid_back.AGAINST}
+    contexts = ("causal", "prefix")
+    assert set(against) == {f"cosine against {rival}, {c}" for rival in paid_back.AGAINST for c in contexts}
     softmax = against["cosine against softmax, causal"]
     assert softmax["10000"].text == "11"  # 0.1 ms a word against (12 − 3) / 1000
     assert softmax["1000000"].text == "–"
     assert against["cosine against sampled_softmax, causal"]["10000"].text == "never"
+    assert against["cosine against softmax, prefix"]["10000"].text == "220"  # 2 ms a word
+
+
+def test_without_an_encoder_of_that_machine_the_page_says_what_to_run():
+    for others in ([], [encoder(threads=1)], [encoder(device="another")]):
+        (heads, *_) = costs.sections([*sweep(), *others])
+        assert not [sheet for sheet in heads.summary if "encoding" in sheet.title]
+        assert heads.headline[-1].endswith("not told, run python -m bench +experiment=cost_encoder on this machine.")
+    without = [dataclasses.replace(each, rows=each.rows[:2]) for each in sweep()]
+    (heads,) = costs.sections(without)
+    assert not [said for said in heads.headline if "cost_encoder" in said]
+
+
+def test_the_encoder_has_a_section_of_its_own():
+    old = encoder(finished_at="2025-01-01T00:00:00+00:00", rows=[])
+    (only,) = encoding.sections([old, *sweep(), encoder()])
+    assert only.facts == "bert · 4,096 words of c · fp32 · cpu, 2 threads"
+    assert only.headline == [
+        "A word takes 40 times as long by prefix as by causal, windows of 32.",
+        "The mean cosine of a causal vector to the exact one is 0.84, 0.94 where both read the same words.",
+    ]
+    speed, drift = only.summary
+    assert texts(speed, "ratio") == {
+        "causal, windows of 128": "0.800", "causal, windows of 32": "–", "bidirectional, windows of 32": "–",
+        "prefix, windows of 32": "0.800", "plain causal, causal, windows of 128": "–",
+        "equal prefix, prefix, windows of 32": "–",
+    }  # fmt: skip
+    assert [row.kind for row in speed.rows] == [""] * 4 + ["peer"] * 2
+    assert texts(speed, "words_per_second")["prefix, windows of 32"] == "500 [485, 520]"
+    assert texts(speed, "cosine_to_fp32")["causal, windows of 128"] == "0.999950"
+    assert texts(drift, "own_nearest_within") == {"causal": "99.4", "prefix of another place": "–"}
+    assert texts(drift, "cosine") == {"causal": "0.836", "prefix of another place": "0.0400"}
+    assert "experiment=context" in drift.how
+
+
+def test_an_encoder_that_failed_says_why():
+    lost = Reading(contender="prefix", context="prefix", window=32, status="oom", reason="4 GiB asked")
+    (only,) = encoding.sections([encoder(rows=[*encoder().rows[:1], lost], drift=[])])
+    (speed,) = only.summary
+    assert speed.failures == [] and speed.rows[1].failures == ["× oom: 4 GiB asked"]
+    assert speed.rows[1].label == "× prefix, windows of 32"
+
+
+def test_the_published_ledgers_are_read(pytestconfig):
+    folder = pytestconfig.rootpath / "results" / "reference" / "cost_sweep"
+    assert len(ledgers.load([folder])) == len([*folder.glob("*.json")]) > 0
+
+
+def test_a_ledger_of_no_known_kind_is_one_line(tmp_path: Path):
+    (tmp_path / "loops-0123abcd.json").write_text("{}")
+    with pytest.raises(SettingError, match=r"loops-0123abcd.json: is no kind of ledger .*encoder"):
+        ledgers.load([tmp_path])
 
 
 def test_the_encoding_is_paid_back_in_runs():
@@ -243,6 +304,8 @@ def test_names_beside_the_lines_do_not_cover_each_other(section):
 def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.CaptureFixture[str]):
     markdown, html = (swept / "costs.md").read_text(), (swept / "index.html").read_text()
     assert "| cosine against softmax, causal | never [" in markdown
+    assert "## What the encoder costs" in markdown and "| vectors | cosine ↑ |" in markdown
+    assert '<h2 class="group">What the encoder costs</h2>' in html and "<th>context</th>" in html
     assert "cosine against softmax, causal" in html and "× oom: step: 4 GiB asked" in html
     assert "× liger* (peer) × missing: needs a GPU" in markdown
     ids = re.findall(r' id="([^"]*)"', html)
@@ -251,7 +314,7 @@ def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.Ca
     assert html.count("<svg") == 4 + 2  # of ledgers, of the one record
     assert {path.stem for path in (swept / "figures").glob("cost_*.png")} >= {"cost_of_training", "cost_in_memory"}
     assert (swept / "leaderboard.md").is_file()
-    assert "<dt>cost ledgers</dt><dd>4</dd>" in html
+    assert "<dt>cost ledgers</dt><dd>5</dd>" in html
 
 
 def test_records_and_ledgers_are_told_apart(swept: Path):
@@ -270,7 +333,7 @@ def test_of_two_ledgers_of_one_kind_the_last_counts_and_other_machines_have_sect
     assert sorted(sheets.middle(each) for each in frame.step_ms) == [2.0, 5.0]
     found = [*costs.sections(ledgers.load([tmp_path]))]
     assert [each.name for each in found] == ["-bf16", "-fp32"]
-    assert found[0].headline == ["No laws, and no crossovers: they take 4 V, and 1 are here."]
+    assert found[0].headline[0] == "No laws, and no crossovers: they take 4 V, and 1 are here."
     assert [sheet.title for sheet in found[0].summary] == []
 
 

@@ -1,14 +1,27 @@
 """Vectors against plain passes of the model alone; a tiny random BERT stands in for a trained one."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_bert import WORDS, encoder, folder, plain_pass, tiny_corpus  # noqa: F401
+from tiny_bert import PIECES, WORDS, encoder, folder, plain_pass, save, tiny_corpus, tiny_encoder  # noqa: F401
 from torch.testing import assert_close
-from transformers import AutoModel, AutoTokenizer
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    DistilBertConfig,
+    DistilBertModel,
+    RobertaConfig,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
+from bench import reader as reading
+from bench.lastly import LastLayer
 from bench.reader import cut
 
 NEAR = {"atol": 1e-5, "rtol": 0}  # float32, other shapes of the same product
@@ -91,6 +104,60 @@ def test_a_word_without_pieces_is_unknown(encoder):
 def test_a_word_longer_than_the_model_is_read_as_far_as_it_fits(encoder):
     reader = encoder()
     assert torch.equal(reader.vectors(["q" * 36]), reader.vectors(["q" * 50]))
+
+
+SIZES = {"vocab_size": len(PIECES), "max_position_embeddings": 42, "initializer_range": 0.5, "pad_token_id": 0}
+SAME = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+FAMILY = {
+    "roberta": lambda: RobertaModel(RobertaConfig(**SIZES, **SAME)),
+    "xlm_roberta": lambda: XLMRobertaModel(XLMRobertaConfig(**SIZES, **SAME)),
+    "distilbert": lambda: DistilBertModel(DistilBertConfig(**SIZES, dim=16, n_layers=3, n_heads=2, hidden_dim=32)),
+}
+
+
+@pytest.fixture(scope="module")
+def family(folder, tmp_path_factory) -> dict[str, Path]:
+    torch.manual_seed(0)
+    made = {name: save(tmp_path_factory.mktemp(name), make()) for name, make in FAMILY.items()}
+    return {"bert": folder} | made
+
+
+@pytest.mark.parametrize("settings", [{}, {"special_tokens": "both"}, {"pooling": "first"}, {"pooling": "last"}])
+@pytest.mark.parametrize("kind", ["bert", *FAMILY])
+def test_a_last_layer_where_it_is_read_alone_gives_what_the_whole_gives(family, tmp_path, monkeypatch, kind, settings):
+    words = [*WORDS, "q" * 30, *WORDS]  # rows of all lengths, words of one piece and of thirty
+
+    def read() -> tuple[torch.Tensor, torch.nn.Module]:
+        made = tiny_encoder(family[kind], tmp_path, context="prefix", window=6, **settings)
+        return made.vectors(words), made._reader.model
+
+    short, model = read()
+    assert any(isinstance(part, LastLayer) for part in model.modules()) == (kind != "distilbert")
+    monkeypatch.setattr(reading, "shorten", lambda model: None)
+    whole, model = read()
+    assert not any(isinstance(part, LastLayer) for part in model.modules())
+    assert_close(short, whole, **NEAR)
+
+
+def test_a_last_layer_where_it_is_read_alone_computes_less(encoder, monkeypatch):
+    def products() -> int:
+        reader = encoder(context="prefix", window=8)
+        reader.vectors(["the"])
+        with FlopCounterMode(display=False) as counter:
+            reader.vectors(["the"] * 20)
+        return counter.get_flop_counts()["Global"][torch.ops.aten.addmm]
+
+    short = products()
+    monkeypatch.setattr(reading, "shorten", lambda model: None)
+    whole = products()
+    positions, width, inner = 20 * (1 + 8), 16, 32  # rows are padded to the longest, [CLS] and eight words
+    left_out = 2 * (2 * width * width + 2 * width * inner)  # of a position: query and output, the two layers after
+    assert whole - short == (positions - 20) * left_out + 20 * 2 * width * width  # and the pooler of each row
+
+
+@pytest.mark.parametrize("context", ["causal", "bidirectional"])
+def test_what_keeps_every_word_of_a_pass_has_the_whole_last_layer(encoder, context):
+    assert encoder(context=context)._reader.last is None
 
 
 def test_spans_end_where_words_pieces_or_the_document_do():

@@ -21,11 +21,14 @@ class Reading(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How far vectors of the same words are from those of `prefix`, which reads only the words up to each."""
+    """How far vectors of the same words are from exact ones: mean cosine, and the share whose nearest exact vector is
+    that of their own place. `within`: exact over those words alone that a causal pass reads too."""
 
     vectors: str
-    cosine: float  # mean
-    own_nearest: float | None = None  # share whose nearest `prefix` vector is that of the same place
+    cosine: float
+    own_nearest: float | None = None
+    cosine_within: float
+    own_nearest_within: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +37,10 @@ class EncoderLedger(Ledger):
 
     begins: ClassVar[str] = "encoder"
 
-    encoder: str | None  # as `targets.encoder`
+    encoder: str  # what it was loaded from, in short
     weights_sha256: str | None
     corpus: str
-    words: int  # that a round reads
+    words: int  # measured on
+    window: int  # of those whose drift is told
     rows: list[Reading]
-    drift_words: int
-    drift_window: int
     drift: list[Drift] = field(default_factory=list)

@@ -10,7 +10,20 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.record import atomically
-from bench.report import costs, figures, leaderboard, ledgers, loops, markdown, page, paid_back, table, terminal, tuning
+from bench.report import (
+    costs,
+    encoding,
+    figures,
+    leaderboard,
+    ledgers,
+    loops,
+    markdown,
+    page,
+    paid_back,
+    table,
+    terminal,
+    tuning,
+)
 
 
 def report(folders: list[Path], out: Path) -> None:
@@ -40,7 +53,7 @@ def report(folders: list[Path], out: Path) -> None:
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
         drawn = figures.draw(here, table.of(cells, group))
         pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    found = [*costs.sections(priced), *loops.sections(priced)]
+    found = [*costs.sections(priced), *encoding.sections(priced), *loops.sections(priced)]
     if found:
         costs.write(found, out / "costs.md")
     for each in found:

@@ -90,5 +90,27 @@ LOOP_PARTS = (
     Entry("checkpoint_ms", "checkpoint ms", "lower", "ms", "weights, optimiser and states written to the disk",
           "Grows with the parameters."),
 )  # fmt: skip
+READING = (
+    Entry("words_per_second", "words/s", "higher", "words a second", "vectors that are kept, a second",
+          "How long encoding a text takes; the cache is then read from the disk."),
+    Entry("ratio", "× peer", "lower", "ratio", "time a word over that of what a user would write, same windows",
+          "Below 1: faster than plain passes."),
+    Entry("cosine_to_fp32", "cos to fp32", "higher", "cosine", "mean cosine to the vector of a plain pass in fp32",
+          "1 but for rounding: the speed costs no exactness.", digits=6),
+    Entry("least_cosine_to_fp32", "least", "higher", "cosine", "the least of these cosines", "The worst word.",
+          digits=6),
+    Entry("peak_mib", "peak MiB", "lower", "MiB", "what reading holds at most beyond the weights",
+          "Batches are bounded, so it does not grow with the text."),
+)  # fmt: skip
+DRIFT = (
+    Entry("cosine", "cosine", "higher", "cosine", "mean over words, to the prefix vector of the same place",
+          "How near a cheap vector is to the exact one."),
+    Entry("own_nearest", "own nearest %", "higher", "%", "share of places whose nearest prefix vector is their own",
+          "Whether it still tells one place from another.", scale=100),
+    Entry("cosine_within", "cosine, within", "higher", "cosine", "the same where both read the same words",
+          "What the causal mask alone does: attention that BERT was not trained with."),
+    Entry("own_nearest_within", "own nearest %, within", "higher", "%", "the share, likewise",
+          "Whether it still tells one place from another.", scale=100),
+)  # fmt: skip
 MEASURED = (*TRAINING, *MEMORY, *DECODING)
-EVERY = (*MEASURED, *APPROXIMATE, *LAWS, *LOOP_TIMES, *LOOP_PARTS)
+EVERY = (*MEASURED, *APPROXIMATE, *LAWS, *READING[:-1], *DRIFT, *LOOP_TIMES, *LOOP_PARTS)  # a peak is a peak

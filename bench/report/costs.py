@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from bench.ledger.files import Ledger
-from bench.ledger.readings import EncoderLedger
 from bench.ledger.rows import HeadLedger, Row
 from bench.record import atomically
-from bench.report import cost_figures, law_sheets, markdown, paid_back, sheets
+from bench.report import cost_figures, encoding, law_sheets, markdown, paid_back, sheets
 from bench.report.columns import EVERY
 from bench.report.crossovers import Crossover, crossover
 from bench.report.differences import REFERENCE
@@ -23,7 +22,6 @@ from bench.report.ledgers import Section, of
 from bench.report.numbers import listed, shown, span
 
 REGRESSORS = ("mse", "cosine")  # heads that need an encoding first
-PAYING = ("causal", "prefix")  # contexts that see no future
 SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
 FIELDS = [each.name for each in dataclasses.fields(Row)]
 TITLES = {"head": "What each head costs", "model": "What each whole model costs"}
@@ -66,13 +64,14 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
         here = here.sort_values(["is_peer", "contender", "vocabulary_size"], ignore_index=True)
         found = law_sheets.fitted(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        paid = paid_back.in_epochs(here, speeds(ledgers, here), REGRESSORS)
+        speeds = encoding.speeds(ledgers, here.device.iloc[0], int(here.threads.iloc[0]))
+        paid = paid_back.in_epochs(here, speeds, REGRESSORS)
         summary = [law_sheets.crossovers(here, found), paid, *law_sheets.laws(here, found)]
         yield Section(
             name="".join("-" + re.sub(r"\W+", "_", each) for each in several),
             title=TITLES.get(here["part"].iloc[0], here["part"].iloc[0]),
             facts=facts(here),
-            headline=[*headline(here, found)],
+            headline=[*headline(here, found), *unpaid(here, speeds)],
             summary=[sheet for sheet in summary if sheet],
             sizes=[sheet for _, each in here.groupby("vocabulary_size") for sheet in sheets.at_one_size(each)],
             ledgers=list({id(each): each for each in here.ledger}.values()),
@@ -80,12 +79,10 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
         )
 
 
-def speeds(ledgers: list[Ledger], frame: pd.DataFrame) -> dict[str, float]:
-    """Words a second that the target encoder reads on the machine of these heads, by context, as measured last."""
-    machine = tuple(frame[["device", "threads"]].iloc[0])
-    here = [each for each in of(ledgers, EncoderLedger) if (each.device, each.threads) == machine]
-    own = [row for each in here[-1:] for row in each.rows if row.words_per_second and row.context in PAYING]
-    return {row.context: sheets.middle(row.words_per_second) for row in sorted(own, key=lambda row: row.window)}
+def unpaid(frame: pd.DataFrame, speeds: dict[str, float]) -> Iterator[str]:
+    """What to run where nobody has measured the encoder that a head needs."""
+    if not speeds and frame.contender.isin(REGRESSORS).any():
+        yield f"After how many epochs the encoding is paid for: not told, run {encoding.COMMAND} on this machine."
 
 
 def facts(frame: pd.DataFrame) -> str:

@@ -75,7 +75,7 @@ def labels(frame: pd.DataFrame) -> pd.Series:
     label = frame.system.astype(str)
     for _, family in frame.groupby([*GROUP, "system"]):
         settings = pd.DataFrame([distinguishing(run) for _, run in family.iterrows()], index=family.index)
-        settings = settings.fillna("none")
+        settings = settings.fillna("null")  # what a record from before a setting stands for
         at_one_size = settings.groupby(family.vocabulary_size).nunique().max()
         differing = sorted(at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key))
         told: list[str] = []  # shortest first; what those before it decide, as a group's choice does, need not be told
