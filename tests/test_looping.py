@@ -158,17 +158,17 @@ def test_the_report_shows_the_loop(tmp_path, capsys):
     (section,) = loops.sections([made_up(rows=[]), made_up()])  # of one setting the last
     times, parts = section.summary
     assert {row.label: str(row.figures["default_ratio"]) for row in times.rows} == {
-        "cosine": "1.04 [1, 1.1]", "× softmax": "–",
+        "cosine": "1.04 [1.00, 1.10]", "× softmax": "–",
     }  # fmt: skip
     assert times.rows[1].failures == ["× oom: RuntimeError: too large"]
-    assert str(parts.rows[0].figures["look_share"]) == "2 [1.8, 3]" and len(parts.columns) == 1
+    assert str(parts.rows[0].figures["look_share"]) == "2.00 [1.8, 3.0]" and len(parts.columns) == 1
     assert section.facts == (
         "lstm of 256 · V = 5,000, c · budget 300,000 words · logger weights_and_biases · 32-true · cpu, 2 threads"
     )
     assert section.headline == [
         "Training as it is takes at most 1.04 times a bare loop's time (cosine).",
-        "Starting and ending the logger comes on top: 0.7 s in a process's first run, 0.03 s at most in each run after "
-        "it.",
+        "Starting and ending the logger comes on top: 0.70 s in a process's first run, 0.030 s at most in each run "
+        "after it.",
     ]
     made_up().write(stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.begins, {}))
     report([tmp_path / "cost_sweep"], tmp_path)

@@ -54,8 +54,9 @@ def headline(ledger: LoopLedger) -> Iterator[str]:
         yield f"Training as it is takes at most {shown(ratios[worst])} times a bare loop's time ({worst})."
     if ledger.logger_start_seconds:
         first, *others = ledger.logger_start_seconds
-        later = f", {shown(max(others))} s at most in each run after it" if others else ""
-        yield f"Starting and ending the logger comes on top: {shown(first)} s in a process's first run{later}."
+        later = f", {shown(max(others), digits=2)} s at most in each run after it" if others else ""
+        once = f"{shown(first, digits=2)} s in a process's first run"
+        yield f"Starting and ending the logger comes on top: {once}{later}."
 
 
 def timed(ledger: LoopLedger) -> str:
