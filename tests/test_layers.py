@@ -13,8 +13,8 @@ evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler ev
 evaluation.writing evaluation.words evaluation.look evaluation.metrics evaluation.generation progress resuming training
 cost loggers build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers ledger.compiling
 ledger.systems ledger.peers ledger.searchers ledger.rounds ledger.indexes ledger.job ledger.passes ledger.drift
-ledger.turns ledger.encoding ledger.watch ledger.looping pretrained report cli trust generate verify slurm follower
-sweep __main__
+ledger.turns ledger.encoding ledger.watch ledger.courses ledger.looping pretrained report cli trust generate verify
+slurm follower sweep __main__
 """.split()
 FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
 ROOT = Path(bench.__file__).parent

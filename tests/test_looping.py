@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 from bench.cli import configuration
 from bench.errors import SettingError
 from bench.ledger import looping, watch
+from bench.ledger.courses import Rounds
 from bench.ledger.files import stem
-from bench.ledger.looping import Rounds
 from bench.ledger.loops import Loop, LoopLedger
 from bench.ledger.watch import SETTLING, Interruptions, Watched
 from bench.places import resolved
