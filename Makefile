@@ -32,6 +32,7 @@ reference: .venv/ready
 	$(BIN)/python -m bench +experiment=context $(REFERENCE) seed=0,1,2
 	$(BIN)/python -m bench +experiment=cost_encoder $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_sweep $(REFERENCE)
+	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # with its logger, which is a part of it
 
 # a pre-trained causal language model for machines without a hub
 pretrained: .venv/ready

@@ -77,7 +77,8 @@ class Streams(Steps):
         super().__init__(streams, "batch.streams")
         vocabulary = inputs.vocabulary
         self.text, self.inputs, self.targets = vocabulary.corpus.train, inputs, targets
-        self.ids = vocabulary.encode(self.text.words).astype(np.int64)
+        self.ids = vocabulary.encode(self.text.words)  # [N] int32
+        self.before = None if inputs.encoder else self.read(np.arange(len(self.text))).int().numpy()  # [N]
         self.streams, self.steps, self.seed = streams, steps, seed
         self.latest = functools.lru_cache(maxsize=1)(self.order)  # epochs come one after the other
 
@@ -85,8 +86,12 @@ class Streams(Steps):
         epoch, turn = divmod(step, -(-(len(self.text) // self.streams) // self.steps))
         at = self.latest(epoch)[self.rank :: self.world, turn * self.steps : (turn + 1) * self.steps]
         vectors = None if self.targets is None else self.targets.at(at)
-        inputs = self.inputs.read(self.text, "train", at)
-        return Batch(inputs, torch.from_numpy(self.ids[at]), vectors, fresh=turn == 0)
+        inputs = self.read(at) if self.before is None else torch.from_numpy(self.before[at]).long()
+        return Batch(inputs, torch.from_numpy(self.ids[at]).long(), vectors, fresh=turn == 0)
+
+    def read(self, at: np.ndarray) -> Tensor:
+        """The inputs at these positions. [...] -> [...] ids or [..., E] vectors"""
+        return self.inputs.read(self.text, "train", at)
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions of the training text, a row a stream. [B, N // B]"""

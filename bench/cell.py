@@ -49,8 +49,7 @@ def run(cfg: DictConfig) -> Record:
             write(record, stem, {name: getattr(scored, name) for name in POSITIONS})
             mirror(logger, record)
     except Exception as raised:
-        # Hydra wraps what the objects that it makes raise
-        error = raised.__cause__ or raised if isinstance(raised, InstantiationException) else raised
+        error = unwrapped(raised)
         status = status_of(error)
         if status is None:
             raise error from None
@@ -141,6 +140,11 @@ def continuations(cfg: DictConfig, built: Built, scored: Scored) -> list[dict[st
         }
         rows.append({"prompt": prompt, **{way: " ".join(text) for way, text in texts.items()}})
     return rows
+
+
+def unwrapped(error: Exception) -> Exception:
+    """Hydra wraps what the objects that it makes raise."""
+    return error.__cause__ or error if isinstance(error, InstantiationException) else error
 
 
 def status_of(error: Exception) -> str | None:

@@ -40,9 +40,16 @@ class WordModel(pl.LightningModule):
     def __init__(self, backbone: nn.Module, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
         super().__init__()
         self.backbone, self.head, self.inputs = backbone, head, inputs
-        self.head.row_sparse = True  # as its optimiser here can take them
+        self.touch_rows_alone(True)
         self.lr, self.weight_decay = lr, weight_decay
         self.state: Any = None
+
+    def touch_rows_alone(self, alone: bool) -> None:
+        """Whether gradients of the head, where it can, and of the input layer hold a step's rows, and not all V."""
+        self.head.row_sparse = alone
+        for layer in self.backbone.modules():
+            if isinstance(layer, nn.Embedding):
+                layer.sparse = alone
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Truncated back-propagation: the state goes on from the batch before, its gradient does not."""
@@ -61,7 +68,7 @@ class WordModel(pl.LightningModule):
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["recurrent_state"])
 
     def on_fit_start(self) -> None:
-        self.head.row_sparse = self.trainer.world_size == 1  # a sum over devices wants dense gradients
+        self.touch_rows_alone(self.trainer.world_size == 1)  # a sum over devices wants dense gradients
 
     def on_train_end(self) -> None:
         self.optimizers().settle()
@@ -78,6 +85,11 @@ class WordModel(pl.LightningModule):
         for at, inside, hidden, _ in self.read(text, split, STEPS_AT_ONCE):
             features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
         return features
+
+    def recall(self, text: Text, split: str, at: np.ndarray) -> Tensor:
+        """Hidden states of stretches of a text, each from a fresh state. Positions [R, T] -> [R, T, H] float32"""
+        self.eval()
+        return self.backbone(self.inputs.read(text, split, at).to(self.device))[0].float()
 
     def read(self, text: Text, split: str, steps_at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor, Any]]:
         """Positions, which of them are real, hidden states and the last state of a few steps of some documents at once.

@@ -47,7 +47,7 @@ NEEDED: dict[str, Any] = {
     "optimizer.gradient_clip": Annotated[float, pydantic.Field(gt=0)] | None,
     "budget.words": Annotated[int, pydantic.Field(ge=1, le=2**53)] | None,
     "budget.seconds": Annotated[float, pydantic.Field(ge=1e-9, le=1e9)] | None,
-    "job": Literal["bench.cell", "bench.ledger.job", "bench.ledger.encoding"],
+    "job": Literal["bench.cell", "bench.ledger.job", "bench.ledger.encoding", "bench.ledger.looping"],
     "checkpoint.seconds": Annotated[float, pydantic.Field(ge=0, le=1e9)],
     "evaluation.validation_words": Annotated[int, pydantic.Field(ge=100)] | None,
     "evaluation.test_words": Annotated[int, pydantic.Field(ge=10)] | None,

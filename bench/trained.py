@@ -19,7 +19,7 @@ from safetensors.torch import load_file, load_model, save_model
 from bench.build import Built
 from bench.devices import Ranks, followers
 from bench.errors import SettingError
-from bench.evaluation.score import glance
+from bench.evaluation.look import look
 from bench.locking import alone
 from bench.places import place, weights_place
 from bench.progress import Bar
@@ -40,8 +40,8 @@ def train_or_load(
     path = weights_place(config)
     checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
     with alone(path, f"training {path.stem}"), Bar(place(config).name) as bar:
-        look = partial(glance, judged=built.judged)
-        budget = make_budget(cfg, look=look, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar)
+        judge = partial(look, judged=built.judged)
+        budget = make_budget(cfg, look=judge, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar)
         ranks = Ranks()
         trainer = make_trainer(cfg, budget, ranks, logger)
         built.data.batches.deal(0, trainer.world_size)
@@ -68,8 +68,8 @@ def make_budget(cfg: DictConfig, **rest: Any) -> Budget:
     return Budget(words=cfg.budget.words, seconds=cfg.budget.seconds, gradient_clip=cfg.optimizer.gradient_clip, **rest)
 
 
-def make_trainer(cfg: DictConfig, budget: Budget, ranks: Ranks, logger: Logger | None) -> pl.Trainer:
-    """Lightning's, on the devices that the configuration names.
+def make_trainer(cfg: DictConfig, callback: pl.Callback, ranks: Ranks, logger: Logger | None) -> pl.Trainer:
+    """Lightning's, on the devices that the configuration names; the callback says when to stop.
 
     Raises:
         SettingError: it refuses them: a device that is not there, say.
@@ -78,9 +78,9 @@ def make_trainer(cfg: DictConfig, budget: Budget, ranks: Ranks, logger: Logger |
         return pl.Trainer(
             **instantiate(cfg.trainer),
             logger=logger or False,
-            callbacks=[budget],
+            callbacks=[callback],
             plugins=[ranks],
-            max_epochs=1,  # of an endless stream: the budget ends it
+            max_epochs=1,  # of an endless stream: the callback ends it
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

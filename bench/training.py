@@ -79,9 +79,7 @@ class Budget(pl.Callback):
         if self.random is not None:  # here, for what Lightning does before a first step draws too
             restore_random_state(self.random)
             self.random = None
-        rise, fall = self.share / WARM_UP, 1 - (1 - FLOOR) * self.share
-        for group in trainer.optimizers[0].param_groups:
-            group["lr"] = model.lr * min(max(rise, 0.05), fall)
+        set_rate(trainer.optimizers[0], model.lr, self.share)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, model: pl.LightningModule, outputs: Any, batch: Any, _: int
@@ -129,3 +127,10 @@ class Budget(pl.Callback):
         self.curve.append({**self.spent, "flops": flops, **figures})
         for logger in trainer.loggers:
             logger.log_metrics(self.curve[-1], step=trainer.global_step)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, peak: float, share: float) -> None:
+    """The learning rate when this share of the budget is spent: a short rise, then a linear fall."""
+    rise, fall = share / WARM_UP, 1 - (1 - FLOOR) * share
+    for group in optimizer.param_groups:
+        group["lr"] = peak * min(max(rise, 0.05), fall)

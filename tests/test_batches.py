@@ -1,6 +1,7 @@
 """Streams by their positions: the fake targets' vector of a position is the position itself."""
 
 import itertools
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from bench.batches import Inputs, Streams, WordData
 from bench.errors import SettingError
+from bench.steps import Ahead
 from bench.text import build, lay
 from bench.vocabulary import Vocabulary
 
@@ -125,6 +127,37 @@ def test_a_loader_changes_nothing(inputs):
             assert torch.equal(part, value)
         assert batch.fresh is expected.fresh
     assert next(iter(WordData(inputs, None, **settings).train_dataloader())).vectors is None
+
+
+def test_made_ahead_they_are_the_same_batches(inputs):
+    batches = Streams(inputs, Positions(), streams=STREAMS, steps=STEPS, seed=0)
+    batches.start = 5
+    threads = threading.active_count()
+    ahead = iter(Ahead(batches))
+    for step, batch in zip(range(5, 30), ahead, strict=False):
+        expected = batches.batch(step)
+        assert all(torch.equal(part, value) for part, value in zip(batch[:3], expected[:3], strict=True))
+        assert batch.fresh is expected.fresh
+    ahead.close()
+    assert threading.active_count() == threads
+
+
+def test_what_cannot_be_made_ahead_is_told_where_it_is_missed(inputs, monkeypatch):
+    batches = Streams(inputs, None, streams=STREAMS, steps=STEPS, seed=0)
+    make = Streams.batch
+    monkeypatch.setattr(Streams, "batch", lambda self, step: make(self, step if step < 2 else 1 / 0))
+    ahead = iter(Ahead(batches))
+    assert [next(ahead).fresh, next(ahead).fresh] == [True, False]
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
+
+
+@pytest.mark.parametrize(("kind", "beside"), [("cuda", True), ("cpu", False)])
+def test_beside_a_gpu_batches_are_made_ahead_in_memory_that_it_can_read(inputs, kind, beside):
+    data = WordData(inputs, None, streams=STREAMS, steps=STEPS, seed=0)
+    data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(kind)))
+    loader = data.train_dataloader()
+    assert (loader.pin_memory, isinstance(loader.dataset, Ahead)) == (beside, beside)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("streams", 0), ("steps", 0), ("steps", -1), ("streams", 1.5)])

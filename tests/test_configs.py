@@ -42,7 +42,8 @@ def test_every_choice_composes_under_its_own_name(group, choice):
         assert config[group]["name"] == choice
 
 
-ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder"}  # test_draws, test_ledger and test_encoding
+# test_draws, test_ledger, test_encoding and test_looping have these
+ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop"}
 
 
 @pytest.mark.parametrize(

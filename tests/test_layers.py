@@ -7,13 +7,14 @@ import bench
 
 ORDER = """
 glossary errors arithmetic secrets launchers settings refusals draws locking stopping memory record ledger.files
-ledger.rows ledger.readings cache provenance ledger.header synthetic text hub corpus vocabulary ngram spelling
-checkpoint lastly reader encoder targets steps pieces batches backbones rows kernels heads models subword
+ledger.rows ledger.readings ledger.loops cache provenance ledger.header synthetic text hub corpus vocabulary ngram
+spelling checkpoint lastly reader encoder targets steps pieces batches backbones rows kernels heads models subword
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
-evaluation.writing evaluation.words evaluation.metrics evaluation.generation progress resuming training cost loggers
-build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers ledger.compiling ledger.systems
-ledger.peers ledger.searchers ledger.rounds ledger.indexes ledger.job ledger.passes ledger.drift ledger.turns
-ledger.encoding pretrained report cli trust generate verify slurm follower sweep __main__
+evaluation.writing evaluation.words evaluation.look evaluation.metrics evaluation.generation progress resuming
+training cost loggers build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers
+ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.rounds ledger.indexes ledger.job ledger.passes
+ledger.drift ledger.turns ledger.encoding ledger.watch ledger.courses ledger.looping pretrained report cli trust
+generate verify slurm follower sweep __main__
 """.split()
 FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
 ROOT = Path(bench.__file__).parent
@@ -61,6 +62,6 @@ def test_no_module_imports_from_below():
 def test_the_report_reads_nothing_but_records():
     for path in (ROOT / "report").glob("*.py"):
         assert imported(path) <= {
-            *("record", "errors", "ledger.files", "ledger.rows", "ledger.readings"),
+            *("record", "errors", "ledger.files", "ledger.rows", "ledger.readings", "ledger.loops"),
             *("report", "glossary", "evaluation.intervals"),
         }

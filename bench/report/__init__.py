@@ -16,6 +16,7 @@ from bench.report import (
     figures,
     leaderboard,
     ledgers,
+    loops,
     markdown,
     page,
     paid_back,
@@ -52,7 +53,7 @@ def report(folders: list[Path], out: Path) -> None:
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
         drawn = figures.draw(here, table.of(cells, group))
         pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    found = [*costs.sections(priced), *encoding.sections(priced)]
+    found = [*costs.sections(priced), *encoding.sections(priced), *loops.sections(priced)]
     if found:
         costs.write(found, out / "costs.md")
     for each in found:

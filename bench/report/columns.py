@@ -64,6 +64,32 @@ LAWS = (
     Entry("far", f"V = {FARTHEST:,}", "neither", "ms", "the law at ten million words",
           "Extrapolated: nobody measured it, and memory may end before."),
 )  # fmt: skip
+LOOP_TIMES = (
+    Entry("bare_ms", "bare ms/1k", "lower", "ms", "next batch, forward, backward, clipping, update; of 1,000 words",
+          "A loop of ten lines around the same model: what the others are held against."),
+    Entry("trainer_ms", "Trainer ms/1k", "lower", "ms", "the same steps by Lightning's Trainer, with nothing hung in",
+          "What the library itself costs."),
+    Entry("trainer_ratio", "Trainer, × bare", "lower", "ratio", "Trainer over bare, round by round", "1: it is free."),
+    Entry("default_ms", "default ms/1k", "lower", "ms",
+          "steps of this project's training, and its looks, rows and checkpoints spread over the words between them",
+          "What training takes in all, but for starting the logger once a process."),
+    Entry("default_ratio", "default, × bare", "lower", "ratio", "default over bare, round by round",
+          "1.05: a twentieth of the time goes to watching."),
+)  # fmt: skip
+LOOP_PARTS = (
+    Entry("look_share", "looks %", "lower", "%", "looks at validation over the bare loop's time", "What a curve costs.",
+          scale=100),
+    Entry("log_share", "logging %", "lower", "%", "rows handed to the logger, likewise", "What mirroring it costs.",
+          scale=100),
+    Entry("checkpoint_share", "checkpoints %", "lower", "%", "checkpoints, one a checkpoint.seconds, likewise",
+          "What it costs that a kill loses a minute at most.", scale=100),
+    Entry("data_share", "data %", "lower", "%", "waiting for the next batch, likewise; the bare loop waits too",
+          "Whether the data keep up.", scale=100),
+    Entry("look_ms", "look ms", "lower", "ms", "one look at validation", "Grows with V, as scoring does."),
+    Entry("log_ms", "row ms", "lower", "ms", "one row handed to the logger", "The service writes it meanwhile."),
+    Entry("checkpoint_ms", "checkpoint ms", "lower", "ms", "weights, optimiser and states written to the disk",
+          "Grows with the parameters."),
+)  # fmt: skip
 READING = (
     Entry("words_per_second", "words/s", "higher", "words a second", "vectors that are kept, a second",
           "How long encoding a text takes; the cache is then read from the disk."),
@@ -87,4 +113,4 @@ DRIFT = (
           "Whether it still tells one place from another.", scale=100),
 )  # fmt: skip
 MEASURED = (*TRAINING, *MEMORY, *DECODING)
-EVERY = (*MEASURED, *APPROXIMATE, *LAWS, *READING[:-1], *DRIFT)  # a peak is a peak
+EVERY = (*MEASURED, *APPROXIMATE, *LAWS, *READING[:-1], *DRIFT, *LOOP_TIMES, *LOOP_PARTS)  # a peak is a peak

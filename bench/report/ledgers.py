@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from bench.errors import SettingError
 from bench.ledger.files import Ledger
+from bench.ledger.loops import LoopLedger
 from bench.ledger.readings import EncoderLedger
 from bench.ledger.rows import HeadLedger
 from bench.record import LEDGER
 from bench.report.sheets import Sheet
 
-KINDS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger)
+KINDS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger)
 Kind = TypeVar("Kind", bound=Ledger)
 
 
