@@ -100,7 +100,7 @@ def test_its_state_comes_back(head, some):
 @pytest.mark.parametrize("system", systems())
 def test_what_claims_to_be_a_density_learns_one_and_no_other_does(vocabulary, system):
     """From words of one known distribution, at one hidden state; target rows are enough for any to be held."""
-    head = made(system, vocabulary, dimension=256)
+    head = made(system, vocabulary, dimension=1024)
     generator = torch.Generator().manual_seed(1)
     share = torch.rand(len(vocabulary), generator=generator).pow(4)
     counts = (500 * share / share.sum()).round().long()  # [V]
@@ -115,8 +115,7 @@ def test_what_claims_to_be_a_density_learns_one_and_no_other_does(vocabulary, sy
     found = head.scores(state)[0].log_softmax(0).detach()
     excess = F.kl_div(found, truth, reduction="sum")
     unlearnt = F.kl_div(torch.from_numpy(vocabulary.log_unigram), truth, reduction="sum")
-    print(system, excess, unlearnt)
-    assert (excess < unlearnt / 20) == head.is_density
+    assert (excess < unlearnt / 10) == head.is_density
 
 
 def test_its_flops_are_all_counted_and_those_of_torchs_counter(head, some):
