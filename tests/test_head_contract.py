@@ -115,7 +115,6 @@ def test_what_claims_to_be_a_density_learns_one_and_no_other_does(vocabulary, sy
     found = head.scores(state)[0].log_softmax(0).detach()
     excess = F.kl_div(found, truth, reduction="sum")
     unlearnt = F.kl_div(torch.from_numpy(vocabulary.log_unigram), truth, reduction="sum")
-    print(system, excess, unlearnt)
     assert (excess < unlearnt / 10) == head.is_density
 
 

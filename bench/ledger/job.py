@@ -34,7 +34,7 @@ def place(config: dict[str, Any]) -> Path:
     """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
     kept = {key: config[key] for key in ("vocabulary", "seed")}
     kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
-    kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
+    kept["heads"] = [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]
     if config["cost"]["part"] == "model":
         kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
     return stem(config, f"{HeadLedger.begins}{config['vocabulary']['size']}", kept)

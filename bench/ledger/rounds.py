@@ -23,7 +23,7 @@ from bench.ledger.scene import Scene
 
 LEAST_ROUNDS = 3
 ONCE_MS = 10_000  # what takes longer is timed once, after a call to warm up
-COLD_MS = 1_000  # what is faster is warmed up at every visit, and not the first alone
+COLD_MS = 200  # what is faster is warmed up at every visit, and not the first alone
 ANSWERS = 10
 UPDATES = ("adam", "sgd")
 
