@@ -43,13 +43,24 @@ class WordModel(pl.LightningModule):
         self.touch_rows_alone(True)
         self.lr, self.weight_decay = lr, weight_decay
         self.state: Any = None
+        self.optimizer: RowAdamW | None = None
+        for layer in self.input_layers():
+            layer.register_forward_pre_hook(self.catch_up)
 
     def touch_rows_alone(self, alone: bool) -> None:
         """Whether gradients of the head, where it can, and of the input layer hold a step's rows, and not all V."""
         self.head.row_sparse = alone
-        for layer in self.backbone.modules():
-            if isinstance(layer, nn.Embedding):
-                layer.sparse = alone
+        for layer in self.input_layers():
+            layer.sparse = alone
+
+    def input_layers(self) -> list[nn.Embedding]:
+        """Those of the trunk that have a row an id."""
+        return [layer for layer in self.backbone.modules() if isinstance(layer, nn.Embedding)]
+
+    def catch_up(self, layer: nn.Embedding, given: tuple[Tensor]) -> None:
+        """Training reads rows as they would be, had every step written all of them."""
+        if self.training and layer.sparse and self.optimizer is not None:
+            self.optimizer.catch_up(layer.weight, given[0].unique())
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Truncated back-propagation: the state goes on from the batch before, its gradient does not."""
@@ -59,7 +70,8 @@ class WordModel(pl.LightningModule):
         return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        self.optimizer = RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        return self.optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = self.state
@@ -71,7 +83,8 @@ class WordModel(pl.LightningModule):
         self.touch_rows_alone(self.trainer.world_size == 1)  # a sum over devices wants dense gradients
 
     def on_train_end(self) -> None:
-        self.optimizers().settle()
+        self.optimizer.settle()
+        self.optimizer = None  # its memory is not needed any more
 
     def flops_per_position(self) -> float:
         """Of the trunk in training; the head's are counted by `bench.cost`."""

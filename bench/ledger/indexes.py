@@ -19,7 +19,7 @@ from bench.ledger.clock import span
 from bench.ledger.rounds import ANSWERS
 
 BLOCK = 1024  # rows between two looks at the clock
-TRUSTED = 0.5  # of the time that all rows would take at the speed so far: later ones are as a rule slower
+TRUSTED = 0.5  # of the time that the others would take at the speed so far, though later ones are as a rule slower
 NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links a node, nodes in view while searching
 PROBES = 16  # cells that IVF looks into, of √V
 REPEATS = 9
@@ -91,11 +91,12 @@ def measured(
     """One index's row."""
     begin = time.perf_counter()
     index = kind(rows).index
+    trained = time.perf_counter()
     for start in range(0, len(rows), BLOCK):
         index.add(rows[start : start + BLOCK])
-        added, taken = min(start + BLOCK, len(rows)), time.perf_counter() - begin
-        if taken * max(1, TRUSTED * len(rows) / added) > seconds and added < len(rows):
-            reached = f"{added:,} of {len(rows):,} rows after {taken:.2g} s, too slow to end within {seconds:g} s"
+        added, now = min(start + BLOCK, len(rows)), time.perf_counter()
+        if now - begin + TRUSTED * (now - trained) * (len(rows) / added - 1) > seconds and added < len(rows):
+            reached = f"{added:,} of {len(rows):,} rows after {now - begin:.2g} s, too slow to end within {seconds:g} s"
             return {"index": kind.name, "reason": f"{reached}; cost.index_seconds allows more"}
     built = time.perf_counter() - begin
     found = index.search(queries, exact.shape[1])[1]
