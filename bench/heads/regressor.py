@@ -8,6 +8,8 @@ from bench.heads import Head
 from bench.targets import Targets
 from bench.vocabulary import Vocabulary
 
+UNIT = 1e-6  # what rounding leaves of a length of 1
+
 
 class Regressor(Head):
     """What the regressors share: a projection to D columns and a fixed table of target rows. Training costs no O(V).
@@ -38,7 +40,9 @@ class DirectionRegressor(Regressor):
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
-        self.table = F.normalize(self.table, dim=-1)  # once, and not at every decoding
+        lengths = self.table.norm(dim=-1)
+        if ((lengths - 1).abs() > UNIT).any():  # targets that are so already share their memory
+            self.table = F.normalize(self.table, dim=-1)  # once, and not at every decoding
 
     def aim(self, words: Tensor, vectors: Tensor | None) -> Tensor:
         return F.normalize(super().aim(words, vectors), dim=-1)

@@ -27,6 +27,7 @@ from bench.progress import Bar
 __all__ = ["failed", "headline", "place", "read", "run", "stands"]
 
 read, stands = HeadLedger.read, HeadLedger.stands
+LEVEL = 1e-5  # of scores: what differs less is rounding
 PATIENCE = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")  # no figure's meaning
 
 
@@ -101,6 +102,8 @@ def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> Non
                 continue
             bar.note(1.0, f"indexes: {note.contender.name}")
             _, rows, offsets = acts.searched
+            if offsets is not None and float(offsets.max() - offsets.min()) < LEVEL:
+                offsets = None  # the same for all, and moves no word
             same = [found for *other, found in known if all(map(equal, other, (rows, offsets)))]
             note.figures["approximate"] = same[0] if same else indexes(acts, hidden, seconds)
             if not same:
