@@ -4,7 +4,8 @@ Both turn a text into features, a row a position, and features into scores; eval
 B streams, T steps, N positions, H hidden size, F feature columns, V vocabulary size.
 """
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class WordModel(pl.LightningModule):
         self.touch_rows_alone(True)
         self.lr, self.weight_decay = lr, weight_decay
         self.state: Any = None
-        self.optimizer: RowAdamW | None = None
+        self.optimizer: Callable[[], RowAdamW | None] = lambda: None
         for layer in self.input_layers():
             layer.register_forward_pre_hook(self.catch_up)
 
@@ -59,8 +60,9 @@ class WordModel(pl.LightningModule):
 
     def catch_up(self, layer: nn.Embedding, given: tuple[Tensor]) -> None:
         """Training reads rows as they would be, had every step written all of them."""
-        if self.training and layer.sparse and self.optimizer is not None:
-            self.optimizer.catch_up(layer.weight, given[0].unique())
+        optimizer = self.optimizer()
+        if self.training and layer.sparse and optimizer is not None:
+            optimizer.catch_up(layer.weight, given[0].unique())
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Truncated back-propagation: the state goes on from the batch before, its gradient does not."""
@@ -70,8 +72,9 @@ class WordModel(pl.LightningModule):
         return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        self.optimizer = RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        return self.optimizer
+        optimizer = RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        self.optimizer = weakref.ref(optimizer)  # whose memory is whoever's that trains
+        return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = self.state
@@ -83,8 +86,7 @@ class WordModel(pl.LightningModule):
         self.touch_rows_alone(self.trainer.world_size == 1)  # a sum over devices wants dense gradients
 
     def on_train_end(self) -> None:
-        self.optimizer.settle()
-        self.optimizer = None  # its memory is not needed any more
+        self.optimizers().settle()
 
     def flops_per_position(self) -> float:
         """Of the trunk in training; the head's are counted by `bench.cost`."""
