@@ -82,8 +82,9 @@ class WordModel(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["recurrent_state"])
 
-    def on_fit_start(self) -> None:
-        self.touch_rows_alone(self.trainer.world_size == 1)  # a sum over devices wants dense gradients
+    def setup(self, stage: str) -> None:
+        """Before Lightning asks what gradients to expect; a sum over devices wants dense ones."""
+        self.touch_rows_alone(self.trainer.world_size == 1)
 
     def on_train_end(self) -> None:
         self.optimizers().settle()

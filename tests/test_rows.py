@@ -76,7 +76,7 @@ def test_rows_that_caught_up_are_read_as_dense_adamw_has_them():
         optimizer.catch_up(ours, ids)
         apart.append((ours - theirs)[ids].abs().mean())
         optimizer.step(), reference.step()
-    assert sum(apart) < 0.2 * sum(lag)
+    assert sum(apart) < sum(lag) / 3
 
 
 def test_rows_that_are_not_touched_wait_until_they_are_settled():
