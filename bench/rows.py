@@ -88,18 +88,13 @@ class RowAdamW(torch.optim.AdamW):
         state["last"].index_fill_(0, ids, state["step"])
 
     @torch.no_grad()
-    def catch_up(self, weight: Parameter, ids: Tensor) -> None:
-        """Bring some rows up to the last step, as a forward pass should read them. [R] distinct"""
-        if "last" in self.state[weight]:
-            [group] = [each for each in self.param_groups if any(weight is one for one in each["params"])]
-            self._put(weight, ids, *self._made_up(weight, group, ids))
-
     def settle(self) -> None:
-        """The same of all rows, as an evaluation reads them."""
+        """Bring all rows up to the last step, as an evaluation reads them."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if "last" in self.state[weight]:
-                    self.catch_up(weight, torch.arange(len(weight), device=weight.device))
+                    ids = torch.arange(len(weight), device=weight.device)
+                    self._put(weight, ids, *self._made_up(weight, group, ids))
 
 
 def clip(parameters: Iterable[Parameter], largest: float) -> None:

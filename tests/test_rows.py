@@ -64,21 +64,6 @@ def test_once_settled_it_is_dense_adamw_but_for_what_momentum_sees_late():
     assert apart.mean() < 0.05 * moved.mean()
 
 
-def test_rows_that_caught_up_are_read_as_dense_adamw_has_them():
-    (ours, *_), (theirs, *_) = weights(), weights()
-    optimizer = RowAdamW([ours], lr=1e-3, weight_decay=0.1)
-    reference = torch.optim.AdamW([theirs], lr=1e-3, weight_decay=0.1)
-    apart, lag = [], []
-    for step in range(300):
-        set_gradients([theirs], step, sparse=False)
-        ids = set_gradients([ours], step, sparse=True).unique()
-        lag.append((ours - theirs)[ids].abs().mean())
-        optimizer.catch_up(ours, ids)
-        apart.append((ours - theirs)[ids].abs().mean())
-        optimizer.step(), reference.step()
-    assert sum(apart) < sum(lag) / 3
-
-
 def test_rows_that_are_not_touched_wait_until_they_are_settled():
     (weight, *_) = weights()
     optimizer = RowAdamW([weight], lr=0.03, weight_decay=0.5)
