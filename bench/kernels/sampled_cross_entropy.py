@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bench.kernels.linear_cross_entropy import product_type, scaled
+from bench.kernels.linear_cross_entropy import add_product, product_type, scaled
 from bench.rows import row_gradient
 
 # Logits of the negatives [k + 1, N], whose last row is yet to be written, those of the true words [N], the row of the
@@ -106,7 +106,8 @@ def loss_and_gradients(
         table = weight.index_select(0, ids).to(product)  # [R, H]
         target, other = table.index_select(0, of_true), table.index_select(0, of_negative)  # [N, H], [k, H]
         logits = torch.empty(k + 1, n, dtype=exact, device=hidden.device)
-        fill(logits[:k], other, rows, offsets[negatives] + offset.to(exact))
+        logits[:k] = (offsets[negatives] + offset.to(exact))[:, None]
+        add_product(logits[:k], other, rows.T)
         row = torch.full_like(ids, k).index_copy_(0, of_negative, torch.arange(k, device=ids.device))
         true = (rows.to(exact) * target).sum(1) + offsets[words] + true_offset.to(exact)
         loss, slope = between(logits, true, row[of_true], learning)
@@ -120,11 +121,3 @@ def loss_and_gradients(
         of_bias = torch.zeros(len(ids), dtype=exact, device=ids.device)
         of_bias.index_copy_(0, of_negative, slope[:k].sum(1)).index_add_(0, of_true, own)
     return loss, [of_hidden.to(hidden.dtype), of_rows.to(weight.dtype), of_bias.to(bias.dtype)], ids
-
-
-def fill(logits: Tensor, other: Tensor, rows: Tensor, offsets: Tensor) -> None:
-    """logits = other @ rows.T + offsets, summed in their type. [k, N], [k, H], [N, H], [k]"""
-    if other.dtype == logits.dtype:
-        torch.addmm(offsets[:, None], other, rows.T, out=logits)
-    else:
-        torch.add(other @ rows.T, offsets[:, None], out=logits)

@@ -53,6 +53,11 @@ class Ledger:
         """Of all failed rows, one line."""
         return "; ".join(f"{row.contender}: {row.reason}" for row in self.rows if row.status == "failed") or None
 
+    @property
+    def measured(self) -> str:
+        """How many rows are sound, of how many."""
+        return f"{sum(row.status == 'ok' for row in self.rows)} of {len(self.rows)}"
+
     def write(self, stem: Path) -> Path:
         """`stem`.json, whole or not at all."""
         text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)

@@ -163,5 +163,4 @@ def failed(config: dict[str, Any], error: SettingError) -> HeadLedger:
 
 def headline(ledger: HeadLedger) -> str:
     """How it went, in a few words."""
-    measured = sum(each.status == "ok" for each in ledger.rows)
-    return f"{measured} of {len(ledger.rows)} contenders measured"
+    return f"{ledger.measured} contenders measured"

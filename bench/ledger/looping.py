@@ -128,5 +128,4 @@ def failed(config: dict[str, Any], error: SettingError) -> LoopLedger:
 
 def headline(ledger: LoopLedger) -> str:
     """How it went, in a few words."""
-    measured = sum(each.status == "ok" for each in ledger.rows)
-    return f"{measured} of {len(ledger.rows)} systems measured"
+    return f"{ledger.measured} systems measured"
