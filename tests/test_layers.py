@@ -12,7 +12,7 @@ spelling checkpoint lastly reader encoder targets steps pieces batches backbones
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
 evaluation.writing evaluation.words evaluation.look evaluation.metrics evaluation.generation progress resuming
 training cost loggers build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers
-ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.rounds ledger.indexes ledger.job ledger.passes
+ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.notes ledger.rounds ledger.indexes ledger.job ledger.passes
 ledger.drift ledger.turns ledger.encoding ledger.watch ledger.courses ledger.looping pretrained report cli trust
 generate verify slurm follower sweep __main__
 """.split()

@@ -20,9 +20,10 @@ from bench.errors import SettingError
 from bench.ledger import answers, clock, job, rounds
 from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.indexes import approximate, as_distances
+from bench.ledger.notes import Limits, Note, rounds_of
 from bench.ledger.peers import CHUNKINGS, PEERS
-from bench.ledger.rounds import Limits, Note, measure, rounds_of
-from bench.ledger.rows import HeadLedger
+from bench.ledger.rounds import measure
+from bench.ledger.rows import HeadLedger, Row
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
 from bench.ledger.systems import head_alone, systems, whole_model
@@ -252,9 +253,83 @@ def test_rounds_are_interleaved(scene):
     assert {len(note.taken["step"]) for note in notes} == {3} == {len(peaks)}
 
 
-def test_what_is_slow_has_fewer_rounds_but_three_and_one_where_it_is_very_slow():
+def test_what_is_slow_has_fewer_rounds_but_two_and_one_where_it_is_very_slow():
     limits = Limits(rounds=9, act_seconds=2, visit_seconds=0, longest_seconds=1)
-    assert [rounds_of(ms, limits) for ms in (1, 400, 1500, 9000, 11_000)] == [9, 5, 3, 3, 1]
+    assert [rounds_of(ms, limits) for ms in (1, 400, 1500, 2900, 3100)] == [9, 5, 2, 2, 1]
+    assert [rounds_of(1, limits, build_ms) for build_ms in (1, 400, 4000)] == [9, 5, 2]
+
+
+def counted(flops: float, loss, *, compiles: bool = False) -> Contender:
+    """One whose time goes with its FLOPs."""
+    linear = nn.Linear(H, 1)
+
+    def build(_: Scene) -> Acts:
+        return Acts(
+            module=linear,
+            loss=lambda hidden, _: loss(linear(hidden).mean()),
+            flops_per_position=lambda: flops,
+            compiles=compiles,
+        )
+
+    return Contender(name="counted", build=build)
+
+
+def stood(**figures) -> dict[str, Row]:
+    """Its row at a tenth of the V."""
+    return {
+        "counted": Row(contender="counted", part="head", vocabulary_size=V // 10, flops_per_position=1e3, **figures)
+    }
+
+
+def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(scene):
+    def step(loss):
+        raise AssertionError("tried")
+
+    for row, why in (
+        (stood(step_ms=[3100.0] * 3), "at V = 30 it took 3.1 s"),
+        (stood(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
+    ):
+        [note] = measure([counted(1e4, step)], scene, LIMITS, lambda *_: None, row)[0]
+        assert note.status == "slow"
+        assert note.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
+
+
+def test_what_could_be_in_time_is_tried(scene):
+    smaller = [stood(step_ms=[2900.0] * 3), stood(status="slow", reason="rank_256: more", step_ms=[1.0] * 3), {}]
+    for row in smaller:
+        [note] = measure([counted(1e4, lambda loss: loss)], scene, LIMITS, lambda *_: None, row)[0]
+        assert (note.status, len(note.taken["step"])) == ("ok", 3)
+
+
+def test_a_slow_step_needs_no_other_to_warm_it_up_but_for_compilation(scene, monkeypatch):
+    monkeypatch.setattr(rounds, "ONCE_MS", 20)
+    for compiles, expected in ((False, 1), (True, 2)):
+        calls: list[float] = []
+
+        def step(loss, calls=calls):
+            calls.append(time.sleep(0.03))
+            return loss
+
+        scene_limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
+        measure([counted(1e4, step, compiles=compiles)], scene, scene_limits, lambda *_: None)
+        assert len(calls) == expected
+
+
+def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path, monkeypatch):
+    def at(size: int, *more: str) -> DictConfig:
+        return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
+
+    def stand(size: int, *more: str) -> None:
+        config = OmegaConf.to_container(at(size, *more), resolve=True)
+        rows = [Row(contender="softmax", part="head", vocabulary_size=size)]
+        job.HeadLedger(**job.facts(config), peak_gflops=[], rows=rows).write(job.place(config))
+
+    config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
+    assert job.smaller(config) == {}
+    for size in (100, 200, 400):
+        stand(size)
+    stand(250, "cost.hidden_size=32")
+    assert job.smaller(config)["softmax"].vocabulary_size == 200
 
 
 def test_an_act_without_memory_is_a_row_and_the_others_go_on(scene):
@@ -280,7 +355,7 @@ def test_a_first_call_that_is_too_long_is_left_out_and_says_so(scene):
     limits = Limits(rounds=2, act_seconds=1, visit_seconds=0, longest_seconds=0.2)
     [note] = measure([pretender("slow", [], loss=endless)], scene, limits, lambda *_: None)[0]
     assert time.perf_counter() - begin < 10
-    assert (note.status, note.reason) == ("missing", "step: more than 0.2 s; cost.longest_seconds allows more")
+    assert (note.status, note.reason) == ("slow", "step: more than 0.2 s; cost.longest_seconds allows more")
 
 
 def test_what_is_not_installed_says_the_remedy(scene):

@@ -22,7 +22,7 @@ BLOCK = 1024  # rows between two looks at the clock
 TRUSTED = 0.5  # of the time that the others would take at the speed so far, though later ones are as a rule slower
 NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links a node, nodes in view while searching
 PROBES = 16  # cells that IVF looks into, of √V
-REPEATS = 9
+REPEATS = 5
 
 
 def approximate(searched: Searched, hidden: Tensor, seconds: float) -> list[dict[str, Any]]:

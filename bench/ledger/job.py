@@ -16,7 +16,8 @@ from bench.ledger.files import stem
 from bench.ledger.header import header
 from bench.ledger.indexes import approximate
 from bench.ledger.peers import PEERS
-from bench.ledger.rounds import Limits, Note, attempt, measure
+from bench.ledger.notes import Limits, Note
+from bench.ledger.rounds import attempt, measure
 from bench.ledger.rows import HeadLedger, Row
 from bench.ledger.scene import Scene, make_scene
 from bench.ledger.searchers import SEARCHERS
@@ -61,7 +62,7 @@ def run(cfg: DictConfig) -> HeadLedger:
     limits = Limits(**{field.name: cost[field.name] for field in dataclasses.fields(Limits)})
     path = place(config)
     with Bar(path.name) as bar:
-        notes, peaks = measure(chosen(cfg), scene, limits, bar.note)
+        notes, peaks = measure(chosen(cfg), scene, limits, bar.note, smaller(config))
         search(notes, scene, cost["index_seconds"], bar)
     ledger = HeadLedger(
         **facts(config),
@@ -70,6 +71,20 @@ def run(cfg: DictConfig) -> HeadLedger:
     )
     ledger.write(path)
     return ledger
+
+
+def smaller(config: dict[str, Any]) -> dict[str, Row]:
+    """Rows of the largest smaller V that stands beside this one and differs in nothing else."""
+
+    def kept(other: dict[str, Any]) -> tuple[Any, ...]:
+        cost = {key: value for key, value in other["cost"].items() if key not in (*PATIENCE, "contenders")}
+        return cost, other["seed"]
+
+    files = place(config).parent.glob(f"{HeadLedger.begins}*.json")
+    others = [each for each in map(read, files) if kept(each.config) == kept(config)]
+    below = [each for each in others if each.vocabulary_size < config["vocabulary"]["size"]]
+    nearest = max(below, key=lambda each: each.vocabulary_size, default=None)
+    return {} if nearest is None else {row.contender: row for row in nearest.rows}
 
 
 def chosen(cfg: DictConfig) -> list[Contender]:

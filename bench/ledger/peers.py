@@ -42,7 +42,7 @@ def plain(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor
     return F.cross_entropy(F.linear(hidden, weight, bias), words)
 
 
-def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contender:
+def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]], *, compiles: bool = False) -> Contender:
     """One of `plain`'s signature."""
 
     def build(scene: Scene) -> Acts:
@@ -51,6 +51,7 @@ def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contende
             module=linear,
             loss=lambda hidden, words: function(hidden, linear.weight, linear.bias, words),
             flops_per_position=lambda: three_products(scene),
+            compiles=compiles,
         )
 
     return Contender(name=f"peer:{name}", build=build)
@@ -133,7 +134,7 @@ def sampled(sparse: bool, scene: Scene) -> Acts:
 
 PEERS = [
     exact("linear + cross_entropy", lambda scene: plain),
-    exact("torch.compile(linear + cross_entropy)", lambda scene: compiled(plain, scene)),
+    exact("torch.compile(linear + cross_entropy)", lambda scene: compiled(plain, scene), compiles=True),
     *(exact(name, partial(linear_cross_entropy, how)) for name, how in CHUNKINGS.items()),
     exact("liger fused linear cross-entropy", liger),
     exact("cut cross-entropy", cut),

@@ -5,93 +5,43 @@ out without a word: what no visit can hold is a status and a reason.
 """
 
 import gc
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
-from bench.cell import one_line, status_of
 from bench.cost import QUERIES, StrictFlops, mib, peak_mib, state_of, trained
-from bench.ledger.acts import Acts, Contender, Missing, sgd
-from bench.ledger.clock import TooLong, matmul_gflops, repeated_ms, within
+from bench.ledger.acts import Acts, Contender, sgd
+from bench.ledger.clock import matmul_gflops, repeated_ms, within
+from bench.ledger.notes import ONCE_MS, UPDATES, Limits, Note
+from bench.ledger.rows import Row
 from bench.ledger.scene import Scene
 
-LEAST_ROUNDS = 3
-ONCE_MS = 10_000  # what takes longer is timed once, after a call to warm up
-COLD_MS = 1_000  # what is faster is warmed up first: at every visit, not the first alone
+COLD_MS = 1_000  # what is faster is warmed up first, at every visit: it waits for caches, what is slower hardly does
 ANSWERS = 10
-UPDATES = ("adam", "sgd")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long is measured."""
-
-    rounds: int  # of what is fast
-    act_seconds: float  # that one act of one contender may take in all rounds, before it has fewer
-    visit_seconds: float  # for which a fast act is repeated within a visit
-    longest_seconds: float  # of a first call, compilation included: what takes longer is left out
-
-
-@dataclass(eq=False)
-class Note:
-    """What has been found of one contender."""
-
-    contender: Contender
-    taken: dict[str, list[float]] = field(default_factory=dict)  # ms an act, one figure a visit
-    left: dict[str, int] = field(default_factory=dict)  # visits
-    figures: dict[str, Any] = field(default_factory=dict)
-    build_ms: float = 0.0  # what a visit costs beside its acts
-    status: str = "ok"
-    reason: str | None = None
-
-    @property
-    def due(self) -> bool:
-        """Is there an act that has rounds left? Updates go with the steps before them."""
-        return not self.left or any(left for act, left in self.left.items() if act not in UPDATES)
-
-    def wants(self, act: str) -> bool:
-        """Has this act rounds left?"""
-        return self.left.get(act, 1) > 0
-
-    def take(self, act: str, ms: float, limits: Limits) -> None:
-        """One visit's figure; the first says how many more there are."""
-        self.taken.setdefault(act, []).append(ms)
-        self.left[act] = self.left.get(act, rounds_of(ms, limits, self.build_ms)) - 1
-
-    def fail(self, act: str, error: Exception) -> None:
-        """The act is not tried again; the first failure is the row's."""
-        self.left[act] = 0
-        if self.status == "ok":
-            absent = isinstance(error, Missing | TooLong)
-            self.status = "missing" if absent else status_of(error) or "failed"
-            where = "" if isinstance(error, Missing) else f"{act}: "
-            self.reason = where + (str(error) if absent else one_line(error))
-
-
-def rounds_of(ms: float, limits: Limits, build_ms: float = 0.0) -> int:
-    """How often an act is visited in all."""
-    if ms > ONCE_MS:
-        return 1
-    affordable = int(1e3 * limits.act_seconds / max(ms, build_ms, 1e-6))
-    return min(limits.rounds, max(LEAST_ROUNDS, affordable))
 
 
 def measure(
-    contenders: Sequence[Contender], scene: Scene, limits: Limits, show: Callable[[float, str], None]
+    contenders: Sequence[Contender],
+    scene: Scene,
+    limits: Limits,
+    show: Callable[[float, str], None],
+    smaller: Mapping[str, Row] = MappingProxyType({}),
 ) -> tuple[list[Note], list[float]]:
     """All rounds: what was found of each contender, and the machine's matmul peak in each round, GFLOP/s.
 
     Args:
         show: is told the share that is done, and whose turn it is.
+        smaller: contenders' rows at a smaller V.
     """
-    notes, peaks = [Note(contender) for contender in contenders], []
+    notes, peaks = [Note(contender, smaller.get(contender.name)) for contender in contenders], []
     for turn in range(limits.rounds):
         for nth, note in enumerate(notes):
             show((turn + nth / len(notes)) / limits.rounds, f"round {turn + 1}: {note.contender.name}")
@@ -117,7 +67,8 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
             due = {act: call for act, call in lookups(acts, scene).items() if note.wants(act)}
             if due and acts.decode is not None:
                 begin = time.perf_counter()
-                acts.decode(*few(scene))  # which builds what decoding keeps
+                for queries in (1, 2):  # which builds what decoding keeps, for one query and for several
+                    acts.decode(*few(scene, queries))
                 note.build_ms += 1e3 * (time.perf_counter() - begin)
             for act, call in due.items():
                 with attempt(note, act):
@@ -164,12 +115,14 @@ def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
         note.figures["flops_per_position"] = counter.flops / scene.positions
 
     with attempt(note, "step"):
-        time_act(note, "step", step, scene, limits, first=first)
+        if acts.flops_per_position is not None:
+            note.expect(acts.flops_per_position(), limits)
+        time_act(note, "step", step, scene, limits, first=first, cold_ms=math.inf if acts.compiles else ONCE_MS)
         for act, make in zip(UPDATES, (acts.adam, sgd), strict=True):
             with attempt(note, act):
                 optimizers = make(weights)
-                call = partial(update, optimizers)
-                time_act(note, act, call, scene, limits, first=call)  # which makes the optimiser's state
+                # the first call makes the optimiser's state
+                time_act(note, act, partial(update, optimizers), scene, limits, cold_ms=math.inf)
                 note.figures[f"{act}_mib"] = mib(tensor for each in optimizers for tensor in state_of(each))
     for weight in weights:
         weight.grad = None
@@ -181,7 +134,7 @@ def update(optimizers: Sequence[Optimizer]) -> None:
         each.step()
 
 
-def few(scene: Scene, queries: int = 1) -> tuple[torch.Tensor, int]:
+def few(scene: Scene, queries: int) -> tuple[torch.Tensor, int]:
     """States to decode and how many answers to give. [n, H]"""
     return scene.queries(queries)[0], min(ANSWERS, len(scene.vocabulary))
 
@@ -205,17 +158,21 @@ def time_act(
     limits: Limits,
     *,
     first: Callable[[], object] | None = None,
+    cold_ms: float = COLD_MS,
 ) -> None:
-    """One visit's figure: the median of calls after one to warm up, which is bounded and may do more at the first."""
+    """One visit's figure: the median of calls after one to warm up, or that one itself where it took long.
+
+    Args:
+        first: what warms up at the first visit; it may do more than `call`.
+        cold_ms: a call that takes longer needs none before it.
+    """
     before = note.taken.get(act)
-    if before is None:
+    if before is None or before[-1] < cold_ms:
         begin = time.perf_counter()
         with within(limits.longest_seconds):
-            (first or call)()
+            (first if first and before is None else call)()
         ms = 1e3 * (time.perf_counter() - begin)
-        if first is None and ms > COLD_MS:
+        if ms > cold_ms:
             note.take(act, ms, limits)
             return
-    elif before[-1] < COLD_MS:
-        call()
     note.take(act, repeated_ms(call, scene.device, limits.visit_seconds), limits)
