@@ -7,12 +7,15 @@ BIN := .venv/bin
 sweep: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep
 
+# a process a core, whole files each
+TEST := $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: .venv/ready
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	$(TEST) -m "not slow and not slurm"
 
 # kills, fuzzed command lines, a cluster
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -rs -m "slow or slurm"
+	$(TEST) -rs -m "slow or slurm"
 
 check: .venv/ready
 	$(BIN)/ruff check .

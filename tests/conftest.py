@@ -1,6 +1,7 @@
 """One small language for all: twelve documents of a Markov chain whose words fall as 1 / rank."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from bench.text import Corpus, build, split_by_document
 from bench.vocabulary import Vocabulary
 
+os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start: tests run side by side, a process a core
 torch.set_num_threads(1)
 
 SPELLINGS = ["".join(syllables) for syllables in itertools.product(("ka", "lo", "mi", "é", "st"), repeat=4)]
