@@ -4,7 +4,8 @@ Both turn a text into features, a row a position, and features into scores; eval
 B streams, T steps, N positions, H hidden size, F feature columns, V vocabulary size.
 """
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,19 +41,40 @@ class WordModel(pl.LightningModule):
     def __init__(self, backbone: nn.Module, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
         super().__init__()
         self.backbone, self.head, self.inputs = backbone, head, inputs
-        self.head.row_sparse = True  # as its optimiser here can take them
+        self.touch_rows_alone(True)
         self.lr, self.weight_decay = lr, weight_decay
         self.state: Any = None
+        self.optimizer: Callable[[], RowAdamW | None] = lambda: None
+
+    def touch_rows_alone(self, alone: bool) -> None:
+        """Whether gradients of the head, where it can, and of the input layer hold a step's rows, and not all V."""
+        self.head.row_sparse = alone
+        for layer in self.input_layers():
+            layer.sparse = alone
+
+    def input_layers(self) -> list[nn.Embedding]:
+        """Those of the trunk that have a row an id."""
+        return [layer for layer in self.backbone.modules() if isinstance(layer, nn.Embedding)]
+
+    def catch_up_inputs(self, ids: Tensor) -> None:
+        """Training reads rows as they would be, had every step written all of them."""
+        optimizer = self.optimizer()
+        for layer in self.input_layers():
+            if layer.sparse and optimizer is not None:
+                optimizer.catch_up(layer.weight, ids.unique())
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Truncated back-propagation: the state goes on from the batch before, its gradient does not."""
+        self.catch_up_inputs(batch.inputs)
         hidden, state = self.backbone(batch.inputs, None if batch.fresh else self.state)
         self.state = tree_map(torch.Tensor.detach, state)
         vectors = () if batch.vectors is None else (batch.vectors.flatten(0, 1),)
         return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        optimizer = RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        self.optimizer = weakref.ref(optimizer)  # whose memory is whoever's that trains
+        return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = self.state
@@ -62,7 +84,7 @@ class WordModel(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Before Lightning asks what gradients to expect; a sum over devices wants dense ones."""
-        self.head.row_sparse = self.trainer.world_size == 1
+        self.touch_rows_alone(self.trainer.world_size == 1)
 
     def on_train_end(self) -> None:
         self.optimizers().settle()

@@ -3,12 +3,17 @@
 R rows touched, V rows of a parameter, H its columns.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
+
+FELT = 100  # missed moves: by then they have fallen to 3e-5 of the first, at AdamW's usual β
+AT_ONCE = 2**16  # rows brought up to date
 
 
 def row_gradient(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
@@ -19,9 +24,10 @@ def row_gradient(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
 class RowAdamW(torch.optim.AdamW):
     """AdamW, fused; where a gradient is sparse, only its rows are read and written.
 
-    A row first makes up for the steps that it missed: what momentum and weight decay would have done to it, at the
-    present learning rate. So moments are those of dense AdamW (`SparseAdam` holds them still, and learns worse here),
-    and so are the weights, nearly, once settled. One optimiser for both kinds: state is saved, and rates set, as one.
+    A row first makes up for the steps that it missed: what momentum and weight decay would have done to it at each
+    one's learning rate. So moments and settled weights are those of dense AdamW (`SparseAdam` holds its moments still,
+    and learns worse here), but for ε beside a moment that fades. One optimiser for both kinds of gradient: state is
+    saved, and rates are set, as one.
     """
 
     def __init__(self, parameters: Iterable[Parameter], *, lr: float, weight_decay: float):
@@ -52,33 +58,52 @@ class RowAdamW(torch.optim.AdamW):
             state["step"] = torch.zeros((), device=weight.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
             state["last"] = torch.zeros(len(weight), device=weight.device)  # the step up to which a row has come
+            state["past"] = torch.zeros(2, 1, device=weight.device)  # of each step: rate, ln of all decay. [2, steps]
         rows, first, second = self._made_up(weight, group, ids)
-        state["step"] += 1
         momentum, inertia = group["betas"]
+        rate, decay = self._write_down(state, group)
         first.lerp_(values, 1 - momentum)
         second.mul_(inertia).addcmul_(values, values, value=1 - inertia)
-        rows.mul_(1 - group["lr"] * group["weight_decay"])
-        self._move(rows, first, second, group, state["step"], group["lr"])
+        rows.mul_(decay).sub_(first * rate / self._spread(second, state, group))
         self._put(weight, ids, rows, first, second)
 
+    def _write_down(self, state: dict[str, Any], group: dict[str, Any]) -> tuple[float, float]:
+        """One step more: its learning rate, both moments' corrections in it, and its weight decay."""
+        state["step"] += 1
+        step, (momentum, inertia) = int(state["step"]), group["betas"]
+        rate = group["lr"] * (1 - inertia**step) ** 0.5 / (1 - momentum**step)
+        decay = max(1 - group["lr"] * group["weight_decay"], 1e-30)  # whose logarithm is taken
+        if step == state["past"].shape[1]:
+            state["past"] = F.pad(state["past"], (0, step))
+        state["past"][0, step] = rate
+        state["past"][1, step] = state["past"][1, step - 1] + math.log(decay)
+        return rate, decay
+
     def _made_up(self, weight: Parameter, group: dict[str, Any], ids: Tensor) -> list[Tensor]:
-        """Rows and their moments as after zero gradients since each row's last step; what is left of momentum moves a
-        row by a geometric series. [R, ...] each"""
+        """Rows and their moments as after zero gradients since each row's last step. [R, ...] each
+
+        The first moment falls by β₁ a step, the root of the second by √β₂: each missed move is their ratio of the one
+        before, and few count.
+        """
         state, (momentum, inertia) = self.state[weight], group["betas"]
         rows, first, second = (each.index_select(0, ids) for each in (weight, state["exp_avg"], state["exp_avg_sq"]))
-        missed = (state["step"] - state["last"][ids]).view(-1, *[1] * (weight.dim() - 1))
-        ratio = momentum / inertia**0.5  # of one missed move to the one before
-        rows.mul_((1 - group["lr"] * group["weight_decay"]) ** missed)
-        rate = group["lr"] * ratio * (1 - ratio**missed) / (1 - ratio)
-        self._move(rows, first, second, group, state["step"].clamp(min=1), rate)
+        rates, decays = state["past"]
+        last, now = state["last"][ids].long(), int(state["step"])
+        later = torch.arange(1, 1 + min(FELT, now), device=ids.device)
+        at = last[:, None] + later  # [R, FELT]
+        within = at.clamp(max=now)
+        moves = rates[within] * (momentum / inertia**0.5) ** later * (decays[now] - decays[within]).exp()
+        moves.masked_fill_(at > now, 0)
+        missed, moved, decay = (
+            each.view(-1, *[1] * (weight.dim() - 1)) for each in (now - last, moves.sum(1), decays[now] - decays[last])
+        )
+        rows.mul_(decay.exp()).sub_(first * moved / self._spread(second, state, group))
         return [rows, first.mul_(momentum**missed), second.mul_(inertia**missed)]
 
-    def _move(
-        self, rows: Tensor, first: Tensor, second: Tensor, group: dict[str, Any], step: Tensor, rate: Tensor | float
-    ) -> None:
-        momentum, inertia = group["betas"]
-        spread = (second / (1 - inertia**step)).sqrt_().add_(group["eps"])
-        rows.sub_((first * (rate / (1 - momentum**step))).div_(spread))
+    @staticmethod
+    def _spread(second: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+        """What a move is divided by; both moments' corrections are in its rate."""
+        return second.sqrt().add_(group["eps"] * (1 - group["betas"][1] ** max(1, int(state["step"]))) ** 0.5)
 
     def _put(self, weight: Parameter, ids: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> None:
         state = self.state[weight]
@@ -88,13 +113,19 @@ class RowAdamW(torch.optim.AdamW):
         state["last"].index_fill_(0, ids, state["step"])
 
     @torch.no_grad()
+    def catch_up(self, weight: Parameter, ids: Tensor) -> None:
+        """Bring some rows up to the last step, as a forward pass should read them. [R] distinct"""
+        if "last" in self.state[weight]:
+            [group] = [each for each in self.param_groups if any(weight is one for one in each["params"])]
+            for some in ids.split(AT_ONCE):
+                self._put(weight, some, *self._made_up(weight, group, some))
+
     def settle(self) -> None:
-        """Bring all rows up to the last step, as an evaluation reads them."""
+        """The same of all rows, as an evaluation reads them."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if "last" in self.state[weight]:
-                    ids = torch.arange(len(weight), device=weight.device)
-                    self._put(weight, ids, *self._made_up(weight, group, ids))
+                    self.catch_up(weight, torch.arange(len(weight), device=weight.device))
 
 
 def clip(parameters: Iterable[Parameter], largest: float) -> None:

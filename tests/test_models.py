@@ -8,6 +8,7 @@ from torch import nn
 from bench import models
 from bench.backbones.rnn import RNN
 from bench.batches import Batch, Inputs
+from bench.heads.sampled_softmax import SampledSoftmaxHead
 from bench.heads.softmax import SoftmaxHead
 from bench.models import CountModel, WordModel
 from bench.ngram import NGram
@@ -125,6 +126,46 @@ def test_the_optimiser_takes_the_settings(vocabulary):
     (group,) = model.configure_optimizers().param_groups
     assert (group["lr"], group["weight_decay"]) == (0.01, 0.1)
     assert len(group["params"]) == len(list(model.parameters()))
+
+
+def test_steps_of_touched_rows_are_those_of_all_rows(vocabulary):
+    """Input layer and head; rows come up to date as they are touched, and the rest where training ends."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, words = torch.randint(0, len(vocabulary), (2, 2, 4, 5), generator=generator)  # [steps, B, T] each
+    before, trained = dict(word_model(vocabulary).named_parameters()), []
+    for alone in (True, False):
+        model = word_model(vocabulary)
+        model.head = SampledSoftmaxHead(hidden_size=HIDDEN, vocabulary=vocabulary, samples=20)
+        model.head.words.load_state_dict({name: before[f"head.words.{name}"] for name in ("weight", "bias")})
+        model.touch_rows_alone(alone)
+        optimizer = model.configure_optimizers()
+        torch.manual_seed(1)  # of the draws
+        for step in range(2):
+            optimizer.zero_grad()
+            model.training_step(Batch(inputs[step], words[step], None, fresh=step == 0), step).backward()
+            sparse = {name for name, each in model.named_parameters() if each.grad.is_sparse}
+            assert sparse == ({"backbone.input.weight", "head.words.weight", "head.words.bias"} if alone else set())
+            optimizer.step()
+            if step == 0 and alone:
+                others = torch.ones(len(vocabulary) + 1, dtype=torch.bool)
+                others[inputs[0].unique()] = False
+                kept = model.backbone.input.weight
+                assert torch.equal(kept[others], before["backbone.input.weight"][others])
+                assert (kept[~others] != before["backbone.input.weight"][~others]).any(1).all()
+        optimizer.settle()
+        trained.append(dict(model.named_parameters()))
+    for name, weight in trained[0].items():
+        moved = (trained[1][name] - before[name]).abs().mean()
+        assert (weight - trained[1][name]).abs().mean() < 0.01 * moved, name
+
+
+def test_an_input_of_vectors_has_no_rows_to_touch(vocabulary):
+    trunk = RNN(cell=nn.LSTM, hidden_size=HIDDEN, layers=1, dropout=0.0, vocabulary_size=9, input_width=3)
+    head = SoftmaxHead(hidden_size=HIDDEN, vocabulary=vocabulary)
+    model = WordModel(trunk, head, Inputs(vocabulary), lr=0.01, weight_decay=0.1)
+    words = torch.arange(6).view(2, 3)
+    model.training_step(Batch(torch.randn(2, 3, 3), words, None, fresh=True), 0).backward()
+    assert not any(each.grad.is_sparse for each in model.parameters())
 
 
 @pytest.mark.parametrize("order", [1, 3])

@@ -47,21 +47,47 @@ def test_where_every_row_is_touched_it_is_torchs_adamw(sparse):
     assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_once_settled_it_is_dense_adamw_but_for_what_momentum_sees_late():
-    """On a few rows a step: all moments are the dense ones, and the weights to within a geometric series' closeness."""
+def scheduled(step: int) -> float:
+    """A learning rate that rises and falls, as in training."""
+    return 0.01 * min(1, (step + 1) / 20) * (1.02 - step / 300)
+
+
+def steps_of_few_rows(*, caught_up: bool) -> tuple[list[nn.Parameter], list[nn.Parameter], list[float], list]:
+    """300 steps by rows and by dense AdamW: both's weights, how far apart rows were as a step was about to touch them,
+    and both's optimisers."""
     ours, theirs = weights(), weights()
-    optimizer = RowAdamW(ours, lr=1e-3, weight_decay=0.1)
-    reference = torch.optim.AdamW(theirs, lr=1e-3, weight_decay=0.1)
+    optimizer = RowAdamW(ours, lr=1.0, weight_decay=0.1)
+    reference = torch.optim.AdamW(theirs, lr=1.0, weight_decay=0.1)
+    apart = []
     for step in range(300):
-        set_gradients(ours, step, sparse=True), set_gradients(theirs, step, sparse=False)
+        for each in (optimizer, reference):
+            each.param_groups[0]["lr"] = scheduled(step)
+        set_gradients(theirs, step, sparse=False)
+        ids = set_gradients(ours, step, sparse=True)
+        if caught_up and step:
+            optimizer.catch_up(ours[0], ids), optimizer.catch_up(ours[1], ids)
+        pairs = zip(ours[:2], theirs[:2], strict=True)
+        apart.append(max((one - other)[ids].detach().abs().max().item() for one, other in pairs))
         optimizer.step(), reference.step()
+    return ours, theirs, apart, [optimizer, reference]
+
+
+@pytest.mark.parametrize("caught_up", [True, False])
+def test_once_settled_it_is_dense_adamw(caught_up):
+    """On a few rows a step, by a learning rate that changes."""
+    ours, theirs, _, (optimizer, reference) = steps_of_few_rows(caught_up=caught_up)
     optimizer.settle()
+    moved = (theirs[0] - weights()[0]).abs().mean()
     for one, other in zip(ours, theirs, strict=True):
+        assert (one - other).abs().max() < 2e-3 * moved
         for moment in ("exp_avg", "exp_avg_sq"):
             assert_close(optimizer.state[one][moment], reference.state[other][moment], rtol=1e-3, atol=1e-7)
-    moved = torch.cat([(other - start).abs().flatten() for other, start in zip(theirs, weights(), strict=True)])
-    apart = torch.cat([(one - other).abs().flatten() for one, other in zip(ours, theirs, strict=True)])
-    assert apart.mean() < 0.05 * moved.mean()
+
+
+def test_rows_that_caught_up_are_read_as_dense_adamw_has_them():
+    *_, lag, _ = steps_of_few_rows(caught_up=False)
+    *_, apart, _ = steps_of_few_rows(caught_up=True)
+    assert max(apart) < 0.01 * max(lag)
 
 
 def test_rows_that_are_not_touched_wait_until_they_are_settled():
