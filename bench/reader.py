@@ -130,9 +130,8 @@ class Reader:
             at, asked = begin[:, None] + np.minimum(nth, counts[:, None] - 1), nth < counts[:, None]  # [B, k]
             self.last.ask(torch.from_numpy(at).to(device), torch.from_numpy(asked).to(device))
             begin = np.cumsum(counts) - counts
-        hidden = self.model(torch.from_numpy(ids).to(device), attention_mask=self.mask(real), use_cache=False)[
-            0
-        ]  # [B, T, D]
+        given = torch.from_numpy(ids).to(device)
+        hidden = self.model(given, attention_mask=self.mask(real), use_cache=False)[0]  # [B, T, D]
         return words, pool(hidden.flatten(0, 1), begin, counts, self.pooling)
 
     @torch.inference_mode()

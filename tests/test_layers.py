@@ -6,15 +6,15 @@ from pathlib import Path
 import bench
 
 ORDER = """
-glossary errors arithmetic secrets launchers settings refusals draws locking stopping memory record ledger.files
+ glossary errors arithmetic secrets launchers settings refusals draws locking stopping memory record ledger.files
 ledger.rows ledger.readings ledger.loops cache provenance ledger.header synthetic text hub corpus vocabulary ngram
 spelling checkpoint lastly reader encoder targets steps pieces batches backbones rows kernels heads models subword
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
 evaluation.writing evaluation.words evaluation.look evaluation.metrics evaluation.generation progress resuming
 training cost loggers build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers
-ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.notes ledger.rounds ledger.indexes ledger.job ledger.passes
-ledger.drift ledger.turns ledger.encoding ledger.watch ledger.courses ledger.looping pretrained report cli trust
-generate verify slurm follower sweep __main__
+ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.notes ledger.rounds ledger.indexes ledger.job
+ledger.passes ledger.drift ledger.turns ledger.encoding ledger.watch ledger.courses ledger.looping pretrained report
+cli trust generate verify slurm follower sweep __main__
 """.split()
 FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
 ROOT = Path(bench.__file__).parent

@@ -285,11 +285,12 @@ def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(scene
     def step(loss):
         raise AssertionError("tried")
 
-    for row, why in (
-        (stood(step_ms=[3100.0] * 3), "at V = 30 it took 3.1 s"),
-        (stood(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
+    for row, compiles, why in (
+        (stood(step_ms=[3100.0] * 3), False, "at V = 30 it took 3.1 s"),
+        (stood(step_ms=[1600.0] * 3), True, "at V = 30 it took 1.6 s"),
+        (stood(status="slow", reason="step: more than 9 s"), False, "at V = 30 it was cut off already"),
     ):
-        [note] = measure([counted(1e4, step)], scene, LIMITS, lambda *_: None, row)[0]
+        [note] = measure([counted(1e4, step, compiles=compiles)], scene, LIMITS, lambda *_: None, row)[0]
         assert note.status == "slow"
         assert note.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
 
@@ -364,6 +365,19 @@ def test_what_is_not_installed_says_the_remedy(scene):
 
     [note] = measure([Contender(name="absent", build=build)], scene, LIMITS, lambda *_: None)[0]
     assert (note.status, note.reason, note.taken) == ("missing", "pip install it", {})
+
+
+def test_no_contender_draws_its_rows_at_random(scene, tree, monkeypatch):
+    """At a million words that would take longer than a step."""
+
+    def refuse(rows: torch.Tensor, *_, **__):
+        assert rows.shape != scene.weight.shape
+        return rows
+
+    for name in ("uniform_", "normal_"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    for each in systems():
+        head_alone(each).build(scene)
 
 
 def test_a_visit_leaves_no_gradient_behind(scene):

@@ -13,7 +13,7 @@ class MSEHead(Regressor):
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
-        self.register_buffer("squares", self.table.square().sum(-1), persistent=False)  # [V]
+        self.register_buffer("squares", torch.linalg.vector_norm(self.table, dim=-1).square(), persistent=False)  # [V]
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
         return (self.projection(hidden) - self.aim(words, vectors)).square().sum(-1).mean()

@@ -50,7 +50,7 @@ def as_distances(queries: Tensor, rows: Tensor, offsets: Tensor) -> tuple[np.nda
     [n, K], [V, K], [V]
     """
     offsets = offsets - (offsets.max() + offsets.min()) / 2  # the same for all, and the rows are shorter
-    squares = rows.square().sum(1) + offsets.square()
+    squares = torch.linalg.vector_norm(rows, dim=1).square() + offsets.square()
     filling = (squares.max() - squares).clamp_min(0).sqrt()
     wide = torch.cat([rows, offsets[:, None], filling[:, None]], 1)
     asked = torch.cat([queries, queries.new_ones(len(queries), 1), queries.new_zeros(len(queries), 1)], 1)

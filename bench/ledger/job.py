@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.cost import QUERIES
 from bench.errors import SettingError
-from bench.ledger.acts import Acts, Contender, Missing
+from bench.ledger.acts import Contender, Missing, Searched
 from bench.ledger.clock import span
 from bench.ledger.files import stem
 from bench.ledger.header import header
 from bench.ledger.indexes import approximate
-from bench.ledger.peers import PEERS
 from bench.ledger.notes import Limits, Note
+from bench.ledger.peers import PEERS
 from bench.ledger.rounds import attempt, measure
 from bench.ledger.rows import HeadLedger, Row
 from bench.ledger.scene import Scene, make_scene
@@ -110,30 +110,27 @@ def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> Non
     """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
     hidden, _ = scene.queries(max(QUERIES))
     known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, what was found
-    for note in notes:
+    for note in (note for note in notes if note.searched is not None):
         with attempt(note, "approximate"), torch.no_grad():
-            acts = note.contender.build(scene)
-            if acts.searched is None:
-                continue
             bar.note(1.0, f"indexes: {note.contender.name}")
-            _, rows, offsets = acts.searched
+            make_queries, rows, offsets = note.searched
             if offsets is not None and float(offsets.max() - offsets.min()) < LEVEL:
                 offsets = None  # the same for all, and moves no word
-            same = [found for *other, found in known if all(map(equal, other, (rows, offsets)))]
-            note.figures["approximate"] = same[0] if same else indexes(acts, hidden, seconds)
+            same = [found for *other, found in known if torch.equal(other[0], rows) and level(other[1], offsets)]
+            note.figures["approximate"] = same[0] if same else indexes((make_queries, rows, offsets), hidden, seconds)
             if not same:
                 known.append((rows, offsets, note.figures["approximate"]))
 
 
-def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
-    """To the bit, or neither is there."""
-    return one is other or (one is not None and other is not None and torch.equal(one, other))
+def level(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    """Do two offsets move scores alike?"""
+    return one is other or (one is not None and other is not None and float((one - other).abs().max()) < LEVEL)
 
 
-def indexes(acts: Acts, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
+def indexes(searched: Searched, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
     """Their rows, or one that says why there are none."""
     try:
-        return approximate(acts.searched, hidden, seconds)
+        return approximate(searched, hidden, seconds)
     except Missing as missing:
         return [{"index": "faiss", "reason": str(missing)}]
 

@@ -24,7 +24,7 @@ from bench.ledger.notes import ONCE_MS, UPDATES, Limits, Note
 from bench.ledger.rows import Row
 from bench.ledger.scene import Scene
 
-COLD_MS = 1_000  # what is faster is warmed up first, at every visit: it waits for caches, what is slower hardly does
+COLD_MS = 300  # what is faster is warmed up first, at every visit: it waits for caches, what is slower hardly does
 ANSWERS = 10
 
 
@@ -58,7 +58,7 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
         warnings.simplefilter("ignore")  # a peer's own, of its defaults
         begin = time.perf_counter()
         acts = note.contender.build(scene)
-        note.build_ms = 1e3 * (time.perf_counter() - begin)
+        note.build_ms, note.searched = 1e3 * (time.perf_counter() - begin), acts.searched
         if "weights_mib" not in note.figures:
             note.figures |= size_of(acts)
         if acts.loss is not None and note.wants("step"):
@@ -115,9 +115,9 @@ def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
         note.figures["flops_per_position"] = counter.flops / scene.positions
 
     with attempt(note, "step"):
-        if acts.flops_per_position is not None:
-            note.expect(acts.flops_per_position(), limits)
-        time_act(note, "step", step, scene, limits, first=first, cold_ms=math.inf if acts.compiles else ONCE_MS)
+        note.expect(acts, limits)
+        alone = acts.flops_per_position is not None and not acts.compiles  # else the first step does more than a step
+        time_act(note, "step", step, scene, limits, first=first, cold_ms=ONCE_MS if alone else math.inf)
         for act, make in zip(UPDATES, (acts.adam, sgd), strict=True):
             with attempt(note, act):
                 optimizers = make(weights)

@@ -27,6 +27,8 @@ from bench.ledger.scene import Scene
 from bench.models import WordModel
 from bench.rows import RowAdamW
 
+DRAWING = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, Tensor.uniform_, Tensor.normal_}
+
 
 def systems() -> Iterator[DictConfig]:
     """The configuration of every system that has a head, by the group's files: one more file is one more contender."""
@@ -76,6 +78,12 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
         words = scene.words.view(streams, -1)  # [B, T]
         batch = Batch(words.roll(1, dims=1), words, None, fresh=True)
 
+        def adam(_: Sequence[Parameter]) -> list[Optimizer]:
+            """What training uses, and what the next step's input layer brings up to date, as its time is a step's."""
+            optimizer = model.configure_optimizers()
+            optimizer.register_step_post_hook(lambda *_: model.catch_up_inputs(batch.inputs))
+            return [optimizer]
+
         def states(hidden: Tensor) -> Tensor:
             model.eval()
             return trunk(scene.queries(len(hidden))[1][:, None], None)[0][:, 0]
@@ -84,7 +92,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
             module=model,
             loss=lambda hidden, words: model.train().training_step(batch, 0),
             flops_per_position=lambda: training_flops(model, None, batch)["flops_per_position"],
-            adam=row_adam,
+            adam=adam,
             decode=lambda hidden, count: answers.best(states(hidden), count),
             rank=lambda hidden, words: answers.ranks(states(hidden), words),
         )
@@ -111,9 +119,9 @@ class Unfilled(TorchFunctionMode):
         self.shape = shape
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function in (Tensor.uniform_, Tensor.normal_) and args[0].shape == self.shape:
-            return args[0]
-        return function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        given = args[0] if args else kwargs.get("tensor")
+        return given if function in DRAWING and given.shape == self.shape else function(*args, **kwargs)
 
 
 def share(head: nn.Module, scene: Scene) -> None:
