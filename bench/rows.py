@@ -55,7 +55,7 @@ class RowAdamW(torch.optim.AdamW):
     def _step_rows(self, weight: Parameter, group: dict[str, Any], gradient: Tensor) -> None:
         state, ids, values = self.state[weight], gradient.indices()[0], gradient.values()
         if not state:
-            state["step"] = torch.zeros((), device=weight.device)
+            state["step"] = torch.zeros(())  # on the CPU, so that no step waits for a GPU to tell it
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
             state["last"] = torch.zeros(len(weight), device=weight.device)  # the step up to which a row has come
             state["past"] = torch.zeros(2, 1, device=weight.device)  # of each step: rate, ln of all decay. [2, steps]
@@ -110,7 +110,7 @@ class RowAdamW(torch.optim.AdamW):
         weight.index_copy_(0, ids, rows)
         state["exp_avg"].index_copy_(0, ids, first)
         state["exp_avg_sq"].index_copy_(0, ids, second)
-        state["last"].index_fill_(0, ids, state["step"])
+        state["last"].index_fill_(0, ids, int(state["step"]))
 
     @torch.no_grad()
     def catch_up(self, weight: Parameter, ids: Tensor) -> None:

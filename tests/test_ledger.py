@@ -20,7 +20,7 @@ from bench.errors import SettingError
 from bench.ledger import answers, clock, job, rounds
 from bench.ledger.acts import Acts, Contender, Missing
 from bench.ledger.indexes import approximate, as_distances
-from bench.ledger.notes import Limits, Note, rounds_of
+from bench.ledger.notes import Limits, Note
 from bench.ledger.peers import CHUNKINGS, PEERS
 from bench.ledger.rounds import measure
 from bench.ledger.rows import HeadLedger, Row
@@ -253,10 +253,14 @@ def test_rounds_are_interleaved(scene):
     assert {len(note.taken["step"]) for note in notes} == {3} == {len(peaks)}
 
 
-def test_what_is_slow_has_fewer_rounds_but_two_and_one_where_it_is_very_slow():
-    limits = Limits(rounds=9, act_seconds=2, visit_seconds=0, longest_seconds=1)
-    assert [rounds_of(ms, limits) for ms in (1, 400, 1500, 2900, 3100)] == [9, 5, 2, 2, 1]
-    assert [rounds_of(1, limits, build_ms) for build_ms in (1, 400, 4000)] == [9, 5, 2]
+def test_what_is_slow_has_fewer_visits_but_two_and_one_where_it_is_very_slow():
+    limits, note = Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1), Note(pretender("a", []))
+    assert [note.visits(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
+    assert [note.seconds(ms, limits) for ms in (1, 1400, 1600)] == pytest.approx([0.1, 0.45, 0.9])
+    note.build_ms = 400
+    assert note.visits(1, limits) == 5
+    note.build_ms = 4000
+    assert note.visits(1, limits) == 2
 
 
 def counted(flops: float, loss, *, compiles: bool = False) -> Contender:

@@ -9,7 +9,7 @@ from bench.ledger.clock import TooLong
 from bench.ledger.rows import Row
 
 LEAST_ROUNDS = 2
-ONCE_MS = 3_000  # what takes longer is timed once
+ONCE_MS = 1_500  # what takes longer is timed once
 UPDATES = ("adam", "sgd")
 
 
@@ -49,7 +49,18 @@ class Note:
     def take(self, act: str, ms: float, limits: Limits) -> None:
         """One visit's figure; the first says how many more there are."""
         self.taken.setdefault(act, []).append(ms)
-        self.left[act] = self.left.get(act, rounds_of(ms, limits, self.build_ms)) - 1
+        self.left[act] = self.left.get(act, self.visits(ms, limits)) - 1
+
+    def visits(self, ms: float, limits: Limits) -> int:
+        """How often an act is visited in all."""
+        if ms > ONCE_MS:
+            return 1
+        affordable = int(1e3 * limits.act_seconds / max(ms, self.build_ms, 1e-6))
+        return min(limits.rounds, max(LEAST_ROUNDS, affordable))
+
+    def seconds(self, ms: float, limits: Limits) -> float:
+        """For which an act is repeated within a visit: fewer visits are longer ones."""
+        return limits.visit_seconds * limits.rounds / self.visits(ms, limits)
 
     def fail(self, act: str, error: Exception) -> None:
         """The act is not tried again; the first failure is the row's."""
@@ -75,11 +86,3 @@ class Note:
             seconds, calls = self.smaller.step_ms[1] / 1e3, 1 + acts.compiles  # one more where the first compiles
             if calls * seconds * acts.flops_per_position() / self.smaller.flops_per_position > limits.longest_seconds:
                 raise TooLong(f"not tried, as {at} it took {seconds:.2g} s; {allows}")
-
-
-def rounds_of(ms: float, limits: Limits, build_ms: float = 0.0) -> int:
-    """How often an act is visited in all."""
-    if ms > ONCE_MS:
-        return 1
-    affordable = int(1e3 * limits.act_seconds / max(ms, build_ms, 1e-6))
-    return min(limits.rounds, max(LEAST_ROUNDS, affordable))

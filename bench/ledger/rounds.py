@@ -166,13 +166,13 @@ def time_act(
         first: what warms up at the first visit; it may do more than `call`.
         cold_ms: a call that takes longer needs none before it.
     """
-    before = note.taken.get(act)
-    if before is None or before[-1] < cold_ms:
+    [*_, ms] = note.taken.get(act, [0.0])
+    if ms < cold_ms:
         begin = time.perf_counter()
         with within(limits.longest_seconds):
-            (first if first and before is None else call)()
+            (first if first and act not in note.taken else call)()
         ms = 1e3 * (time.perf_counter() - begin)
         if ms > cold_ms:
             note.take(act, ms, limits)
             return
-    note.take(act, repeated_ms(call, scene.device, limits.visit_seconds), limits)
+    note.take(act, repeated_ms(call, scene.device, note.seconds(ms, limits)), limits)

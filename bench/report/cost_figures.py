@@ -122,7 +122,9 @@ def panels(frame: pd.DataFrame, found: Fitted, fields: tuple[str, ...], title: s
     return figure
 
 
-READ = "Lower is better; logarithmic axes. Grey: other libraries. Dots lead to names. ×: out of memory, or failed. "
+READ = (
+    "Lower is better; logarithmic axes. Grey: other libraries. Dots lead to names. ×: no memory, too slow, or failed. "
+)
 BEYOND = "Bands: p20 to p80. Dashed: beyond what was measured, by the fitted law."
 
 
