@@ -22,19 +22,21 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 
 # all that is committed under results/reference/: the search, three seeds of what it found, beside it the question's own
-# token-level regression and random vectors for BERT's, a language whose truth is known, equal time, what the encoder's
-# context does, costs up to a million words and those of the encoder
+# token-level regression and random vectors for BERT's, contrast instead of distance, a language whose truth is known,
+# equal time, what the encoder's context does, costs up to a million words, of heads and whole models, of encoder and loop
 REFERENCE := results_dir=results/reference logger=none
 reference: .venv/ready
 	$(BIN)/python -m bench +experiment=tune $(REFERENCE)
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets.level=token
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets=random vocabulary.size=20000
+	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 experiment_name=contrast vocabulary.size=20000 system=infonce,nce,vmf,sampled_softmax,cosine
 	$(BIN)/python -m bench +experiment=known_truth $(REFERENCE)
 	$(BIN)/python -m bench +experiment=equal_time $(REFERENCE) seed=0,1,2
 	$(BIN)/python -m bench +experiment=context $(REFERENCE) seed=0,1,2
 	$(BIN)/python -m bench +experiment=cost_encoder $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_sweep $(REFERENCE)
+	$(BIN)/python -m bench +experiment=cost_sweep_model $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # with its logger, which is a part of it
 
 # a pre-trained causal language model for machines without a hub

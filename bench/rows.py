@@ -41,11 +41,14 @@ class RowAdamW(torch.optim.AdamW):
             with torch.enable_grad():
                 outcome = closure()
         all_of_them = [(weight, group) for group in self.param_groups for weight in group["params"]]
-        few_rows = [
-            (*each, each[0].grad) for each in all_of_them if each[0].grad is not None and each[0].grad.is_sparse
-        ]
-        for weight, _, _ in few_rows:
-            weight.grad = None  # dense Adam refuses it
+        given = [(*each, each[0].grad) for each in all_of_them if each[0].grad is not None]
+        few_rows = [each for each in given if each[2].is_sparse]
+        for weight, _, gradient in given:
+            if gradient.is_sparse:
+                weight.grad = None  # dense Adam refuses it
+            elif "last" in self.state[weight]:  # one that had few rows so far: all go on from the same step
+                self.catch_up(weight, torch.arange(len(weight), device=weight.device))
+                del self.state[weight]["last"], self.state[weight]["past"]
         super().step()
         for weight, group, gradient in few_rows:
             weight.grad = gradient
@@ -55,10 +58,12 @@ class RowAdamW(torch.optim.AdamW):
     def _step_rows(self, weight: Parameter, group: dict[str, Any], gradient: Tensor) -> None:
         state, ids, values = self.state[weight], gradient.indices()[0], gradient.values()
         if not state:
-            state["step"] = torch.zeros(())  # on the CPU, so that no step waits for a GPU to tell it
+            state["step"] = torch.zeros(())
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
-            state["last"] = torch.zeros(len(weight), device=weight.device)  # the step up to which a row has come
-            state["past"] = torch.zeros(2, 1, device=weight.device)  # of each step: rate, ln of all decay. [2, steps]
+        if "last" not in state:
+            now = int(state["step"])
+            state["last"] = torch.full((len(weight),), float(now), device=weight.device)  # the step a row has come to
+            state["past"] = torch.zeros(2, now + 1, device=weight.device)  # see _write_down
         rows, first, second = self._made_up(weight, group, ids)
         momentum, inertia = group["betas"]
         rate, decay = self._write_down(state, group)
@@ -68,36 +73,34 @@ class RowAdamW(torch.optim.AdamW):
         self._put(weight, ids, rows, first, second)
 
     def _write_down(self, state: dict[str, Any], group: dict[str, Any]) -> tuple[float, float]:
-        """One step more: its learning rate, both moments' corrections in it, and its weight decay."""
+        """One step more: its learning rate with both moments' corrections, and its weight decay.
+
+        `past` has for each step ln of all decay up to it, and how far, in units of first over root of second moment, a
+        row of that step has moved since: the first moment falls by β₁ a step, the root of the second by √β₂, so that
+        each missed move is their ratio of the one before, and few are felt. [2, steps]
+        """
         state["step"] += 1
         step, (momentum, inertia) = int(state["step"]), group["betas"]
         rate = group["lr"] * (1 - inertia**step) ** 0.5 / (1 - momentum**step)
         decay = max(1 - group["lr"] * group["weight_decay"], 1e-30)  # whose logarithm is taken
-        if step == state["past"].shape[1]:
+        if step >= state["past"].shape[1]:
             state["past"] = F.pad(state["past"], (0, step))
-        state["past"][0, step] = rate
-        state["past"][1, step] = state["past"][1, step - 1] + math.log(decay)
+        decays, moved = state["past"]
+        decays[step] = decays[step - 1] + math.log(decay)
+        since = torch.arange(min(FELT, step), 0, -1, device=moved.device)
+        moved[max(0, step - FELT) : step].mul_(decay).add_((momentum / inertia**0.5) ** since, alpha=rate)
         return rate, decay
 
     def _made_up(self, weight: Parameter, group: dict[str, Any], ids: Tensor) -> list[Tensor]:
-        """Rows and their moments as after zero gradients since each row's last step. [R, ...] each
-
-        The first moment falls by β₁ a step, the root of the second by √β₂: each missed move is their ratio of the one
-        before, and few count.
-        """
+        """Rows and their moments as after zero gradients since each row's last step. [R, ...] each"""
         state, (momentum, inertia) = self.state[weight], group["betas"]
         rows, first, second = (each.index_select(0, ids) for each in (weight, state["exp_avg"], state["exp_avg_sq"]))
-        rates, decays = state["past"]
+        decays, moved = state["past"]
         last, now = state["last"][ids].long(), int(state["step"])
-        later = torch.arange(1, 1 + min(FELT, now), device=ids.device)
-        at = last[:, None] + later  # [R, FELT]
-        within = at.clamp(max=now)
-        moves = rates[within] * (momentum / inertia**0.5) ** later * (decays[now] - decays[within]).exp()
-        moves.masked_fill_(at > now, 0)
-        missed, moved, decay = (
-            each.view(-1, *[1] * (weight.dim() - 1)) for each in (now - last, moves.sum(1), decays[now] - decays[last])
-        )
-        rows.mul_(decay.exp()).sub_(first * moved / self._spread(second, state, group))
+        decay = (decays[now] - decays[last]).exp()
+        moves = moved[last] * (decays[now] - decays[(last + FELT).clamp(max=now)]).exp()
+        missed, moves, decay = (each.view(-1, *[1] * (weight.dim() - 1)) for each in (now - last, moves, decay))
+        rows.mul_(decay).sub_(first * moves / self._spread(second, state, group))
         return [rows, first.mul_(momentum**missed), second.mul_(inertia**missed)]
 
     @staticmethod

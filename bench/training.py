@@ -11,7 +11,7 @@ import torch
 from bench.errors import Diverged
 from bench.progress import Bar
 from bench.resuming import Checkpoint, random_state, restore_random_state
-from bench.rows import clip
+from bench.rows import RowAdamW, clip
 from bench.stopping import STOP, Stopped
 
 WARM_UP = 0.02  # share of the budget over which the learning rate rises
@@ -121,6 +121,9 @@ class Budget(pl.Callback):
         return int(words), seconds
 
     def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        for optimizer in trainer.optimizers:
+            if isinstance(optimizer, RowAdamW):
+                optimizer.settle()
         figures = self.look(model)
         model.train()
         flops = self.spent["words"] * self.flops_per_position

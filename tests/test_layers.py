@@ -6,7 +6,7 @@ from pathlib import Path
 import bench
 
 ORDER = """
- glossary errors arithmetic secrets launchers settings refusals draws locking stopping memory record ledger.files
+glossary errors arithmetic secrets launchers settings refusals draws locking stopping memory record ledger.files
 ledger.rows ledger.readings ledger.loops cache provenance ledger.header synthetic text hub corpus vocabulary ngram
 spelling checkpoint lastly reader encoder targets steps pieces batches backbones rows kernels heads models subword
 evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score

@@ -263,61 +263,52 @@ def test_what_is_slow_has_fewer_visits_but_two_and_one_where_it_is_very_slow():
     assert note.visits(1, limits) == 2
 
 
-def counted(flops: float, loss, *, compiles: bool = False) -> Contender:
-    """One whose time goes with its FLOPs."""
+def proportional(loss) -> Contender:
+    """One whose time goes with V."""
     linear = nn.Linear(H, 1)
 
     def build(_: Scene) -> Acts:
-        return Acts(
-            module=linear,
-            loss=lambda hidden, _: loss(linear(hidden).mean()),
-            flops_per_position=lambda: flops,
-            compiles=compiles,
-        )
+        return Acts(module=linear, loss=lambda hidden, _: loss(linear(hidden).mean()), proportional=True)
 
-    return Contender(name="counted", build=build)
+    return Contender(name="proportional", build=build)
 
 
 def stood(**figures) -> dict[str, Row]:
     """Its row at a tenth of the V."""
-    return {
-        "counted": Row(contender="counted", part="head", vocabulary_size=V // 10, flops_per_position=1e3, **figures)
-    }
+    return {"proportional": Row(contender="proportional", part="head", vocabulary_size=V // 10, **figures)}
 
 
 def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(scene):
     def step(loss):
         raise AssertionError("tried")
 
-    for row, compiles, why in (
-        (stood(step_ms=[3100.0] * 3), False, "at V = 30 it took 3.1 s"),
-        (stood(step_ms=[1600.0] * 3), True, "at V = 30 it took 1.6 s"),
-        (stood(status="slow", reason="step: more than 9 s"), False, "at V = 30 it was cut off already"),
+    for row, why in (
+        (stood(step_ms=[1600.0] * 3), "at V = 30 it took 1.6 s"),
+        (stood(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
     ):
-        [note] = measure([counted(1e4, step, compiles=compiles)], scene, LIMITS, lambda *_: None, row)[0]
+        [note] = measure([proportional(step)], scene, LIMITS, lambda *_: None, row)[0]
         assert note.status == "slow"
         assert note.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
 
 
 def test_what_could_be_in_time_is_tried(scene):
-    smaller = [stood(step_ms=[2900.0] * 3), stood(status="slow", reason="rank_256: more", step_ms=[1.0] * 3), {}]
+    smaller = [stood(step_ms=[1400.0] * 3), stood(status="slow", reason="rank_256: more", step_ms=[1.0] * 3), {}]
     for row in smaller:
-        [note] = measure([counted(1e4, lambda loss: loss)], scene, LIMITS, lambda *_: None, row)[0]
+        [note] = measure([proportional(lambda loss: loss)], scene, LIMITS, lambda *_: None, row)[0]
         assert (note.status, len(note.taken["step"])) == ("ok", 3)
 
 
-def test_a_slow_step_needs_no_other_to_warm_it_up_but_for_compilation(scene, monkeypatch):
-    monkeypatch.setattr(rounds, "ONCE_MS", 20)
-    for compiles, expected in ((False, 1), (True, 2)):
-        calls: list[float] = []
+def test_the_figure_of_a_slow_step_is_not_its_first(scene):
+    """Which counts FLOPs and memory too."""
+    calls = []
 
-        def step(loss, calls=calls):
-            calls.append(time.sleep(0.03))
-            return loss
+    def step(loss):
+        calls.append(time.sleep(0.1 if not calls else 0.001))
+        return loss
 
-        scene_limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
-        measure([counted(1e4, step, compiles=compiles)], scene, scene_limits, lambda *_: None)
-        assert len(calls) == expected
+    limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
+    [note] = measure([proportional(step)], scene, limits, lambda *_: None)[0]
+    assert len(calls) == 2 and note.taken["step"][0] < 100
 
 
 def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path, monkeypatch):
@@ -333,8 +324,20 @@ def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path, m
     assert job.smaller(config) == {}
     for size in (100, 200, 400):
         stand(size)
-    stand(250, "cost.hidden_size=32")
+    stand(250, "cost.hidden_size=32"), stand(260, "seed=1")
     assert job.smaller(config)["softmax"].vocabulary_size == 200
+
+
+def test_one_that_was_less_patient_is_no_reason_not_to_try(tree, tmp_path):
+    def at(size: int, seconds: int) -> dict:
+        more = [f"vocabulary.size={size}", f"results_dir={tmp_path}", f"cost.longest_seconds={seconds}"]
+        return OmegaConf.to_container(configured("cost_sweep", *more), resolve=True)
+
+    config = at(100, 10)
+    rows = [Row(contender="softmax", part="head", vocabulary_size=100, status="slow", reason="step: more than 10 s")]
+    job.HeadLedger(**job.facts(config), peak_gflops=[], rows=rows).write(job.place(config))
+    assert set(job.smaller(at(200, 10))) == {"softmax"}
+    assert job.smaller(at(200, 20)) == {}
 
 
 def test_an_act_without_memory_is_a_row_and_the_others_go_on(scene):
@@ -371,7 +374,7 @@ def test_what_is_not_installed_says_the_remedy(scene):
     assert (note.status, note.reason, note.taken) == ("missing", "pip install it", {})
 
 
-def test_no_contender_draws_its_rows_at_random(scene, tree, monkeypatch):
+def test_no_head_draws_its_rows_at_random(scene, tree, monkeypatch):
     """At a million words that would take longer than a step."""
 
     def refuse(rows: torch.Tensor, *_, **__):

@@ -159,3 +159,31 @@ def test_a_closure_makes_the_gradients():
 
     assert RowAdamW([weight], lr=0.03, weight_decay=0.0).step(closure) == 3.0
     assert (weight != before).any(1).sum() == 7
+
+
+def test_a_weight_goes_on_from_few_rows_to_dense_gradients_and_back():
+    """As where a cell is resumed on another number of devices."""
+    (ours, *_), (theirs, *_) = weights(), weights()
+    optimizer = RowAdamW([ours], lr=0.01, weight_decay=0.1)
+    reference = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
+    for step in range(60):
+        set_gradients([ours], step, sparse=step // 20 != 1), set_gradients([theirs], step, sparse=False)
+        optimizer.step(), reference.step()
+    optimizer.settle()
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(optimizer.state[ours]["exp_avg"], reference.state[theirs]["exp_avg"], rtol=1e-3, atol=1e-6)
+
+
+def test_what_is_read_after_hundreds_of_missed_steps_is_dense_adamws():
+    """More than are felt."""
+    (ours, *_), (theirs, *_) = weights(), weights()
+    optimizer = RowAdamW([ours], lr=0.01, weight_decay=0.1)
+    reference = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
+    set_gradients([ours], 0, sparse=True, every=True), set_gradients([theirs], 0, sparse=False, every=True)
+    for step in range(400):
+        optimizer.step(), reference.step()
+        values = torch.randn(1, H, generator=torch.Generator().manual_seed(step))
+        ours.grad = row_gradient(torch.tensor([3]), values, ours)
+        theirs.grad = torch.zeros(V, H).index_copy_(0, torch.tensor([3]), values)
+    optimizer.settle()
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

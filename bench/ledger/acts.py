@@ -59,7 +59,7 @@ class Acts:
     module: nn.Module  # its parameters and tables
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # [N, H], [N] -> []
     flops_per_position: Callable[[], float] | None = None  # None: counted as a step runs
-    compiles: bool = False  # at the first step, whose time says nothing of the others
+    proportional: bool = False  # a step takes as much longer as V is larger, at the least
     adam: Callable[[Sequence[Parameter]], list[Optimizer]] = adam
     decode: Callable[[Tensor, int], Tensor] | None = None  # the k best words. [n, H] -> [n, k]
     rank: Callable[[Tensor, Tensor], Tensor] | None = None  # [n, H], [n] -> [n]

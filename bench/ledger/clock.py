@@ -17,17 +17,22 @@ class TooLong(Exception):
     """A first call went beyond the limit."""
 
 
-def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """The median of calls for so many seconds, the device's queue awaited."""
+def once_ms(call: Callable[[], object], device: torch.device) -> float:
+    """One call, the device's queue awaited before and after."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    taken: list[float] = []
     wait()
-    while not taken or sum(taken) < seconds:
-        begin = time.perf_counter()
-        call()
-        wait()
-        taken.append(time.perf_counter() - begin)
-    return 1e3 * median(taken)
+    begin = time.perf_counter()
+    call()
+    wait()
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """The median of calls for so many seconds."""
+    taken: list[float] = []
+    while not taken or sum(taken) < 1e3 * seconds:
+        taken.append(once_ms(call, device))
+    return median(taken)
 
 
 @contextmanager

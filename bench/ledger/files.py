@@ -18,7 +18,7 @@ class Line:
     """One contender; a kind adds its figures. A span is [p20, p50, p80] over interleaved rounds; None: not measured."""
 
     contender: str  # a name of ours, or `peer:…`
-    status: str = "ok"  # ok | oom | slow (cut off) | failed | missing (a package or a device that is not there)
+    status: str = "ok"  # ok | oom | slow (cut off, or not tried) | failed | missing (a package or a device)
     reason: str | None = None  # of a status that is not ok, one line
 
 

@@ -34,12 +34,17 @@ PATIENCE = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_
 
 def place(config: dict[str, Any]) -> Path:
     """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
+    kept = meant(config) | {"heads": [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]}
+    return stem(config, f"{HeadLedger.begins}{config['vocabulary']['size']}", kept)
+
+
+def meant(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a configuration gives its figures their meaning."""
     kept = {key: config[key] for key in ("vocabulary", "seed")}
     kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
-    kept["heads"] = [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]
     if config["cost"]["part"] == "model":
         kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
-    return stem(config, f"{HeadLedger.begins}{config['vocabulary']['size']}", kept)
+    return kept
 
 
 def run(cfg: DictConfig) -> HeadLedger:
@@ -74,17 +79,19 @@ def run(cfg: DictConfig) -> HeadLedger:
 
 
 def smaller(config: dict[str, Any]) -> dict[str, Row]:
-    """Rows of the largest smaller V that stands beside this one and differs in nothing else."""
+    """Each contender's row at the largest smaller V that stands beside this one, and means the same."""
 
-    def kept(other: dict[str, Any]) -> tuple[Any, ...]:
-        cost = {key: value for key, value in other["cost"].items() if key not in (*PATIENCE, "contenders")}
-        return cost, other["seed"]
+    def kind(of: dict[str, Any]) -> dict[str, Any]:
+        return meant(of) | {"vocabulary": None, "cost": meant(of)["cost"] | {"contenders": None}}
 
     files = place(config).parent.glob(f"{HeadLedger.begins}*.json")
-    others = [each for each in map(read, files) if kept(each.config) == kept(config)]
-    below = [each for each in others if each.vocabulary_size < config["vocabulary"]["size"]]
-    nearest = max(below, key=lambda each: each.vocabulary_size, default=None)
-    return {} if nearest is None else {row.contender: row for row in nearest.rows}
+    others = [each for each in map(read, files) if kind(each.config) == kind(config)]
+    found: dict[str, Row] = {}
+    for other in sorted(others, key=lambda each: each.vocabulary_size):
+        patient = other.config["cost"]["longest_seconds"] >= config["cost"]["longest_seconds"]
+        if other.vocabulary_size < config["vocabulary"]["size"]:
+            found |= {row.contender: row for row in other.rows if patient or row.status != "slow"}
+    return found
 
 
 def chosen(cfg: DictConfig) -> list[Contender]:
@@ -110,21 +117,21 @@ def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> Non
     """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
     hidden, _ = scene.queries(max(QUERIES))
     known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, what was found
-    for note in (note for note in notes if note.searched is not None):
+    for note in (note for note in notes if note.searched):
         with attempt(note, "approximate"), torch.no_grad():
             bar.note(1.0, f"indexes: {note.contender.name}")
-            make_queries, rows, offsets = note.searched
+            make_queries, rows, offsets = note.contender.build(scene).searched
             if offsets is not None and float(offsets.max() - offsets.min()) < LEVEL:
                 offsets = None  # the same for all, and moves no word
-            same = [found for *other, found in known if torch.equal(other[0], rows) and level(other[1], offsets)]
+            same = [found for *other, found in known if all(map(equal, other, (rows, offsets)))]
             note.figures["approximate"] = same[0] if same else indexes((make_queries, rows, offsets), hidden, seconds)
             if not same:
                 known.append((rows, offsets, note.figures["approximate"]))
 
 
-def level(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
-    """Do two offsets move scores alike?"""
-    return one is other or (one is not None and other is not None and float((one - other).abs().max()) < LEVEL)
+def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    """To the bit, or neither is there."""
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 def indexes(searched: Searched, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.cell import one_line, status_of
-from bench.ledger.acts import Acts, Contender, Missing, Searched
+from bench.ledger.acts import Contender, Missing
 from bench.ledger.clock import TooLong
 from bench.ledger.rows import Row
 
@@ -33,7 +33,7 @@ class Note:
     left: dict[str, int] = field(default_factory=dict)  # visits
     figures: dict[str, Any] = field(default_factory=dict)
     build_ms: float = 0.0  # what a visit costs beside its acts
-    searched: Searched | None = None  # what an index of neighbours can search
+    searched: bool = False  # has it rows that an index of neighbours can search?
     status: str = "ok"
     reason: str | None = None
 
@@ -71,18 +71,18 @@ class Note:
             where = "" if isinstance(error, Missing) else f"{act}: "
             self.reason = where + (str(error) if told else one_line(error))
 
-    def expect(self, acts: Acts, limits: Limits) -> None:
-        """Is a step worth trying, whose time goes with its FLOPs?
+    def expect(self, size: int, limits: Limits) -> None:
+        """Is a step worth trying that takes as much longer as V is larger?
 
         Raises:
-            TooLong: by what it took at a smaller V it would be cut off.
+            TooLong: by what it took at a smaller V, two of them, one to warm up, would take too long.
         """
-        if self.smaller is None or acts.flops_per_position is None:
+        if self.smaller is None:
             return
         at, allows = f"at V = {self.smaller.vocabulary_size:,}", "cost.longest_seconds allows more"
         if self.smaller.step_ms is None and self.smaller.status == "slow":
             raise TooLong(f"not tried, as {at} it was cut off already; {allows}")
-        if self.smaller.step_ms and self.smaller.flops_per_position:
-            seconds, calls = self.smaller.step_ms[1] / 1e3, 1 + acts.compiles  # one more where the first compiles
-            if calls * seconds * acts.flops_per_position() / self.smaller.flops_per_position > limits.longest_seconds:
+        if self.smaller.step_ms:
+            seconds = self.smaller.step_ms[1] / 1e3
+            if 2 * seconds * size / self.smaller.vocabulary_size > limits.longest_seconds:
                 raise TooLong(f"not tried, as {at} it took {seconds:.2g} s; {allows}")

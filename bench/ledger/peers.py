@@ -42,7 +42,7 @@ def plain(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor
     return F.cross_entropy(F.linear(hidden, weight, bias), words)
 
 
-def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]], *, compiles: bool = False) -> Contender:
+def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contender:
     """One of `plain`'s signature."""
 
     def build(scene: Scene) -> Acts:
@@ -51,7 +51,7 @@ def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]], *, compiles
             module=linear,
             loss=lambda hidden, words: function(hidden, linear.weight, linear.bias, words),
             flops_per_position=lambda: three_products(scene),
-            compiles=compiles,
+            proportional=True,
         )
 
     return Contender(name=f"peer:{name}", build=build)
@@ -134,7 +134,7 @@ def sampled(sparse: bool, scene: Scene) -> Acts:
 
 PEERS = [
     exact("linear + cross_entropy", lambda scene: plain),
-    exact("torch.compile(linear + cross_entropy)", lambda scene: compiled(plain, scene), compiles=True),
+    exact("torch.compile(linear + cross_entropy)", lambda scene: compiled(plain, scene)),
     *(exact(name, partial(linear_cross_entropy, how)) for name, how in CHUNKINGS.items()),
     exact("liger fused linear cross-entropy", liger),
     exact("cut cross-entropy", cut),

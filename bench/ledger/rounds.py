@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 
 from bench.cost import QUERIES, StrictFlops, mib, peak_mib, state_of, trained
 from bench.ledger.acts import Acts, Contender, sgd
-from bench.ledger.clock import matmul_gflops, repeated_ms, within
-from bench.ledger.notes import ONCE_MS, UPDATES, Limits, Note
+from bench.ledger.clock import matmul_gflops, once_ms, repeated_ms, within
+from bench.ledger.notes import UPDATES, Limits, Note
 from bench.ledger.rows import Row
 from bench.ledger.scene import Scene
 
@@ -58,7 +58,7 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
         warnings.simplefilter("ignore")  # a peer's own, of its defaults
         begin = time.perf_counter()
         acts = note.contender.build(scene)
-        note.build_ms, note.searched = 1e3 * (time.perf_counter() - begin), acts.searched
+        note.build_ms, note.searched = 1e3 * (time.perf_counter() - begin), acts.searched is not None
         if "weights_mib" not in note.figures:
             note.figures |= size_of(acts)
         if acts.loss is not None and note.wants("step"):
@@ -115,9 +115,9 @@ def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
         note.figures["flops_per_position"] = counter.flops / scene.positions
 
     with attempt(note, "step"):
-        note.expect(acts, limits)
-        alone = acts.flops_per_position is not None and not acts.compiles  # else the first step does more than a step
-        time_act(note, "step", step, scene, limits, first=first, cold_ms=ONCE_MS if alone else math.inf)
+        if acts.proportional:
+            note.expect(len(scene.vocabulary), limits)
+        time_act(note, "step", step, scene, limits, first=first, cold_ms=math.inf)
         for act, make in zip(UPDATES, (acts.adam, sgd), strict=True):
             with attempt(note, act):
                 optimizers = make(weights)
@@ -168,10 +168,8 @@ def time_act(
     """
     [*_, ms] = note.taken.get(act, [0.0])
     if ms < cold_ms:
-        begin = time.perf_counter()
         with within(limits.longest_seconds):
-            (first if first and act not in note.taken else call)()
-        ms = 1e3 * (time.perf_counter() - begin)
+            ms = once_ms(first if first and act not in note.taken else call, scene.device)
         if ms > cold_ms:
             note.take(act, ms, limits)
             return

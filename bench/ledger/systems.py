@@ -5,6 +5,7 @@ n queries, V words, H hidden size, D target size.
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -79,10 +80,9 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
         batch = Batch(words.roll(1, dims=1), words, None, fresh=True)
 
         def adam(_: Sequence[Parameter]) -> list[Optimizer]:
-            """What training uses, and what the next step's input layer brings up to date, as its time is a step's."""
-            optimizer = model.configure_optimizers()
-            optimizer.register_step_post_hook(lambda *_: model.catch_up_inputs(batch.inputs))
-            return [optimizer]
+            """What training uses, and after it what brings the input layer up to date for the next step."""
+            catching_up = SimpleNamespace(step=lambda: model.catch_up_inputs(batch.inputs), state={})
+            return [model.configure_optimizers(), catching_up]
 
         def states(hidden: Tensor) -> Tensor:
             model.eval()

@@ -97,7 +97,7 @@ def name_lines(axis: Axes, ends: list[End]) -> None:
 
 
 def lost(axis: Axes, frame: pd.DataFrame, entry: Entry) -> None:
-    """A × at the top, in the line's colour, where memory or the machine ended what was measured at other V."""
+    """A × at the top, in the line's colour, where memory, time or the machine ended what was measured at other V."""
     place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "ha": "center"}
     look, gone = appearances(frame), frame[frame.status.isin(["oom", "slow", "failed"]) & frame[entry.field].isna()]
     gone = gone[gone.contender.isin(frame.contender[frame[entry.field].notna()])]
