@@ -431,7 +431,7 @@ def test_a_setting_that_cannot_work_is_one_line(tree, override, line):
 def test_a_sweep_is_a_job_a_size_each_with_a_file_of_its_own(tree, experiment, part):
     cfg = configured(experiment, hydra=True)
     cfg.hydra.overrides.task = [f"+experiment={experiment}"]
-    assert cfg.cost.part == part and cfg.experiment_name == experiment
+    assert cfg.cost.part == part and cfg.experiment_name == "cost_sweep"  # one page
     sizes = [1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000]
     assert jobs(cfg) == [[f"vocabulary.size={size}", f"+experiment={experiment}"] for size in sizes]
 
