@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -106,18 +106,17 @@ def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
         loss.backward()
 
     def first() -> None:
-        if acts.flops_per_position is not None:
+        with StrictFlops() if acts.flops_per_position is None else nullcontext() as counter:
             note.figures["peak_mib"] = peak_mib(step, scene.device)
-            note.figures["flops_per_position"] = acts.flops_per_position()
-            return
-        with StrictFlops() as counter:
-            note.figures["peak_mib"] = peak_mib(step, scene.device)
-        note.figures["flops_per_position"] = counter.flops / scene.positions
+        if counter is not None:
+            note.figures["flops_per_position"] = counter.flops / scene.positions
 
     with attempt(note, "step"):
         if acts.proportional:
             note.expect(len(scene.vocabulary), limits)
         time_act(note, "step", step, scene, limits, first=first, cold_ms=math.inf)
+        if acts.flops_per_position is not None and "flops_per_position" not in note.figures:
+            note.figures["flops_per_position"] = acts.flops_per_position()
         for act, make in zip(UPDATES, (acts.adam, sgd), strict=True):
             with attempt(note, act):
                 optimizers = make(weights)

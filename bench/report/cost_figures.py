@@ -97,13 +97,13 @@ def name_lines(axis: Axes, ends: list[End]) -> None:
 
 
 def lost(axis: Axes, frame: pd.DataFrame, entry: Entry) -> None:
-    """A × at the top, in the line's colour, where memory, time or the machine ended what was measured at other V."""
+    """A × at the top, one a colour, where memory, time or the machine ended what was measured at other V."""
     place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "ha": "center"}
     look, gone = appearances(frame), frame[frame.status.isin(["oom", "slow", "failed"]) & frame[entry.field].isna()]
     gone = gone[gone.contender.isin(frame.contender[frame[entry.field].notna()])]
     for size, here in gone.groupby("vocabulary_size"):
-        for i, contender in enumerate(here.contender):
-            axis.annotate("×", (size, 1), (-9 * i, -3), color=look[contender]["color"], fontsize=13, **place)
+        for i, colour in enumerate(dict.fromkeys(look[contender]["color"] for contender in here.contender)):
+            axis.annotate("×", (size, 1), (-9 * i, -3), color=colour, fontsize=13, **place)
 
 
 def measured(frame: pd.DataFrame, fields: tuple[str, ...]) -> list[Entry]:
