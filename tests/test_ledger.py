@@ -393,14 +393,14 @@ def test_a_visit_leaves_no_gradient_behind(scene):
 
 
 def test_a_whole_model_costs_its_head_and_its_trunk(tree, scene, tmp_path):
-    small = [*SMALL, f"results_dir={tmp_path}"]
-    cfg = configured("cost_sweep_model", *small)
+    cfg = configured("cost_sweep_model", *SMALL, "cost.rounds=1", f"results_dir={tmp_path}")
     measured = job.run(cfg)
     assert {row.contender for row in measured.rows} == WITH_HEAD and measured.status == "ok"
     [softmax] = [row for row in measured.rows if row.contender == "softmax"]
     assert softmax.part == "model" and softmax.decode_256_ms is not None
     assert softmax.flops_per_position == 3 * 2 * (H * V + 2 * 4 * H**2)  # an LSTM of one layer
     assert softmax.parameters == V * (H + 1) + (V + 1) * H + 4 * H * (2 * H + 2)
+    assert softmax.adam_mib == pytest.approx(2 * softmax.parameters * 4 / 2**20, rel=0.02)  # of head and trunk
 
 
 def test_positions_that_make_no_streams_fail_in_one_line(tree):

@@ -115,14 +115,14 @@ def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
         if acts.proportional:
             note.expect(len(scene.vocabulary), limits)
         time_act(note, "step", step, scene, limits, first=first, cold_ms=math.inf)
-        if acts.flops_per_position is not None and "flops_per_position" not in note.figures:
-            note.figures["flops_per_position"] = acts.flops_per_position()
         for act, make in zip(UPDATES, (acts.adam, sgd), strict=True):
             with attempt(note, act):
                 optimizers = make(weights)
                 # the first call makes the optimiser's state
                 time_act(note, act, partial(update, optimizers), scene, limits, cold_ms=math.inf)
                 note.figures[f"{act}_mib"] = mib(tensor for each in optimizers for tensor in state_of(each))
+        if acts.flops_per_position is not None and "flops_per_position" not in note.figures:
+            note.figures["flops_per_position"] = acts.flops_per_position()  # last, as it may take gradients away
     for weight in weights:
         weight.grad = None
 
