@@ -30,7 +30,7 @@ reference: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets.level=token
 	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets=random vocabulary.size=20000
-	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 experiment_name=contrast vocabulary.size=20000 system=infonce,nce,vmf,sampled_softmax,cosine
+	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) experiment_name=contrast vocabulary.size=20000 system=infonce,nce,vmf,sampled_softmax,cosine
 	$(BIN)/python -m bench +experiment=known_truth $(REFERENCE)
 	$(BIN)/python -m bench +experiment=equal_time $(REFERENCE) seed=0,1,2
 	$(BIN)/python -m bench +experiment=context $(REFERENCE) seed=0,1,2
