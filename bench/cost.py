@@ -123,17 +123,23 @@ def trained(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
+def once_ms(call: Callable[[], object], device: torch.device) -> float:
+    """One call, the device's queue awaited before and after."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    begin = time.perf_counter()
+    call()
+    wait()
+    return 1e3 * (time.perf_counter() - begin)
+
+
 def milliseconds(call: Callable[[], object], device: torch.device) -> float:
-    """Median of repeated calls after two to warm up, the device's queue awaited."""
+    """Median of repeated calls after two to warm up."""
     taken: list[float] = []
     call(), call()
-    while len(taken) < LEAST_TIMES or sum(taken) < LEAST_SECONDS:
-        begin = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        taken.append(time.perf_counter() - begin)
-    return 1e3 * median(taken)
+    while len(taken) < LEAST_TIMES or sum(taken) < 1e3 * LEAST_SECONDS:
+        taken.append(once_ms(call, device))
+    return median(taken)
 
 
 def training_flops(model: nn.Module, targets: Targets | None, batch: Any) -> dict[str, float]:

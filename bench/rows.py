@@ -47,7 +47,7 @@ class RowAdamW(torch.optim.AdamW):
             if gradient.is_sparse:
                 weight.grad = None  # dense Adam refuses it
             elif "last" in self.state[weight]:  # one that had few rows so far: all go on from the same step
-                self.catch_up(weight, torch.arange(len(weight), device=weight.device))
+                self._settle(weight)
                 del self.state[weight]["last"], self.state[weight]["past"]
         super().step()
         for weight, group, gradient in few_rows:
@@ -127,8 +127,11 @@ class RowAdamW(torch.optim.AdamW):
         """The same of all rows, as an evaluation reads them."""
         for group in self.param_groups:
             for weight in group["params"]:
-                if "last" in self.state[weight]:
-                    self.catch_up(weight, torch.arange(len(weight), device=weight.device))
+                self._settle(weight)
+
+    def _settle(self, weight: Parameter) -> None:
+        if "last" in self.state[weight]:
+            self.catch_up(weight, torch.arange(len(weight), device=weight.device))
 
 
 def clip(parameters: Iterable[Parameter], largest: float) -> None:

@@ -311,7 +311,7 @@ def test_the_figure_of_a_slow_step_is_not_its_first(scene):
     assert len(calls) == 2 and note.taken["step"][0] < 100
 
 
-def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path, monkeypatch):
+def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path):
     def at(size: int, *more: str) -> DictConfig:
         return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
 

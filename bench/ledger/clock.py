@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
@@ -10,21 +9,13 @@ from statistics import median
 import numpy as np
 import torch
 
+from bench.cost import once_ms
+
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that stands for the machine's peak
 
 
 class TooLong(Exception):
     """A first call went beyond the limit."""
-
-
-def once_ms(call: Callable[[], object], device: torch.device) -> float:
-    """One call, the device's queue awaited before and after."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
-    begin = time.perf_counter()
-    call()
-    wait()
-    return 1e3 * (time.perf_counter() - begin)
 
 
 def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.cost import QUERIES
+from bench.cost import QUERIES, once_ms
 from bench.kernels.topk import Index
 from bench.ledger.acts import Missing, Searched
 from bench.ledger.clock import span
@@ -117,6 +117,4 @@ def times(call: Callable[[], object]) -> Iterator[float]:
     """ms a call, after one to warm up."""
     call()
     for _ in range(REPEATS):
-        begin = time.perf_counter()
-        call()
-        yield 1e3 * (time.perf_counter() - begin)
+        yield once_ms(call, torch.device("cpu"))

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from bench.cost import QUERIES, StrictFlops, mib, peak_mib, state_of, trained
+from bench.cost import QUERIES, StrictFlops, mib, once_ms, peak_mib, state_of, trained
 from bench.ledger.acts import Acts, Contender, sgd
-from bench.ledger.clock import matmul_gflops, once_ms, repeated_ms, within
+from bench.ledger.clock import matmul_gflops, repeated_ms, within
 from bench.ledger.notes import UPDATES, Limits, Note
 from bench.ledger.rows import Row
 from bench.ledger.scene import Scene
