@@ -280,6 +280,14 @@ def test_the_encoding_is_paid_back_in_runs():
     assert paid_back.in_runs(table.cells(table.runs(records[:2]))) is None
 
 
+def test_a_sweep_of_which_every_job_failed_is_told_without_a_peak():
+    row = Row(contender="all", part="head", vocabulary_size=1000, status="failed", reason="cost.rounds: 'a'; give one")
+    (only,) = costs.sections([ledger(1000, [row], peak_gflops=[])])
+    assert only.facts == "1,000 positions a step · hidden size 256 · word vectors of 384 · fp32 · cpu, 2 threads"
+    (told,) = only.sizes[0].rows
+    assert (told.label, told.failures) == ("× all", ["× failed: cost.rounds: 'a'; give one"])
+
+
 def test_headline_groups_what_is_the_same(section):
     assert section.headline == ["cosine is cheaper than softmax at no V in decoding 1 query and decoding 256 queries."]
 

@@ -92,14 +92,15 @@ def unpaid(frame: pd.DataFrame, speeds: dict[str, float]) -> Iterator[str]:
 def facts(frame: pd.DataFrame) -> str:
     """What the numbers were measured on."""
     one = frame.iloc[0]
-    parts = (
+    peaks = pd.Series([sheets.middle(each) for each in frame.peak_gflops if each])  # a job that failed has none
+    parts = [
         f"{one.positions:,} positions a step",
         f"hidden size {one.hidden_size}",
         f"word vectors of {one.target_size}",
         one.precision,
         f"{one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}",
-        f"{span(frame.peak_gflops.map(sheets.middle), 0)} GFLOP/s in a large matrix product",
-    )
+        *([f"{span(peaks, 0)} GFLOP/s in a large matrix product"] if len(peaks) else []),
+    ]
     return " · ".join(parts)
 
 
