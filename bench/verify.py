@@ -11,14 +11,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.cell import run
-from bench.cli import quieten
-from bench.errors import SettingError
-from bench.provenance import reproducing
-from bench.record import Record, read
-from bench.trust import add_option, check_targets
+from bench.core.environment import quieten
+from bench.core.errors import SettingError
+from bench.core.provenance import reproducing
+from bench.core.record import Record, read
+from bench.core.trust import add_option, check_targets
+from bench.run import run
 
 CLOCK = ("train_seconds", "train_ms_per_1k", "head_train_ms_per_1k", "decode_ms_1", "decode_ms_256", "encode_seconds")
+
 ELSEWHERE = ("config", "versions", "device", "git_commit", "finished_at")  # where and when, not what
 
 
@@ -39,7 +40,7 @@ def again(record: Record, path: Path) -> Record:
             "results_dir": folder,
             "force": True,
             "checkpoint": {"seconds": 1e9},
-            "logger": OmegaConf.create({"_target_": "bench.loggers.none"}),
+            "logger": OmegaConf.create({"_target_": "bench.training.loggers.none"}),
         }
         cache = os.environ.get("HEAD_BENCH_CACHE") or str(Path(record.config["cache_dir"]).expanduser())
         return run(OmegaConf.create({**record.config, **here, "cache_dir": cache}))

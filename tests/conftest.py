@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.text import Corpus, build, split_by_document
-from bench.vocabulary import Vocabulary
+from bench.data.corpus import Corpus, build, split_by_document
+from bench.data.vocabulary import Vocabulary
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start: tests run side by side, a process a core
 torch.set_num_threads(1)

@@ -7,9 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli import check_groups, configuration
-from bench.errors import SettingError
-from bench.record import identity
+from bench.core.command_line import check_groups
+from bench.core.environment import configuration
+from bench.core.errors import SettingError
+from bench.core.identity import identity
 from bench.sweep import jobs
 
 TREE = Path(configuration())

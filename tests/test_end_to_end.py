@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.corpus import kjv
-from bench.record import POSITIONS, read, read_all, read_positions
+from bench.core.record import POSITIONS, read, read_all, read_positions
+from bench.data.sources.bible import kjv
 
 SMALL = [
     "+experiment=smoke", "corpus=text", "vocabulary.size=300", "targets=random", "targets.dimension=16",

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tiny_bert import tiny_bert
 
-from bench.corpus import kjv
-from bench.record import Record, read
-from bench.stopping import STOPPED
+from bench.core.record import Record, read
+from bench.core.signals import STOPPED
+from bench.data.sources.bible import kjv
 from bench.verify import differences, distance
 
 KILLS = 30
@@ -31,7 +31,7 @@ NURSERY = """
 import json, os, sys
 import torch
 torch.set_num_threads(1)
-import bench.cell, bench.report, bench.sweep, transformers.models.bert, transformers.models.gpt2
+import bench.run, bench.report, bench.sweep, transformers.models.bert, transformers.models.gpt2
 from bench.cli import main
 for line in sys.stdin:
     child = os.fork()

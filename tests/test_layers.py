@@ -1,67 +1,60 @@
-"""Data flows one way: a module imports only from those above it in this list."""
+"""Data flows one way: a package imports from the packages above it, and no modules import each other in a circle."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import bench
 
-ORDER = """
-glossary errors arithmetic secrets launchers settings refusals draws locking stopping memory record ledger.files
-ledger.rows ledger.readings ledger.loops cache provenance ledger.header synthetic text hub corpus vocabulary ngram
-spelling checkpoint lastly reader encoder targets steps pieces batches backbones rows kernels heads models subword
-evaluation.intervals evaluation.calibration evaluation.ranks evaluation.ruler evaluation.brier evaluation.score
-evaluation.writing evaluation.words evaluation.look evaluation.metrics evaluation.generation progress resuming
-training cost loggers build places devices trained cell ledger.clock ledger.scene ledger.acts ledger.answers
-ledger.compiling ledger.systems ledger.peers ledger.searchers ledger.notes ledger.rounds ledger.indexes ledger.job
-ledger.passes ledger.drift ledger.turns ledger.encoding ledger.watch ledger.courses ledger.looping pretrained report
-cli trust generate verify slurm follower sweep __main__
-""".split()
-FOLDERS = {"evaluation", "ledger"}  # of modules that have places of their own
+PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report")
+COMMANDS = {"__init__", "__main__", "cli", "generate", "pretrained", "run", "slurm", "sweep", "verify"}
+READ_BY_REPORT = ("bench.core", "bench.report", "bench.cost.ledger", "bench.cost.schema", "bench.evaluation.intervals")
 ROOT = Path(bench.__file__).parent
 
 
-def module(path: Path) -> str:
-    """bench/evaluation/score.py -> evaluation.score; one entry for a folder of equals."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    parts = parts[:-1] if parts[-1] == "__init__" else parts
-    return parts[0] if parts and parts[0] in ("backbones", "kernels", "heads", "report") else ".".join(parts)
+def name_of(path: Path) -> str:
+    """bench/evaluation/score.py -> bench.evaluation.score"""
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of this package that a file names in its imports, wherever they stand in it."""
+    """Modules of this package that a file imports, inside functions too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bench":
+        if isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names if alias.name.split(".")[0] == "bench"}
-    known = {*ORDER, *FOLDERS}
-    parts = [name.split(".")[1:] for name in names]
-    return {
-        next(".".join(part[:length]) for length in (2, 1) if ".".join(part[:length]) in known) for part in parts if part
-    }
+            names |= {alias.name for alias in node.names}
+    names = {name for name in names if name.startswith("bench.")}
+    return {name if name in MODULES else name.rpartition(".")[0] for name in names}
 
 
-def files() -> list[Path]:
-    return [path for path in sorted(ROOT.rglob("*.py")) if module(path)]
+def layer(module: str) -> int:
+    """Index of a module's package; the commands come last."""
+    package = module.split(".")[1] if module.count(".") else ""
+    return PACKAGES.index(package) if package in PACKAGES else len(PACKAGES)
 
 
-def test_every_module_has_its_place():
-    assert {module(path) for path in files()} - FOLDERS == set(ORDER)
+def test_top_level_holds_nine_packages_and_the_commands():
+    assert {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(PACKAGES)
+    assert {path.stem for path in ROOT.glob("*.py")} == COMMANDS
 
 
-def test_no_module_imports_from_below():
-    for path in files():
-        own = module(path)
-        if own in FOLDERS:
-            continue
-        below = {name for name in imported(path) if ORDER.index(name) > ORDER.index(own)}
-        assert not below, f"{own} imports {below}"
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_from_packages_above(module):
+    assert {name for name in imported(MODULES[module]) if layer(name) > layer(module)} == set()
 
 
-def test_the_report_reads_nothing_but_records():
-    for path in (ROOT / "report").glob("*.py"):
-        assert imported(path) <= {
-            *("record", "errors", "ledger.files", "ledger.rows", "ledger.readings", "ledger.loops"),
-            *("report", "glossary", "evaluation.intervals"),
-        }
+def test_imports_have_no_circle():
+    assert len([*TopologicalSorter({name: imported(path) - {name} for name, path in MODULES.items()}).static_order()])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "report").glob("*.py")), ids=lambda path: path.stem)
+def test_report_reads_nothing_but_records(path):
+    assert {name for name in imported(path) if not name.startswith(READ_BY_REPORT)} == set()

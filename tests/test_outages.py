@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_end_to_end import bench, place, settings  # noqa: F401
 
-from bench.record import read
+from bench.core.record import read
 from bench.verify import CLOCK, ELSEWHERE
 
 pytestmark = pytest.mark.slow
@@ -74,9 +74,9 @@ def test_a_results_folder_without_room_is_named_before_training(place, disk):
 
 FILLED = """
 import os, sys
-import bench.cell
+import bench.run
 from bench.cli import main
-filler, quality = sys.argv.pop(1), bench.cell.quality
+filler, quality = sys.argv.pop(1), bench.run.quality
 def filling(*given, **more):
     with open(filler, "wb", 0) as file:
         try:
@@ -85,7 +85,7 @@ def filling(*given, **more):
         except OSError:
             pass
     return quality(*given, **more)
-bench.cell.quality = filling
+bench.run.quality = filling
 sys.argv[0] = "bench"
 main()
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_end_to_end import bench, place, settings  # noqa: F401
 
-from bench.record import read_all
+from bench.core.record import read_all
 
 THROUGH = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "logger=none"]
 

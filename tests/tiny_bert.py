@@ -8,8 +8,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bench.encoder import Encoder
-from bench.text import Corpus, build
+from bench.data.corpus import Corpus, build
+from bench.targets.encoder import Encoder
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dogs", "sat", "on", "cats", ":", "it", "sang"]
 SPECIAL = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}

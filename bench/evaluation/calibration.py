@@ -11,13 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bench.errors import Diverged
+from bench.core.errors import Diverged
 
 Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
 
 TOLERANCE = 1e-6  # of the Newton decrement, nats: above rounding, and one more step leaves its square
+
 MOST_STEPS = 60
+
 MOST_HALVINGS = 12  # of a step
+
 FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding: scores and unigram cannot be told apart
 
 

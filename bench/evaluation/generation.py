@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import SettingError
+from bench.core.errors import SettingError
+from bench.data.corpus import Corpus, lay, tokenize
+from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
-from bench.subword import SubwordModel
-from bench.text import Corpus, lay, tokenize
-from bench.vocabulary import Vocabulary
+from bench.models.causal_lm import SubwordModel
 
 
 @singledispatch

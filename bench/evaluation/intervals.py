@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 MOST_BLOCKS = 256
+
 FEWEST_BLOCKS = 6  # the range of B documents misses their median with probability 2^(1 − B): below, nothing is 95 %
+
 RESAMPLES, SWAPS, EXACT_BLOCKS = 10_000, 9_999, 13
+
 UNDEFINED = 0.025  # the largest share of resamples without a value that an interval passes over
+
 Sums = Mapping[str, NDArray[np.float64]]  # statistic -> [..., B], or summed [...]
 
 

@@ -1,4 +1,4 @@
-"""Values a position -> sums a block of documents -> the quality figures of a record; `bench.glossary` defines them.
+"""Values per position -> sums per block of documents -> the quality figures of a record.
 
 A figure is a function of sums (`bench.evaluation.intervals`), so what is resampled is what is printed.
 N test positions, B blocks.
@@ -6,10 +6,10 @@ N test positions, B blocks.
 
 import numpy as np
 
+from bench.data.corpus import Text
+from bench.data.vocabulary import Vocabulary
 from bench.evaluation.intervals import FORMULAS, MOST_BLOCKS, value
 from bench.evaluation.score import Scored, spread
-from bench.text import Text
-from bench.vocabulary import Vocabulary
 
 DECILES = 10
 

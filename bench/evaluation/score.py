@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.evaluation import brier
+from bench.data.corpus import Text
+from bench.data.vocabulary import Vocabulary
+from bench.evaluation import brier_lm
+from bench.evaluation.block_scores import Ruler
 from bench.evaluation.calibration import Blocks, Calibration, fit
 from bench.evaluation.ranks import RankModel, Standing, stand
-from bench.evaluation.ruler import Ruler
-from bench.models import TruthModel
-from bench.spelling import Speller
-from bench.text import Text
-from bench.vocabulary import Vocabulary
+from bench.models.spelling import Speller
+from bench.models.truth_model import TruthModel
 
 CELLS = 2**20  # of a block of scores: 4 MiB in float32, so that several passes find it in cache
+
 KEPT_CELLS = 2**27  # scores that calibration keeps between its passes; above, it makes them again
 
 
@@ -107,7 +108,7 @@ def fitted(judged: Judged, blocks: Blocks, device: torch.device) -> Ruler:
     calibration = fit(blocks, log_unigram)
     standings = [stand(scores, words, vocabulary.unk) for scores, words in blocks()]
     ranks = RankModel(Standing(*map(torch.cat, zip(*standings, strict=True))), len(vocabulary))
-    return Ruler(calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(brier.SEED))
+    return Ruler(calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(brier_lm.SEED))
 
 
 def validation(model: Any, judged: Judged) -> Callable[[np.ndarray], Blocks]:
@@ -133,19 +134,19 @@ def estimates(
     states = model.states(judged.test, "test") if hasattr(model, "states") else None
     if states is None:
         return None
-    starts = brier.starts(document)
+    starts = brier_lm.starts(document)
     at = torch.from_numpy(starts).to(words.device)
-    true = torch.stack([words[at + n] for n in range(brier.WORDS)], 1)  # [M, 4]
+    true = torch.stack([words[at + n] for n in range(brier_lm.WORDS)], 1)  # [M, 4]
     rows = max(1, CELLS // len(judged.vocabulary))
 
     def draw(states: Any) -> Tensor:
         return torch.cat([ruler.draw(model.scores(some).float()) for some in states[0].split(rows)])
 
-    here = brier.rows_of(states, at)
-    one, other = brier.follow(here, first[at], true, ruler.unk, model.proceed, draw).cpu().numpy().swapaxes(0, 1)
+    here = brier_lm.rows_of(states, at)
+    one, other = brier_lm.follow(here, first[at], true, ruler.unk, model.proceed, draw).cpu().numpy().swapaxes(0, 1)
     truth = true.cpu().numpy()
-    found = brier.agreement(*(brier.shared(*pair) for pair in ((one, truth), (other, truth), (one, other))))
-    return brier.placed(found, starts, len(document))
+    found = brier_lm.agreement(*(brier_lm.shared(*pair) for pair in ((one, truth), (other, truth), (one, other))))
+    return brier_lm.placed(found, starts, len(document))
 
 
 def device_of(model: Any) -> torch.device:

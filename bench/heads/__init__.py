@@ -5,7 +5,7 @@ N positions, H hidden size, V vocabulary size, D embedding size.
 
 from torch import Tensor, nn
 
-from bench.vocabulary import Vocabulary
+from bench.data.vocabulary import Vocabulary
 
 
 class Head(nn.Module):

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.errors import SettingError
+from bench.core.errors import SettingError
+from bench.data.vocabulary import Vocabulary
 from bench.heads import Head
-from bench.kernels.adaptive_cross_entropy import adaptive_cross_entropy
-from bench.vocabulary import Vocabulary
+from bench.heads.kernels.adaptive_cross_entropy import adaptive_cross_entropy
 
 
 class AdaptiveSoftmaxHead(Head):

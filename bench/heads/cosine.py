@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.heads.regressor import DirectionRegressor
+from bench.heads._regressor import DirectionRegressor
 
 
 class CosineHead(DirectionRegressor):

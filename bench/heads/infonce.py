@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.heads.noise import Noise
-from bench.heads.regressor import DirectionRegressor
-from bench.settings import Rows
-from bench.targets import Targets
-from bench.vocabulary import Vocabulary
+from bench.core.settings import Rows
+from bench.data.vocabulary import Vocabulary
+from bench.heads._noise import Noise
+from bench.heads._regressor import DirectionRegressor
+from bench.targets.tables import Targets
 
 
 class InfoNCEHead(DirectionRegressor):

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from bench.heads.regressor import Regressor
-from bench.targets import Targets
-from bench.vocabulary import Vocabulary
+from bench.data.vocabulary import Vocabulary
+from bench.heads._regressor import Regressor
+from bench.targets.tables import Targets
 
 
 class MSEHead(Regressor):

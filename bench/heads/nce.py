@@ -8,11 +8,11 @@ import math
 
 from torch import Tensor
 
-from bench.heads.noise import Noise
+from bench.core.settings import Rows
+from bench.data.vocabulary import Vocabulary
+from bench.heads._noise import Noise
+from bench.heads.kernels.noise_contrastive import noise_contrastive
 from bench.heads.softmax import SoftmaxHead
-from bench.kernels.noise_contrastive import noise_contrastive
-from bench.settings import Rows
-from bench.vocabulary import Vocabulary
 
 
 class NCEHead(SoftmaxHead):

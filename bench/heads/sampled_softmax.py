@@ -9,11 +9,11 @@ import math
 import torch
 from torch import Tensor
 
-from bench.errors import SettingError
+from bench.core.errors import SettingError
+from bench.core.settings import Count
+from bench.data.vocabulary import Vocabulary
+from bench.heads.kernels.sampled_cross_entropy import sampled_cross_entropy
 from bench.heads.softmax import SoftmaxHead
-from bench.kernels.sampled_cross_entropy import sampled_cross_entropy
-from bench.settings import Count
-from bench.vocabulary import Vocabulary
 
 
 class SampledSoftmaxHead(SoftmaxHead):

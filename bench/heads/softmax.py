@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from bench.data.vocabulary import Vocabulary
 from bench.heads import Head
-from bench.kernels.linear_cross_entropy import linear_cross_entropy
-from bench.vocabulary import Vocabulary
+from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
 
 
 class SoftmaxHead(Head):

@@ -8,10 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from bench.heads.regressor import DirectionRegressor
-from bench.kernels.bessel import log_bessel
-from bench.targets import Targets
-from bench.vocabulary import Vocabulary
+from bench.data.vocabulary import Vocabulary
+from bench.heads._regressor import DirectionRegressor
+from bench.heads.kernels.bessel import log_bessel
+from bench.targets.tables import Targets
 
 LONGEST_MEAN = 0.99  # of unit rows; the concentration of what is all in one place has no bound
 

@@ -8,19 +8,19 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.errors import SettingError
-from bench.record import atomically
+from bench.core.errors import SettingError
+from bench.core.files import atomically
 from bench.report import (
-    costs,
-    encoding,
-    figures,
+    break_even,
+    cost_report,
+    encoder_report,
     leaderboard,
     ledgers,
-    loops,
+    loop_report,
     markdown,
     page,
-    paid_back,
-    table,
+    plots,
+    run_table,
     terminal,
     tuning,
 )
@@ -34,7 +34,7 @@ def report(folders: list[Path], out: Path) -> None:
     Raises:
         SettingError: no record and no ledger lies below the folders, or a file there is not one.
     """
-    runs, priced = table.load(folders), ledgers.load(folders)
+    runs, priced = run_table.load(folders), ledgers.load(folders)
     if runs.empty and not priced:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
@@ -42,20 +42,20 @@ def report(folders: list[Path], out: Path) -> None:
     if trial.any():  # chosen by validation, and compared by nothing else
         tuning.write(runs[trial], out / "tuning.md")
         runs = runs[~trial]
-    cells = table.cells(runs)
+    cells = run_table.cells(runs)
     tables = [*leaderboard.tables(runs, cells)]
-    paid = [each for _, here in cells.groupby(table.GROUP) if (each := paid_back.in_runs(here))]
+    paid = [each for _, here in cells.groupby(run_table.GROUP) if (each := break_even.in_runs(here))]
     if tables:
         markdown.write(tables, out / "leaderboard.md", paid)
     pictures: dict[tuple[str, str], dict[str, str]] = {}
-    for group, here in runs.groupby(table.GROUP):
-        names = [name for name, field in zip(group, table.GROUP, strict=True) if runs[field].nunique() > 1]
+    for group, here in runs.groupby(run_table.GROUP):
+        names = [name for name, field in zip(group, run_table.GROUP, strict=True) if runs[field].nunique() > 1]
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
-        drawn = figures.draw(here, table.of(cells, group))
+        drawn = plots.draw(here, run_table.of(cells, group))
         pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    found = [*costs.sections(priced), *encoding.sections(priced), *loops.sections(priced)]
+    found = [*cost_report.sections(priced), *encoder_report.sections(priced), *loop_report.sections(priced)]
     if found:
-        costs.write(found, out / "costs.md")
+        cost_report.write(found, out / "costs.md")
     for each in found:
         for name, figure in each.figures.items():
             each.pictures[name] = save(figure, out / "figures" / f"{name}{each.name}.svg")
@@ -67,7 +67,7 @@ def report(folders: list[Path], out: Path) -> None:
 def save(figure: Figure, path: Path) -> str:
     """Put an SVG and the PNG beside it in place, and hand back the SVG's text for the page."""
     svg = io.BytesIO()
-    with matplotlib.rc_context(figures.STYLE):
+    with matplotlib.rc_context(plots.STYLE):
         figure.savefig(svg, format="svg", metadata={"Date": None})
         atomically(path.with_suffix(".png"), partial(figure.savefig, format="png", dpi=150))
     atomically(path, lambda file: file.write(svg.getvalue()))

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.errors import SettingError
+from bench.core.errors import SettingError
 from bench.report import report
 
 

@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 from scipy import optimize
 
-from bench.report.laws import DRAWS, FARTHEST, GRID, Law, errors, interval
+from bench.report.scaling_laws import DRAWS, FARTHEST, GRID, Law, errors, interval
 
 
 @dataclass(frozen=True)

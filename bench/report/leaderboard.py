@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.glossary import COST, QUALITY, Entry
-from bench.report import differences
-from bench.report.differences import Compared
-from bench.report.numbers import NULL, UNDEFINED, shown, span
+from bench.report import significance
+from bench.report.glossary import COST, QUALITY, Entry
+from bench.report.number_format import NULL, UNDEFINED, shown, span
+from bench.report.significance import Compared
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ def tables(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Table]:
     for (corpus, budget, size), group in cells.groupby(["corpus", "budget", "vocabulary_size"]):
         here = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]
         body = rows(group)
-        against = differences.differences(group)
+        against = significance.differences(group)
         yield Table(corpus, budget, size, facts(here), marks(group, body), body, against)
 
 
 def rows(cells: pd.DataFrame) -> list[Row]:
     """The cells of one table -> its rows, in their order; what reads the same as the best one leads too."""
-    limit, reference = differences.limit(cells), differences.reference(cells)
+    limit, reference = significance.limit(cells), significance.reference(cells)
     columns: dict[str, list[Figure]] = {}
     for entry in (*QUALITY, *COST):
         texts = [text(cell, entry) for _, cell in cells.iterrows()]
@@ -94,10 +94,10 @@ def rows(cells: pd.DataFrame) -> list[Row]:
         columns[entry.field] = [
             Figure(
                 text=texts[i],
-                interval=differences.interval(cell, entry, limit),
+                interval=significance.interval(cell, entry, limit),
                 note="proxy" if is_proxy(cell, entry) else "",
                 leads=cell.competes and texts[i] == best and not is_proxy(cell, entry),
-                differs=bool((apart := differences.found(cell, reference, entry.field)) and apart.excludes_zero),
+                differs=bool((apart := significance.found(cell, reference, entry.field)) and apart.excludes_zero),
             )
             for i, (_, cell) in enumerate(cells.iterrows())
         ]
@@ -163,6 +163,6 @@ def marks(cells: pd.DataFrame, body: list[Row]) -> str:
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
         parts.append(f"[ ] is a 95 % interval over the test text, from {number} blocks of documents resampled")
     if any(figure.differs for row in body for figure in row.figures.values()):
-        label = differences.reference(cells).label
+        label = significance.reference(cells).label
         parts.append(f"† differs from {label}: the interval of the paired difference excludes 0")
     return " · ".join(parts)

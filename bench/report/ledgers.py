@@ -6,15 +6,14 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from bench.errors import SettingError
-from bench.ledger.files import Ledger
-from bench.ledger.loops import LoopLedger
-from bench.ledger.readings import EncoderLedger
-from bench.ledger.rows import HeadLedger
-from bench.record import LEDGER
-from bench.report.sheets import Sheet
+from bench.core.errors import SettingError
+from bench.core.record import LEDGER
+from bench.cost.ledger import Ledger
+from bench.cost.schema import EncoderLedger, HeadLedger, LoopLedger
+from bench.report.cost_tables import Sheet
 
 KINDS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger)
+
 Kind = TypeVar("Kind", bound=Ledger)
 
 

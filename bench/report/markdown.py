@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from bench.glossary import COST, QUALITY, Entry
-from bench.record import atomically
-from bench.report.differences import COMPARED, REFERENCE, Compared
+from bench.core.files import atomically
+from bench.report.cost_tables import Sheet
+from bench.report.glossary import COST, QUALITY, Entry
 from bench.report.leaderboard import Row, Table
-from bench.report.sheets import Sheet
+from bench.report.significance import COMPARED, REFERENCE, Compared
 
 READ = (
     "Bold leads among the trained systems; *italic* rows are floors and limits; × did not finish; – was not measured."
 )
+
 AGAINST = (
     f"System minus {REFERENCE}, paired on the same test documents: mean, 95 % interval, two-sided permutation p, not "
     "corrected for the number of comparisons. Where one was ranked on fewer words, both are compared on those. They "

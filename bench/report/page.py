@@ -9,20 +9,22 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.glossary import COST, QUALITY
-from bench.ledger.files import Ledger
-from bench.record import atomically
-from bench.report import columns, figures, paid_back
-from bench.report.differences import COMPARED, REFERENCE, stands
+from bench.core.files import atomically
+from bench.cost.ledger import Ledger
+from bench.report import break_even, cost_glossary, plots
+from bench.report.glossary import COST, QUALITY
 from bench.report.leaderboard import Table
 from bench.report.ledgers import Section
-from bench.report.numbers import listed
-from bench.report.table import GROUP, failure, of
+from bench.report.number_format import listed
+from bench.report.run_table import GROUP, failure, of
+from bench.report.significance import COMPARED, REFERENCE, stands
 
 REGRESSORS = {
     "mse": "MSE regression", "cosine": "Cosine regression", "vmf": "Von Mises-Fisher regression", "infonce": "InfoNCE",
 }  # fmt: skip
-CSS_COLOURS = {figures.INK: "ink", figures.MUTED: "muted", figures.GRID: "grid", figures.PAPER: "card"}
+
+CSS_COLOURS = {plots.INK: "ink", plots.MUTED: "muted", plots.GRID: "grid", plots.PAPER: "card"}
+
 Pictures = dict[tuple[str, str], dict[str, str]]  # corpus and budget -> figures by name, as SVG
 
 
@@ -36,7 +38,7 @@ def write(
 ) -> None:
     """Put the page in place."""
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
-    loader, blocks = FileSystemLoader(Path(__file__).parent), {"trim_blocks": True, "lstrip_blocks": True}
+    loader, blocks = FileSystemLoader(Path(__file__).parent / "templates"), {"trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
     several = [field for field in GROUP if runs[field].nunique() > 1]
     sections = [
@@ -57,7 +59,7 @@ def write(
         compared=COMPARED,
         reference=REFERENCE,
         costs=[shown(each) for each in costed],
-        cost_entries=columns.EVERY,
+        cost_entries=cost_glossary.EVERY,
         footer=footer(runs, [ledger for each in costed for ledger in each.ledgers]),
     )
     atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
@@ -75,7 +77,7 @@ def section(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], pictur
         "headline": [*headline(cells)],
         "tables": tables,
         "figures": [(name.replace("_", " "), inlined(svg, f"{prefix}-{name}")) for name, svg in pictures.items()],
-        "paid": paid_back.in_runs(cells),
+        "paid": break_even.in_runs(cells),
         "texts": generated(runs, cells),
     }
 

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from bench.glossary import Entry
+from bench.report.cost_tables import Sheet
+from bench.report.glossary import Entry
 from bench.report.leaderboard import Figure, Table
-from bench.report.sheets import Sheet
 
 
 def show(tables: list[Table | Sheet]) -> None:

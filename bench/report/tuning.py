@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from bench.record import atomically
+from bench.core.files import atomically
 from bench.report.markdown import joined, plain
-from bench.report.numbers import shown
-from bench.report.table import distinguishing
+from bench.report.number_format import shown
+from bench.report.run_table import distinguishing
 
 TITLE = (
     "Best first by validation nats per word: open, calibrated on one half of the validation words and measured on the "

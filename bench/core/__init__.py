@@ -1,0 +1,1 @@
+"""Errors, settings, records on disk, process control; knows no language models."""

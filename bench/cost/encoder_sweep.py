@@ -1,0 +1,116 @@
+"""One configuration -> one EncoderLedger: what reading a text costs, context by context. `cost_encoder` runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from bench.core.errors import SettingError
+from bench.core.paths import resolved
+from bench.core.progress import Bar
+from bench.core.provenance import header
+from bench.cost.encoder_drift import drifts
+from bench.cost.encoder_rounds import compared, measure
+from bench.cost.encoder_variants import EqualReader, PlainReader, Way, sample
+from bench.cost.ledger import stem
+from bench.cost.schema import EncoderLedger, Reading
+from bench.targets.encoder import Encoder
+from bench.targets.tables import make_encoder
+
+__all__ = ["failed", "headline", "place", "read", "run", "stands"]
+
+read, stands = EncoderLedger.read, EncoderLedger.stands
+
+EMBEDDED = "all-MiniLM-L6-v2"  # what null stands for
+
+PATIENCE = ("rounds",)  # no figure's meaning
+
+
+def place(config: dict[str, Any]) -> Path:
+    """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
+    kept = {"cost": {key: value for key, value in config["cost"].items() if key not in PATIENCE}}
+    kept |= {"corpus": config["corpus"], "seed": config["seed"]}
+    kept["targets"] = {key: value for key, value in config["targets"].items() if key not in ("context", "level")}
+    return stem(config, EncoderLedger.begins, kept)
+
+
+def run(cfg: DictConfig) -> EncoderLedger:
+    """Measure, and write the file.
+
+    Raises:
+        SettingError: settings that cannot work; nothing was written.
+    """
+    config = resolved(cfg)
+    cost, path = config["cost"], place(config)
+    if "encoder" not in config["targets"]:
+        raise SettingError("targets", f"{config['targets']['name']} has no encoder to measure; choose targets=bert")
+    if cost["device"] == "cuda" and not torch.cuda.is_available():
+        raise SettingError("device", "torch finds no CUDA device here; use device=cpu")
+    corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
+    given = sample(corpus, cost["words"])
+    every = ways(config)
+    with Bar(path.name) as bar:
+        notes = measure(every, given, cost["rounds"], bar.note)
+        bar.note(1.0, "drift")
+        found = compared(notes, given, cost["window"])
+        drift = drifts(*found, seed=config["seed"]) if found else []
+    ledger = EncoderLedger(
+        **facts(config, every[0].encoder, len(given.text)), rows=[each.row() for each in notes], drift=drift
+    )
+    ledger.write(path)
+    return ledger
+
+
+def ways(config: dict[str, Any]) -> list[Way]:
+    """Every context at `cost.window`, causal at `targets.window` too; beside two of them what a user would write."""
+
+    def way(name: str, context: str, window: int, **more: Any) -> Way:
+        settings = config["targets"] | {"context": context, "window": window}
+        return Way(name=name, encoder=make_encoder(settings, config["cache_dir"], config["cost"]["device"]), **more)
+
+    few, many = config["cost"]["window"], config["targets"].get("window", 0)
+    found = [
+        way("causal", "causal", many),
+        way("peer:plain batches", "causal", many, reader=PlainReader),
+        way("prefix", "prefix", few),
+        way("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader),
+        way("bidirectional", "bidirectional", few),
+    ]
+    if many != few:
+        found.append(way("causal", "causal", few))
+    return found
+
+
+def facts(config: dict[str, Any], encoder: Encoder | None, words: int) -> dict[str, Any]:
+    """What the figures of a ledger hold for."""
+    cost = config["cost"]
+    return {
+        "encoder": str(config["targets"].get("encoder") or EMBEDDED),
+        "weights_sha256": encoder and encoder.weights_sha256,
+        "corpus": config["corpus"]["name"],
+        "words": words,
+        "window": cost["window"],
+        **header(
+            config,
+            device=cost["device"],
+            precision=encoder.precision if encoder else config["targets"].get("precision", "auto"),
+            rounds=cost["rounds"],
+        ),
+    }
+
+
+def failed(config: dict[str, Any], error: SettingError) -> EncoderLedger:
+    """What stands for a sweep's job whose settings cannot work."""
+    row = Reading(contender="all", status="failed", reason=str(error))
+    ledger = EncoderLedger(**facts(config, None, 0), rows=[row])
+    ledger.write(place(config))
+    return ledger
+
+
+def headline(ledger: EncoderLedger) -> str:
+    """How it went, in a few words."""
+    own = [row for row in ledger.rows if row.words_per_second and row.window == ledger.window]
+    speeds = {row.contender: row.words_per_second[1] for row in own if not row.contender.startswith("peer:")}
+    return ", ".join(f"{context} {speed:,.0f} words/s" for context, speed in speeds.items())

@@ -1,0 +1,133 @@
+"""One configuration -> one LoopLedger: a bare loop, Lightning's Trainer, and training as it is. `cost_loop` runs it."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from bench.core.errors import SettingError, one_line, status_of, unwrapped
+from bench.core.history import ADDED_SINCE_LOOPS
+from bench.core.paths import resolved
+from bench.core.progress import Bar
+from bench.core.provenance import header
+from bench.cost.ledger import stem
+from bench.cost.our_heads import systems
+from bench.cost.schema import Loop, LoopLedger
+from bench.cost.training_loops import Rounds, bare, default, trainer_alone
+from bench.training.budget import LOOKS
+from bench.training.build import build
+
+__all__ = ["failed", "headline", "place", "read", "run", "stands"]
+
+read, stands = LoopLedger.read, LoopLedger.stands
+
+PATIENCE = ("rounds",)  # no figure's meaning
+
+HANGS_ON = (
+    "seed", "inputs", "vocabulary", "batch", "optimizer", "budget", "checkpoint", "corpus", "targets", "backbone",
+    "trainer", "logger", "evaluation",
+)  # fmt: skip
+
+
+def place(config: dict[str, Any]) -> Path:
+    """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
+    kept = {key: config[key] for key in HANGS_ON}
+    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
+    kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
+    return stem(config, LoopLedger.begins, kept, ADDED_SINCE_LOOPS)
+
+
+def run(cfg: DictConfig) -> LoopLedger:
+    """Measure, and write the file.
+
+    Raises:
+        SettingError: settings that cannot work; nothing was written.
+    """
+    config = resolved(cfg)
+    path, cases = place(config), chosen(cfg)
+    starts: list[float] = []  # of the logger, s
+    with Bar(path.name) as bar:
+        rows = []
+        for nth, (name, case) in enumerate(cases.items()):
+            found, row = Rounds(), {"contender": name}
+            try:
+                for done in measure(case, found, bar):
+                    bar.note((nth + done) / len(cases), name)
+                row |= found.figures(case)
+            except Exception as raised:
+                error = unwrapped(raised)
+                if status_of(error) is None:
+                    raise error from None
+                row |= {"status": status_of(error), "reason": one_line(error)}
+            starts += found.logger_start
+            rows.append(Loop(**row))
+    ledger = LoopLedger(**facts(config), logger_start_seconds=starts, rows=rows)
+    ledger.write(path)
+    return ledger
+
+
+def chosen(cfg: DictConfig) -> dict[str, DictConfig]:
+    """This configuration with every system that has a head, or with those that `cost.contenders` names.
+
+    Raises:
+        SettingError: a name that nobody has.
+    """
+    cases = {}
+    for each in systems():
+        cases[each.system.name] = cfg.copy()
+        cases[each.system.name].system = each.system
+    names = cfg.cost.contenders or list(cases)
+    unknown = sorted(set(names) - set(cases))
+    if unknown:
+        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(cases)}")
+    return {name: cases[name] for name in cases if name in names}
+
+
+def measure(cfg: DictConfig, found: Rounds, bar: Bar) -> Iterator[float]:
+    """All rounds of one system, in which the three loops take turns from the same weights; yields the share done."""
+    built = build(cfg)
+    begun = {name: each.clone() for name, each in built.model.state_dict().items()}
+    loops = (bare, trainer_alone, default)
+    for turn in range(cfg.cost.rounds):
+        for nth, loop in enumerate(loops):
+            yield (turn + nth / len(loops)) / cfg.cost.rounds
+            built.model.load_state_dict(begun)
+            built.model.state = None
+            torch.manual_seed(cfg.seed)
+            with tempfile.TemporaryDirectory() as folder:
+                loop(cfg, built, found, Path(folder), bar)
+
+
+def facts(config: dict[str, Any]) -> dict[str, Any]:
+    """What the figures of a ledger hold for."""
+    cost, budget, trainer = config["cost"], config["budget"], config["trainer"]
+    on_gpu = torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
+    limits = [f"{budget[unit]:,} {unit}" for unit in ("words", "seconds") if budget[unit] is not None]
+    return {
+        "corpus": config["corpus"]["name"],
+        "vocabulary_size": config["vocabulary"]["size"],
+        "backbone": config["backbone"]["name"],
+        "hidden_size": config["backbone"]["trunk"]["hidden_size"],
+        "words": cost["words"],
+        "budget": " or ".join(limits),
+        "looks": len(LOOKS),
+        "checkpoint_seconds": config["checkpoint"]["seconds"],
+        "logger": config["logger"]["_target_"].rsplit(".", 1)[-1],
+        **header(config, device="cuda" if on_gpu else "cpu", precision=trainer["precision"], rounds=cost["rounds"]),
+    }
+
+
+def failed(config: dict[str, Any], error: SettingError) -> LoopLedger:
+    """What stands for a sweep's job whose settings cannot work."""
+    row = Loop(contender="all", status="failed", reason=str(error))
+    ledger = LoopLedger(**facts(config), logger_start_seconds=[], rows=[row])
+    ledger.write(place(config))
+    return ledger
+
+
+def headline(ledger: LoopLedger) -> str:
+    """How it went, in a few words."""
+    return f"{ledger.measured} systems measured"

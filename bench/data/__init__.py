@@ -1,0 +1,1 @@
+"""Text -> documents -> words and subwords -> batches."""

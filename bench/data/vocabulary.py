@@ -1,0 +1,66 @@
+"""Words <-> ids by falling training frequency. L lexicon types, V ids, N words."""
+
+import numpy as np
+
+from bench.core.errors import SettingError
+from bench.data.corpus import Corpus, Text
+
+UNK = "<unk>"
+
+
+class Vocabulary:
+    """The `size` most frequent entries, `<unk>` among them: it stands for every other word, and is counted so.
+
+    Ids fall by training count, `<unk>` where its mass puts it (first, where it is the heaviest): log-uniform sampling
+    and the cutoffs of adaptive softmax lean on this order.
+
+    Args:
+        corpus: whose training split is counted.
+        size: V, `<unk>` included; between 2 and the number of types that training holds, so that `<unk>` has mass.
+
+    Raises:
+        SettingError: no such vocabulary exists in this corpus.
+    """
+
+    def __init__(self, corpus: Corpus, size: int):
+        types = int((corpus.counts > 0).sum())
+        if types < 2:
+            raise SettingError("corpus", f"{corpus.name} trains on {types} distinct words; it needs a longer text")
+        if not isinstance(size, int) or not 2 <= size <= types:
+            problem = f"{size} is not a whole number between 2 and {types}, the types that {corpus.name} has"
+            raise SettingError("vocabulary.size", problem)
+        counts = corpus.counts
+        unk_count = counts[size - 1 :].sum()
+        self.unk = int((counts[: size - 1] > unk_count).sum())
+        self.words = [*corpus.lexicon[: self.unk], UNK, *corpus.lexicon[self.unk : size - 1]]
+        self.counts = np.insert(counts[: size - 1], self.unk, unk_count)  # [V] int64
+        self.ids = np.full(len(corpus.lexicon), self.unk, np.int32)  # [L]
+        known = np.arange(size - 1)
+        self.ids[: size - 1] = known + (known >= self.unk)
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def log_unigram(self) -> np.ndarray:
+        """Natural log of each id's share of the training words. [V] float32"""
+        return np.log(self.counts / self.counts.sum()).astype(np.float32)
+
+    def encode(self, lexicon_indices: np.ndarray) -> np.ndarray:
+        """[N] lexicon indices -> [N] ids."""
+        return self.ids[lexicon_indices]
+
+    def lexicon_index(self, word: int) -> int:
+        """The lexicon index of an id; `<unk>` has none.
+
+        Raises:
+            KeyError: the id is `<unk>`'s.
+        """
+        if word == self.unk:
+            raise KeyError(UNK)
+        return word - (word > self.unk)
+
+    def coverage(self, text: Text) -> float:
+        """The share of the text's words that have an id of their own."""
+        return float((self.encode(text.words) != self.unk).mean())

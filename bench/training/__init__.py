@@ -1,0 +1,1 @@
+"""Configuration -> built model -> trained weights."""

@@ -1,0 +1,93 @@
+"""One configuration -> the objects it stands for; nothing is trained here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from bench.core.errors import SettingError
+from bench.data.corpus import Corpus
+from bench.data.vocabulary import Vocabulary
+from bench.evaluation.generation import read_prompt
+from bench.evaluation.score import Judged
+from bench.heads import Head
+from bench.models.spelling import Speller
+from bench.models.word_batches import Inputs, WordData
+from bench.models.word_model import WordModel
+from bench.targets.tables import Targets, make_encoder
+
+LEAST_WORDS = 10  # of a split to judge on
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """What a configuration stands for."""
+
+    model: Any
+    data: pl.LightningDataModule | None  # None for a model that is counted, not trained
+    judged: Judged
+    targets: Targets | None  # of a regressor
+
+
+def build(cfg: DictConfig) -> Built:
+    """Corpus, vocabulary, targets, model and batches.
+
+    Raises:
+        SettingError: settings that cannot work together.
+    """
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    evaluation = cfg.evaluation
+    corpus: Corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
+    corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
+    vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
+    limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
+    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    check_judging(vocabulary)
+    for prompt in cfg.generation.prompts:  # before hours of training, not after
+        read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
+    if "head" in cfg.system:
+        return word_system(cfg, judged)
+    model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
+    data = model.data(cfg.seed) if isinstance(model, pl.LightningModule) else None
+    return Built(model, data, judged, None)
+
+
+def check_judging(vocabulary: Vocabulary) -> None:
+    """No figure can be had from a handful of words, or from none that the vocabulary has.
+
+    Raises:
+        SettingError: a split is so.
+    """
+    for split in ("validation", "test"):
+        text = getattr(vocabulary.corpus, split)
+        known = int((vocabulary.encode(text.words) != vocabulary.unk).sum())
+        if len(text) < LEAST_WORDS or not known:
+            problem = f"{len(text)} words in its {split} split, {known} of them in the vocabulary"
+            raise SettingError(
+                "corpus",
+                f"{vocabulary.corpus.name} has {problem}; it needs a longer text, or evaluation.{split}_words more",
+            )
+
+
+def word_system(cfg: DictConfig, judged: Judged) -> Built:
+    """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
+    vocabulary = judged.vocabulary
+    inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
+    trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
+    parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
+    if "targets" in cfg.system.head:
+        parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
+    try:
+        head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+    except TypeError as error:  # of a head whose options have no annotations that `bench.core.settings` could check
+        problem = f"{cfg.system.head._target_} does not take these settings ({error}); mend them"
+        raise SettingError("system.head", problem) from error
+    if not isinstance(head, Head):
+        raise SettingError("system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; give one")
+    targets = parts.get("targets")
+    occurrences = targets if targets is not None and targets.level == "token" else None
+    data = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)
+    model = WordModel(trunk, head, inputs, lr=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay)
+    return Built(model, data, judged, targets)

@@ -1,0 +1,39 @@
+"""Train one further rank of a cell: `python -m bench.training.ddp_worker PORT RANK`, its configuration on stdin.
+
+It trains and no more: looking at validation, judging and writing are rank 0's.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from bench.core.environment import quieten
+from bench.core.progress import CONSOLE, Bar
+from bench.training.build import build
+from bench.training.checkpoint import Checkpoint
+from bench.training.distributed import Ranks
+from bench.training.train import make_budget, make_trainer
+
+
+def main() -> None:
+    """Follow rank 0 through its steps."""
+    port, rank = (int(each) for each in sys.argv[1:])
+    quieten()
+    cfg = OmegaConf.create(json.load(sys.stdin))
+    built = build(cfg)
+    torch.manual_seed(cfg.seed + rank)  # dropout masks and negatives of its own
+    CONSOLE.quiet = True
+    with Bar(f"rank {rank}") as bar:
+        never = Checkpoint(Path(), seconds=math.inf)
+        budget = make_budget(cfg, look=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)
+        trainer = make_trainer(cfg, budget, Ranks(rank, port), logger=None)
+        built.data.batches.deal(rank, trainer.world_size)
+        trainer.fit(built.model, built.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What the devices at hand can do, and several of them on one cell: rank 0 is the cell's process, the others follow."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+FOLLOWER = "bench.training.ddp_worker"  # the module that the others run
+
+
+class Ranks(LightningEnvironment):
+    """One process a device of this machine, all started by us.
+
+    Lightning itself would start the others by the command line, which in a sweep is not this cell's, and under Slurm
+    would look for tasks that a cell does not have.
+    """
+
+    creates_processes_externally = True
+
+    def __init__(self, rank: int = 0, port: int = -1):
+        super().__init__()
+        self.rank, self._main_port = rank, port
+
+    def local_rank(self) -> int:
+        return self.rank
+
+
+@contextmanager
+def followers(config: dict[str, Any], world: int, port: int) -> Iterator[None]:
+    """Within, ranks 1 and up train along; when rank 0 fails, they are ended."""
+    command = [sys.executable, "-m", FOLLOWER, str(port)]
+    how: dict[str, Any] = {"stdin": subprocess.PIPE, "text": True, "start_new_session": True}  # Ctrl-C is for rank 0
+    processes = [subprocess.Popen([*command, str(rank)], **how) for rank in range(1, world)]
+    try:
+        for process in processes:
+            with process.stdin as pipe:
+                json.dump(config, pipe)
+        yield
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        for process in processes:
+            process.wait()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # the sweep's next cell has other followers

@@ -1,0 +1,86 @@
+"""What the command line says of bad input: one line, exit status 2; in a sweep, the other cells go on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.core.record import SCHEMA, read
+
+SMALL = [
+    "system=unigram", "corpus=text", "corpus.path=text.txt", "vocabulary.size=20", "logger=none", "trainer=cpu",
+    "generation.prompts=[the]", "generation.words=1", "evaluation.test_words=60",
+]  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    documents = [" ".join(["the", *(f"w{i * j % 37}" for j in range(99))]) for i in range(1, 9)]
+    (tmp_path / "text.txt").write_text("\n\n".join(documents))
+    return tmp_path
+
+
+def bench(place: Path, *arguments: str, module: str = "bench", **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", module, *arguments]
+    clean = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    return subprocess.run(
+        command, cwd=place, env=clean | environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def records(place: Path) -> dict[str, str]:
+    """Status by seed."""
+    return {json.loads(path.read_text())["seed"]: read(path).status for path in place.glob("results/*/*.json")}
+
+
+@pytest.mark.slow
+def test_a_cell_that_cannot_even_be_named_fails_alone(place):
+    run = bench(place, "-m", *SMALL, "seed=0,${nothing},-1,1")
+    assert run.returncode == 1
+    assert "seed: Interpolation key 'nothing' not found" in run.stderr
+    assert "seed: -1 does not work; give greater than or equal to 0" in run.stderr
+    assert "2 of 4 cells failed" in run.stderr and "Traceback" not in run.stderr and "Warning" not in run.stderr
+    assert records(place) == {0: "ok", 1: "ok", -1: "failed"}
+
+
+@pytest.mark.slow
+def test_a_sweep_that_does_not_compose_ends_before_its_first_cell(place):
+    run = bench(place, "-m", *SMALL, "seed=0,1", "vocabulary.sise=5,6")
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: there is no such setting with these groups")
+    assert "Traceback" not in run.stderr and records(place) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("schema", "advice"), [(SCHEMA + 1, "update this program"), (SCHEMA - 1, "by force=true")])
+def test_a_record_of_another_version_is_named_and_stays(place, schema, advice):
+    assert bench(place, *SMALL).returncode == 0
+    [path] = place.glob("results/*/*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
+    before, line = path.read_bytes(), f"{path.relative_to(place)}: has schema {schema}, this version reads {SCHEMA}; "
+    again = bench(place, *SMALL)
+    assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
+    assert again.stderr.startswith(line) and advice in again.stderr
+    report = bench(place, str(path.parent.relative_to(place)), module="bench.report")
+    assert report.returncode != 0 and report.stderr.startswith(line) and len(report.stderr.splitlines()) == 1
+    sweep = bench(place, "-m", *SMALL, "seed=0,1")
+    assert sweep.returncode != 0 and line in sweep.stderr and "Traceback" not in sweep.stderr
+    assert path.read_bytes() == before
+    assert bench(place, *SMALL, "force=true").returncode == 0
+    assert read(path).status == "ok"
+
+
+def test_a_bug_of_ours_keeps_its_traceback(place):
+    (place / "sitecustomize.py").write_text(
+        "import bench.core.paths\ndef broken(cfg): raise AssertionError('a bug')\nbench.core.paths.plain = broken\n"
+    )
+    run = bench(place, *SMALL, PYTHONPATH=f"{place}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    assert run.returncode == 1 and "Traceback" in run.stderr and "AssertionError: a bug" in run.stderr
+
+
+def test_whoever_asks_for_hydra_s_own_words_gets_them(place):
+    run = bench(place, *SMALL, "vocabulary.sise=5", HYDRA_FULL_ERROR="1")
+    assert run.returncode == 1 and "ConfigCompositionException" in run.stderr

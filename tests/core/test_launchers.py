@@ -1,0 +1,93 @@
+"""A launcher without its plugin is one line; the presets compose; local parallelism shares out the cores."""
+
+import json
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.utils import JobReturn, JobStatus
+from joblib import cpu_count
+from submitit.slurm import slurm
+from test_end_to_end import bench, place, settings  # noqa: F401
+
+from bench.core import command_line
+from bench.core.command_line import PLUGINS, check_launcher
+from bench.core.environment import configuration
+from bench.core.errors import SettingError
+from bench.slurm import Job, Queue, SlurmCallback
+
+
+def launcher(*overrides: str) -> dict:
+    with initialize_config_dir(configuration(), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=True).hydra
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_missing_plugin_is_one_line_with_the_remedy(name, monkeypatch):
+    monkeypatch.setitem(command_line.PLUGINS, name, ("no-such-package", PLUGINS[name][1]))
+    with pytest.raises(SettingError) as raised:
+        check_launcher([f"hydra/launcher={name}"])
+    line = str(raised.value)
+    assert line.startswith("hydra/launcher: ") and "\n" not in line
+    assert line.endswith(f"pip install 'head-bench[{PLUGINS[name][1]}]'")
+
+
+def test_without_sbatch_a_sweep_through_slurm_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        SlurmCallback().on_multirun_start(None)
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("hydra/launcher: there is no sbatch here; ")
+
+
+def test_a_job_is_dead_when_slurm_says_so_or_has_forgotten_it(monkeypatch):
+    queue = Queue(delay_s=30)
+    told = "7_0|RUNNING\n7_1|CONFIGURING\n7_2|CANCELLED\n7_3|SUSPENDED\n8|TIMEOUT\n9|PENDING\n"
+    monkeypatch.setattr(subprocess, "check_output", lambda command, shell: told.encode())
+    jobs = ["7_0", "7_1", "7_2", "7_3", "7_4", "8"]
+    for job in jobs:
+        queue.register_job(job)
+    assert [job for job in jobs if queue.is_done(job)] == ["7_2", "7_4", "8"]
+    assert queue.get_state("7_4", mode="cache") == "FORGOTTEN"
+    unanswered = Queue(delay_s=30)
+    monkeypatch.setattr(subprocess, "check_output", lambda command, shell: 1 / 0)  # no answer says nothing
+    assert not unanswered.is_done("7_4")
+
+
+def test_an_exception_that_a_job_returns_costs_its_own_cell(monkeypatch, capsys, tmp_path):
+    """The sweeper would raise it, and there would be no report of the others."""
+    broken = JobReturn(_return_value=ImportError("no such name"), status=JobStatus.FAILED)
+    monkeypatch.setattr(slurm.SlurmJob, "results", lambda self: [broken])
+    monkeypatch.setattr(Job, "submission", lambda self: SimpleNamespace(args=(["system=mse"], 0)))
+    [returned] = Job(tmp_path, "7_1").results()
+    assert returned.return_value is None
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("job 7_1 (system=mse) failed: ImportError('no such name'); see ")
+
+
+def test_what_needs_no_plugin_passes():
+    check_launcher(["hydra/launcher=basic", "hydra.launcher.n_jobs=2", "system=softmax"])
+
+
+def test_slurm_takes_plain_keys_and_knows_how_often_to_go_on():
+    hydra = launcher("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.gpus_per_node=1")
+    assert hydra.launcher._target_.endswith("submitit_launcher.SlurmLauncher")
+    assert (hydra.launcher.partition, hydra.launcher.gpus_per_node) == ("gpu", 1)
+    assert hydra.launcher.max_num_timeout > 0 and hydra.launcher.signal_delay_s < 60 * hydra.launcher.timeout_min
+    assert set(hydra.callbacks) == {"slurm", "sweep"}
+
+
+@pytest.mark.slow
+def test_joblib_shares_out_the_cores(place, monkeypatch, tmp_path):
+    """Two cells at a time: each takes half the cores, and both leave their record."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    text, parallel = f"corpus.path={place}/text.txt", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    run = bench(tmp_path, *settings("unigram", "softmax"), text, "logger=none", *parallel)
+    assert run.returncode == 0, run.stdout + run.stderr
+    records = [json.loads(path.read_text()) for path in (tmp_path / "results" / "smoke").glob("*.json")]
+    assert sorted(record["system"] for record in records) == ["softmax", "unigram"]
+    assert {record["device"].split(", ")[-1] for record in records} == {f"{max(1, cpu_count() // 2)} threads"}
+    assert {line.split()[0] for line in run.stderr.splitlines() if " bits per byte" in line} == {"[1/2]", "[2/2]"}

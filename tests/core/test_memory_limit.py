@@ -1,0 +1,59 @@
+"""What asks for more memory than there is ends as `oom`, and takes nothing else with it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.core import memory_limit
+
+ASK = """
+import resource
+from bench.core.errors import status_of
+from bench.core.memory_limit import hold
+import numpy, torch
+{before}
+for ask in (lambda: torch.zeros(10**9), lambda: numpy.ones(10**9), lambda: bytearray(4 * 10**9)):
+    try:
+        ask()
+    except Exception as error:
+        print(status_of(error))
+print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)
+"""
+
+
+def asked(before: str) -> list[str]:
+    run = subprocess.run([sys.executable, "-c", ASK.format(before=before)], capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+def test_too_large_an_allocation_is_an_oom_and_not_the_end():
+    assert asked("hold(3 << 30)") == ["oom", "oom", "oom", "3072"]
+
+
+def test_a_lower_limit_stands():
+    lower = "resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, resource.RLIM_INFINITY))"
+    assert asked(f"{lower}; hold(3 << 30)")[-1] == "2048"
+
+
+@pytest.mark.parametrize(
+    ("own", "files"),
+    [
+        ("0::/slurm/job_7/step_0\n", {"slurm/job_7/memory.max": "5000\n", "slurm/job_7/step_0/memory.max": "max\n"}),
+        ("4:memory:/a/b\n3:cpuset:/\n0::/\n", {"memory/a/memory.limit_in_bytes": "5000\n"}),
+    ],
+)
+def test_the_limits_of_both_kinds_of_control_groups_are_found(monkeypatch, tmp_path, own, files):
+    for name, text in files.items():
+        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / name).write_text(text)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(memory_limit, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory_limit, "OWN", tmp_path / "own")
+    assert list(memory_limit.group_limits()) == [5000]
+    assert memory_limit.available() == 5000
+
+
+def test_without_control_groups_it_is_the_machines(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory_limit, "OWN", tmp_path / "none")
+    assert 1 << 28 < memory_limit.available() < 1 << 50

@@ -1,0 +1,47 @@
+"""A search's draws: the same for every system, one in each twelfth of the range, and only sensible cells."""
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from bench.core.environment import configuration
+from bench.core.identity import identity
+from bench.core.random_search import log_uniform, one_of, uniform
+
+
+@pytest.mark.parametrize("first", [0, 12, 120])
+def test_a_dozen_of_trials_covers_every_twelfth_once(first):
+    drawn = [uniform(trial, "lr") for trial in range(first, first + 12)]
+    assert sorted(int(12 * each) for each in drawn) == list(range(12))
+    assert drawn == [uniform(trial, "lr") for trial in range(first, first + 12)]
+    assert drawn != [uniform(trial, "width") for trial in range(first, first + 12)]
+
+
+def test_a_logarithm_is_uniform_and_choices_have_their_share():
+    drawn = [log_uniform(trial, "lr", 1e-3, 1e-1) for trial in range(1200)]
+    shares = np.histogram(np.log10(drawn), bins=4, range=(-3, -1))[0] / 1200
+    np.testing.assert_allclose(shares, 0.25, atol=0.03)
+    assert all(1e-3 <= each <= 1e-1 for each in drawn)
+    picks = [one_of(trial, "width", [128, 192, 256]) for trial in range(12)]
+    assert sorted(picks) == [128] * 4 + [192] * 4 + [256] * 4
+
+
+def composed(*overrides: str) -> dict:
+    with initialize_config_dir(configuration(), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=["+experiment=tune", *overrides]), resolve=True)
+
+
+def test_every_system_is_given_the_same_trials():
+    searches = "softmax sampled_softmax adaptive_softmax nce mse cosine vmf infonce gpt2 ngram".split()
+    for trial in (0, 7):
+        configs = [composed(f"+search={search}", f"trial={trial}") for search in searches]
+        assert len({config["optimizer"]["lr"] for config in configs}) == 1
+        assert len({config["backbone"]["trunk"]["hidden_size"] for config in configs}) == 1
+        assert [config["system"]["name"].split("-")[0] for config in configs] == searches
+
+
+def test_the_number_of_a_trial_is_not_what_makes_a_cell():
+    one, other = composed("+search=softmax", "trial=1"), composed("+search=softmax", "trial=2")
+    assert identity(one) != identity(other)
+    assert identity(one) == identity({**one, "trial": 99})

@@ -1,0 +1,137 @@
+"""Every key of every configuration that the tree can compose has a type and bounds; what breaks them is named."""
+
+import copy
+import typing
+
+import pytest
+from test_configs import CHOICES, SYSTEMS, TREE, plain
+
+from bench.core.errors import SettingError
+from bench.core.settings import GIVEN, NEEDED, PASSED_ON, POSSIBLE, check, find, options
+
+COMPOSED = {f"{group}={choice}": [f"{group}={choice}"] for group, choice in CHOICES}
+COMPOSED |= {file.stem: [f"+experiment={file.stem}"] for file in (TREE / "experiment").glob("*.yaml")}
+COMPOSED |= {f"tune {file.stem}": ["+experiment=tune", f"+search={file.stem}"] for file in (TREE / "search").glob("*")}
+BASE = plain("system=sampled_softmax", "corpus=synthetic", "targets=random")
+
+
+def unruled(config: dict, key: str = "") -> list[str]:
+    """The keys that nothing but chance would keep sane."""
+    found, hints = [], {}
+    if "_target_" in config:
+        hints = options(find(key, config["_target_"]))[0]
+        hints = hints | (options(find(key, PASSED_ON[key]))[0] if key in PASSED_ON else {})
+    for name, value in config.items():
+        path = f"{key}.{name}" if key else name
+        if isinstance(value, dict):
+            found += unruled(value, path)
+        elif name != "_target_" and (NEEDED | POSSIBLE).get(path, hints.get(name, typing.Any)) is typing.Any:
+            found.append(path)
+    return found
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_every_key_has_a_rule_and_keeps_it(name, monkeypatch):
+    monkeypatch.setattr("bench.core.settings.gpu", lambda: True)
+    config = plain(*COMPOSED[name])
+    assert unruled(config) == []
+    check(config)
+
+
+def test_a_key_without_a_rule_is_found():
+    assert unruled({"seed": 0, "colour": "red", "vocabulary": {"size": 1, "hue": 2}}) == ["colour", "vocabulary.hue"]
+    assert unruled({"_target_": "bench.models.count_model.CountModel", "order": 2}, "system.model") == []
+    assert unruled({"_target_": "builtins.dict", "order": 2}, "system.model") == ["system.model.order"]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_whatever_is_filled_in_is_an_option_of_what_takes_it(system):
+    config = plain(f"system={system}")
+    part = "head" if "head" in config["system"] else "model"
+    hints, _, _ = options(find("", config["system"][part]["_target_"]))
+    assert set(GIVEN[f"system.{part}"]) <= set(hints)
+
+
+def changed(key: str, value: object) -> dict:
+    config = copy.deepcopy(BASE)
+    *groups, name = key.split(".")
+    place = config
+    for group in groups:
+        place = place[group]
+    place[name] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("seed", True, "True does not work; give a valid integer"),
+        ("seed", 2**32, "give less than or equal to 4294967295"),
+        ("seed", {"a": 1}, "give a valid integer"),
+        ("optimizer.lr", "3e-3", "give a valid number or null"),
+        ("optimizer.lr", float("nan"), "give a finite number or null"),
+        ("optimizer.gradient_clip", 0, "give greater than 0 or null"),
+        ("optimizer.lr", None, "a head is trained by gradients"),
+        ("budget.words", None, "^budget: words and seconds are both null"),
+        ("inputs", "both", "give 'learned' or 'contextual'"),
+        ("generation.prompts", "the", "give a valid list"),
+        ("backbone.trunk.hidden_size", 10**9, "give less than or equal to 8192"),
+        ("backbone.trunk.dropout", 1, "give less than 1"),
+        ("backbone.trunk.cell.path", "torch.nn.Nothing", "^backbone.trunk.cell: .* cannot be found"),
+        ("backbone.trunk._target_", "nowhere.Net", "cannot be imported"),
+        ("backbone.trunk._target_", "sys.path", "is not a class or function"),
+        ("backbone.trunk", 5, "5 is not a group of settings; set backbone.trunk._target_"),
+        ("backbone", 5, "not a group of settings"),
+        ("system.head.colour", "red", "SampledSoftmaxHead has no such option; choose of samples"),
+        ("system.head.hidden_size", 5, "the harness fills it in; remove it"),
+        ("system.head.samples", 0, "give greater than or equal to 1"),
+        ("system.head", 5, "makes no object; give it a _target_"),
+        ("targets.dimension", 0, "give greater than or equal to 1"),
+        ("trainer.devices", 0, "give 'auto' or greater than or equal to 1 or a valid list"),
+        ("trainer.colour", 2, "has no such option"),
+        ("vocabulary.sise", 5, "did you mean vocabulary.size"),
+        ("system.name", "x" * 97, "at most 96 bytes"),
+        ("experiment_name", "../x", "it names a folder"),
+        ("corpus.path", [], "does not work"),
+    ],
+)
+def test_what_breaks_a_rule_is_named(key, value, problem):
+    with pytest.raises(SettingError, match=problem if problem[0] == "^" else f"^{key}: .*{problem}") as raised:
+        check(changed(key, value))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [*NEEDED, "logger", "trainer._target_", "corpus.source", "targets.dimension"])
+def test_what_is_needed_cannot_be_deleted(key):
+    config = copy.deepcopy(BASE)
+    *groups, name = key.split(".")
+    place = config
+    for group in groups:
+        place = place[group]
+    del place[name]
+    with pytest.raises(SettingError, match=rf"^{key}: .*; do not delete it"):
+        check(config)
+
+
+def test_targets_are_set_in_one_place():
+    config = plain("system=mse", "targets=random")
+    check(config)
+    config["system"]["head"]["targets"]["dimension"] += 1
+    with pytest.raises(SettingError, match=r"^system.head.targets: .* those of the group targets; set them there"):
+        check(config)
+
+
+def test_a_head_of_somebody_else_is_checked_by_its_annotations(tmp_path, monkeypatch):
+    (tmp_path / "theirs.py").write_text(
+        "class Head:\n    def __init__(self, *, hidden_size, vocabulary, margin: float, mystery): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = plain("system=softmax")
+    config["system"]["head"] = {"_target_": "theirs.Head", "margin": 1, "mystery": object}
+    check(config)
+    config["system"]["head"]["margin"] = "wide"
+    with pytest.raises(SettingError, match=r"^system.head.margin: 'wide' does not work; give a valid number"):
+        check(config)
+    del config["system"]["head"]["margin"]
+    with pytest.raises(SettingError, match=r"^system.head.margin: theirs.Head needs it"):
+        check(config)

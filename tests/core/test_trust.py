@@ -1,0 +1,157 @@
+"""Folders, files and records of somebody else are read, never run: a marker file would tell."""
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_subwords import tiny_corpus as piece_corpus
+from tiny_bert import folder, tiny_encoder  # noqa: F401
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from bench.core.errors import SettingError
+from bench.core.record import read_positions
+from bench.core.trust import check_targets
+from bench.data.sources.wikitext import wikitext
+from bench.data.subwords import learn
+from bench.models.causal_lm import load
+
+CODE = "from pathlib import Path\nPath({marker!r}).touch()\nclass Model: pass\nclass Tokenizer: pass\n"
+
+
+class Payload:
+    """Unpickled, it touches the marker."""
+
+    def __init__(self, marker: Path):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (Path(self.marker).touch, ())
+
+
+@pytest.fixture
+def marker(tmp_path):
+    """Whatever the test does, this file must not come to be."""
+    path = tmp_path / "run"
+    yield path
+    assert not path.exists()
+
+
+def plant(place: Path, marker: Path) -> None:
+    """Code and pickles, wherever a loader might look for them."""
+    for name in ("pytorch_model.bin", "model.bin", "adapter_model.bin", "training_args.bin"):
+        torch.save(Payload(marker), place / name)
+    for name in ("vocab.pkl", "tokenizer.pkl", "scaler.pt", "model.ckpt"):
+        (place / name).write_bytes(pickle.dumps(Payload(marker)))
+    for name in ("modeling.py", "tokenization.py", "configuration.py", "__init__.py"):
+        (place / name).write_text(CODE.format(marker=str(marker)))
+    autos = {
+        "AutoConfig": "configuration.Model",
+        "AutoModel": "modeling.Model",
+        "AutoModelForCausalLM": "modeling.Model",
+    }
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"auto_map": autos}))
+    settings = json.loads((place / "tokenizer_config.json").read_text())
+    mapped = {"auto_map": {"AutoTokenizer": ["tokenization.Tokenizer", "tokenization.Tokenizer"]}}
+    (place / "tokenizer_config.json").write_text(json.dumps(settings | mapped))
+
+
+def test_the_payload_works(tmp_path):
+    pickle.loads(pickle.dumps(Payload(tmp_path / "run")))
+    assert (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def theirs(folder, tmp_path) -> Path:
+    """An encoder that somebody else has packed."""
+    place = tmp_path / "theirs"
+    place.mkdir()
+    for file in folder.iterdir():
+        (place / file.name).write_bytes(file.read_bytes())
+    return place
+
+
+def test_an_encoder_with_code_and_pickles_beside_its_weights_is_read_without_them(theirs, tmp_path, marker):
+    before = tiny_encoder(theirs, tmp_path).vectors(["the", "cat"])
+    plant(theirs, marker)
+    assert torch.equal(tiny_encoder(theirs, tmp_path).vectors(["the", "cat"]), before)
+
+
+@pytest.mark.parametrize("kind", ["a_kind_of_its_own", "bert"])
+def test_an_encoder_that_is_code_or_a_pickle_alone_is_refused(theirs, tmp_path, marker, kind):
+    plant(theirs, marker)
+    config = json.loads((theirs / "config.json").read_text())
+    (theirs / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+    if kind == "bert":
+        (theirs / "model.safetensors").unlink()
+    with pytest.raises(SettingError, match=r"^targets.encoder: "):
+        tiny_encoder(theirs, tmp_path).vectors(["the"])
+
+
+@pytest.mark.parametrize("lost", [None, "model.safetensors"])
+def test_a_language_model_with_code_and_pickles(tmp_path, marker, lost):
+    place = tmp_path / "gpt2"
+    tokenizer = learn(piece_corpus(), 290)
+    tokenizer.save_pretrained(place)
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_layer=1, n_embd=8, n_head=1)).save_pretrained(place)
+    plant(place, marker)
+    if lost is None:
+        assert load(str(place))[0].config.n_embd == 8
+    else:
+        (place / lost).unlink()
+        with pytest.raises(SettingError, match=r"^system.pretrained: cannot read"):
+            load(str(place))
+
+
+def test_a_data_set_s_script_is_not_run(tmp_path, marker):
+    place = tmp_path / "wikitext"
+    place.mkdir()
+    (place / "wikitext.py").write_text(CODE.format(marker=str(marker)))
+    (place / "train.pkl").write_bytes(pickle.dumps(Payload(marker)))
+    with pytest.raises(SettingError, match=r"^corpus: cannot read"):
+        wikitext("wikitext-2-raw-v1", str(place))
+
+
+def test_positions_that_hold_a_pickle_are_refused(tmp_path, marker):
+    np.savez(tmp_path / "r.npz", rank=np.array([Payload(marker)], dtype=object))
+    with pytest.raises(SettingError, match=r"r.npz: holds no plain arrays .*; delete it and run the cell again$"):
+        read_positions(tmp_path / "r.json")
+    with zipfile.ZipFile(tmp_path / "r.npz", "w") as archive:
+        archive.writestr("rank.pkl", pickle.dumps(Payload(marker)))
+    assert "rank" not in read_positions(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "builtins.eval", "bench.core.provenance.subprocess.run", "theirs.Head"]
+)
+def test_a_record_of_somebody_else_names_what_it_would_run(target):
+    config = {"system": {"head": {"_target_": "bench.heads.mse.MSEHead"}}, "trainer": {"_target_": "builtins.dict"}}
+    check_targets(config, trusted=[])
+    config["system"]["parts"] = [{"deeper": {"_target_": target, "command": "touch /tmp/x"}}]
+    with pytest.raises(
+        SettingError, match=rf"^RECORD: it would run {target}, which is none of ours; .*--trust {target}"
+    ):
+        check_targets(config, trusted=[])
+    check_targets(config, trusted=[target])
+
+
+def test_a_class_by_its_path_is_one_too():
+    config = {"cell": {"_target_": "hydra.utils.get_class", "path": "torch.nn.LSTM"}}
+    check_targets(config, trusted=[])
+    with pytest.raises(SettingError, match=r"^RECORD: it would run subprocess.Popen"):
+        check_targets({"cell": config["cell"] | {"path": "subprocess.Popen"}}, trusted=[])
+
+
+def test_no_module_opens_pickles_or_trusts_remote_code():
+    root = Path(__file__).parents[2] / "bench"
+    for file in root.rglob("*.py"):
+        text = file.read_text()
+        for never in ("allow_pickle=True", "trust_remote_code=True", "weights_only=False, map", "pickle.load", "eval("):
+            assert never not in text.replace(".eval(", ""), f"{file}: {never}"
+        assert text.count("torch.load(") == text.count("weights_only=True, map_location"), file
+    assert os.sep in str(root)

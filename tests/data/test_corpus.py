@@ -1,0 +1,246 @@
+"""Tokenisation by cases, splits by counting, and what a user's text can get wrong."""
+
+import datasets
+import numpy as np
+import pytest
+
+from bench.core.errors import SettingError
+from bench.core.files import content_sha256
+from bench.data.corpus import LEAST_OF_A_DOCUMENT, build, lay, split_by_document, tokenize
+from bench.data.sources.files import text
+from bench.data.sources.synthetic import synthetic
+from bench.data.sources.wikipedia import wiki_sample
+from bench.data.sources.wikitext import articles, wikitext
+
+
+@pytest.mark.parametrize(
+    ("string", "words"),
+    [
+        ("Don't stop", ["don't", "stop"]),
+        ("rock’n’roll", ["rock’n’roll"]),
+        ("'tis the dogs' o''clock", ["'", "tis", "the", "dogs", "'", "o", "'", "'", "clock"]),
+        ("3.5 per-cent, no?!", ["3", ".", "5", "per", "-", "cent", ",", "no", "?", "!"]),
+        ("snake_case __init__", ["snake", "_", "case", "_", "_", "init", "_", "_"]),
+        ("Ünïcode 東京 Ελλάς", ["ünïcode", "東京", "ελλάς"]),
+        (" \t\n\u00a0\u2003", []),
+        ("a…b “c” №5 ½", ["a", "…", "b", "“", "c", "”", "№", "5", "½"]),
+    ],
+)
+def test_words_of_a_string(string, words):
+    assert tokenize(string) == words
+
+
+def test_case_is_kept_on_demand():
+    assert tokenize("The End", lowercase=False) == ["The", "End"]
+
+
+def test_text_is_its_documents_end_to_end():
+    documents = [np.array([3, 1]), np.array([4]), np.array([1, 5, 9])]
+    laid = lay(documents)
+    assert laid.words.tolist() == [3, 1, 4, 1, 5, 9]
+    assert laid.starts.tolist() == [0, 2, 3, 6]
+    assert [document.tolist() for document in laid.documents()] == [[3, 1], [4], [1, 5, 9]]
+
+
+def test_build_by_hand():
+    splits = {"train": [["b", "a", "b"], [], ["c"]], "validation": [["z", "b"]], "test": [["y"], ["c", "y"]]}
+    made = build("by hand", splits)
+    assert made.lexicon == ["b", "a", "c", "y", "z"]
+    assert made.counts.tolist() == [2, 1, 1, 0, 0]
+    assert (made.train.words.tolist(), made.train.starts.tolist()) == ([0, 1, 0, 2], [0, 3, 4])
+    assert (made.validation.words.tolist(), made.test.words.tolist()) == ([4, 0], [3, 2, 3])
+    assert made.spell(made.test.words) == ["y", "c", "y"]
+
+
+def test_the_lexicon_falls_by_training_count_then_by_spelling(corpus):
+    seen = corpus.spell(corpus.train.words)
+    keys = [(-seen.count(word), word) for word in corpus.lexicon]
+    assert keys == sorted(keys)
+    assert corpus.counts.tolist() == [-key[0] for key in keys]
+    assert corpus.counts[-1] == 0
+    assert len(set(corpus.lexicon)) == len(corpus.lexicon)
+
+
+def test_a_split_takes_whole_documents_once_and_always_the_same():
+    documents = [[f"{d}"] * (100 + d) for d in range(40)]
+    splits = split_by_document(documents)
+    assert splits == split_by_document(documents)
+    whole = [document for split in splits.values() for document in split]
+    assert sorted(whole) == sorted(documents)
+    total = sum(map(len, documents))
+    for split, share in {"validation": 0.05, "test": 0.20}.items():
+        words = [len(document) for document in splits[split]]
+        assert sum(words[:-1]) < share * total <= sum(words)
+
+
+@pytest.mark.parametrize("lengths", [(1, 1, 1000), (1000, 1, 1), (1, 1000, 1), (1, 1, 1, 1, 1000)])
+def test_three_documents_of_any_lengths_can_be_split(lengths):
+    splits = split_by_document([[f"{d}"] * length for d, length in enumerate(lengths)])
+    assert all(splits.values())
+    assert sum(map(len, splits.values())) == len(lengths)
+
+
+def test_two_documents_cannot_be_split():
+    with pytest.raises(SettingError, match=r"^corpus.path: 2 documents cannot be split"):
+        split_by_document([["a"], [], ["b"]])
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(SettingError, match=r"^corpus: tiny has no words in its test split"):
+        build("tiny", {"train": [["a"]], "validation": [["b"]], "test": [[]]})
+
+
+def test_limits_cut_every_document_alike_and_no_training_text(corpus):
+    limit = 3 * LEAST_OF_A_DOCUMENT + 10
+    limited = corpus.limited(validation=None, test=limit)
+    assert limited.train is corpus.train
+    assert limited.validation is corpus.validation
+    assert len(limited.test.documents()) == len(corpus.test.documents()) == 3
+    for cut, whole in zip(limited.test.documents(), corpus.test.documents(), strict=True):
+        assert len(cut) == int(len(whole) * limit / len(corpus.test))
+        assert cut.tolist() == whole[: len(cut)].tolist()
+    assert corpus.limited(validation=10**9, test=None).validation is corpus.validation
+
+
+def test_fewer_training_words_are_counted_and_ordered_anew(corpus):
+    shorter = corpus.trained_on(900)
+    assert len(shorter.train) == pytest.approx(900, abs=len(corpus.train.documents()))
+    documents = {
+        split: [corpus.spell(document) for document in text.documents()]
+        for split, text in {
+            "train": corpus.train.head(900),
+            "validation": corpus.validation,
+            "test": corpus.test,
+        }.items()
+    }
+    anew = build(corpus.name, documents)
+    assert (shorter.lexicon, shorter.digest) == (anew.lexicon, anew.digest)
+    assert shorter.counts.tolist() == anew.counts.tolist()
+    assert shorter.digest != corpus.digest
+    assert corpus.trained_on(None) is corpus
+    assert corpus.trained_on(10**9) is corpus
+
+
+def test_a_language_stays_that_of_a_shorter_text():
+    whole = synthetic(types=50, words=4000, classes=4, concentration=1.0, seed=0, document_words=200)
+    shorter = whole.trained_on(600)
+    assert shorter.language is whole.language
+    assert len(shorter.train) == 600
+    assert shorter.spell(shorter.test.words) == whole.spell(whole.test.words)
+    assert [shorter.language.spell(np.array([word]))[0] for word in shorter.language_words] == shorter.lexicon
+
+
+def test_a_limit_takes_whole_documents_where_they_are_short():
+    text = lay([np.full(10, i) for i in range(1000)])
+    cut = text.head(2000)
+    assert [document.tolist() for document in cut.documents()] == [
+        [i] * 10 for i in np.linspace(0, 999, 200).astype(int)
+    ]
+
+
+def test_a_fingerprint_is_of_one_split_and_its_spelling(corpus):
+    limited = corpus.limited(validation=None, test=100)
+    assert limited.fingerprint("train") == corpus.fingerprint("train")
+    assert limited.fingerprint("test") != corpus.fingerprint("test")
+    one, other = (build("x", {"train": [[word]], "validation": [["a"]], "test": [["a"]]}) for word in "bc")
+    assert one.train.words.tolist() == other.train.words.tolist()
+    assert one.fingerprint("train") != other.fingerprint("train")
+    assert one.digest != other.digest
+
+
+def test_a_file_is_split_at_blank_lines(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("\ufeffOne two.\nthree\n\n\nFour\n \t\nfive, 5", encoding="utf-8")
+    made = text(str(file))
+    assert made.name == "mine"
+    found = [
+        made.spell(document) for split in (made.train, made.validation, made.test) for document in split.documents()
+    ]
+    assert sorted(found) == [["five", ",", "5"], ["four"], ["one", "two", ".", "three"]]
+
+
+def test_in_a_folder_a_file_is_a_document(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("a.txt", "b", "deep/c.md"):
+        (tmp_path / name).write_text(f"{name[-1]} one\n\nDocument")
+    made = text(str(tmp_path), lowercase=False)
+    found = [
+        made.spell(document) for split in (made.train, made.validation, made.test) for document in split.documents()
+    ]
+    assert sorted(found) == [[letter, "one", "Document"] for letter in "bdt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "holds no words"),
+        (b" \n\n \t", "holds no words"),
+        (b"one\n\ntwo", "2 documents cannot be split"),
+        ("über".encode("latin-1"), r"is not UTF-8 \(byte 0\)"),
+    ],
+)
+def test_a_text_that_cannot_work(tmp_path, content, problem):
+    file = tmp_path / "bad.txt"
+    file.write_bytes(content)
+    with pytest.raises(SettingError, match=f"^corpus.path: .*{problem}"):
+        text(str(file))
+
+
+def test_no_text_at_all(tmp_path):
+    with pytest.raises(SettingError, match=r"^corpus.path: corpus=text needs"):
+        text(None)
+    with pytest.raises(SettingError, match=r"^corpus.path: .*/missing.txt does not exist"):
+        text(str(tmp_path / "missing.txt"))
+    with pytest.raises(SettingError, match=r"^corpus.path: .* holds no words"):
+        text(str(tmp_path))
+
+
+def test_an_article_begins_with_a_heading_of_one_sign():
+    first, second = (
+        [" = Title one = \n", "\n", " Text .\n", " = = Part = = \n", " More .\n"],
+        [" = I = \n", " 1 = 1\n"],
+    )
+    assert articles(["", *first, *second]) == ["", "".join(first), "".join(second)]
+    assert articles(first) == ["".join(first)]
+    assert articles([]) == []
+
+
+def test_wikitext_from_a_local_copy(tmp_path):
+    def split(*titles):
+        lines = [line for title in titles for line in ("", f" = {title} = \n", f" About {title} .\n")]
+        return datasets.Dataset.from_dict({"text": lines})
+
+    rows = {"train": split("Alpha", "Beta"), "validation": split("Gamma"), "test": split("Delta")}
+    datasets.DatasetDict(rows).save_to_disk(tmp_path / "copy")
+    made = wikitext("wikitext-2-raw-v1", str(tmp_path / "copy"))
+    assert made.name == "wikitext-2-raw-v1"
+    assert [made.spell(document) for document in made.train.documents()] == [
+        ["=", title, "=", "about", title, "."] for title in ("alpha", "beta")
+    ]
+    assert made.spell(made.test.words)[1] == "delta"
+    (tmp_path / "files").mkdir()
+    for name, split_rows in rows.items():
+        split_rows.to_parquet(tmp_path / "files" / f"{name}-00000-of-00001.parquet")
+    assert wikitext("wikitext-2-raw-v1", str(tmp_path / "files")).digest == made.digest
+    with pytest.raises(SettingError, match=r"^corpus: cannot read .*corpus=wiki_sample, which needs no network$"):
+        wikitext("wikitext-2-raw-v1", str(tmp_path / "elsewhere"))
+
+
+def test_the_embedded_articles():
+    made = wiki_sample()
+    texts = (made.train, made.validation, made.test)
+    assert sum(len(each) for each in texts) > 550_000
+    assert sum(len(each.documents()) for each in texts) == 106
+    assert made.counts.sum() == len(made.train)
+    assert made.lexicon[0] == "the"
+    assert wiki_sample() is made
+
+
+def test_an_edited_text_has_another_content(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("one")
+    before = content_sha256(str(tmp_path))
+    content_sha256.cache_clear()
+    file.write_text("two")
+    assert content_sha256(str(tmp_path)) != before
+    assert content_sha256(str(tmp_path / "nowhere")) is None

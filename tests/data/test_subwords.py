@@ -1,0 +1,179 @@
+"""Words <-> pieces <-> batches, against the tokeniser itself."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from bench.core.errors import SettingError
+from bench.data.corpus import Corpus, build
+from bench.data.subwords import BOUNDARY, PieceBatches, Pieces, learn
+from bench.data.vocabulary import Vocabulary
+from bench.evaluation.subword_search import Trie
+
+ODD = ["don't", "naïve", "日本", "1990s", "“", "_", "…", "x1y2"]
+
+
+def tiny_corpus() -> Corpus:
+    """Words of one to three syllables that fall off like 1 / rank, and some odd ones."""
+    random = np.random.default_rng(0)
+    syllables = ["ka", "to", "mi", "ren", "so", "lu", "", ""]
+    types = sorted({"".join(three) for three in itertools.product(syllables, repeat=3)} - {""})
+    types = [types[i] for i in random.permutation(len(types))[:60]] + ODD
+    share = 1 / np.arange(1, len(types) + 1)
+
+    def documents(*lengths: int) -> list[list[str]]:
+        return [[types[i] for i in random.choice(len(types), length, p=share / share.sum())] for length in lengths]
+
+    train = [*documents(300, 200, 400, 500), ODD]
+    return build("tiny", {"train": train, "validation": documents(50), "test": documents(40, 3, 25)})
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return tiny_corpus()
+
+
+@pytest.fixture(scope="module")
+def pieces(corpus):
+    return Pieces(learn(corpus, 300), corpus)
+
+
+def test_a_document_is_spelt_as_the_tokeniser_spells_its_words_joined_by_spaces(corpus, pieces):
+    for document in corpus.test.documents():
+        whole = pieces.tokenizer.encode(" " + " ".join(corpus.spell(document)), add_special_tokens=False)
+        assert pieces.spell(document).tolist() == whole
+
+
+def test_boundaries_stand_between_documents_and_first_pieces_are_found(corpus, pieces):
+    line, text = pieces.lay(corpus.test), corpus.test
+    assert (line == pieces.boundary).sum() == 4 and line[0] == line[-1] == pieces.boundary
+    expected, at = [], 0
+    for document in text.documents():
+        at += 1
+        for word in document:
+            expected.append(at)
+            at += pieces.lengths[word]
+    assert pieces.first(text).tolist() == expected
+    assert np.flatnonzero(pieces.begins[line]).tolist() == expected
+    assert set(pieces.initial) == {*np.flatnonzero(pieces.begins), pieces.boundary}
+
+
+def test_pieces_read_back_as_the_words(corpus, pieces):
+    words = corpus.train.words
+    assert pieces.read(pieces.spell(words).tolist()) == corpus.spell(words)
+
+
+def test_learning_is_repeatable_and_reads_only_the_training_split(corpus):
+    alone = build(
+        "alone",
+        {split: [corpus.spell(corpus.train.words[:900])] for split in ("train", "validation", "test")},
+    )
+    unseen = build(
+        "unseen",
+        {"train": [alone.spell(alone.train.words)], "validation": [["zzzz"] * 99], "test": [["zzzz"]]},
+    )
+    assert learn(alone, 290).get_vocab() == learn(unseen, 290).get_vocab() == learn(alone, 290).get_vocab()
+
+
+def test_too_few_pieces_for_the_bytes_are_refused(corpus):
+    with pytest.raises(SettingError, match=r"^system\.model\.pieces: 256 is less than 257"):
+        learn(corpus, 256)
+
+
+def wrapped(vocabulary: dict[str, int], pre_tokenizer: object, **special: str) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizer
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", **special)
+
+
+def test_tokenisers_that_cannot_price_words_are_refused(corpus):
+    space, words = pre_tokenizers.Metaspace(), corpus.lexicon
+    plain = {word: i + 2 for i, word in enumerate(words)} | {"<unk>": 0, "</s>": 1}
+    marked = {f"▁{word}": i + 2 for i, word in enumerate(words)} | {"<unk>": 0, "</s>": 1}
+    lacking = {token: i for token, i in marked.items() if token != f"▁{words[5]}"}
+    with pytest.raises(SettingError, match="does not mark where words begin"):
+        Pieces(wrapped(plain, pre_tokenizers.WhitespaceSplit(), eos_token="</s>"), corpus)
+    with pytest.raises(SettingError, match="no end-of-text token"):
+        Pieces(wrapped(marked, space), corpus)
+    with pytest.raises(SettingError, match=f"cannot spell '{words[5]}'"):
+        Pieces(wrapped(lacking, space, eos_token="</s>"), corpus)
+    accepted = Pieces(wrapped(marked, space, eos_token="</s>"), corpus)
+    assert accepted.lengths.tolist() == [1] * (len(words) + 1)
+
+
+def test_the_end_of_text_is_preferred_to_the_end_of_a_turn(corpus):
+    tokens = ["<unk>", "<turn>", BOUNDARY, *(f"▁{word}" for word in corpus.lexicon)]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    assert Pieces(wrapped(vocabulary, pre_tokenizers.Metaspace(), eos_token="<turn>"), corpus).boundary == 2
+
+
+def test_an_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
+    batches = PieceBatches(pieces, corpus.train, rows=3, length=20, seed=4)
+    steps = batches.windows // 3
+    epoch = [batches.batch(step) for step in range(steps)]
+    assert all(batch.pieces.shape == (3, 21) and batch.pieces.dtype == torch.int64 for batch in epoch)
+    line = batches.line
+    assert sorted(line) == sorted(pieces.lay(corpus.train))
+    windows = {tuple(line[start : start + 21]) for start in range(0, len(line) - 20, 20)}
+    dealt = [tuple(row) for batch in epoch for row in batch.pieces.tolist()]
+    assert set(dealt) <= windows and len(set(dealt)) >= 3 * steps - 1  # by chance two windows may be alike
+    for batch in epoch:
+        assert batch.trained_words == int(pieces.begins[batch.pieces[:, 1:].numpy()].sum())
+
+
+def test_a_step_decides_its_batch_whatever_came_before(corpus, pieces):
+    options = {"rows": 3, "length": 20}
+    straight = [batch.pieces for batch in itertools.islice(PieceBatches(pieces, corpus.train, **options, seed=4), 80)]
+    late = PieceBatches(pieces, corpus.train, **options, seed=4)
+    for step in (79, 2, 40):
+        assert torch.equal(late.batch(step).pieces, straight[step])
+    other = PieceBatches(pieces, corpus.train, **options, seed=5)
+    assert not torch.equal(other.batch(2).pieces, straight[2])
+    assert not torch.equal(straight[late.windows // 3], straight[0])  # the second epoch has another order
+
+
+def test_a_text_shorter_than_a_batch_still_trains(corpus, pieces):
+    batches = PieceBatches(pieces, corpus.test.head(10), rows=64, length=512, seed=0)
+    assert torch.equal(
+        batches.batch(3).pieces.sort().values,
+        torch.from_numpy(pieces.lay(corpus.test.head(10)))[None].sort().values,
+    )
+
+
+def test_the_trie_holds_exactly_the_vocabulary(corpus, pieces):
+    vocabulary = Vocabulary(corpus, 40)
+    trie = Trie(pieces, vocabulary, longest=99, device=torch.device("cpu"))
+    spelt = {}
+    for node in range(1, len(trie)):
+        up, path = node, []
+        while up:
+            path.insert(0, int(trie.piece[up]))
+            up = int(trie.parent[up])
+        spelt[tuple(path)] = node
+        assert len(path) == trie.level[node]
+        children = range(int(trie.start[node]), int(trie.start[node] + trie.children[node]))
+        assert all(trie.parent[child] == node for child in children)
+    assert len(spelt) == len(trie) - 1 == trie.children.sum()
+    known = [word for word in range(len(corpus.lexicon)) if vocabulary.ids[word] != vocabulary.unk]
+    assert {tuple(pieces.spell(np.array([word]))): trie.node_of[word] for word in known} == {
+        path: node for path, node in spelt.items() if trie.is_word[node]
+    }
+    assert (trie.node_of >= 0).sum() == len(known) == 39
+
+
+def test_paths_lead_from_below_the_root(corpus, pieces):
+    trie = Trie(pieces, Vocabulary(corpus, 60), longest=99, device=torch.device("cpu"))
+    for node, path in zip(range(1, len(trie)), trie.path(torch.arange(1, len(trie))).tolist(), strict=True):
+        distinct = list(dict.fromkeys(path))
+        assert path[-1] == node and trie.parent[distinct[0]] == 0 and len(distinct) == trie.level[node]
+        assert [int(trie.parent[each]) for each in distinct[1:]] == distinct[:-1]
+
+
+def test_words_of_too_many_pieces_are_left_out(corpus, pieces):
+    trie = Trie(pieces, Vocabulary(corpus, 60), longest=2, device=torch.device("cpu"))
+    assert trie.depth == 2
+    assert (trie.node_of[pieces.lengths[:-1] > 2] == -1).all()

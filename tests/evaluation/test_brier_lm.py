@@ -1,0 +1,130 @@
+"""BrierLM by two draws against exact Brier scores, in words and in word pieces."""
+
+import numpy as np
+import pytest
+import torch
+from test_causal_lm import CORPUS, sharpened, tiny_model
+from test_subword_scores import history_of, log_word
+
+from bench.evaluation import brier_lm
+from bench.evaluation.score import Judged, score
+from bench.evaluation.subword_brier import brier_n
+from bench.heads.softmax import SoftmaxHead
+from bench.models.backbones.rnn import RNN
+from bench.models.count_model import CountModel
+from bench.models.spelling import Speller
+from bench.models.word_batches import Inputs
+from bench.models.word_model import WordModel
+
+
+def interval(estimates: np.ndarray) -> tuple[float, float]:
+    """Of the mean, three and a half standard errors each way: a fixed seed falls outside once in two thousand."""
+    error = estimates.std(ddof=1) / len(estimates) ** 0.5
+    return estimates.mean() - 3.5 * error, estimates.mean() + 3.5 * error
+
+
+def test_words_in_common_end_at_the_first_difference_and_nothing_equals_none():
+    one = np.array([[1, 2, 3, 4], [1, 9, 3, 4], [-1, 2, 3, 4], [1, 2, -1, -1]])
+    other = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [-1, 2, 3, 4], [1, 2, -1, -1]])
+    assert brier_lm.shared(one, other).tolist() == [4, 1, 0, 2]
+
+
+def test_starts_leave_room_for_four_words_in_the_document():
+    assert brier_lm.starts(np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2])).tolist() == [0, 1, 8]
+    assert brier_lm.starts(np.array([0, 0, 0])).tolist() == []
+
+
+def test_estimates_by_hand():
+    found = brier_lm.agreement(np.array([4, 0]), np.array([1, 0]), np.array([1, 0]))
+    assert found.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0]]
+    assert brier_lm.agreement(np.array([0, 0]), np.array([0, 0]), np.array([2, 0])).tolist() == [
+        [-1, -1, 0, 0],
+        [0] * 4,
+    ]
+
+
+def test_deterministic_decoding_is_refused():
+    with pytest.raises(ValueError, match="two independent draws"):
+        brier_lm.agreement(np.array([1, 0]), np.array([1, 0]), np.array([4, 4]))
+
+
+@pytest.fixture(scope="module")
+def judged(corpus, vocabulary) -> Judged:
+    return Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
+
+
+@pytest.fixture(scope="module", params=["ngram", "lstm"])
+def model(request, corpus, vocabulary):
+    """A bigram model, or an LSTM with weights so large that words have likely followers."""
+    if request.param == "ngram":
+        return CountModel(corpus=corpus, vocabulary=vocabulary, order=2)
+    torch.manual_seed(0)
+    trunk = RNN(cell=torch.nn.LSTM, hidden_size=16, layers=2, dropout=0.0, vocabulary_size=len(vocabulary))
+    head = SoftmaxHead(hidden_size=16, vocabulary=vocabulary)
+    with torch.no_grad():
+        for weight in [*trunk.parameters(), head.words.weight]:
+            weight.mul_(6)
+    return WordModel(trunk, head, Inputs(vocabulary), lr=1e-3, weight_decay=0.0)
+
+
+def test_states_before_each_word_go_on_as_the_text_does(model, corpus, vocabulary):
+    states, features = model.states(corpus.test, "test"), model.features(corpus.test, "test")
+    torch.testing.assert_close(states[0], features, rtol=1e-5, atol=1e-5)
+    here = torch.tensor([3, 700, 1100])
+    words = (
+        torch.from_numpy(model.inputs.vocabulary.encode(corpus.test.words).astype(np.int64))
+        if hasattr(model, "inputs")
+        else torch.from_numpy(model.vocabulary.encode(corpus.test.words).astype(np.int64))
+    )
+    there = model.proceed(brier_lm.rows_of(states, here), words[here])
+    torch.testing.assert_close(there[0], features[here + 1], rtol=1e-4, atol=1e-4)
+
+
+def test_brier_1_by_draws_holds_the_exact_one(model, judged):
+    scored = score(model, judged)
+    drawn = ~np.isnan(scored.brier_n[:, 0])
+    assert drawn.sum() == len(brier_lm.starts(scored.document)) > 1000
+    low, high = interval(scored.brier_n[drawn, 0])
+    assert low < scored.brier[drawn].mean() < high
+    assert (np.diff(np.abs(scored.brier_n[drawn]), axis=1) <= 1).all()
+
+
+def test_brier_2_by_draws_holds_the_exact_one(judged):
+    """Σ over all pairs of words, which a bigram model gives at once."""
+    model = CountModel(corpus=judged.vocabulary.corpus, vocabulary=judged.vocabulary, order=2)
+    scored, unk = score(model, judged), judged.vocabulary.unk
+    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram)
+    at = np.flatnonzero(~np.isnan(scored.brier_n[:, 0]))
+    first = (
+        scored.calibration.logits(model.scores(model.features(judged.test, "test")[at]), log_unigram).softmax(1).numpy()
+    )
+    contexts = torch.arange(len(judged.vocabulary))[:, None]
+    then = scored.calibration.logits(model.scores(contexts), log_unigram).softmax(1).numpy()  # [V, V]
+    first[:, unk], square = 0, np.delete(then, unk, 1) ** 2
+    one, two = scored.word[at], scored.word[at + 1]
+    hit = np.where(two == unk, 0, first[np.arange(len(at)), one] * then[one, two])
+    exact = 2 * hit - first**2 @ square.sum(1)
+    low, high = interval(scored.brier_n[at, 1])
+    assert low < exact.mean() < high and exact.mean() > 2e-3
+
+
+def test_word_pieces_draw_words_as_they_price_them(monkeypatch):
+    model, kept = sharpened(tiny_model(context=64)), []
+    positions = brier_lm.starts(np.repeat(np.arange(3), np.diff(CORPUS.test.starts)))
+    hits, squares = [], []
+    for at in positions:
+        history = history_of(model, int(at), model.context // 2)
+        spelt = [model.pieces.spell(np.array([word])) for word in range(len(CORPUS.lexicon))]
+        p = np.exp([log_word(model, history, pieces) for pieces in spelt])
+        one, two = CORPUS.test.words[at : at + 2]
+        hits.append((p[one], p[one] * np.exp(log_word(model, np.concatenate([history, spelt[one]]), spelt[two]))))
+        squares.append((p**2).sum())
+    monkeypatch.setattr(brier_lm, "agreement", lambda *counts: kept.append(counts) or np.stack(counts, 1))
+    brier_n(model, CORPUS.test, np.tile(positions, 200))
+    one, other, both = kept[0]
+    for n, exact in enumerate(np.mean(hits, 0)):
+        expected = exact * 2 * len(one)  # of draws that agree, a count of rare events
+        assert abs((one > n).sum() + (other > n).sum() - expected) < 3.5 * expected**0.5 + 2
+    # words that the lexicon lacks are drawn too: over the lexicon alone, the sum of squares is a lower bound
+    assert interval((both > 0).astype(float))[1] > np.mean(squares)
+    assert ((both > 1) <= (both > 0)).all() and (both > 1).any()

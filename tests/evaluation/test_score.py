@@ -1,0 +1,214 @@
+"""Ranks, nats and Brier against loops in double precision; the blocks must not show."""
+
+from collections.abc import Callable
+from math import inf
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.core.errors import Diverged
+from bench.evaluation import score as module
+from bench.evaluation.block_scores import Ruler
+from bench.evaluation.calibration import Calibration, fit
+from bench.evaluation.ranks import RankModel, Standing, stand
+from bench.evaluation.score import Judged, glance, score
+from bench.models.spelling import Speller
+
+
+class Table:
+    """A model whose scores are rows of a table by position: its features are the positions."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, **tables: torch.Tensor):
+        self.tables = tables
+
+    def features(self, text, split: str) -> torch.Tensor:
+        rows = torch.arange(len(text)) + 10_000 * (split == "test")
+        return rows[:, None]
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        rows = features[:, 0]
+        return self.tables["test"][rows - 10_000] if rows[0] >= 10_000 else self.tables["validation"][rows]
+
+
+@pytest.fixture(scope="module")
+def judged(corpus, vocabulary) -> Judged:
+    small = corpus.limited(validation=300, test=150)
+    return Judged(vocabulary, Speller(vocabulary), small.validation, small.test, calibration_words=200, search_words=50)
+
+
+def table(judged: Judged, make: Callable[..., torch.Tensor]) -> Table:
+    """Scores of each split by a function of a generator and a shape."""
+    generator, size = torch.Generator().manual_seed(0), len(judged.vocabulary)
+    return Table(**{name: make(generator, (len(getattr(judged, name)), size)) for name in ("validation", "test")})
+
+
+def noise(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+def steps(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
+    """Few values, many ties."""
+    return torch.randint(0, 12, shape, generator=generator) / 4.0
+
+
+def naive_rank(scores: list[float], word: int, unk: int) -> float:
+    if word == unk:
+        return inf
+    answers = [value for candidate, value in enumerate(scores) if candidate != unk]
+    higher = sum(value > scores[word] for value in answers)
+    return 1 + higher + (sum(value == scores[word] for value in answers) - 1) / 2
+
+
+def naive_log_p(scores: np.ndarray) -> np.ndarray:
+    return scores - np.log(np.exp(scores - scores.max()).sum()) - scores.max()
+
+
+@pytest.mark.parametrize("make", [noise, steps])
+def test_every_position_agrees_with_a_loop(judged, make):
+    model, vocabulary = table(judged, make), judged.vocabulary
+    scored = score(model, judged)
+    lexicon = vocabulary.corpus.lexicon
+    log_unigram = vocabulary.log_unigram.astype(np.float64)
+    gains, position = [], 0
+    for number, document in enumerate(judged.test.documents()):
+        for word in document.tolist():
+            row, target = model.tables["test"][position], int(vocabulary.ids[word])
+            plain = row.double().numpy()
+            single = scored.calibration.logits(row[None], torch.from_numpy(vocabulary.log_unigram))[0].tolist()
+            log_p = naive_log_p(scored.calibration.scale * plain + scored.calibration.prior * log_unigram)
+            price = judged.speller.nats(lexicon[word]) if target == vocabulary.unk else 0.0
+            p = np.where(np.arange(len(row)) == vocabulary.unk, 0, np.exp(log_p))  # which no word equals
+            gains.append(2 * p[target] - (p**2).sum())
+            assert scored.document[position] == number
+            assert scored.word[position] == target
+            assert scored.rank[position] == naive_rank(plain.tolist(), target, vocabulary.unk)
+            assert scored.calibrated_rank[position] == naive_rank(single, target, vocabulary.unk)
+            assert scored.nats[position] == pytest.approx(price - log_p[target], rel=1e-5)
+            assert scored.raw_nats[position] == pytest.approx(price - naive_log_p(plain)[target], rel=1e-5)
+            position += 1
+    assert position == len(scored.rank) == len(judged.test)
+    assert np.isinf(scored.rank).sum() == (scored.word == vocabulary.unk).sum() > 0
+    np.testing.assert_allclose(scored.brier, gains, atol=1e-6)
+    assert scored.brier_n is None  # a table cannot go on from words of its own
+
+
+def test_calibration_is_fitted_on_positions_spread_over_validation(judged):
+    model = table(judged, noise)
+    words = judged.vocabulary.encode(judged.validation.words).astype(np.int64)
+    spread = [i * (len(words) - 1) // 199 for i in range(200)]
+    block = model.tables["validation"][spread], torch.from_numpy(words[spread])
+    expected = fit(lambda: [block], torch.from_numpy(judged.vocabulary.log_unigram))
+    np.testing.assert_allclose(score(model, judged).calibration, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("cells", [1, 7 * 200 + 3, 2**26])
+def test_the_size_of_blocks_does_not_show(judged, cells, monkeypatch):
+    model = table(judged, steps)
+    expected = score(model, judged)
+    monkeypatch.setattr(module, "CELLS", cells)
+    monkeypatch.setattr(module, "KEPT_CELLS", 0)
+    found = score(model, judged)
+    np.testing.assert_array_equal(found.rank, expected.rank)
+    np.testing.assert_allclose(found.calibration, expected.calibration, atol=1e-6)
+    np.testing.assert_allclose(found.nats, expected.nats, rtol=1e-6)
+    np.testing.assert_allclose(found.brier, expected.brier, atol=1e-7)
+    np.testing.assert_allclose(found.rank_nats, expected.rank_nats, rtol=1e-6)
+
+
+def test_blocks_hold_a_bounded_number_of_cells(judged, monkeypatch):
+    model, shapes = table(judged, noise), []
+    monkeypatch.setattr(module, "CELLS", 1000)
+    monkeypatch.setattr(module, "KEPT_CELLS", 0)
+    made = model.scores
+    model.scores = lambda features: shapes.append(len(features)) or made(features)
+    score(model, judged)
+    assert max(shapes) == 1000 // 200
+
+
+def test_a_constant_head_is_the_unigram_of_mean_rank(judged):
+    vocabulary = judged.vocabulary
+    scored = score(table(judged, lambda _, shape: torch.full(shape, 3.7)), judged)
+    known = scored.word != vocabulary.unk
+    assert set(scored.rank[known]) == {len(vocabulary) / 2}  # of V - 1 candidates
+    assert scored.calibration.scale == 0
+    log_p = naive_log_p(scored.calibration.prior * vocabulary.log_unigram.astype(np.float64))
+    np.testing.assert_allclose(scored.nats[known], -log_p[scored.word[known]], rtol=1e-5)
+    np.testing.assert_allclose(scored.raw_nats[known], np.log(len(vocabulary)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scores", "word", "expected"),
+    [
+        ([9.0, 1.0, 5.0, 3.0], 2, 1),  # <unk> is first and no answer
+        ([0.0, 1.0, 5.0, 3.0], 1, 3),
+        ([2.0, 2.0, 2.0, 1.0], 1, 1.5),
+        ([0.0, 4.0, 4.0, 4.0], 3, 2),
+        ([9.0, 1.0, 5.0, 3.0], 0, inf),
+    ],
+)
+def test_ranks_by_hand(scores, word, expected):
+    assert stand(torch.tensor([scores]), torch.tensor([word]), unk=0).rank.tolist() == [expected]
+
+
+def test_calibration_may_reorder_and_never_the_raw_ranks():
+    scores, words = torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([2])
+    prior = torch.tensor([0.1, 0.1, 0.8]).log()
+    ranks = RankModel(Standing(torch.zeros(1), torch.ones(1), torch.tensor([True])), 3)
+    ruler = Ruler(Calibration(1.0, 1.0), ranks, prior, 0, torch.Generator())
+    raw, calibrated, nats, raw_nats, _, brier, *drawn = ruler.measure(scores, words)[:, 0].tolist()
+    weights = np.exp([0.0, 2.0, 1.0]) * [0.1, 0.1, 0.8]
+    p = weights / weights.sum()
+    assert (raw, calibrated) == (2, 1)
+    assert nats == pytest.approx(-np.log(p[2]), abs=1e-6)
+    assert raw_nats == pytest.approx(-np.log(np.e / (1 + np.e + np.e**2)), abs=1e-6)
+    assert brier == pytest.approx(2 * p[2] - (p[1:] ** 2).sum(), abs=1e-6)
+    assert set(drawn) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("bad", [float("nan"), inf])
+def test_a_score_that_is_not_finite_is_refused(judged, split, bad):
+    model = table(judged, noise)
+    model.tables[split][0, 5] = bad
+    with pytest.raises(Diverged, match="scores that are not finite"):
+        score(model, judged)
+
+
+def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
+    model, vocabulary = table(judged, steps), judged.vocabulary
+    words = vocabulary.encode(judged.validation.words).astype(np.int64)
+    spread = [i * (len(words) - 1) // 199 for i in range(200)]
+    fitted, measured = spread[::2], spread[1::2]
+    scores, log_unigram = model.tables["validation"], torch.from_numpy(vocabulary.log_unigram)
+    calibration = fit(lambda: [(scores[fitted], torch.from_numpy(words[fitted]))], log_unigram)
+    nats = torch.nn.functional.cross_entropy(
+        calibration.logits(scores[measured], log_unigram).double(), torch.from_numpy(words[measured])
+    )
+    known = judged.vocabulary.corpus.spell(judged.validation.words[measured])
+    prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in known]
+    hits = [naive_rank(scores[i].tolist(), int(words[i]), vocabulary.unk) <= 1 for i in measured]
+    found = glance(model, judged)
+    assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-6)
+    assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
+
+
+def test_spelling_is_priced_where_a_word_has_no_id(judged):
+    vocabulary = judged.vocabulary
+    prices = module.spelling(None, judged, judged.test)
+    spelt = vocabulary.corpus.spell(judged.test.words)
+    expected = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
+    np.testing.assert_allclose(prices, expected, rtol=1e-6)
+    assert module.ids(vocabulary, judged.test).tolist() == [
+        vocabulary.words.index(word) if word in vocabulary.words else vocabulary.unk for word in spelt
+    ]
+
+
+def test_addresses_name_documents_and_words(vocabulary, corpus):
+    found = module.addresses(SimpleNamespace(vocabulary=vocabulary, test=corpus.test))
+    lengths = [len(document) for document in corpus.test.documents()]
+    assert found["document"].tolist() == [number for number, n in enumerate(lengths) for _ in range(n)]
+    assert found["word"].tolist() == vocabulary.encode(corpus.test.words).tolist()

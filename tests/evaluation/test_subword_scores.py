@@ -1,0 +1,189 @@
+"""Probabilities a word and the exact search, against slow references that read every history anew."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from test_causal_lm import CORPUS, folder, sharpened, tiny_model  # noqa: F401  (folder is a fixture)
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from bench.core.record import POSITIONS
+from bench.data.vocabulary import Vocabulary
+from bench.evaluation.subword_nats import piece_nats, score_words, word_nats
+from bench.evaluation.subword_search import Search, Trie, search, trie_of
+from bench.models.causal_lm import SubwordModel
+
+VOCABULARY = Vocabulary(CORPUS, 50)
+
+
+@pytest.fixture(scope="module")
+def sentencepiece(tmp_path_factory):
+    """A Llama whose tokeniser writes spaces as ▁ and spells by characters, not bytes."""
+    place = tmp_path_factory.mktemp("sentencepiece")
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=70, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
+    tokenizer.train_from_iterator([" ".join(CORPUS.lexicon)], trainer)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    wrapped.save_pretrained(place)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(1)
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(wrapped), max_position_embeddings=128, **sizes)).save_pretrained(place)
+    return place
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama", "sentencepiece"])
+def model(request, folder, sentencepiece):
+    source = {"gpt2": None, "llama": str(folder), "sentencepiece": str(sentencepiece)}[request.param]
+    return sharpened(tiny_model(context=24, pretrained=source))
+
+
+@torch.inference_mode()
+def log_word(model: SubwordModel, history: np.ndarray, spelling: np.ndarray) -> float:
+    """log p of one word after a history of pieces, by one plain pass."""
+    line = torch.from_numpy(np.concatenate([history, spelling]))
+    logs = model.lm(line[None]).logits[0].double().log_softmax(-1)
+    begins = logs[:, model.pieces.initial].logsumexp(-1)
+    at = len(history) - 1
+    spelt = logs[torch.arange(at, at + len(spelling)), line[at + 1 :]].sum()
+    return float(spelt + begins[-1] - begins[at])
+
+
+def history_of(model: SubwordModel, position: int, longest: int) -> np.ndarray:
+    """The boundary and the pieces of the words before in the same document, the last `longest` of them."""
+    start = CORPUS.test.starts[np.searchsorted(CORPUS.test.starts, position, side="right") - 1]
+    before = model.pieces.spell(CORPUS.test.words[start:position])
+    return np.concatenate([[model.pieces.boundary], before])[-longest:]
+
+
+@pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])
+def test_a_word_costs_its_pieces_and_the_two_masses(style, sentencepiece):
+    model = sharpened(tiny_model(context=128, pretrained=None if style == "gpt2" else str(sentencepiece)))
+    expected = [
+        -log_word(model, history_of(model, i, 128), model.pieces.spell(CORPUS.test.words[i : i + 1]))
+        for i in range(len(CORPUS.test))
+    ]
+    assert_allclose(word_nats(model, CORPUS.test), expected, rtol=1e-5, atol=1e-5)
+    assert model.pieces.lengths[CORPUS.test.words].max() > 2
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])
+def test_the_words_of_a_text_cost_what_its_pieces_cost_in_plain_passes(style, sentencepiece):
+    """But for the masses of the two edges of each document."""
+    model = sharpened(tiny_model(context=128, pretrained=None if style == "gpt2" else str(sentencepiece)))
+    total = 0.0
+    for document in CORPUS.test.documents():
+        pieces = model.pieces.tokenizer.encode(" " + " ".join(CORPUS.spell(document)), add_special_tokens=False)
+        line = torch.tensor([model.pieces.boundary, *pieces])
+        logs = model.lm(line[None]).logits[0].double().log_softmax(-1)
+        begins = logs[[0, -1]][:, model.pieces.initial].logsumexp(-1)
+        total -= float(logs[torch.arange(len(pieces)), line[1:]].sum() + begins[1] - begins[0])
+    assert_allclose(word_nats(model, CORPUS.test).sum(), total, rtol=1e-6)
+
+
+def test_the_masses_telescope_over_a_document(model):
+    line, text = model.pieces.lay(CORPUS.test), CORPUS.test
+    piece, begin = piece_nats(model, text)
+    words, bounds = word_nats(model, text), np.flatnonzero(line == model.pieces.boundary)
+    for document in range(3):
+        first, last = bounds[document], bounds[document + 1] - 1
+        total = piece[first:last].sum() - begin[first] + begin[last]
+        assert_allclose(words[text.starts[document] : text.starts[document + 1]].sum(), total, rtol=1e-9)
+
+
+@torch.inference_mode()
+def test_every_piece_of_a_long_document_sees_half_a_context_at_least(model):
+    line, half = model.pieces.lay(CORPUS.test), 12
+    piece, begin = piece_nats(model, CORPUS.test)
+    bounds = np.flatnonzero(line == model.pieces.boundary)
+    assert np.diff(bounds).max() > 4 * half
+    for start, end in itertools.pairwise(bounds):
+        for at in range(start, end):
+            window = start + max(0, (at - start) // half - 1) * half
+            assert at - window >= min(half, at - start)
+            logs = model.lm(torch.from_numpy(line[window : at + 1])[None]).logits[0, -1].double().log_softmax(-1)
+            assert_allclose(piece[at], -float(logs[line[at + 1]]), rtol=1e-4, atol=1e-4)
+            assert_allclose(begin[at], -float(logs[model.pieces.initial].logsumexp(0)), rtol=1e-4, atol=1e-4)
+
+
+def brute_force(model: SubwordModel, position: int, k: int) -> tuple[float, float]:
+    """Rank of the true word among all words of the vocabulary, and the sum of their probabilities."""
+    known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
+    spellings = [model.pieces.spell(known[i : i + 1]) for i in range(len(known))]
+    history = history_of(model, position, model.context - max(map(len, spellings)))
+    logs = np.array([log_word(model, history, spelling) for spelling in spellings])
+    total, true = np.exp(logs).sum(), CORPUS.test.words[position]
+    if true not in known:
+        return np.inf, total
+    rank = 1.0 + (logs > logs[np.flatnonzero(known == true)[0]]).sum()
+    return (rank if rank <= k else np.inf), total
+
+
+@pytest.mark.parametrize("k", [10, 2])
+def test_the_search_agrees_with_brute_force(model, k):
+    positions = np.arange(0, len(CORPUS.test), 2)
+    expected = [brute_force(model, int(position), k) for position in positions]
+    found = search(model, CORPUS.test, positions, trie_of(model, VOCABULARY), k)
+    assert_array_equal(found, np.array([rank for rank, _ in expected], np.float32))
+    assert len(np.unique(found)) > k / 2  # the test has something to tell apart
+    assert all(total < 1 + 1e-6 for _, total in expected)
+
+
+@pytest.mark.parametrize("position", [7, 55])
+def test_the_ten_best_words_are_those_of_brute_force_in_their_order(model, position):
+    """Every word of the vocabulary is asked for, whichever stands in the text."""
+    known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
+    trie = trie_of(model, VOCABULARY)
+    history = history_of(model, position, model.context - trie.depth)
+    logs = [log_word(model, history, model.pieces.spell(known[i : i + 1])) for i in range(len(known))]
+    goals = torch.from_numpy(trie.node_of[known])
+    with model.reading():
+        found = Search(model, trie, [torch.from_numpy(history)] * len(known), goals).run(10).numpy()
+    best = np.argsort(found, kind="stable")[:10]
+    assert_array_equal(found[best], np.arange(1, 11))
+    assert_array_equal(best, np.argsort(logs)[::-1][:10])
+    assert np.isinf(np.delete(found, best)).all()
+
+
+def test_the_order_and_number_of_positions_do_not_matter(model, monkeypatch):
+    positions = np.arange(len(CORPUS.test))
+    whole = search(model, CORPUS.test, positions, trie_of(model, VOCABULARY))
+    order = np.random.default_rng(0).permutation(len(positions))
+    monkeypatch.setattr("bench.evaluation.subword_nats.CELLS", 8 * 290 * 3)  # three histories at a time
+    assert_array_equal(search(model, CORPUS.test, order, trie_of(model, VOCABULARY)), whole[order])
+
+
+def test_ties_share_their_ranks():
+    """Weights of zero: every piece is as likely as any other, so words of equal length tie."""
+    model = tiny_model(context=24)
+    with torch.no_grad():
+        for weight in model.lm.parameters():
+            weight.zero_()
+    lengths = model.pieces.lengths[:-1][VOCABULARY.ids != VOCABULARY.unk]
+    trie = Trie(model.pieces, VOCABULARY, longest=12, device=model.device)
+    known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
+    goals, history = torch.from_numpy(trie.node_of[known]), torch.tensor([model.pieces.boundary])
+    with model.reading():
+        found = Search(model, trie, [history] * len(known), goals).run(len(known)).numpy()
+    expected = [1 + (lengths < length).sum() + ((lengths == length).sum() - 1) / 2 for length in lengths]
+    assert_array_equal(found, np.array(expected, np.float32))
+
+
+def test_scored_words_are_what_a_record_keeps(model):
+    scored = score_words(model, CORPUS.test, VOCABULARY, search_words=20)
+    assert tuple(scored) == (*POSITIONS, "brier_n")
+    assert_array_equal(scored["word"], VOCABULARY.encode(CORPUS.test.words))
+    assert_array_equal(scored["document"], np.repeat([0, 1, 2], np.diff(CORPUS.test.starts)))
+    ranked = np.flatnonzero(~np.isnan(scored["rank"]))
+    assert len(ranked) == 20 and ranked[0] == 0 and ranked[-1] == len(CORPUS.test) - 1
+    assert np.diff(ranked).max() - np.diff(ranked).min() <= 1
+    assert_array_equal(scored["rank"][ranked], search(model, CORPUS.test, ranked, trie_of(model, VOCABULARY)))
+    assert np.isinf(scored["rank"][ranked][scored["word"][ranked] == VOCABULARY.unk]).all()
+    assert_allclose(scored["nats"], word_nats(model, CORPUS.test), rtol=1e-6)
+    assert_array_equal(scored["nats"], scored["raw_nats"])
+    every = score_words(model, CORPUS.test, VOCABULARY, search_words=10**6)["rank"]
+    assert not np.isnan(every).any()

@@ -1,0 +1,69 @@
+"""A look on the way against plain arithmetic on the positions that it chooses."""
+
+import numpy as np
+import pytest
+import torch
+from test_causal_lm import CORPUS, tiny_model
+from test_score import judged, naive_rank  # noqa: F401  (judged is a fixture)
+from test_word_model import word_model
+
+from bench.core.errors import Diverged
+from bench.data.corpus import lay
+from bench.data.vocabulary import Vocabulary
+from bench.evaluation.calibration import fit
+from bench.evaluation.score import Judged
+from bench.evaluation.subword_nats import word_nats
+from bench.evaluation.validation import HISTORY, MEASURED, STRETCHES, look, measured, stretches
+from bench.models.spelling import Speller
+
+
+@pytest.mark.parametrize("length", [10, 47, 48, 49, 64, 300, 1535, 10_000])
+def test_stretches_spread_over_a_text_and_measure_no_position_twice(length):
+    at = stretches(length)
+    assert at.shape[1] == min(length, HISTORY + MEASURED) and len(at) <= STRETCHES
+    assert (np.diff(at) == 1).all() and at.min() == 0 and (at.max() == length - 1 or len(at) == 1)
+    places = measured(at).flatten()
+    assert len(np.unique(places)) == len(places) >= 2
+    if length >= 10_000:
+        assert len(places) == STRETCHES * MEASURED
+        assert (measured(at)[:, 0] - at[:, 0] == HISTORY).all()
+
+
+def test_a_look_measures_words_that_calibration_did_not_see(judged, vocabulary):
+    model, text = word_model(vocabulary), judged.validation
+    at = stretches(len(text))
+    with torch.no_grad():
+        before = np.concatenate([[len(vocabulary)], vocabulary.encode(text.words)[:-1]])
+        before[text.starts[:-1]] = len(vocabulary)
+        hidden = measured(model.backbone(torch.from_numpy(before[at]))[0]).flatten(0, 1)
+        scores = model.head.scores(hidden)
+    places = measured(at).flatten()
+    words = torch.from_numpy(vocabulary.encode(text.words[places]).astype(np.int64))
+    log_unigram = torch.from_numpy(vocabulary.log_unigram)
+    calibration = fit(lambda: [(scores[::2], words[::2])], log_unigram)
+    scores, words, places = scores[1::2], words[1::2], places[1::2]
+    nats = torch.nn.functional.cross_entropy(calibration.logits(scores, log_unigram).double(), words)
+    spelt = vocabulary.corpus.spell(text.words[places])
+    prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
+    hits = [naive_rank(row, int(word), vocabulary.unk) <= 1 for row, word in zip(scores.tolist(), words, strict=True)]
+    found = look(model, judged)
+    assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-5)
+    assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
+
+
+def test_scores_that_are_not_finite_end_it(judged, vocabulary):
+    model = word_model(vocabulary)
+    with torch.no_grad():
+        model.head.words.weight[3] = torch.nan
+    with pytest.raises(Diverged, match="scores that are not finite"):
+        look(model, judged)
+
+
+def test_a_model_of_pieces_reads_each_stretch_as_a_document():
+    vocabulary = Vocabulary(CORPUS, 50)
+    limits = {"calibration_words": 10, "search_words": 1}
+    model, validation = tiny_model(context=24, pretrained=None), CORPUS.validation
+    found = look(model, Judged(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits))
+    rows = [word_nats(model, lay([validation.words[row]])) for row in stretches(len(validation))]
+    expected = measured(np.stack(rows)).flatten()[1::2].mean()
+    assert found == {"validation_nats": pytest.approx(expected, rel=1e-5)}

@@ -1,0 +1,193 @@
+"""The transformer over word pieces: what it learns, what it costs, how it writes, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+from test_subwords import tiny_corpus
+from torch.testing import assert_close
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import bench.core.hub
+from bench.core.errors import SettingError
+from bench.data.subwords import PieceBatch
+from bench.models.causal_lm import SubwordModel
+
+CORPUS = tiny_corpus()
+SHAPE = {"layers": 2, "width": 16, "attention_heads": 2, "context": 16, "pieces": 290, "dropout": 0.0}
+FITTING = {"batch_size": 4, "lr": 1e-2, "weight_decay": 0.1}
+
+
+def tiny_model(**changes: object) -> SubwordModel:
+    torch.manual_seed(0)
+    return SubwordModel(corpus=CORPUS, **({"pretrained": None, **SHAPE, **FITTING} | changes))
+
+
+def sharpened(model: SubwordModel) -> SubwordModel:
+    """Random weights so large that every position has its own likely words."""
+    with torch.no_grad():
+        for name, weight in model.lm.named_parameters():
+            if weight.dim() > 1:
+                weight.normal_(std=0.4 if "wte" in name or "embed" in name else 0.3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Llama as somebody else would leave it, over our tokeniser."""
+    place = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    pieces = tiny_model().pieces
+    config = LlamaConfig(vocab_size=len(pieces.tokenizer), max_position_embeddings=32, **sizes)
+    LlamaForCausalLM(config).save_pretrained(place)
+    pieces.tokenizer.save_pretrained(place)
+    return place
+
+
+def test_the_loss_is_the_mean_cross_entropy_a_piece():
+    model = tiny_model()
+    batch = model.data(seed=0).batches.batch(0)
+    total = 0.0
+    for row in batch.pieces:
+        for step in range(SHAPE["context"]):
+            logits = model.lm(row[None, : step + 1]).logits[0, -1]
+            total -= logits.log_softmax(-1)[row[step + 1]].item()
+    expected = total / (4 * SHAPE["context"])
+    assert_close(model.training_step(batch, 0).item(), expected, rtol=1e-5, atol=0)
+
+
+def test_from_scratch_it_begins_at_the_training_frequencies():
+    model = tiny_model(width=64)
+    counts = torch.from_numpy(model.pieces.lay(CORPUS.train)).bincount(minlength=290).double()
+    share = counts / counts.sum()
+    entropy = float(torch.special.entr(share).sum())
+    loss = model.training_step(model.data(seed=0).batches.batch(0), 0).item()
+    assert loss < entropy + 0.3 < math.log(290)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model after 60 steps, and the losses on the way."""
+    model = tiny_model(context=96)
+    optimizer, batches, losses = model.configure_optimizers(), model.data(seed=0).batches, []
+    for step in range(60):
+        loss = model.training_step(batches.batch(step), step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return model, losses
+
+
+def test_training_learns(trained):
+    losses = trained[1]
+    assert sum(losses[-10:]) < sum(losses[:10]) - 10 * 0.3
+
+
+def test_only_matrices_decay():
+    decayed, free = tiny_model().configure_optimizers().param_groups
+    assert {each.dim() for each in decayed["params"]} == {2} and decayed["weight_decay"] == 0.1
+    assert {each.dim() for each in free["params"]} == {1} and free["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize("shape", [{}, {"layers": 3, "width": 48, "context": 40, "attention_heads": 4}])
+def test_flops_a_word_agree_with_the_formula(shape):
+    model = tiny_model(**shape)
+    shape = SHAPE | shape
+    multiplied = sum(each.numel() for name, each in model.lm.named_parameters() if each.dim() > 1 and "wpe" not in name)
+    attention = 12 * shape["layers"] * shape["width"] * shape["context"]
+    batch = model.data(seed=0).batches.batch(0)
+    expected = (6 * multiplied + attention) * 4 * shape["context"] / batch.trained_words
+    state = torch.get_rng_state()
+    assert_close(model.flops_per_position(), expected, rtol=0.01, atol=0)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def plainly(model: SubwordModel, prompt: list[str], count: int) -> list[str]:
+    """Greedy writing that reads everything anew for each piece."""
+    line = [
+        model.pieces.boundary,
+        *model.pieces.tokenizer.encode(" " + " ".join(prompt), add_special_tokens=False),
+    ]
+    start, begins = len(line), set(model.pieces.begins.nonzero()[0])
+    while sum(piece in begins for piece in line[start:]) <= count:
+        scores = model.lm(torch.tensor([line])).logits[0, -1]
+        allowed = begins if len(line) == start else set(range(len(scores))) - {model.pieces.boundary}
+        line.append(max(allowed, key=scores.tolist().__getitem__))
+    return model.pieces.read(line[start:-1])
+
+
+@torch.inference_mode()
+def test_greedy_writing_takes_the_likeliest_piece(trained):
+    model, prompt = trained[0], CORPUS.spell(CORPUS.test.words[:5])
+    written = model.generate(prompt, 10, greedy=True)
+    assert len(written) == 10 and written == plainly(model, prompt, 10)
+
+
+def test_drawn_writing_follows_its_seed_and_goes_beyond_the_context():
+    model = sharpened(tiny_model())
+    first, again, other = (model.generate(["kato"] * 20, 30, greedy=False, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other and len(first) == 30
+    assert model.training
+
+
+def test_dropout_is_on_in_training_and_off_in_reading():
+    model = tiny_model(dropout=0.5)
+    batch = model.data(seed=0).batches.batch(0)
+    assert model.training_step(batch, 0) != model.training_step(batch, 0)
+    with model.reading():
+        assert model.training_step(batch, 0) == model.training_step(batch, 0)
+    assert model.lm.training
+
+
+def test_a_local_model_is_fine_tuned(folder):
+    model = tiny_model(pretrained=str(folder))
+    assert (tiny_model().name, model.name) == ("gpt2-scratch", "gpt2")
+    rows = torch.arange(40).view(4, 10)
+    assert_close(model.lm(rows).logits, LlamaForCausalLM.from_pretrained(folder)(rows).logits)
+    assert model.lm.training and model.training_step(model.data(seed=0).batches.batch(0), 0).requires_grad
+    assert model.weights_sha256 == tiny_model(pretrained=str(folder)).weights_sha256
+    assert tiny_model().weights_sha256 is None
+
+
+def test_a_context_beyond_the_models_positions_is_refused(folder):
+    with pytest.raises(SettingError, match=r"^system\.model\.context: 33 is not between 8 and 32"):
+        tiny_model(pretrained=str(folder), context=33)
+    with pytest.raises(SettingError, match=r"^system\.model\.context: 7 "):
+        tiny_model(context=7)
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(SettingError, match=r"^system\.model\.width: 16 "):
+        tiny_model(attention_heads=3)
+
+
+def test_a_model_that_is_not_there_is_one_line_with_the_way_out(tmp_path, monkeypatch):
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(bench.core.hub.HfApi, "repo_info", unreachable)
+    for name in (str(tmp_path), str(tmp_path / "none"), "nobody/nothing-of-the-kind"):
+        with pytest.raises(SettingError) as raised:
+            tiny_model(pretrained=name)
+        line = str(raised.value)
+        assert line.startswith(f"system.pretrained: cannot read {name} (") and "\n" not in line
+        assert "make pretrained" in line and "models/smollm2-135m" in line and "null" in line
+
+
+def test_a_pickle_is_not_read(folder, tmp_path):
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save(LlamaForCausalLM.from_pretrained(folder).state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(SettingError, match="cannot read"):
+        tiny_model(pretrained=str(tmp_path))
+
+
+def test_a_batch_passes_through_lightning_whole():
+    model = tiny_model()
+    batch = next(iter(model.data(seed=3).train_dataloader()))
+    moved = model.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+    assert isinstance(moved, PieceBatch) and moved.trained_words == batch.trained_words
+    assert torch.equal(moved.pieces, model.data(seed=3).batches.batch(0).pieces)

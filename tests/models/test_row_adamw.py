@@ -1,0 +1,190 @@
+"""Row-sparse AdamW and clipping against torch's own on the same gradients.
+
+V rows of a weight, H its columns.
+"""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from bench.heads.kernels.sparse_rows import row_gradient
+from bench.models.row_adamw import RowAdamW, clip
+
+V, H = 30, 4
+
+
+def weights() -> list[nn.Parameter]:
+    """One for rows [V, H], one for single numbers [V], one that is dense."""
+    torch.manual_seed(0)
+    return [nn.Parameter(torch.randn(V, H)), nn.Parameter(torch.randn(V)), nn.Parameter(torch.randn(3, H))]
+
+
+def set_gradients(parameters: list[nn.Parameter], step: int, *, sparse: bool, every: bool = False) -> torch.Tensor:
+    """The same random numbers, dense or in rows; the ids that they touch."""
+    random = torch.Generator().manual_seed(step)
+    ids = torch.arange(V) if every else torch.randperm(V, generator=random)[:7].sort().values
+    for weight in parameters:
+        few = weight.shape[0] == V
+        values = torch.randn((len(ids) if few else 3, *weight.shape[1:]), generator=random)
+        if few and sparse:
+            weight.grad = row_gradient(ids, values, weight)
+        else:
+            weight.grad = torch.zeros_like(weight).index_copy_(0, ids, values) if few else values
+    return ids
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_where_every_row_is_touched_it_is_torchs_adamw(sparse):
+    ours, theirs = weights(), weights()
+    optimizer = RowAdamW(ours, lr=0.03, weight_decay=0.1)
+    reference = torch.optim.AdamW(theirs, lr=0.03, weight_decay=0.1)
+    for step in range(5):
+        set_gradients(ours, step, sparse=sparse, every=True)
+        set_gradients(theirs, step, sparse=False, every=True)
+        optimizer.step(), reference.step()
+    assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def scheduled(step: int) -> float:
+    """A learning rate that rises and falls, as in training."""
+    return 0.01 * min(1, (step + 1) / 20) * (1.02 - step / 300)
+
+
+def steps_of_few_rows(*, caught_up: bool) -> tuple[list[nn.Parameter], list[nn.Parameter], list[float], list]:
+    """300 steps by rows and by dense AdamW: both's weights, how far apart rows were as a step was about to touch them,
+    and both's optimisers."""
+    ours, theirs = weights(), weights()
+    optimizer = RowAdamW(ours, lr=1.0, weight_decay=0.1)
+    reference = torch.optim.AdamW(theirs, lr=1.0, weight_decay=0.1)
+    apart = []
+    for step in range(300):
+        for each in (optimizer, reference):
+            each.param_groups[0]["lr"] = scheduled(step)
+        set_gradients(theirs, step, sparse=False)
+        ids = set_gradients(ours, step, sparse=True)
+        if caught_up and step:
+            optimizer.catch_up(ours[0], ids), optimizer.catch_up(ours[1], ids)
+        pairs = zip(ours[:2], theirs[:2], strict=True)
+        apart.append(max((one - other)[ids].detach().abs().max().item() for one, other in pairs))
+        optimizer.step(), reference.step()
+    return ours, theirs, apart, [optimizer, reference]
+
+
+@pytest.mark.parametrize("caught_up", [True, False])
+def test_once_settled_it_is_dense_adamw(caught_up):
+    """On a few rows a step, by a learning rate that changes."""
+    ours, theirs, _, (optimizer, reference) = steps_of_few_rows(caught_up=caught_up)
+    optimizer.settle()
+    moved = (theirs[0] - weights()[0]).abs().mean()
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one - other).abs().max() < 2e-3 * moved
+        for moment in ("exp_avg", "exp_avg_sq"):
+            assert_close(optimizer.state[one][moment], reference.state[other][moment], rtol=1e-3, atol=1e-7)
+
+
+def test_rows_that_caught_up_are_read_as_dense_adamw_has_them():
+    *_, lag, _ = steps_of_few_rows(caught_up=False)
+    *_, apart, _ = steps_of_few_rows(caught_up=True)
+    assert max(apart) < 0.01 * max(lag)
+
+
+def test_rows_that_are_not_touched_wait_until_they_are_settled():
+    (weight, *_) = weights()
+    optimizer = RowAdamW([weight], lr=0.03, weight_decay=0.5)
+    ids = set_gradients([weight], 0, sparse=True)
+    optimizer.step()
+    after = weight.detach().clone()
+    weight.grad = row_gradient(torch.tensor([int(ids[0])]), torch.zeros(1, H), weight)
+    for _ in range(3):
+        optimizer.step()
+    others = torch.arange(V) != ids[0]
+    assert torch.equal(weight[others], after[others])
+    optimizer.settle()
+    once = weight.detach().clone()
+    assert (weight[others] != after[others]).any(1).all()  # decay at the least
+    optimizer.settle()
+    assert torch.equal(weight, once)
+
+
+def test_it_goes_on_from_its_saved_state_to_the_bit():
+    parameters = weights()
+    optimizer = RowAdamW(parameters, lr=0.03, weight_decay=0.1)
+    for step in range(3):
+        set_gradients(parameters, step, sparse=True)
+        optimizer.step()
+    saved, kept = copy.deepcopy(optimizer.state_dict()), [nn.Parameter(each.detach().clone()) for each in parameters]
+    resumed = RowAdamW(kept, lr=1.0, weight_decay=0.0)
+    resumed.load_state_dict(saved)
+    for step in range(3, 6):
+        for some, one in ((parameters, optimizer), (kept, resumed)):
+            set_gradients(some, step, sparse=True)
+            one.step()
+    assert all(torch.equal(one, other) for one, other in zip(parameters, kept, strict=True))
+
+
+def test_a_row_that_stands_twice_in_a_gradient_is_one_row():
+    ours, theirs = weights()[0], weights()[0]
+    ids, values = torch.tensor([[7, 2, 7]]), torch.randn(3, H)
+    ours.grad = torch.sparse_coo_tensor(ids, values, ours.shape, check_invariants=False)
+    theirs.grad = torch.zeros(V, H).index_add_(0, ids[0], values)
+    clip([ours], 0.1), nn.utils.clip_grad_norm_([theirs], 0.1)
+    assert_close(ours.grad.to_dense(), theirs.grad)
+    ours.grad = torch.sparse_coo_tensor(ids, values, ours.shape, check_invariants=False)
+    theirs.grad = torch.zeros(V, H).index_add_(0, ids[0], values)
+    for weight in (ours, theirs):
+        RowAdamW([weight], lr=0.03, weight_decay=0.0).step()
+    assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("largest", [0.5, 1e6])
+def test_clipping_is_torchs(largest):
+    ours, theirs = weights(), weights()
+    set_gradients(ours, 0, sparse=True), set_gradients(theirs, 0, sparse=False)
+    before = theirs[0].grad.clone()
+    clip(ours, largest), nn.utils.clip_grad_norm_(theirs, largest)
+    assert_close([each.grad.to_dense() for each in ours], [each.grad for each in theirs])
+    assert torch.equal(before, theirs[0].grad) == (largest > 1)
+
+
+def test_a_closure_makes_the_gradients():
+    (weight, *_) = weights()
+    before = weight.detach().clone()
+
+    def closure() -> float:
+        assert torch.is_grad_enabled()
+        set_gradients([weight], 0, sparse=True)
+        return 3.0
+
+    assert RowAdamW([weight], lr=0.03, weight_decay=0.0).step(closure) == 3.0
+    assert (weight != before).any(1).sum() == 7
+
+
+def test_a_weight_goes_on_from_few_rows_to_dense_gradients_and_back():
+    """As where a cell is resumed on another number of devices."""
+    (ours, *_), (theirs, *_) = weights(), weights()
+    optimizer = RowAdamW([ours], lr=0.01, weight_decay=0.1)
+    reference = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
+    for step in range(60):
+        set_gradients([ours], step, sparse=step // 20 != 1), set_gradients([theirs], step, sparse=False)
+        optimizer.step(), reference.step()
+    optimizer.settle()
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert_close(optimizer.state[ours]["exp_avg"], reference.state[theirs]["exp_avg"], rtol=1e-3, atol=1e-6)
+
+
+def test_what_is_read_after_hundreds_of_missed_steps_is_dense_adamws():
+    """More than are felt."""
+    (ours, *_), (theirs, *_) = weights(), weights()
+    optimizer = RowAdamW([ours], lr=0.01, weight_decay=0.1)
+    reference = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
+    set_gradients([ours], 0, sparse=True, every=True), set_gradients([theirs], 0, sparse=False, every=True)
+    for step in range(400):
+        optimizer.step(), reference.step()
+        values = torch.randn(1, H, generator=torch.Generator().manual_seed(step))
+        ours.grad = row_gradient(torch.tensor([3]), values, ours)
+        theirs.grad = torch.zeros(V, H).index_copy_(0, torch.tensor([3]), values)
+    optimizer.settle()
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

