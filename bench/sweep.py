@@ -19,12 +19,12 @@ from hydra.experimental.callback import Callback
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import REFUSED, refusal, refuse
+from bench.core.command_line import REFUSED, exit_with_refusal, explain_refusal
 from bench.core.errors import FAILED
-from bench.core.paths import check_place, plain, resolved
-from bench.core.progress import TALLY, say
+from bench.core.paths import check_results_folder, plain_config, resolved_config
+from bench.core.progress import TALLY, print_line
 from bench.core.provenance import now
-from bench.core.settings import check
+from bench.core.settings import check_config
 
 
 class SweepCallback(Callback):
@@ -36,7 +36,7 @@ class SweepCallback(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse what would be written in the wrong place, or nowhere."""
         with refusing():
-            check_place(config, typed(config))
+            check_results_folder(config, typed(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Count the grid, so that each cell can say how long the sweep still takes."""
@@ -70,7 +70,7 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except REFUSED as error:
-        refuse(error)
+        exit_with_refusal(error)
 
 
 def typed(config: DictConfig) -> list[str]:
@@ -92,11 +92,11 @@ def finish(config: DictConfig, begin: str) -> int:
     if any(folder.glob("*.json")):
         report([folder], folder)
     for _, line in missing:
-        say(f"  {line}")
+        print_line(f"  {line}")
     if missing:
         kinds = Counter(status for status, _ in missing).most_common()
         why = ", ".join(f"{count} {status}" for status, count in kinds)
-        say(f"{len(missing)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
+        print_line(f"{len(missing)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
     return len(missing)
 
 
@@ -114,13 +114,13 @@ def complaint(overrides: list[str], folder: Path, begin: str) -> Iterator[tuple[
     """Status and one line for a cell that has no sound record: its name, what happened, where to read more."""
     try:
         cfg = compose("config", overrides)
-        check(plain(cfg))
+        check_config(plain_config(cfg))
         work = get_object(cfg.job)
-        stem = work.place(resolved(cfg))
+        stem = work.record_stem(resolved_config(cfg))
         path = stem.with_name(f"{stem.name}.json")
-        record = work.read(path) if path.is_file() else None
+        record = work.read_record(path) if path.is_file() else None
     except REFUSED as error:
-        yield "failed", f"{' '.join(overrides)}: {refusal(error, overrides)}"
+        yield "failed", f"{' '.join(overrides)}: {explain_refusal(error, overrides)}"
         return
     if record is None or (cfg.force and record.finished_at < begin):
         yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"

@@ -11,10 +11,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.core.environment import quieten
+from bench.core.environment import silence_libraries
 from bench.core.errors import SettingError
-from bench.core.provenance import reproducing
-from bench.core.record import Record, read
+from bench.core.provenance import reproducibility_fields
+from bench.core.record import Record, read_record
 from bench.core.trust import add_option, check_targets
 from bench.run import run
 
@@ -84,8 +84,8 @@ def main() -> None:
     try:
         if not given.record.is_file():
             raise SettingError("RECORD", f"{given.record} is not there; give the .json of a finished cell")
-        quieten()
-        known = read(given.record)
+        silence_libraries()
+        known = read_record(given.record)
         check_targets(known.config, given.trust)
         found = again(known, given.record)
     except SettingError as error:
@@ -94,7 +94,7 @@ def main() -> None:
     different = [each for each in differences(known, found) if not distance(*each[1:]) <= given.tolerance]
     for name, there, here in different:
         print(f"{name}: {there} in the record, {here} now")
-    for name, here in reproducing(known.config).items():
+    for name, here in reproducibility_fields(known.config).items():
         there = getattr(known, name)
         if name != "config" and there != here:
             print(f"({name} is another: {there} in the record, {here} now)")

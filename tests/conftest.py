@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.corpus import Corpus, build, split_by_document
+from bench.data.corpus import Corpus, build_corpus, split_by_document
 from bench.data.vocabulary import Vocabulary
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start: tests run side by side, a process a core
@@ -31,7 +31,7 @@ def chain(random: np.random.Generator, length: int) -> list[str]:
 def corpus() -> Corpus:
     """6,000 words, some of which training never sees."""
     random = np.random.default_rng(0)
-    return build("markov", split_by_document([chain(random, length) for length in LENGTHS]))
+    return build_corpus("markov", split_by_document([chain(random, length) for length in LENGTHS]))
 
 
 @pytest.fixture(scope="session")

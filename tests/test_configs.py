@@ -8,12 +8,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.command_line import check_groups
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.identity import identity
 from bench.sweep import jobs
 
-TREE = Path(configuration())
+TREE = Path(config_dir())
 GROUPS = ("system", "corpus", "targets", "backbone", "trainer", "logger")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((TREE / group).glob("*.yaml"))]
 SYSTEMS = sorted(file.stem for file in (TREE / "system").glob("*.yaml"))

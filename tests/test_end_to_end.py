@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core.record import POSITIONS, read, read_all, read_positions
+from bench.core.record import POSITIONS, read_positions, read_record, read_records
 from bench.data.sources.bible import kjv
 
 SMALL = [
@@ -54,7 +54,7 @@ def test_a_sweep_leaves_a_record_and_positions_a_cell_and_a_report(place, sweep)
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     assert "GPU available" not in sweep.stdout + sweep.stderr  # Lightning's news of every cell
     folder = place / "results" / "smoke"
-    records = {record.system: (path, record) for path, record in read_all([folder])}
+    records = {record.system: (path, record) for path, record in read_records([folder])}
     assert set(records) == {"softmax", "mse", "unigram"}
     for path, record in records.values():
         assert record.status == "ok" and record.corpus == "text" and record.vocabulary_size == 300
@@ -138,7 +138,7 @@ def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
     assert "1 of 2 cells failed" in run.stderr
     statuses = sorted(json.loads(path.read_text())["status"] for path in (place / "other" / "smoke").glob("*.json"))
     assert statuses == ["failed", "ok"]
-    [failed] = [record for _, record in read_all([place / "other" / "smoke"]) if record.status == "failed"]
+    [failed] = [record for _, record in read_records([place / "other" / "smoke"]) if record.status == "failed"]
     assert failed.reason.startswith("system.head.samples: 5000")
 
 
@@ -152,7 +152,7 @@ def test_a_sweep_goes_on_past_exhausted_memory_and_divergence_and_says_so_at_the
     for line in (first, second, third):
         assert ": oom: " in line or ": diverged: " in line
         assert (place / re.search(r"\(trace: (.*)\)", line)[1]).is_file()
-    records = [record for _, record in read_all([place / "failing" / "smoke"])]
+    records = [record for _, record in read_records([place / "failing" / "smoke"])]
     assert sorted(record.status for record in records) == ["diverged", "ok", "oom", "oom"]
     assert (place / "failing" / "smoke" / "index.html").read_text().count("× seed 0 oom") >= 1
 
@@ -204,7 +204,7 @@ def test_a_head_of_another_package_needs_no_change_here(place, monkeypatch):
     small = [each for each in settings("softmax") if not each.startswith("+experiment")]
     run = bench(place, *small, *theirs, "corpus.path=text.txt", "logger=none", "evaluation.test_words=1000")
     assert run.returncode == 0, run.stdout + run.stderr
-    [(_, record)] = [each for each in read_all([place / "results" / "single"]) if each[1].system == "constant"]
+    [(_, record)] = [each for each in read_records([place / "results" / "single"]) if each[1].system == "constant"]
     assert record.head == "ConstantHead" and record.accuracy_at_10 > 0
 
 
@@ -223,6 +223,6 @@ def test_a_new_head_is_two_files(place, tmp_path):
     arguments = [each for each in settings(name) if not each.startswith("system=")]
     run = bench(tmp_path, *arguments, f"system=glob({name[:3]}*)", f"corpus.path={place}/text.txt", "logger=none")
     assert run.returncode == 0, run.stdout + run.stderr
-    records = [read(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
+    records = [read_record(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
     assert [record.system for record in records] == [name]
     assert records[0].accuracy_at_10 > 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_end_to_end import bench, place, settings  # noqa: F401
 
-from bench.core.record import read
+from bench.core.record import read_record
 from bench.verify import CLOCK, ELSEWHERE
 
 pytestmark = pytest.mark.slow
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_when_training_has_ended_costs_no_training(place, di
     again = bench(place, *arguments)
     assert again.returncode == 0, again.stderr
     [path] = records(folder)
-    assert read(path).status == "ok" and weights.stat().st_mtime_ns == kept
+    assert read_record(path).status == "ok" and weights.stat().st_mtime_ns == kept
 
 
 JUMPING = """
@@ -126,7 +126,7 @@ def test_a_clock_that_jumps_changes_no_figure(place, tmp_path):
         done = run(place, f"results_dir={tmp_path}/{name}", "logger=wandb", **more)
         assert done.returncode == 0, done.stdout + done.stderr
         [record] = records(tmp_path / name)
-        found.append(dataclasses.asdict(read(record)))
+        found.append(dataclasses.asdict(read_record(record)))
     for fields in found:
         for name in (*CLOCK, *ELSEWHERE):
             assert (fields.pop(name) is None) == (name == "encode_seconds")

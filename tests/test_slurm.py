@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_end_to_end import bench, place, settings  # noqa: F401
 
-from bench.core.record import read_all
+from bench.core.record import read_records
 
 THROUGH = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2", "logger=none"]
 
@@ -34,7 +34,7 @@ def test_a_sweep_of_six_cells(place, tmp_path):
     run = bench(tmp_path, *settings("softmax", "mse", "unigram"), f"corpus.path={place}/text.txt", "seed=0,1", *THROUGH)
     assert run.returncode == 0, run.stdout + run.stderr
     folder = tmp_path / "results" / "smoke"
-    records = [record for _, record in read_all([folder])]
+    records = [record for _, record in read_records([folder])]
     assert sorted((record.system, record.seed) for record in records) == [
         (system, seed) for system in ("mse", "softmax", "unigram") for seed in (0, 1)
     ]
@@ -92,7 +92,7 @@ def test_a_job_that_is_cancelled_costs_its_own_cell(place, tmp_path):
     assert sweep.returncode == 1, out
     assert time.monotonic() - begin < 90
     assert f"job {job} " in out and "ended without a result: " in out
-    assert [path for path, _ in read_all([tmp_path / "results" / "smoke"])] == [record]
+    assert [path for path, _ in read_records([tmp_path / "results" / "smoke"])] == [record]
     assert "unigram" in (tmp_path / "results" / "smoke" / "leaderboard.md").read_text()
 
 

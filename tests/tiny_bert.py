@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bench.data.corpus import Corpus, build
+from bench.data.corpus import Corpus, build_corpus
 from bench.targets.encoder import Encoder
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "the", "dogs", "sat", "on", "cats", ":", "it", "sang"]
@@ -68,7 +68,7 @@ def encoder(folder, tmp_path) -> Callable[..., Encoder]:
 def tiny_corpus() -> Corpus:
     """Three training documents, one of them a single word."""
     splits = {"train": [WORDS, WORDS[5:] + WORDS, ["cat"]], "validation": [WORDS[::-1]], "test": [WORDS[3:7]]}
-    return build("tiny", splits)
+    return build_corpus("tiny", splits)
 
 
 def plain_pass(folder: Path, words: list[str], *, causal: bool, layer: int = -1) -> list[torch.Tensor]:

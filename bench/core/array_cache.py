@@ -19,8 +19,8 @@ import numpy as np
 import xxhash
 
 from bench.core.errors import SettingError
-from bench.core.file_lock import alone
-from bench.core.files import atomically
+from bench.core.file_lock import exclusive
+from bench.core.files import write_atomically
 
 STALLED_SECONDS = 600.0  # without a sign of life from the process that makes an array, those that wait give up
 
@@ -32,21 +32,21 @@ CHECKED: set[tuple[str, int, int, int]] = set()  # files whose checksum this pro
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class CachedArray:
     """An array, and what making it took, be it now or when the cache was filled."""
 
     array: np.memmap  # read-only
     seconds: float
 
 
-def shared(
+def cached_array(
     folder: Path,
     settings: dict[str, Any],
     *,
     shape: tuple[int, ...],
     what: str,
     fill: Callable[[np.memmap], Iterator[object]],
-) -> Shared:
+) -> CachedArray:
     """The float16 array that `settings` describe, from the cache or into it: processes that start at once make it once.
 
     Args:
@@ -60,7 +60,7 @@ def shared(
     path = folder / f"{key}.npy"
     found = checked(path, shape)
     if found is None:
-        with alone(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
+        with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
             found = checked(path, shape)  # another process may have made it meanwhile
             if found is None:
                 if path.exists():
@@ -70,7 +70,7 @@ def shared(
     return found
 
 
-def checked(path: Path, shape: tuple[int, ...]) -> Shared | None:
+def checked(path: Path, shape: tuple[int, ...]) -> CachedArray | None:
     """The array of an earlier run; None where there is none of this shape whose every byte is as it was written."""
     try:
         beside = json.loads(path.with_suffix(".json").read_text())
@@ -79,7 +79,7 @@ def checked(path: Path, shape: tuple[int, ...]) -> Shared | None:
         if stamp not in CHECKED and checksum(path) != beside["xxh3"]:
             return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        found = Shared(array, float(beside["seconds"]))
+        found = CachedArray(array, float(beside["seconds"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
     if array.shape != shape or array.dtype != np.float16:
@@ -113,7 +113,7 @@ def make(
         out.flush()
         seconds = round(time.perf_counter() - begin, 3)
         beside = {**settings, "shape": shape, "seconds": seconds, "xxh3": checksum(temporary)}
-        atomically(
+        write_atomically(
             path.with_suffix(".json"), lambda file: file.write(json.dumps(beside, indent=1).encode()), "cache_dir"
         )
         temporary.replace(path)

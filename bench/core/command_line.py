@@ -9,16 +9,16 @@ from typing import NoReturn
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import BAD_INPUT, SettingError
-from bench.core.settings import nothing_of, shown
+from bench.core.settings import nothing_of, quoted
 
 REFUSED = (SettingError, HydraException, OmegaConfBaseException)
 
 NO_NEWS = re.compile(r"(full_key|object_type|reference_type|See https?:)")  # lines that say nothing to a user
 
 
-def refusal(error: BaseException, arguments: list[str]) -> SettingError:
+def explain_refusal(error: BaseException, arguments: list[str]) -> SettingError:
     """The same error, by the key that it is about."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
@@ -35,7 +35,7 @@ def refusal(error: BaseException, arguments: list[str]) -> SettingError:
     if said.startswith("Could not override") and "defaults list" not in said:
         said = nothing_of(setting)
     if isinstance(error, OverrideParseException):
-        said = f"Hydra cannot read {shown(error.override)}; put a value that is not plain in quotes, {setting}='…'"
+        said = f"Hydra cannot read {quoted(error.override)}; put a value that is not plain in quotes, {setting}='…'"
     return SettingError(setting, said)
 
 
@@ -92,9 +92,9 @@ def check_launcher(arguments: list[str]) -> None:
             raise SettingError("hydra/launcher", problem) from None
 
 
-def refuse(error: BaseException) -> NoReturn:
+def exit_with_refusal(error: BaseException) -> NoReturn:
     """One line, and the status of bad input."""
-    print(refusal(error, sys.argv[1:]), file=sys.stderr)
+    print(explain_refusal(error, sys.argv[1:]), file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 
@@ -106,7 +106,7 @@ def check_groups(arguments: list[str]) -> None:
     """
     for argument in arguments:
         group, _, choice = argument.lstrip("+").partition("=")
-        folder = Path(configuration()) / group
+        folder = Path(config_dir()) / group
         if not (choice and group.isidentifier() and folder.is_dir()):
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))

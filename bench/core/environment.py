@@ -14,13 +14,13 @@ OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if va
 random_search.register()
 
 
-def configuration() -> str:
+def config_dir() -> str:
     """Where the configuration tree lies: beside the package in a checkout, inside it in a wheel."""
     beside = Path(__file__).resolve().parents[2] / "conf"
     return str(beside if beside.is_dir() else Path(find_spec("bench.conf").submodule_search_locations[0]))
 
 
-def quieten() -> None:
+def silence_libraries() -> None:
     """Libraries that talk of what is no news; Hydra has just set the root logger to INFO."""
     for name in (
         "faiss",

@@ -26,7 +26,7 @@ BAD_INPUT, FAILED = 2, 1
 EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
 
 
-def unwrapped(error: Exception) -> Exception:
+def unwrap(error: Exception) -> Exception:
     """Hydra wraps what the objects that it makes raise."""
     return error.__cause__ or error if isinstance(error, InstantiationException) else error
 

@@ -15,7 +15,7 @@ POLL_SECONDS = 2.0
 
 
 @contextmanager
-def alone(
+def exclusive(
     path: Path, doing: str, *, setting: str = "results_dir", stalled_seconds: float | None = None
 ) -> Iterator[Callable[[], None]]:
     """Hold the lock of a file that is about to be made; who has to wait says for what.

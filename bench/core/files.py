@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from bench.core.errors import SettingError
-from bench.core.settings import shown
+from bench.core.settings import quoted
 
 LEAST_FREE_MIB = 64  # a cell is not begun with less: its record would not fit
 
 
-def atomically(path: Path, put: Callable[[IO[bytes]], object], setting: str = "results_dir") -> Path:
+def write_atomically(path: Path, put: Callable[[IO[bytes]], object], setting: str = "results_dir") -> Path:
     """Write into a temporary file beside `path`, then rename: a reader sees all of it or nothing.
 
     Raises:
@@ -39,18 +39,18 @@ def atomically(path: Path, put: Callable[[IO[bytes]], object], setting: str = "r
         raise SettingError(setting, problem) from error
 
 
-def check_room(folder: Path) -> None:
+def check_free_space(folder: Path) -> None:
     """An hour of training must not end at a folder that takes no record: try before.
 
     Raises:
         SettingError: it cannot be written, or has less than `LEAST_FREE_MIB` to give.
     """
-    atomically(folder / ".room", lambda file: file.write(b"?")).unlink()
+    write_atomically(folder / ".room", lambda file: file.write(b"?")).unlink()
     if (free := shutil.disk_usage(folder).free >> 20) < LEAST_FREE_MIB:
         raise SettingError("results_dir", f"{folder} has {free} MiB free, a cell needs {LEAST_FREE_MIB}; free some")
 
 
-def located(path: str | int | float) -> Path | None:
+def find_text(path: str | int | float) -> Path | None:
     """A user's file or folder; a bare number on the command line is a number here. None where nothing is there.
 
     Raises:
@@ -59,14 +59,14 @@ def located(path: str | int | float) -> Path | None:
     try:
         place = Path(str(path)).expanduser()
         if place.exists() and not (place.is_dir() or place.is_file()):
-            raise SettingError("corpus.path", f"{shown(path)} is neither a file nor a folder; give one")
+            raise SettingError("corpus.path", f"{quoted(path)} is neither a file nor a folder; give one")
         return place if place.exists() else None
     except (OSError, RuntimeError) as error:  # too long, not to be looked into, ~ of nobody
         why = getattr(error, "strerror", None) or error
-        raise SettingError("corpus.path", f"{shown(path)} cannot be looked up ({why}); give another") from None
+        raise SettingError("corpus.path", f"{quoted(path)} cannot be looked up ({why}); give another") from None
 
 
-def files_of(place: Path) -> list[Path]:
+def list_text_files(place: Path) -> list[Path]:
     """A folder's files in the order of their paths, hidden ones left out; or the file itself.
 
     Raises:
@@ -74,13 +74,13 @@ def files_of(place: Path) -> list[Path]:
     """
     if not place.is_dir():
         return [place]
-    walk = os.walk(place, onerror=unreadable)  # does not follow links to folders, so no loop keeps it
+    walk = os.walk(place, onerror=raise_unreadable)  # does not follow links to folders, so no loop keeps it
     files = (Path(folder, name) for folder, _, names in walk for name in names)
     shown = (file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts))
     return sorted(file for file in shown if file.is_file())
 
 
-def unreadable(error: OSError) -> NoReturn:
+def raise_unreadable(error: OSError) -> NoReturn:
     """One line for what the user may not read."""
     problem = f"{error.filename} cannot be read ({error.strerror}); give yourself access, or give another path"
     raise SettingError("corpus.path", problem) from None
@@ -93,17 +93,17 @@ def content_sha256(path: str | int | float) -> str | None:
     Raises:
         SettingError: something is there that cannot be read.
     """
-    place = located(path)
+    place = find_text(path)
     if place is None:
         return None
     found = hashlib.sha256()
-    for file in files_of(place):
+    for file in list_text_files(place):
         found.update(os.fsencode(file.relative_to(place)))
         try:
             with file.open("rb") as opened:
                 found.update(hashlib.file_digest(opened, "sha256").digest())
         except OSError as error:
-            unreadable(error)
+            raise_unreadable(error)
     return found.hexdigest()
 
 
@@ -114,7 +114,7 @@ def read_utf8(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise SettingError("corpus.path", f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
     except OSError as error:
-        unreadable(error)
+        raise_unreadable(error)
     if "\0" in content:
         at = len(content[: content.index("\0")].encode())
         raise SettingError("corpus.path", f"{file} holds a NUL (byte {at}): no text, or UTF-16; convert it first")

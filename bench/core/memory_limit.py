@@ -7,7 +7,7 @@ from pathlib import Path
 CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def hold(limit: int | None = None) -> None:
+def limit_memory(limit: int | None = None) -> None:
     """From here on, an allocation beyond the limit fails: one cell ends as `oom`, and the sweep goes on.
 
     Args:

@@ -67,16 +67,16 @@ class Bar:
         self.progress.update(self.task, completed=share, speed=text, left=left)
 
 
-def finish(cell: str, outcome: str, seconds: float | None) -> None:
+def report_cell_end(cell: str, outcome: str, seconds: float | None) -> None:
     """One line a cell that stays on the screen; `seconds` is None for a cell that need not run."""
     TALLY.done += 1
     if seconds is not None:
         TALLY.seconds.append(seconds)
     took = "" if seconds is None else f", {seconds:.0f} s"
     left = f"; {TALLY.left()} left" if TALLY.alone and TALLY.done < TALLY.total else ""
-    say(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}")
+    print_line(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}")
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """As it is, on one line."""
     CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import torch
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy", "head-bench")
 
 
-def reproducing(config: dict[str, Any]) -> dict[str, Any]:
+def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     """The record fields that say how to get the same again."""
     git = subprocess.run(
         ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
@@ -43,14 +43,14 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def header(config: dict[str, Any], *, device: str, precision: str, rounds: int) -> dict[str, Any]:
+def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds: int) -> dict[str, Any]:
     """All of `bench.cost.ledger.Ledger` but the rows.
 
     Args:
         device: `cpu` or `cuda`; the ledger has its name.
         precision: what was computed in.
     """
-    made_by = reproducing(config)
+    made_by = reproducibility_fields(config)
     return {
         "experiment": config["experiment_name"],
         "device": torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else cpu_name(),

@@ -16,7 +16,7 @@ import numpy as np
 import pydantic
 
 from bench.core.errors import SettingError
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.core.history import current
 from bench.core.identity import identity
 from bench.core.secrets import scrub
@@ -108,37 +108,37 @@ class Record:
 FIELDS = pydantic.TypeAdapter(Record)
 
 
-def as_json(record: Record) -> str:
+def record_json(record: Record) -> str:
     """What its file holds."""
     return json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
 
 
-def write(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
+def write_record(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
     """Put `stem`.npz (the values a position, [N] each) and then `stem`.json in place, each whole or not at all."""
     if record.reason is not None:
         record = dataclasses.replace(record, reason=scrub(record.reason))
-    text = as_json(record)
+    text = record_json(record)
     beside = stem.with_name(stem.name + ".npz")
     if positions is None:
         beside.unlink(missing_ok=True)  # a run before this one may have left its own
     else:
-        atomically(beside, lambda file: np.savez_compressed(file, **positions))
-    return atomically(stem.with_name(stem.name + ".json"), lambda file: file.write(text.encode()))
+        write_atomically(beside, lambda file: np.savez_compressed(file, **positions))
+    return write_atomically(stem.with_name(stem.name + ".json"), lambda file: file.write(text.encode()))
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """One JSON file -> its Record.
 
     Raises:
         SettingError: the file is no record, or one of another schema.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"), path)
+        return parse_record(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(str(path), f"cannot be read ({error}); {ELSEWHERE}") from None
 
 
-def parse(text: str, path: Path) -> Record:
+def parse_record(text: str, path: Path) -> Record:
     """JSON -> the Record, whose every field has the type that it says.
 
     Args:
@@ -164,7 +164,7 @@ def parse(text: str, path: Path) -> Record:
     return dataclasses.replace(record, config=current(record.config))
 
 
-def stands(path: Path) -> bool:
+def finished(path: Path) -> bool:
     """Whether the record of a cell that went well is there, so that the cell need not run again.
 
     Raises:
@@ -172,7 +172,7 @@ def stands(path: Path) -> bool:
     """
     if not path.is_file():
         return False
-    record = read(path)
+    record = read_record(path)
     if identity(record.config) != path.stem:
         raise SettingError(str(path), f"holds other settings than its name says; {ELSEWHERE}")
     return record.status == "ok"
@@ -181,7 +181,7 @@ def stands(path: Path) -> bool:
 def replaceable(path: Path) -> bool:
     """Whether a failure may be written there: over nothing, or over the failure of an earlier run."""
     try:
-        return not stands(path)
+        return not finished(path)
     except SettingError:
         return False
 
@@ -198,7 +198,7 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
         raise SettingError(str(beside), f"holds no plain arrays ({error}); delete it and run the cell again") from None
 
 
-def read_all(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
+def read_records(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
     """Every record in the folders and the folders in them, by path; deeper lie mirrors' files, beside them ledgers."""
     paths = sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
-    return [(path, read(path)) for path in paths if not LEDGER.fullmatch(path.stem)]
+    return [(path, read_record(path)) for path in paths if not LEDGER.fullmatch(path.stem)]

@@ -18,7 +18,7 @@ def known() -> dict[str, str]:
     }
 
 
-def refuse(config: Any, setting: str = "") -> None:
+def refuse_secrets(config: Any, setting: str = "") -> None:
     """A configuration is written down: into the record, Hydra's folder and W&B.
 
     Raises:
@@ -27,7 +27,7 @@ def refuse(config: Any, setting: str = "") -> None:
     if isinstance(config, dict | list):
         rows = config.items() if isinstance(config, dict) else enumerate(config)
         for key, value in rows:
-            refuse(value, f"{setting}.{key}".lstrip("."))
+            refuse_secrets(value, f"{setting}.{key}".lstrip("."))
         return
     text = str(config)
     asked = [name for name in re.findall(r"oc\.env:\s*([^},\s]+)", text) if name.upper().endswith(ENDINGS)]

@@ -121,7 +121,7 @@ PASSED_ON = {"trainer": "pytorch_lightning.Trainer"}  # the options that a `_tar
 CHECKED = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
-def check(config: dict[str, Any]) -> None:
+def check_config(config: dict[str, Any]) -> None:
     """A resolved configuration: every key is there that is needed, and none but what somebody reads.
 
     Raises:
@@ -163,7 +163,7 @@ def look_up(config: dict[str, Any], setting: str) -> Any:
     group, _, name = setting.rpartition(".")
     values = look_up(config, group) if group else config
     if not isinstance(values, dict):
-        raise SettingError(group, f"{shown(values)} is not a group of settings; set {setting} instead")
+        raise SettingError(group, f"{quoted(values)} is not a group of settings; set {setting} instead")
     if name not in values:
         raise SettingError(setting, "it is missing, and somebody reads it; do not delete it")
     return values[name]
@@ -180,7 +180,7 @@ def check_node(key: str, value: Any, config: dict[str, Any]) -> None:
         for name, inner in value.items():
             check_node(f"{key}.{name}" if key else str(name), inner, config)
     elif key in GIVEN:
-        raise SettingError(key, f"{shown(value)} makes no object; give it a _target_, as the files of conf do")
+        raise SettingError(key, f"{quoted(value)} makes no object; give it a _target_, as the files of conf do")
     else:
         raise SettingError(key, nothing_of(key))
 
@@ -222,7 +222,9 @@ def check_object(key: str, node: dict[str, Any], config: dict[str, Any]) -> None
         try:
             instantiate(node)
         except Exception as error:  # whatever importing raises
-            raise SettingError(key, f"{shown(node)} cannot be found ({type(error).__name__}); mend its path") from error
+            raise SettingError(
+                key, f"{quoted(node)} cannot be found ({type(error).__name__}); mend its path"
+            ) from error
 
 
 def find(setting: str, target: Any) -> Callable[..., Any]:
@@ -230,7 +232,7 @@ def find(setting: str, target: Any) -> Callable[..., Any]:
     try:
         found = get_object(target)
     except Exception as error:  # whatever importing raises
-        problem = f"{shown(target)} cannot be imported ({type(error).__name__}: {error}); give package.module.Name"
+        problem = f"{quoted(target)} cannot be imported ({type(error).__name__}: {error}); give package.module.Name"
         raise SettingError(setting, problem) from error
     if not callable(found):
         raise SettingError(setting, f"{target} is not a class or function; give one")
@@ -270,12 +272,12 @@ def check_value(setting: str, value: Any, kind: Any) -> None:
             )
         )
         null = " or null" if type(None) in typing.get_args(kind) else ""
-        raise SettingError(setting, f"{shown(value)} does not work; give {wanted}{null}") from None
+        raise SettingError(setting, f"{quoted(value)} does not work; give {wanted}{null}") from None
     except pydantic.errors.PydanticUserError:  # a type of somebody's that pydantic does not know
         return
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value as a message can hold it."""
     text = repr(value)
     return text if len(text) <= 120 else text[:119] + "…"

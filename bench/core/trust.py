@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 
 
@@ -45,5 +45,5 @@ def called(config: Any) -> Iterator[str]:
 @functools.cache
 def shipped() -> frozenset[str]:
     """What the configuration tree itself calls."""
-    files = Path(configuration()).rglob("*.yaml")
+    files = Path(config_dir()).rglob("*.yaml")
     return frozenset(target for file in files for target in called(OmegaConf.to_container(OmegaConf.load(file))))

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.cost.contender import Acts, Contender, Missing
-from bench.cost.synthetic_inputs import Scene
+from bench.cost.contender import Contender, Missing, Operations
+from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.cost.torch_compile import compiled
 
 NEGATIVES = 256  # as conf/system/sampled_softmax.yaml
@@ -27,14 +27,14 @@ CHUNKINGS = {  # options of F.linear_cross_entropy, which without any is cross_e
 }
 
 
-def layer(scene: Scene) -> nn.Linear:
+def layer(scene: SyntheticInputs) -> nn.Linear:
     """`nn.Linear` on the scene's memory."""
     linear = nn.Linear(scene.hidden_size, len(scene.vocabulary), device="meta")
     linear.weight, linear.bias = nn.Parameter(scene.weight), nn.Parameter(scene.bias)
     return linear
 
 
-def three_products(scene: Scene) -> float:
+def three_products(scene: SyntheticInputs) -> float:
     """FLOPs a position of an exact softmax: logits, and the gradients of states and weights."""
     return 3 * 2 * scene.hidden_size * len(scene.vocabulary)
 
@@ -44,12 +44,12 @@ def plain(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor
     return F.cross_entropy(F.linear(hidden, weight, bias), words)
 
 
-def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contender:
+def exact(name: str, loss: Callable[[SyntheticInputs], Callable[..., Tensor]]) -> Contender:
     """One of `plain`'s signature."""
 
-    def build(scene: Scene) -> Acts:
+    def build(scene: SyntheticInputs) -> Operations:
         linear, function = layer(scene), loss(scene)
-        return Acts(
+        return Operations(
             module=linear,
             loss=lambda hidden, words: function(hidden, linear.weight, linear.bias, words),
             flops_per_position=lambda: three_products(scene),
@@ -59,7 +59,7 @@ def exact(name: str, loss: Callable[[Scene], Callable[..., Tensor]]) -> Contende
     return Contender(name=f"peer:{name}", build=build)
 
 
-def linear_cross_entropy(options: dict[str, Any], scene: Scene) -> Callable[..., Tensor]:
+def linear_cross_entropy(options: dict[str, Any], scene: SyntheticInputs) -> Callable[..., Tensor]:
     """torch's own form, which holds the logits of a few positions at a time."""
     if not hasattr(F, "linear_cross_entropy"):
         raise Missing("F.linear_cross_entropy is not in this torch; pip install 'torch>=2.13'")
@@ -69,7 +69,7 @@ def linear_cross_entropy(options: dict[str, Any], scene: Scene) -> Callable[...,
     )
 
 
-def on_a_gpu(package: str, scene: Scene) -> None:
+def on_a_gpu(package: str, scene: SyntheticInputs) -> None:
     """Raises Missing where its kernels cannot run."""
     if scene.device.type != "cuda":
         raise Missing("its kernels need a GPU; device=cuda")
@@ -77,7 +77,7 @@ def on_a_gpu(package: str, scene: Scene) -> None:
         raise Missing(f"pip install {package.replace('_', '-')}")
 
 
-def liger(scene: Scene) -> Callable[..., Tensor]:
+def liger(scene: SyntheticInputs) -> Callable[..., Tensor]:
     """LinkedIn's fused linear cross-entropy."""
     on_a_gpu("liger_kernel", scene)
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
@@ -86,7 +86,7 @@ def liger(scene: Scene) -> Callable[..., Tensor]:
     return lambda hidden, weight, bias, words: fused(weight, hidden, words, bias)
 
 
-def cut(scene: Scene) -> Callable[..., Tensor]:
+def cut(scene: SyntheticInputs) -> Callable[..., Tensor]:
     """Apple's cut cross-entropy."""
     on_a_gpu("cut_cross_entropy", scene)
     import cut_cross_entropy
@@ -98,7 +98,7 @@ def cut(scene: Scene) -> Callable[..., Tensor]:
     )
 
 
-def adaptive(scene: Scene) -> Acts:
+def adaptive(scene: SyntheticInputs) -> Operations:
     """torch's own module."""
     if scene.precision == "bf16":
         raise Missing("torch's module fails under autocast; precision=fp32")
@@ -106,14 +106,14 @@ def adaptive(scene: Scene) -> Acts:
     cutoffs = [round(cutoff * size) for cutoff in CUTOFFS]
     clusters = nn.AdaptiveLogSoftmaxWithLoss(scene.hidden_size, size, cutoffs, div_value=NARROWING, head_bias=True)
     clusters.to(scene.device)
-    return Acts(
+    return Operations(
         module=clusters,
         loss=lambda hidden, words: clusters(hidden, words).loss,
         decode=lambda hidden, count: clusters.log_prob(hidden).topk(count).indices,
     )
 
 
-def sampled(sparse: bool, scene: Scene) -> Acts:
+def sampled(sparse: bool, scene: SyntheticInputs) -> Operations:
     """As it is commonly written: k log-uniform draws with replacement, log q taken off, accidental hits masked."""
     size = len(scene.vocabulary)
     rows = nn.Embedding(size, scene.hidden_size, sparse=sparse, device="meta")
@@ -131,7 +131,7 @@ def sampled(sparse: bool, scene: Scene) -> Acts:
         others = others.masked_fill(negatives == words[:, None], torch.finfo(others.dtype).min)
         return F.cross_entropy(torch.cat([true[:, None], others], 1), torch.zeros_like(words))
 
-    return Acts(module=nn.ModuleList([rows, offsets]), loss=loss)
+    return Operations(module=nn.ModuleList([rows, offsets]), loss=loss)
 
 
 PEERS = [

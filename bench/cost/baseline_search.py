@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.cost.contender import Acts, Contender, Missing
-from bench.cost.synthetic_inputs import Scene
+from bench.cost.contender import Contender, Missing, Operations
+from bench.cost.synthetic_inputs import SyntheticInputs
 
 Search = Callable[[Tensor, int], Tensor]
 
@@ -25,18 +25,18 @@ def held(**tensors: Tensor) -> nn.Module:
     return module
 
 
-def softmax_rows(scene: Scene) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def softmax_rows(scene: SyntheticInputs) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Rows with the bias as one more column, and what makes queries of states. [V, H + 1]"""
     return torch.cat([scene.weight, scene.bias[:, None]], 1), lambda hidden: F.pad(hidden, (0, 1), value=1.0)
 
 
-def target_rows(scene: Scene) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def target_rows(scene: SyntheticInputs) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """The table, of unit rows, and queries of its width. [V, D]"""
     wider = scene.targets.table.shape[1] - scene.hidden_size
     return scene.targets.table.to(scene.device), lambda hidden: F.normalize(F.pad(hidden, (0, wider)), dim=-1)
 
 
-def product(scene: Scene) -> Acts:
+def product(scene: SyntheticInputs) -> Operations:
     """A matrix product and `topk`, for a softmax."""
 
     def scores(hidden: Tensor) -> Tensor:
@@ -46,20 +46,24 @@ def product(scene: Scene) -> Acts:
         found = scores(hidden)
         return 1 + (found > found.gather(1, words[:, None])).sum(1)
 
-    return Acts(
+    return Operations(
         module=held(weight=scene.weight, bias=scene.bias),
         decode=lambda hidden, count: scores(hidden).topk(count).indices,
         rank=rank,
     )
 
 
-def product_of_targets(scene: Scene) -> Acts:
+def product_of_targets(scene: SyntheticInputs) -> Operations:
     """The same, for targets."""
     table, query = target_rows(scene)
-    return Acts(module=held(table=table), decode=lambda hidden, count: (query(hidden) @ table.T).topk(count).indices)
+    return Operations(
+        module=held(table=table), decode=lambda hidden, count: (query(hidden) @ table.T).topk(count).indices
+    )
 
 
-def faiss_flat(rows: Callable[[Scene], tuple[Tensor, Callable[[Tensor], Tensor]]], scene: Scene) -> Acts:
+def faiss_flat(
+    rows: Callable[[SyntheticInputs], tuple[Tensor, Callable[[Tensor], Tensor]]], scene: SyntheticInputs
+) -> Operations:
     """`faiss.IndexFlatIP`, which is exact; on the CPU."""
     if importlib.util.find_spec("faiss") is None:
         raise Missing("pip install faiss-cpu")
@@ -73,10 +77,10 @@ def faiss_flat(rows: Callable[[Scene], tuple[Tensor, Callable[[Tensor], Tensor]]
     def decode(hidden: Tensor, count: int) -> Tensor:
         return torch.from_numpy(index.search(query(hidden).float().cpu().numpy(), count)[1])
 
-    return Acts(module=held(table=table), decode=decode)
+    return Operations(module=held(table=table), decode=decode)
 
 
-def scikit_learn(scene: Scene) -> Acts:
+def scikit_learn(scene: SyntheticInputs) -> Operations:
     """`sklearn.neighbors`, brute force; on unit rows the Euclidean order is the cosine's."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -87,7 +91,7 @@ def scikit_learn(scene: Scene) -> Acts:
         asked = query(hidden).float().cpu().numpy()
         return torch.from_numpy(neighbors.kneighbors(asked, count, return_distance=False))
 
-    return Acts(module=held(table=table), decode=decode)
+    return Operations(module=held(table=table), decode=decode)
 
 
 SEARCHERS = [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from bench.cost.synthetic_inputs import Scene
+from bench.cost.synthetic_inputs import SyntheticInputs
 
 LR = 1e-8  # an update is the same work however small, and losses stay comparable
 
@@ -54,7 +54,7 @@ def by_gradient(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Acts:
+class Operations:
     """What is timed; None where a contender has no such act."""
 
     module: nn.Module  # its parameters and tables
@@ -72,5 +72,5 @@ class Contender:
     """Built anew for each visit, so that no two are in memory at once."""
 
     name: str
-    build: Callable[[Scene], Acts]  # may raise Missing
+    build: Callable[[SyntheticInputs], Operations]  # may raise Missing
     reads_targets: bool = False  # needs word vectors, and as a rule an encoding first

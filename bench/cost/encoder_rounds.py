@@ -20,7 +20,7 @@ from bench.cost.timing import span
 
 
 @dataclass(eq=False)
-class Note:
+class EncoderResult:
     """What has been found of one way."""
 
     way: Way
@@ -44,9 +44,9 @@ class Note:
         )
 
 
-def measure(every: list[Way], given: Sample, rounds: int, show: Callable[[float, str], None]) -> list[Note]:
+def measure(every: list[Way], given: Sample, rounds: int, show: Callable[[float, str], None]) -> list[EncoderResult]:
     """All rounds, in which all take turns; what fails is not tried again."""
-    notes = [Note(way) for way in every]
+    notes = [EncoderResult(way) for way in every]
     for turn in range(rounds):
         for nth, note in enumerate(notes):
             show((turn + nth / len(notes)) / rounds, f"round {turn + 1}: {note.way.name}, {note.way.context}")
@@ -63,7 +63,7 @@ def measure(every: list[Way], given: Sample, rounds: int, show: Callable[[float,
     return notes
 
 
-def peer_of(note: Note, notes: list[Note]) -> Note | None:
+def peer_of(note: EncoderResult, notes: list[EncoderResult]) -> EncoderResult | None:
     """What a user would write in its place, over the same windows."""
     key = note.way.context, note.way.window
     others = (each for each in notes if each.way.reader is not None and each.status == "ok")
@@ -71,7 +71,7 @@ def peer_of(note: Note, notes: list[Note]) -> Note | None:
 
 
 @contextmanager
-def attempt(note: Note) -> Iterator[None]:
+def attempt(note: EncoderResult) -> Iterator[None]:
     """What is raised within fails this way alone; what this model cannot do is missing."""
     try:
         yield
@@ -81,7 +81,7 @@ def attempt(note: Note) -> Iterator[None]:
         note.status, note.reason = status_of(error), one_line(error)
 
 
-def visit(note: Note, given: Sample, turn: int) -> None:
+def visit(note: EncoderResult, given: Sample, turn: int) -> None:
     """Load, warm up, read once against the clock; the first visit tells the memory too, and keeps what was read."""
     stretch = turn % len(given.text.documents()) if note.way.a_word_a_pass else None
     part = given if stretch is None else given.stretch(stretch)
@@ -100,7 +100,7 @@ def visit(note: Note, given: Sample, turn: int) -> None:
     note.speeds.append(len(part.text) / (time.perf_counter() - begin))
 
 
-def fidelity(note: Note, peer: Note | None, given: Sample) -> dict[str, float]:
+def fidelity(note: EncoderResult, peer: EncoderResult | None, given: Sample) -> dict[str, float]:
     """Cosines of its vectors to those of plain passes over the same windows in fp32: its peer's, or made for it."""
     stretch, mine = next(iter(note.vectors.items()))
     if peer is not None:
@@ -115,7 +115,7 @@ def fidelity(note: Note, peer: Note | None, given: Sample) -> dict[str, float]:
 Compared = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
-def compared(notes: list[Note], given: Sample, window: int) -> Compared | None:
+def compared(notes: list[EncoderResult], given: Sample, window: int) -> Compared | None:
     """What `drifts` is told: the cheap vectors by name, the exact ones, and those within a causal pass; None where
     there are no exact ones."""
     sound = (note for note in notes if note.status == "ok" and note.way.reader is None and note.way.window == window)

@@ -8,9 +8,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.core.errors import SettingError
-from bench.core.paths import resolved
+from bench.core.paths import resolved_config
 from bench.core.progress import Bar
-from bench.core.provenance import header
+from bench.core.provenance import ledger_header
 from bench.cost.encoder_drift import drifts
 from bench.cost.encoder_rounds import compared, measure
 from bench.cost.encoder_variants import EqualReader, PlainReader, Way, sample
@@ -19,16 +19,16 @@ from bench.cost.schema import EncoderLedger, Reading
 from bench.targets.encoder import Encoder
 from bench.targets.tables import make_encoder
 
-__all__ = ["failed", "headline", "place", "read", "run", "stands"]
+__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
 
-read, stands = EncoderLedger.read, EncoderLedger.stands
+read_record, finished = EncoderLedger.read, EncoderLedger.finished
 
 EMBEDDED = "all-MiniLM-L6-v2"  # what null stands for
 
 PATIENCE = ("rounds",)  # no figure's meaning
 
 
-def place(config: dict[str, Any]) -> Path:
+def record_stem(config: dict[str, Any]) -> Path:
     """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
     kept = {"cost": {key: value for key, value in config["cost"].items() if key not in PATIENCE}}
     kept |= {"corpus": config["corpus"], "seed": config["seed"]}
@@ -42,8 +42,8 @@ def run(cfg: DictConfig) -> EncoderLedger:
     Raises:
         SettingError: settings that cannot work; nothing was written.
     """
-    config = resolved(cfg)
-    cost, path = config["cost"], place(config)
+    config = resolved_config(cfg)
+    cost, path = config["cost"], record_stem(config)
     if "encoder" not in config["targets"]:
         raise SettingError("targets", f"{config['targets']['name']} has no encoder to measure; choose targets=bert")
     if cost["device"] == "cuda" and not torch.cuda.is_available():
@@ -92,7 +92,7 @@ def facts(config: dict[str, Any], encoder: Encoder | None, words: int) -> dict[s
         "corpus": config["corpus"]["name"],
         "words": words,
         "window": cost["window"],
-        **header(
+        **ledger_header(
             config,
             device=cost["device"],
             precision=encoder.precision if encoder else config["targets"].get("precision", "auto"),
@@ -105,7 +105,7 @@ def failed(config: dict[str, Any], error: SettingError) -> EncoderLedger:
     """What stands for a sweep's job whose settings cannot work."""
     row = Reading(contender="all", status="failed", reason=str(error))
     ledger = EncoderLedger(**facts(config, None, 0), rows=[row])
-    ledger.write(place(config))
+    ledger.write(record_stem(config))
     return ledger
 
 

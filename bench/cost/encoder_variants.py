@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.data.corpus import Corpus, Text, lay
+from bench.data.corpus import Corpus, Text, concatenate
 from bench.targets.encoder import Encoder
 from bench.targets.encoder_forward import Reader
 
@@ -82,7 +82,7 @@ class Sample:
 
     def stretch(self, nth: int) -> "Sample":
         """One document of it."""
-        return Sample(self.lexicon, lay([self.text.documents()[nth]]))
+        return Sample(self.lexicon, concatenate([self.text.documents()[nth]]))
 
     def alone(self) -> "Sample":
         """Each type once, a document of its own."""
@@ -94,7 +94,7 @@ class Sample:
         parts = [
             document[at : at + words] for document in self.text.documents() for at in range(0, len(document), words)
         ]
-        return Sample(self.lexicon, lay(parts))
+        return Sample(self.lexicon, concatenate(parts))
 
 
 def sample(corpus: Corpus, words: int) -> Sample:
@@ -103,7 +103,7 @@ def sample(corpus: Corpus, words: int) -> Sample:
     documents = corpus.train.documents()
     enough = [each for each in documents if len(each) >= share] or documents
     chosen = np.unique(np.linspace(0, len(enough) - 1, STRETCHES).astype(int))
-    found = lay([enough[i][:share] for i in chosen])
+    found = concatenate([enough[i][:share] for i in chosen])
     types, indices = np.unique(found.words, return_inverse=True)
     return Sample(corpus.spell(types), Text(indices.astype(np.int32), found.starts))
 

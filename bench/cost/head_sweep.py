@@ -9,32 +9,32 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.errors import SettingError
-from bench.core.paths import plain
+from bench.core.paths import plain_config
 from bench.core.progress import Bar
-from bench.core.provenance import header
+from bench.core.provenance import ledger_header
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import PEERS
 from bench.cost.baseline_search import SEARCHERS
 from bench.cost.contender import Contender, Missing, Searched
 from bench.cost.interleave import attempt, measure
 from bench.cost.ledger import stem
-from bench.cost.measurement import Limits, Note
+from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.run_cost import QUERIES
 from bench.cost.schema import HeadLedger, Row
-from bench.cost.synthetic_inputs import Scene, make_scene
+from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.cost.timing import span
 
-__all__ = ["failed", "headline", "place", "read", "run", "stands"]
+__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
 
-read, stands = HeadLedger.read, HeadLedger.stands
+read_record, finished = HeadLedger.read, HeadLedger.finished
 
 LEVEL = 1e-5  # of scores: what differs less is rounding
 
 PATIENCE = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")  # no figure's meaning
 
 
-def place(config: dict[str, Any]) -> Path:
+def record_stem(config: dict[str, Any]) -> Path:
     """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
     kept = meant(config) | {"heads": [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]}
     return stem(config, f"{HeadLedger.begins}{config['vocabulary']['size']}", kept)
@@ -55,9 +55,9 @@ def run(cfg: DictConfig) -> HeadLedger:
     Raises:
         SettingError: settings that cannot work; nothing was written.
     """
-    config = plain(cfg)
+    config = plain_config(cfg)
     cost = config["cost"]
-    scene = make_scene(
+    scene = make_inputs(
         size=cfg.vocabulary.size,
         positions=cost["positions"],
         hidden_size=cost["hidden_size"],
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> HeadLedger:
         seed=cfg.seed,
     )
     limits = Limits(**{field.name: cost[field.name] for field in dataclasses.fields(Limits)})
-    path = place(config)
+    path = record_stem(config)
     with Bar(path.name) as bar:
         notes, peaks = measure(chosen(cfg), scene, limits, bar.note, smaller(config))
         search(notes, scene, cost["index_seconds"], bar)
@@ -86,8 +86,8 @@ def smaller(config: dict[str, Any]) -> dict[str, Row]:
     def kind(of: dict[str, Any]) -> dict[str, Any]:
         return meant(of) | {"vocabulary": None, "cost": meant(of)["cost"] | {"contenders": None}}
 
-    files = place(config).parent.glob(f"{HeadLedger.begins}*.json")
-    others = [each for each in map(read, files) if kind(each.config) == kind(config)]
+    files = record_stem(config).parent.glob(f"{HeadLedger.begins}*.json")
+    others = [each for each in map(read_record, files) if kind(each.config) == kind(config)]
     found: dict[str, Row] = {}
     for other in sorted(others, key=lambda each: each.vocabulary_size):
         patient = other.config["cost"]["longest_seconds"] >= config["cost"]["longest_seconds"]
@@ -115,7 +115,7 @@ def chosen(cfg: DictConfig) -> list[Contender]:
     return [contender for contender in everyone if contender.name in cfg.cost.contenders]
 
 
-def search(notes: Sequence[Note], scene: Scene, seconds: float, bar: Bar) -> None:
+def search(notes: Sequence[Measurement], scene: SyntheticInputs, seconds: float, bar: Bar) -> None:
     """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
     hidden, _ = scene.queries(max(QUERIES))
     known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, what was found
@@ -150,11 +150,11 @@ def facts(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "vocabulary_size": config["vocabulary"]["size"],
         **{key: cost[key] for key in ("positions", "hidden_size", "target_size")},
-        **header(config, device=cost["device"], precision=cost["precision"], rounds=cost["rounds"]),
+        **ledger_header(config, device=cost["device"], precision=cost["precision"], rounds=cost["rounds"]),
     }
 
 
-def row(note: Note, config: dict[str, Any], *, peak_gflops: float) -> Row:
+def row(note: Measurement, config: dict[str, Any], *, peak_gflops: float) -> Row:
     """What has been found of one contender, as the file has it."""
     figures = {key: value for key, value in note.figures.items() if key != "sgd_mib"}
     spans = {f"{act}_ms": span(taken) for act, taken in note.taken.items()}
@@ -178,7 +178,7 @@ def failed(config: dict[str, Any], error: SettingError) -> HeadLedger:
     size = config["vocabulary"]["size"]
     row = Row(contender="all", part=config["cost"]["part"], vocabulary_size=size, status="failed", reason=str(error))
     ledger = HeadLedger(**facts(config), peak_gflops=[], rows=[row])
-    ledger.write(place(config))
+    ledger.write(record_stem(config))
     return ledger
 
 

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from bench.cost.contender import Acts, Contender, sgd
+from bench.cost.contender import Contender, Operations, sgd
 from bench.cost.flops import StrictFlops
-from bench.cost.measurement import UPDATES, Limits, Note
+from bench.cost.measurement import UPDATES, Limits, Measurement
 from bench.cost.memory import mib, peak_mib, state_of, trained
 from bench.cost.run_cost import QUERIES
 from bench.cost.schema import Row
-from bench.cost.synthetic_inputs import Scene
+from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.cost.timing import matmul_gflops, once_ms, repeated_ms, within
 
 COLD_MS = 300  # what is faster is warmed up first, at every visit: it waits for caches, what is slower hardly does
@@ -33,18 +33,18 @@ ANSWERS = 10
 
 def measure(
     contenders: Sequence[Contender],
-    scene: Scene,
+    scene: SyntheticInputs,
     limits: Limits,
     show: Callable[[float, str], None],
     smaller: Mapping[str, Row] = MappingProxyType({}),
-) -> tuple[list[Note], list[float]]:
+) -> tuple[list[Measurement], list[float]]:
     """All rounds: what was found of each contender, and the machine's matmul peak in each round, GFLOP/s.
 
     Args:
         show: is told the share that is done, and whose turn it is.
         smaller: contenders' rows at a smaller V.
     """
-    notes, peaks = [Note(contender, smaller.get(contender.name)) for contender in contenders], []
+    notes, peaks = [Measurement(contender, smaller.get(contender.name)) for contender in contenders], []
     for turn in range(limits.rounds):
         for nth, note in enumerate(notes):
             show((turn + nth / len(notes)) / limits.rounds, f"round {turn + 1}: {note.contender.name}")
@@ -55,7 +55,7 @@ def measure(
     return notes, peaks
 
 
-def visit(note: Note, scene: Scene, limits: Limits) -> None:
+def visit(note: Measurement, scene: SyntheticInputs, limits: Limits) -> None:
     """Build, time every act that is due, let go."""
     with warnings.catch_warnings(), attempt(note, "build"):
         warnings.simplefilter("ignore")  # a peer's own, of its defaults
@@ -83,7 +83,7 @@ def visit(note: Note, scene: Scene, limits: Limits) -> None:
 
 
 @contextmanager
-def attempt(note: Note, act: str) -> Iterator[None]:
+def attempt(note: Measurement, act: str) -> Iterator[None]:
     """What is raised within fails this act alone."""
     try:
         yield
@@ -91,13 +91,13 @@ def attempt(note: Note, act: str) -> Iterator[None]:
         note.fail(act, error)
 
 
-def size_of(acts: Acts) -> dict[str, Any]:
+def size_of(acts: Operations) -> dict[str, Any]:
     """What a contender weighs."""
     tensors = [*acts.module.parameters(), *acts.module.buffers()]
     return {"weights_mib": mib(tensors), "parameters": trained(acts.module)}
 
 
-def train(note: Note, acts: Acts, scene: Scene, limits: Limits) -> None:
+def train(note: Measurement, acts: Operations, scene: SyntheticInputs, limits: Limits) -> None:
     """A step, and each optimiser's update after it; the first step tells memory and FLOPs too."""
     weights = [weight for weight in acts.module.parameters() if weight.requires_grad]
 
@@ -136,12 +136,12 @@ def update(optimizers: Sequence[Optimizer]) -> None:
         each.step()
 
 
-def few(scene: Scene, queries: int) -> tuple[torch.Tensor, int]:
+def few(scene: SyntheticInputs, queries: int) -> tuple[torch.Tensor, int]:
     """States to decode and how many answers to give. [n, H]"""
     return scene.queries(queries)[0], min(ANSWERS, len(scene.vocabulary))
 
 
-def lookups(acts: Acts, scene: Scene) -> dict[str, Callable[[], object]]:
+def lookups(acts: Operations, scene: SyntheticInputs) -> dict[str, Callable[[], object]]:
     """Decoding and ranking, by the name of their figure."""
     calls: dict[str, Callable[[], object]] = {}
     if acts.decode is not None:
@@ -153,10 +153,10 @@ def lookups(acts: Acts, scene: Scene) -> dict[str, Callable[[], object]]:
 
 
 def time_act(
-    note: Note,
+    note: Measurement,
     act: str,
     call: Callable[[], object],
-    scene: Scene,
+    scene: SyntheticInputs,
     limits: Limits,
     *,
     first: Callable[[], object] | None = None,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import pydantic
 
 from bench.core.errors import SettingError
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.core.history import ADDED, current
 from bench.core.identity import short_hash
 
@@ -62,7 +62,7 @@ class Ledger:
     def write(self, stem: Path) -> Path:
         """`stem`.json, whole or not at all."""
         text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)
-        return atomically(stem.with_name(f"{stem.name}.json"), lambda file: file.write(text.encode()))
+        return write_atomically(stem.with_name(f"{stem.name}.json"), lambda file: file.write(text.encode()))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -86,7 +86,7 @@ class Ledger:
         raise SettingError(str(path), problem)
 
     @classmethod
-    def stands(cls, path: Path) -> bool:
+    def finished(cls, path: Path) -> bool:
         """Need this job not run again?"""
         return path.is_file() and cls.read(path).status == "ok"
 

@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.errors import SettingError, one_line, status_of, unwrapped
+from bench.core.errors import SettingError, one_line, status_of, unwrap
 from bench.core.history import ADDED_SINCE_LOOPS
-from bench.core.paths import resolved
+from bench.core.paths import resolved_config
 from bench.core.progress import Bar
-from bench.core.provenance import header
+from bench.core.provenance import ledger_header
 from bench.cost.ledger import stem
 from bench.cost.our_heads import systems
 from bench.cost.schema import Loop, LoopLedger
 from bench.cost.training_loops import Rounds, bare, default, trainer_alone
-from bench.training.budget import LOOKS
-from bench.training.build import build
+from bench.training.budget import VALIDATION_SHARES
+from bench.training.build import build_cell
 
-__all__ = ["failed", "headline", "place", "read", "run", "stands"]
+__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
 
-read, stands = LoopLedger.read, LoopLedger.stands
+read_record, finished = LoopLedger.read, LoopLedger.finished
 
 PATIENCE = ("rounds",)  # no figure's meaning
 
@@ -32,7 +32,7 @@ HANGS_ON = (
 )  # fmt: skip
 
 
-def place(config: dict[str, Any]) -> Path:
+def record_stem(config: dict[str, Any]) -> Path:
     """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
     kept = {key: config[key] for key in HANGS_ON}
     kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
@@ -46,8 +46,8 @@ def run(cfg: DictConfig) -> LoopLedger:
     Raises:
         SettingError: settings that cannot work; nothing was written.
     """
-    config = resolved(cfg)
-    path, cases = place(config), chosen(cfg)
+    config = resolved_config(cfg)
+    path, cases = record_stem(config), chosen(cfg)
     starts: list[float] = []  # of the logger, s
     with Bar(path.name) as bar:
         rows = []
@@ -58,7 +58,7 @@ def run(cfg: DictConfig) -> LoopLedger:
                     bar.note((nth + done) / len(cases), name)
                 row |= found.figures(case)
             except Exception as raised:
-                error = unwrapped(raised)
+                error = unwrap(raised)
                 if status_of(error) is None:
                     raise error from None
                 row |= {"status": status_of(error), "reason": one_line(error)}
@@ -88,7 +88,7 @@ def chosen(cfg: DictConfig) -> dict[str, DictConfig]:
 
 def measure(cfg: DictConfig, found: Rounds, bar: Bar) -> Iterator[float]:
     """All rounds of one system, in which the three loops take turns from the same weights; yields the share done."""
-    built = build(cfg)
+    built = build_cell(cfg)
     begun = {name: each.clone() for name, each in built.model.state_dict().items()}
     loops = (bare, trainer_alone, default)
     for turn in range(cfg.cost.rounds):
@@ -113,10 +113,12 @@ def facts(config: dict[str, Any]) -> dict[str, Any]:
         "hidden_size": config["backbone"]["trunk"]["hidden_size"],
         "words": cost["words"],
         "budget": " or ".join(limits),
-        "looks": len(LOOKS),
+        "looks": len(VALIDATION_SHARES),
         "checkpoint_seconds": config["checkpoint"]["seconds"],
         "logger": config["logger"]["_target_"].rsplit(".", 1)[-1],
-        **header(config, device="cuda" if on_gpu else "cpu", precision=trainer["precision"], rounds=cost["rounds"]),
+        **ledger_header(
+            config, device="cuda" if on_gpu else "cpu", precision=trainer["precision"], rounds=cost["rounds"]
+        ),
     }
 
 
@@ -124,7 +126,7 @@ def failed(config: dict[str, Any], error: SettingError) -> LoopLedger:
     """What stands for a sweep's job whose settings cannot work."""
     row = Loop(contender="all", status="failed", reason=str(error))
     ledger = LoopLedger(**facts(config), logger_start_seconds=[], rows=[row])
-    ledger.write(place(config))
+    ledger.write(record_stem(config))
     return ledger
 
 

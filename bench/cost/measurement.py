@@ -26,7 +26,7 @@ class Limits:
 
 
 @dataclass(eq=False)
-class Note:
+class Measurement:
     """What has been found of one contender."""
 
     contender: Contender

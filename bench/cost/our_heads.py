@@ -19,10 +19,10 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from bench.core.errors import SettingError
-from bench.cost.contender import LR, Acts, Contender
+from bench.cost.contender import LR, Contender, Operations
 from bench.cost.flops import training_flops
-from bench.cost.synthetic_inputs import Scene
-from bench.evaluation.decoding import Answers
+from bench.cost.synthetic_inputs import SyntheticInputs
+from bench.evaluation.decoding import ExactDecoder
 from bench.heads import Head
 from bench.models.row_adamw import RowAdamW
 from bench.models.word_batches import Batch, Inputs
@@ -49,11 +49,11 @@ def composed(name: str, _: str) -> DictConfig:
 def head_alone(cfg: DictConfig) -> Contender:
     """Loss, decoding and ranks from hidden states on."""
 
-    def build(scene: Scene) -> Acts:
+    def build(scene: SyntheticInputs) -> Operations:
         head = make_head(cfg, scene)
         head.row_sparse = True  # as RowAdamW takes them
-        answers = Answers(head, scene.vocabulary.unk)
-        return Acts(
+        answers = ExactDecoder(head, scene.vocabulary.unk)
+        return Operations(
             module=head,
             loss=head.loss,
             adam=row_adam,
@@ -68,11 +68,11 @@ def head_alone(cfg: DictConfig) -> Contender:
 def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Contender:
     """Trunk and head; decoding is a step of the trunk for every query, and the head's answer."""
 
-    def build(scene: Scene) -> Acts:
+    def build(scene: SyntheticInputs) -> Operations:
         if scene.positions % streams:
             raise SettingError("cost.positions", f"{scene.positions} is no multiple of batch.streams = {streams}")
         head = make_head(cfg, scene)
-        answers = Answers(head, scene.vocabulary.unk)
+        answers = ExactDecoder(head, scene.vocabulary.unk)
         size = len(scene.vocabulary)
         trunk = instantiate(backbone.trunk, vocabulary_size=size, input_width=None)
         model = WordModel(trunk, head, Inputs(scene.vocabulary), lr=LR, weight_decay=0.0).to(scene.device)
@@ -88,7 +88,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
             model.eval()
             return trunk(scene.queries(len(hidden))[1][:, None], None)[0][:, 0]
 
-        return Acts(
+        return Operations(
             module=model,
             loss=lambda hidden, words: model.train().training_step(batch, 0),
             flops_per_position=lambda: training_flops(model, None, batch)["flops_per_position"],
@@ -100,7 +100,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
     return Contender(name=cfg.system.name, build=build, reads_targets="targets" in cfg.system.head)
 
 
-def make_head(cfg: DictConfig, scene: Scene) -> Head:
+def make_head(cfg: DictConfig, scene: SyntheticInputs) -> Head:
     """Any head on the scene's vocabulary and targets."""
     parts: dict[str, Any] = {"hidden_size": scene.hidden_size, "vocabulary": scene.vocabulary}
     if "targets" in cfg.system.head:
@@ -124,7 +124,7 @@ class Unfilled(TorchFunctionMode):
         return given if function in DRAWING and given.shape == self.shape else function(*args, **kwargs)
 
 
-def share(head: nn.Module, scene: Scene) -> None:
+def share(head: nn.Module, scene: SyntheticInputs) -> None:
     """A matrix of a row a word becomes the scene's own, and a projection to targets the identity.
 
     So all softmaxes do the same work in the same memory, and what a regressor predicts lies among its targets.

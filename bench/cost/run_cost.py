@@ -15,7 +15,7 @@ from torch import nn
 from bench.cost.flops import aims
 from bench.cost.memory import mib, peak_mib, state_of, trained
 from bench.cost.timing import milliseconds
-from bench.evaluation.score import Judged
+from bench.evaluation.score import EvaluationData
 from bench.evaluation.subword_search import search, trie_of
 from bench.models.causal_lm import SubwordModel
 
@@ -68,7 +68,7 @@ def head_milliseconds(head: nn.Module, batch: Any) -> float:
 
 
 @singledispatch
-def decoding_cost(model: Any, judged: Judged) -> dict[str, float]:
+def decoding_cost(model: Any, judged: EvaluationData) -> dict[str, float]:
     """Exact top 10 for 1 and for 256 queries, ms, from the features of validation words on."""
     answers = min(ANSWERS, len(judged.vocabulary))
     with torch.inference_mode():
@@ -83,7 +83,7 @@ def decoding_cost(model: Any, judged: Judged) -> dict[str, float]:
 
 
 @decoding_cost.register
-def _(model: SubwordModel, judged: Judged) -> dict[str, float]:
+def _(model: SubwordModel, judged: EvaluationData) -> dict[str, float]:
     """For 1 and for 256 words of the vocabulary: the search for their ranks in the top 10, histories read anew.
 
     It includes the transformer, where a head's figure leaves the trunk out; it ends once the true word's rank is sure.

@@ -31,7 +31,7 @@ class ZipfVocabulary(Vocabulary):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Scene:
+class SyntheticInputs:
     """One V. Contenders read it; they share `weight`, for at a million words each one weighs a gigabyte."""
 
     vocabulary: Vocabulary
@@ -68,9 +68,9 @@ class Scene:
         return self.hidden.detach().repeat(repeats, 1)[:count], self.words.repeat(repeats)[:count]
 
 
-def make_scene(
+def make_inputs(
     *, size: int, positions: int, hidden_size: int, target_size: int, device: str, precision: str, seed: int
-) -> Scene:
+) -> SyntheticInputs:
     """The same for the same settings, to the bit.
 
     Raises:
@@ -81,7 +81,7 @@ def make_scene(
     generator = torch.Generator().manual_seed(seed)
     vocabulary, place = ZipfVocabulary(size), torch.device(device)
     table = F.normalize(falling(size, target_size, generator), dim=-1)
-    return Scene(
+    return SyntheticInputs(
         vocabulary=vocabulary,
         targets=Targets("random", "type", table),
         hidden=falling(positions, hidden_size, generator).to(place).requires_grad_(),

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from bench.core.errors import one_line
 from bench.cost.contender import Missing
-from bench.cost.synthetic_inputs import Scene
+from bench.cost.synthetic_inputs import SyntheticInputs
 
 
-def compiled(function: Callable[..., Tensor], scene: Scene) -> Callable[..., Tensor]:
+def compiled(function: Callable[..., Tensor], scene: SyntheticInputs) -> Callable[..., Tensor]:
     """The same function for these shapes alone, as a script that has one V would have it.
 
     Raises:

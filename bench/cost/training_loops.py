@@ -12,13 +12,13 @@ from lightning_fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
 
 from bench.core.errors import SettingError
-from bench.core.paths import plain
+from bench.core.paths import plain_config
 from bench.core.progress import Bar
 from bench.cost.loop_timers import SETTLING, Interruptions, OnceDue, Watched, WatchedData
 from bench.cost.timing import span
-from bench.evaluation.validation import look
+from bench.evaluation.validation import validate
 from bench.models.row_adamw import clip
-from bench.training.budget import LOOKS, set_rate
+from bench.training.budget import VALIDATION_SHARES, set_rate
 from bench.training.build import Built
 from bench.training.distributed import Ranks
 from bench.training.loggers import mirroring
@@ -43,8 +43,8 @@ class Rounds:
         thousands = self.budget_thousands(cfg)
         step_ms = [each * cfg.batch.streams * cfg.batch.steps / 1e3 for each in self.steps]
         parts = {
-            "look": [len(LOOKS) * each / thousands for each in self.looks],
-            "log": [len(LOOKS) * each / thousands for each in self.logs or [0.0] * len(self.looks)],
+            "look": [len(VALIDATION_SHARES) * each / thousands for each in self.looks],
+            "log": [len(VALIDATION_SHARES) * each / thousands for each in self.logs or [0.0] * len(self.looks)],
             "checkpoint": [
                 one * each / max(1e3 * cfg.checkpoint.seconds, step)
                 for one, each, step in zip(self.checkpoints, self.steps, step_ms, strict=True)
@@ -142,14 +142,14 @@ def default(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar
     short = cfg.copy()
     short.budget = {"words": cfg.cost.words, "seconds": None}
     begin = time.perf_counter()
-    logger = instantiate(cfg.logger, _partial_=True)(folder=folder, cell="loop", config=plain(cfg))
+    logger = instantiate(cfg.logger, _partial_=True)(folder=folder, cell="loop", config=plain_config(cfg))
     started = time.perf_counter() - begin
     with mirroring(logger):
         if logger is not None:
             logger.log_metrics = rows.timing(logger.log_metrics)
         checkpoint = OnceDue(folder / "loop.ckpt", seconds=cfg.checkpoint.seconds)
         checkpoint.save = saves.timing(checkpoint.save)
-        judge = looks.timing(partial(look, judged=built.judged))
+        judge = looks.timing(partial(validate, judged=built.judged))
         budget = make_budget(short, look=judge, flops_per_position=1.0, checkpoint=checkpoint, bar=bar)
         make_trainer(cfg, budget, Ranks(), logger).fit(built.model, data)
         watched, begin = data.watched, time.perf_counter()

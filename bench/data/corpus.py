@@ -53,7 +53,7 @@ class Text:
         count = min(len(documents), max(1, int(limit / least)))
         kept = [documents[i] for i in np.linspace(0, len(documents) - 1, count).astype(int)]
         share = min(1.0, limit / sum(map(len, kept)))
-        return lay([document[: max(1, int(len(document) * share))] for document in kept])
+        return concatenate([document[: max(1, int(len(document) * share))] for document in kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Corpus:
         spell = self.spell if self.language is None else self.language.spell
         texts = {"train": train, "validation": self.validation, "test": self.test}
         splits = {split: [numbers[each] for each in text.documents()] for split, text in texts.items()}
-        return assemble(self.name, splits, spell, self.language)
+        return assemble_corpus(self.name, splits, spell, self.language)
 
     def limited(self, *, validation: int | None, test: int | None) -> "Corpus":
         """The same training text with about so many words to evaluate on."""
@@ -105,14 +105,14 @@ def tokenize(text: str, lowercase: bool = True) -> list[str]:
     return WORD.findall(text.lower() if lowercase else text)
 
 
-def lay(documents: Sequence[np.ndarray]) -> Text:
+def concatenate(documents: Sequence[np.ndarray]) -> Text:
     """Documents of lexicon indices -> one Text."""
     starts = np.cumsum([0] + [len(document) for document in documents], dtype=np.int64)
     words = np.concatenate(documents) if documents else np.empty(0)
     return Text(words.astype(np.int32), starts)
 
 
-def build(name: str, splits: dict[str, list[list[str]]]) -> Corpus:
+def build_corpus(name: str, splits: dict[str, list[list[str]]]) -> Corpus:
     """Tokenised documents by split -> a Corpus.
 
     Raises:
@@ -124,10 +124,10 @@ def build(name: str, splits: dict[str, list[list[str]]]) -> Corpus:
         for split, texts in splits.items()
     }
     words = list(index)
-    return assemble(name, numbered, lambda numbers: [words[number] for number in numbers])
+    return assemble_corpus(name, numbered, lambda numbers: [words[number] for number in numbers])
 
 
-def assemble(
+def assemble_corpus(
     name: str,
     splits: dict[str, list[np.ndarray]],
     spell: Callable[[np.ndarray], list[str]],
@@ -141,7 +141,9 @@ def assemble(
     Raises:
         SettingError: a split holds no word.
     """
-    texts = {split: lay([document for document in documents if len(document)]) for split, documents in splits.items()}
+    texts = {
+        split: concatenate([document for document in documents if len(document)]) for split, documents in splits.items()
+    }
     for split, text in texts.items():
         if not len(text):
             raise SettingError("corpus", f"{name} has no words in its {split} split; it needs a longer text")

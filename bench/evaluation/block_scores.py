@@ -7,10 +7,10 @@ from torch import Tensor
 
 from bench.core.errors import Diverged
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.ranks import RankModel, stand
+from bench.evaluation.ranks import RankModel, count_ranks
 
 
-class Ruler(NamedTuple):
+class BlockScorer(NamedTuple):
     """Calibration, the worth of each rank, the unigram, and the draws' random numbers."""
 
     calibration: Calibration
@@ -28,9 +28,9 @@ class Ruler(NamedTuple):
         raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
         if not raw_nats.isfinite().all():
             raise Diverged("scores that are not finite")
-        standing = stand(scores, words, self.unk)
+        standing = count_ranks(scores, words, self.unk)
         logits = self.calibration.logits(scores, self.log_unigram)
-        calibrated = stand(logits, words, self.unk).rank
+        calibrated = count_ranks(logits, words, self.unk).rank
         log_p = logits.log_softmax(1)
         nats = -log_p.gather(1, words[:, None])[:, 0]
         p = log_p.exp_()

@@ -8,14 +8,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bench.evaluation.ranks import stand
+from bench.evaluation.ranks import count_ranks
 from bench.heads import Head
 from bench.heads.kernels.topk import Index, standing
 
 MANY = 2**14  # rows from which the kernels pay
 
 
-class Answers:
+class ExactDecoder:
     """Of one head.
 
     Args:
@@ -45,7 +45,7 @@ class Answers:
     def ranks(self, hidden: Tensor, words: Tensor) -> Tensor:
         """Of the true words: 1 + those that score higher and half of the other ties. [n, H], [n] -> [n]"""
         if not self.many:
-            return stand(self.head.scores(hidden), words, self.unk).rank
+            return count_ranks(self.head.scores(hidden), words, self.unk).rank
         with torch.autocast(hidden.device.type, enabled=False):
             higher, level = standing(self.head.queries(hidden).float(), *self.found, words, self.unk)
         return torch.where(words == self.unk, torch.inf, 1 + higher + (level - 1) / 2)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, lay, tokenize
+from bench.data.corpus import Corpus, concatenate, tokenize
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.models.causal_lm import SubwordModel
@@ -38,7 +38,7 @@ def generate(
     words = list(prompt)
     for _ in range(count):
         # features look at the words before a position, so whatever stands at the last one is never read
-        features = model.features(lay([np.append(words, 0)]), None)[-1:]
+        features = model.features(concatenate([np.append(words, 0)]), None)[-1:]
         chosen = pick(
             model.scores(features)[0].float().cpu(),
             None if greedy else calibration,

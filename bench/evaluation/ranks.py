@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Standing(NamedTuple):
+class RankCounts(NamedTuple):
     """How many candidates score higher than the true word, and how many level with it, itself among them. [n] each"""
 
     higher: Tensor
@@ -22,14 +22,14 @@ class Standing(NamedTuple):
         return torch.where(self.known, 1 + self.higher + (self.level - 1) / 2, torch.inf)
 
 
-def stand(scores: Tensor, words: Tensor, unk: int) -> Standing:
+def count_ranks(scores: Tensor, words: Tensor, unk: int) -> RankCounts:
     """Compare each true word's score with all others; `<unk>` never answers. [n, V], [n] -> [n]"""
     true = scores.gather(1, words[:, None])  # [n, 1]
     # comparisons summed as floats: several times faster than as booleans, exact to 2^24
     answer = torch.empty_like(scores)
     higher = torch.gt(scores, true, out=answer).sum(1) - answer[:, unk]
     level = torch.eq(scores, true, out=answer).sum(1) - answer[:, unk]
-    return Standing(higher, level, words != unk)
+    return RankCounts(higher, level, words != unk)
 
 
 class RankModel:
@@ -43,7 +43,7 @@ class RankModel:
         size: V.
     """
 
-    def __init__(self, standing: Standing, size: int):
+    def __init__(self, standing: RankCounts, size: int):
         edges = [
             0,
             *(2**i for i in range((size - 2).bit_length())),
@@ -60,7 +60,7 @@ class RankModel:
         self.unk_nats = -torch.log(unk / total)
         self.mass = torch.cat([counts.new_zeros(1), counts.cumsum(0)]) / total  # [B + 1] of all ranks up to each edge
 
-    def nats(self, standing: Standing) -> Tensor:
+    def nats(self, standing: RankCounts) -> Tensor:
         """−log p of the true words. [n] float64"""
         low, ties = standing.higher.double(), standing.level.double().clamp_min(1)
         p = (self.up_to(low + ties) - self.up_to(low)) / ties

@@ -16,9 +16,9 @@ from torch import Tensor
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
-from bench.evaluation.block_scores import Ruler
+from bench.evaluation.block_scores import BlockScorer
 from bench.evaluation.calibration import Blocks, Calibration, fit
-from bench.evaluation.ranks import RankModel, Standing, stand
+from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 from bench.models.spelling import Speller
 from bench.models.truth_model import TruthModel
 
@@ -44,7 +44,7 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class EvaluationData:
     """What a model is judged on, the same for all: fitted on validation, measured on test."""
 
     vocabulary: Vocabulary
@@ -56,7 +56,7 @@ class Judged:
 
 
 @singledispatch
-def score(model: Any, judged: Judged) -> Scored:
+def score(model: Any, judged: EvaluationData) -> Scored:
     """Calibrate on validation, then rank and price every test position."""
     with torch.inference_mode():
         sample = spread(len(judged.validation), judged.calibration_words)
@@ -83,7 +83,7 @@ def score(model: Any, judged: Judged) -> Scored:
 
 
 @singledispatch
-def glance(model: Any, judged: Judged) -> dict[str, float]:
+def validation_quality(model: Any, judged: EvaluationData) -> dict[str, float]:
     """Quality on the way, quickly: calibrated on the even positions of a validation sample, measured on the odd ones.
 
     `validation_nats` is open: what lies out of vocabulary is priced by its spelling.
@@ -101,17 +101,19 @@ def glance(model: Any, judged: Judged) -> dict[str, float]:
     }
 
 
-def fitted(judged: Judged, blocks: Blocks, device: torch.device) -> Ruler:
+def fitted(judged: EvaluationData, blocks: Blocks, device: torch.device) -> BlockScorer:
     """What some positions of validation can tell of a model: temperature, prior, worth of each rank."""
     vocabulary = judged.vocabulary
     log_unigram = torch.from_numpy(vocabulary.log_unigram).to(device)
     calibration = fit(blocks, log_unigram)
-    standings = [stand(scores, words, vocabulary.unk) for scores, words in blocks()]
-    ranks = RankModel(Standing(*map(torch.cat, zip(*standings, strict=True))), len(vocabulary))
-    return Ruler(calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(brier_lm.SEED))
+    standings = [count_ranks(scores, words, vocabulary.unk) for scores, words in blocks()]
+    ranks = RankModel(RankCounts(*map(torch.cat, zip(*standings, strict=True))), len(vocabulary))
+    return BlockScorer(
+        calibration, ranks, log_unigram, vocabulary.unk, torch.Generator(device).manual_seed(brier_lm.SEED)
+    )
 
 
-def validation(model: Any, judged: Judged) -> Callable[[np.ndarray], Blocks]:
+def validation(model: Any, judged: EvaluationData) -> Callable[[np.ndarray], Blocks]:
     """Positions of the validation text -> their scores; the text is read once."""
     device = device_of(model)
     features = model.features(judged.validation, "validation")
@@ -125,7 +127,7 @@ def validation(model: Any, judged: Judged) -> Callable[[np.ndarray], Blocks]:
 
 
 def estimates(
-    model: Any, judged: Judged, ruler: Ruler, first: Tensor, words: Tensor, document: np.ndarray
+    model: Any, judged: EvaluationData, ruler: BlockScorer, first: Tensor, words: Tensor, document: np.ndarray
 ) -> np.ndarray | None:
     """Brier-1 … Brier-4 by two draws of four words, wherever four more stand in the document. [N, 4], NaN elsewhere
 
@@ -178,7 +180,7 @@ def ids(vocabulary: Vocabulary, text: Text, device: torch.device | str = "cpu") 
     return torch.from_numpy(vocabulary.encode(text.words).astype(np.int64)).to(device)
 
 
-def addresses(judged: Judged) -> dict[str, np.ndarray]:
+def addresses(judged: EvaluationData) -> dict[str, np.ndarray]:
     """Which document and which word each test position is."""
     lengths = np.diff(judged.test.starts)
     document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
@@ -186,7 +188,7 @@ def addresses(judged: Judged) -> dict[str, np.ndarray]:
 
 
 @singledispatch
-def spelling(model: Any, judged: Judged, text: Text) -> np.ndarray:
+def spelling(model: Any, judged: EvaluationData, text: Text) -> np.ndarray:
     """−log p(spelling | `<unk>`) where a word of the text has no id of its own, else 0. [N] float32 nats"""
     lexicon = judged.vocabulary.corpus.lexicon
     hidden = judged.vocabulary.encode(text.words) == judged.vocabulary.unk
@@ -196,7 +198,7 @@ def spelling(model: Any, judged: Judged, text: Text) -> np.ndarray:
 
 
 @spelling.register
-def _(model: TruthModel, judged: Judged, text: Text) -> np.ndarray:
+def _(model: TruthModel, judged: EvaluationData, text: Text) -> np.ndarray:
     """The truth knows its words, and needs no speller."""
     hidden = judged.vocabulary.encode(text.words) == judged.vocabulary.unk
     return np.where(hidden, model.hidden_nats(text), 0).astype(np.float32)

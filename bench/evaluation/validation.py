@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from bench.core.errors import Diverged
-from bench.data.corpus import lay
+from bench.data.corpus import concatenate
 from bench.evaluation.calibration import fit
-from bench.evaluation.ranks import stand
-from bench.evaluation.score import Judged, device_of, scores_of, spelling
+from bench.evaluation.ranks import count_ranks
+from bench.evaluation.score import EvaluationData, device_of, scores_of, spelling
 from bench.evaluation.subword_nats import word_nats
 from bench.models.causal_lm import SubwordModel
 
@@ -22,7 +22,7 @@ STRETCHES, HISTORY, MEASURED = 32, 32, 16  # R; words that are only read, T - S;
 
 
 @singledispatch
-def look(model: Any, judged: Judged) -> dict[str, float]:
+def validate(model: Any, judged: EvaluationData) -> dict[str, float]:
     """Calibrated on every other measured word, and measured on the rest.
 
     `validation_nats` is open, as in a record, whose own comes of a larger sample, read with all its history.
@@ -39,21 +39,21 @@ def look(model: Any, judged: Judged) -> dict[str, float]:
         nats, hits = [], []
         for scores, true in asked():
             nats.append(F.cross_entropy(calibration.logits(scores, log_unigram), true, reduction="none"))
-            hits.append(stand(scores, true, vocabulary.unk).rank <= 1)
+            hits.append(count_ranks(scores, true, vocabulary.unk).rank <= 1)
         closed = float(torch.cat(nats).double().mean())
     if not np.isfinite(closed):
         raise Diverged("scores that are not finite")
     return {
-        "validation_nats": closed + float(spelling(model, judged, lay([text.words[places[1::2]]])).mean()),
+        "validation_nats": closed + float(spelling(model, judged, concatenate([text.words[places[1::2]]])).mean()),
         "validation_accuracy_at_1": float(torch.cat(hits).double().mean()),
     }
 
 
-@look.register
-def _(model: SubwordModel, judged: Judged) -> dict[str, float]:
+@validate.register
+def _(model: SubwordModel, judged: EvaluationData) -> dict[str, float]:
     """Nats a word, of the same words; each stretch is a document of its own."""
     at = stretches(len(judged.validation))
-    nats = word_nats(model, lay(list(judged.validation.words[at]))).reshape(at.shape)
+    nats = word_nats(model, concatenate(list(judged.validation.words[at]))).reshape(at.shape)
     return {"validation_nats": float(measured(nats).flatten()[1::2].mean())}
 
 

@@ -82,7 +82,7 @@ class SubwordModel(pl.LightningModule):
             self.lm = from_scratch(self.pieces, corpus, dropout, shape)
         else:
             self.name = "gpt2"
-            self.lm, tokenizer = load(pretrained)
+            self.lm, tokenizer = load_causal_lm(pretrained)
             self.pieces = Pieces(tokenizer, corpus)
         limit = getattr(self.lm.config, "max_position_embeddings", context)
         if not 8 <= context <= limit:
@@ -189,7 +189,7 @@ def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str
     return lm
 
 
-def load(name: str) -> tuple[Any, Any]:
+def load_causal_lm(name: str) -> tuple[Any, Any]:
     """A causal LM and its tokeniser from a folder, the hub's cache or the hub: safetensors, and no foreign code.
 
     Raises:

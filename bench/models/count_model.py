@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.data.corpus import Corpus, Text
 from bench.data.vocabulary import Vocabulary
-from bench.models.kneser_ney import NGram
+from bench.models.kneser_ney import KneserNey
 
 
 class CodedModel:
@@ -34,7 +34,7 @@ class CountModel(CodedModel):
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
         self.vocabulary = vocabulary
         documents = [vocabulary.encode(words).astype(np.int64) for words in corpus.train.documents()]
-        self.model = NGram(documents, len(vocabulary), order)
+        self.model = KneserNey(documents, len(vocabulary), order)
 
     def features(self, text: Text, split: str) -> Tensor:
         """The codes of the words before each position. [N, 1] int64"""

@@ -32,7 +32,7 @@ class Level:
                 row[self.symbols[span]] += self.shares[span]
 
 
-class NGram:
+class KneserNey:
     """Sums to one over the alphabet after any context; a sequence's start is a context of its own.
 
     Args:

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from bench.data.vocabulary import Vocabulary
-from bench.models.kneser_ney import NGram
+from bench.models.kneser_ney import KneserNey
 
 END = 256
 
@@ -23,7 +23,7 @@ class Speller:
         corpus = vocabulary.corpus
         hidden = np.flatnonzero((vocabulary.ids == vocabulary.unk) & (corpus.counts > 0))
         spellings = [symbols(corpus.lexicon[i]) for i in hidden]
-        self.model = NGram(spellings, END + 1, ORDER, weights=corpus.counts[hidden])
+        self.model = KneserNey(spellings, END + 1, ORDER, weights=corpus.counts[hidden])
         self.nats = functools.cache(self._nats)  # a word's price never changes, and rare words do recur
 
     def _nats(self, word: str) -> float:

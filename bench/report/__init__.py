@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from bench.core.errors import SettingError
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.report import (
     break_even,
     cost_report,
@@ -69,6 +69,6 @@ def save(figure: Figure, path: Path) -> str:
     svg = io.BytesIO()
     with matplotlib.rc_context(plots.STYLE):
         figure.savefig(svg, format="svg", metadata={"Date": None})
-        atomically(path.with_suffix(".png"), partial(figure.savefig, format="png", dpi=150))
-    atomically(path, lambda file: file.write(svg.getvalue()))
+        write_atomically(path.with_suffix(".png"), partial(figure.savefig, format="png", dpi=150))
+    write_atomically(path, lambda file: file.write(svg.getvalue()))
     return svg.getvalue().decode()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.cost.ledger import Ledger
 from bench.cost.schema import HeadLedger, Row
 from bench.report import break_even, cost_plots, cost_tables, encoder_report, markdown, scaling_tables
@@ -146,4 +146,4 @@ def write(found: list[Section], path: Path) -> None:
         lines += [f"## {each.title}", "", markdown.plain(each.facts), "", *(f"- {said}" for said in each.headline), ""]
         lines += [line for sheet in (*each.summary, *each.sizes) for line in markdown.sheet(sheet)]
     lines += ["## What each number means", "", *(markdown.meaning(entry) for entry in EVERY)]
-    atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
+    write_atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))

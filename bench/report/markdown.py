@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.report.cost_tables import Sheet
 from bench.report.glossary import COST, QUALITY, Entry
 from bench.report.leaderboard import Row, Table
@@ -39,7 +39,7 @@ def write(tables: list[Table], path: Path, sheets: Sequence[Sheet] = ()) -> None
     lines += [line for each in sheets for line in sheet(each)]
     lines += ["## What each number means", ""]
     lines += [meaning(entry) for entry in (*QUALITY, *COST)]
-    atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
+    write_atomically(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
 
 
 def head(first: str, columns: list[Entry], *last: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.cost.ledger import Ledger
 from bench.report import break_even, cost_glossary, plots
 from bench.report.glossary import COST, QUALITY
@@ -62,7 +62,7 @@ def write(
         cost_entries=cost_glossary.EVERY,
         footer=footer(runs, [ledger for each in costed for ledger in each.ledgers]),
     )
-    atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
 
 
 def titled(field: str, name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.identity import OUTSIDE_IDENTITY
-from bench.core.record import Record, read_all
+from bench.core.record import Record, read_records
 from bench.evaluation.intervals import Blocks
 
 LIMIT = "truth"  # the language's own distribution, where it is known
@@ -36,7 +36,7 @@ ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # setting
 def load(folders: list[Path]) -> pd.DataFrame:
     """Every record below the folders; a cell that lies in two of them counts once, as last finished."""
     found: dict[str, Record] = {}
-    for path, record in read_all(folders):
+    for path, record in read_records(folders):
         known = found.get(path.stem)
         if known is None or (record.finished_at or "") > (known.finished_at or ""):
             found[path.stem] = record

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.report.markdown import joined, plain
 from bench.report.number_format import shown
 from bench.report.run_table import distinguishing
@@ -42,7 +42,7 @@ def write(trials: pd.DataFrame, path: Path) -> None:
         console.print(
             f"{system} ({ranked.drawn.iloc[0]}): {ranked.validation_nats.iloc[0]:.4f} validation nats", highlight=False
         )
-    atomically(path, lambda file: file.write("\n".join(lines).encode()))
+    write_atomically(path, lambda file: file.write("\n".join(lines).encode()))
 
 
 def drawn(family: pd.DataFrame) -> pd.Series:

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.core.array_cache import shared
+from bench.core.array_cache import cached_array
 from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
 from bench.data.corpus import Corpus, Text
@@ -82,7 +82,7 @@ class Encoder:
             raise SettingError("targets.window", f"{window} is not a positive number of words")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = best_precision(self.device) if precision == "auto" else precision
-        self.folder = encoder_files.locate(source)
+        self.folder = encoder_files.find_encoder(source)
         self.config = encoder_files.read_config(self.folder, layer)
         self.width: int = self.config.hidden_size
         self.weights_sha256 = encoder_files.weights_sha256(self.folder)
@@ -109,7 +109,7 @@ class Encoder:
         }
         what = f"encoding {corpus.name}, {split}"
         shape = (len(text), self.width)
-        found = shared(
+        found = cached_array(
             self.cache, settings, shape=shape, what=what, fill=lambda out: self._fill(out, corpus, text, what)
         )
         return Encoded(found.array, found.seconds)

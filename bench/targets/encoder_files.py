@@ -18,7 +18,7 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 FETCHED = ("*.json", "vocab.txt", "merges.txt", "*.model", "model*.safetensors")  # of a model on the hub
 
 
-def locate(source: str | None) -> Path:
+def find_encoder(source: str | None) -> Path:
     """The folder of an encoder's files: null is the embedded one, and what is no folder a name on the hub.
 
     Raises:
@@ -108,7 +108,7 @@ def read_config(folder: Path, layer: int) -> Any:
     return config
 
 
-def load(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.nn.Module, Any]:
+def load_encoder(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.nn.Module, Any]:
     """Model and tokenizer: safetensors only, no code of the model's, without the library's chatter.
 
     Raises:

@@ -47,7 +47,7 @@ class Reader:
         self.context, self.window, self.pooling = context, window, pooling
         self.pad_id = config.pad_token_id or 0
         config.is_decoder = context == "causal"  # a causal mask, and none to hold in memory
-        self.model, tokenizer = encoder_files.load(folder, config, dtype)
+        self.model, tokenizer = encoder_files.load_encoder(folder, config, dtype)
         self.model.to(device)
         if config.is_decoder and self._sees_the_future(config.vocab_size):
             problem = f"{config.model_type} ignores the causal mask; use targets.context=prefix"

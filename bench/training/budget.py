@@ -18,7 +18,7 @@ WARM_UP = 0.02  # share of the budget over which the learning rate rises
 
 FLOOR = 0.02  # of the peak learning rate, at the end of its linear fall
 
-LOOKS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the budget after which validation is measured
+VALIDATION_SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the budget after which validation is measured
 
 
 class Budget(pl.Callback):
@@ -54,7 +54,7 @@ class Budget(pl.Callback):
         self.spent = {"words": 0, "seconds": 0.0}
         self.step_ms_per_1k: list[float] = []
         self.curve: list[dict[str, float]] = []
-        self.pending = list(LOOKS)
+        self.pending = list(VALIDATION_SHARES)
         self.random: dict[str, Any] | None = None  # that a checkpoint has brought
 
     def state_dict(self) -> dict[str, Any]:

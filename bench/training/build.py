@@ -11,7 +11,7 @@ from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.generation import read_prompt
-from bench.evaluation.score import Judged
+from bench.evaluation.score import EvaluationData
 from bench.heads import Head
 from bench.models.spelling import Speller
 from bench.models.word_batches import Inputs, WordData
@@ -27,11 +27,11 @@ class Built:
 
     model: Any
     data: pl.LightningDataModule | None  # None for a model that is counted, not trained
-    judged: Judged
+    judged: EvaluationData
     targets: Targets | None  # of a regressor
 
 
-def build(cfg: DictConfig) -> Built:
+def build_cell(cfg: DictConfig) -> Built:
     """Corpus, vocabulary, targets, model and batches.
 
     Raises:
@@ -43,7 +43,7 @@ def build(cfg: DictConfig) -> Built:
     corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
-    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
     check_judging(vocabulary)
     for prompt in cfg.generation.prompts:  # before hours of training, not after
         read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
@@ -71,7 +71,7 @@ def check_judging(vocabulary: Vocabulary) -> None:
             )
 
 
-def word_system(cfg: DictConfig, judged: Judged) -> Built:
+def word_system(cfg: DictConfig, judged: EvaluationData) -> Built:
     """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
     vocabulary = judged.vocabulary
     inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from bench.core.environment import quieten
+from bench.core.environment import silence_libraries
 from bench.core.progress import CONSOLE, Bar
-from bench.training.build import build
+from bench.training.build import build_cell
 from bench.training.checkpoint import Checkpoint
 from bench.training.distributed import Ranks
 from bench.training.train import make_budget, make_trainer
@@ -22,9 +22,9 @@ from bench.training.train import make_budget, make_trainer
 def main() -> None:
     """Follow rank 0 through its steps."""
     port, rank = (int(each) for each in sys.argv[1:])
-    quieten()
+    silence_libraries()
     cfg = OmegaConf.create(json.load(sys.stdin))
-    built = build(cfg)
+    built = build_cell(cfg)
     torch.manual_seed(cfg.seed + rank)  # dropout masks and negatives of its own
     CONSOLE.quiet = True
     with Bar(f"rank {rank}") as bar:

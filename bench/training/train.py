@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model, save_model
 
 from bench.core.errors import SettingError
-from bench.core.file_lock import alone
-from bench.core.paths import place, weights_place
+from bench.core.file_lock import exclusive
+from bench.core.paths import record_stem, weights_path
 from bench.core.progress import Bar
 from bench.core.signals import STOP
-from bench.evaluation.validation import look
+from bench.evaluation.validation import validate
 from bench.training.budget import Budget
 from bench.training.build import Built
 from bench.training.checkpoint import Checkpoint
@@ -37,10 +37,10 @@ def train_or_load(
 
     A training that was cut off goes on from its last checkpoint; with `force` it starts anew.
     """
-    path = weights_place(config)
+    path = weights_path(config)
     checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
-    with alone(path, f"training {path.stem}"), Bar(place(config).name) as bar:
-        judge = partial(look, judged=built.judged)
+    with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
+        judge = partial(validate, judged=built.judged)
         budget = make_budget(cfg, look=judge, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar)
         ranks = Ranks()
         trainer = make_trainer(cfg, budget, ranks, logger)
@@ -48,7 +48,7 @@ def train_or_load(
         device = trainer.strategy.root_device
         if cfg.force:
             checkpoint.drop()
-        elif (training := load(built.model, path)) is not None:
+        elif (training := load_weights(built.model, path)) is not None:
             return device, training
         with STOP.held_back(), followers(config, trainer.world_size, ranks.main_port):
             trainer.fit(built.model, built.data, ckpt_path=checkpoint.found(), weights_only=True)
@@ -58,7 +58,7 @@ def train_or_load(
                 "train_ms_per_1k": budget.train_ms_per_1k,
                 "curve": budget.curve,
             }
-            keep(built.model, path, training)
+            save_weights(built.model, path, training)
             checkpoint.drop()
     return device, training
 
@@ -89,7 +89,7 @@ def make_trainer(cfg: DictConfig, callback: pl.Callback, ranks: Ranks, logger: L
         raise SettingError("trainer", f"Lightning refuses it ({error}); choose trainer=auto or trainer=cpu") from error
 
 
-def load(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
+def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
     """Weights that `keep` has written -> into the model; what training them took, None where no sound file is.
 
     Raises:
@@ -113,7 +113,7 @@ def load(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
     return json.loads(beside["training"])
 
 
-def keep(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
+def save_weights(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
     """Weights and what training them took, in one file, whole or not at all; a full disk costs no result."""
     temporary = path.with_suffix(".partial")
     try:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from bench.core import array_cache, file_lock
-from bench.core.array_cache import checked, checksum, make, shared
+from bench.core.array_cache import cached_array, checked, checksum, make
 from bench.core.errors import SettingError
 
 WORKER = """
 import logging, os, sys, time
 from pathlib import Path
-from bench.core.array_cache import shared
+from bench.core.array_cache import cached_array
 logging.basicConfig(format="%(message)s")
 folder, pause = Path(sys.argv[1]), float(sys.argv[2])
 def fill(out):
@@ -33,7 +33,7 @@ def fill(out):
         yield
 while not (folder / "go").exists():
     time.sleep(0.01)
-found = shared(folder / "arrays", {"name": 1}, shape=(20, 3), what="counting", fill=fill)
+found = cached_array(folder / "arrays", {"name": 1}, shape=(20, 3), what="counting", fill=fill)
 print(found.array.filename, found.array.mode, found.array.sum(dtype=int), os.stat(found.array.filename).st_ino)
 """
 SUM = 3 * sum(range(20))
@@ -51,8 +51,8 @@ def count(out: np.memmap):
         yield
 
 
-def counted(folder: Path, **more) -> array_cache.Shared:
-    return shared(folder / "arrays", {"name": 1}, **{"shape": (20, 3), "what": "counting", "fill": count} | more)
+def counted(folder: Path, **more) -> array_cache.CachedArray:
+    return cached_array(folder / "arrays", {"name": 1}, **{"shape": (20, 3), "what": "counting", "fill": count} | more)
 
 
 def test_eight_processes_that_start_at_once_make_it_once_and_map_one_file(tmp_path):

@@ -15,10 +15,11 @@ COMMIT = "c" * 40
 ASKED = """
 import sys
 from bench.core.errors import SettingError
-from bench.targets.encoder_files import locate
+from bench.targets.encoder_files import find_encoder
 from bench.data.sources.wikitext import wikitext
-from bench.models.causal_lm import load
-for ask in (lambda: locate("bert-base-uncased"), lambda: load("gpt2"), lambda: wikitext("wikitext-2-raw-v1")):
+from bench.models.causal_lm import load_causal_lm
+asks = [lambda: find_encoder("bert-base-uncased"), lambda: load_causal_lm("gpt2"), lambda: wikitext("wikitext-2-raw-v1")]
+for ask in asks:
     try:
         ask()
     except SettingError as error:

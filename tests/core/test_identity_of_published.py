@@ -7,7 +7,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.utils import get_object
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.history import current
 from bench.core.identity import identity
 from bench.core.record import LEDGER
@@ -37,5 +37,5 @@ def test_published_records_keep_their_names_under_the_class_names_of_today():
 @pytest.mark.parametrize("path", LEDGERS, ids=lambda path: path.stem)
 def test_published_ledgers_keep_their_names(path: Path):
     config = current(config_of(path))
-    with initialize_config_dir(configuration(), version_base="1.3"):
-        assert get_object(config["job"]).place(config).name == path.stem
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        assert get_object(config["job"]).record_stem(config).name == path.stem

@@ -14,13 +14,13 @@ from test_end_to_end import bench, place, settings  # noqa: F401
 
 from bench.core import command_line
 from bench.core.command_line import PLUGINS, check_launcher
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.slurm import Job, Queue, SlurmCallback
 
 
 def launcher(*overrides: str) -> dict:
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=True).hydra
 
 

@@ -10,7 +10,7 @@ from bench.core import memory_limit
 ASK = """
 import resource
 from bench.core.errors import status_of
-from bench.core.memory_limit import hold
+from bench.core.memory_limit import limit_memory
 import numpy, torch
 {before}
 for ask in (lambda: torch.zeros(10**9), lambda: numpy.ones(10**9), lambda: bytearray(4 * 10**9)):
@@ -28,12 +28,12 @@ def asked(before: str) -> list[str]:
 
 
 def test_too_large_an_allocation_is_an_oom_and_not_the_end():
-    assert asked("hold(3 << 30)") == ["oom", "oom", "oom", "3072"]
+    assert asked("limit_memory(3 << 30)") == ["oom", "oom", "oom", "3072"]
 
 
 def test_a_lower_limit_stands():
     lower = "resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, resource.RLIM_INFINITY))"
-    assert asked(f"{lower}; hold(3 << 30)")[-1] == "2048"
+    assert asked(f"{lower}; limit_memory(3 << 30)")[-1] == "2048"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from test_record import CONFIG
 
 from bench.core.errors import SettingError
-from bench.core.paths import check_place, place, weights_place
+from bench.core.paths import check_results_folder, record_stem, weights_path
 
 HOSTILE = [
     "../../x",
@@ -39,7 +39,7 @@ def named(group: str, name: str, results: Path) -> dict:
 @pytest.mark.parametrize("group", ["system", "corpus", "experiment_name"])
 def test_no_name_leaves_the_results_folder_or_outgrows_a_file_system(tmp_path, group, name):
     config = named(group, name, tmp_path)
-    for path in (place(config).with_name(place(config).name + ".json"), weights_place(config)):
+    for path in (record_stem(config).with_name(record_stem(config).name + ".json"), weights_path(config)):
         assert path.resolve().is_relative_to(tmp_path)
         assert len(path.relative_to(tmp_path).parts) <= 3
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +47,8 @@ def test_no_name_leaves_the_results_folder_or_outgrows_a_file_system(tmp_path, g
 
 
 def test_names_that_read_alike_are_different_cells(tmp_path):
-    assert place(named("system", "a/b", tmp_path)) != place(named("system", "a_b", tmp_path))
-    assert place(named("system", "x" * 300, tmp_path)) != place(named("system", "x" * 301, tmp_path))
+    assert record_stem(named("system", "a/b", tmp_path)) != record_stem(named("system", "a_b", tmp_path))
+    assert record_stem(named("system", "x" * 300, tmp_path)) != record_stem(named("system", "x" * 301, tmp_path))
 
 
 def configured(folder: Path, **more: str):
@@ -58,24 +58,24 @@ def configured(folder: Path, **more: str):
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name != "\ud800"])
 def test_an_experiment_that_would_leave_is_refused_before_anything_is_written(tmp_path, name):
     with pytest.raises(SettingError, match=r"^experiment_name: it names a folder"):
-        check_place(configured(tmp_path, experiment_name=name), [])
+        check_results_folder(configured(tmp_path, experiment_name=name), [])
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_will_do_is_left_as_it_was(tmp_path):
-    check_place(configured(tmp_path), ["seed=1"])
+    check_results_folder(configured(tmp_path), ["seed=1"])
     assert [path.name for path in tmp_path.rglob("*")] == ["trial-1"]
 
 
 def test_a_results_folder_that_cannot_be_one_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingError, match=r"^results_dir: .*cannot be written \(Not a directory\)"):
-        check_place(configured(tmp_path / "file"), [])
+        check_results_folder(configured(tmp_path / "file"), [])
 
 
 def test_a_secret_typed_as_a_setting_is_refused_before_hydra_writes_it_down(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_made_up_1234")
     for text in ("hf_made_up_1234", "${oc.env:HF_TOKEN}"):
         with pytest.raises(SettingError, match=r"^logger.entity: it would write the value of HF_TOKEN"):
-            check_place(configured(tmp_path), [f"+logger.entity={text}"])
+            check_results_folder(configured(tmp_path), [f"+logger.entity={text}"])
     assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.identity import identity
 from bench.core.random_search import log_uniform, one_of, uniform
 
@@ -28,7 +28,7 @@ def test_a_logarithm_is_uniform_and_choices_have_their_share():
 
 
 def composed(*overrides: str) -> dict:
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         return OmegaConf.to_container(compose("config", overrides=["+experiment=tune", *overrides]), resolve=True)
 
 

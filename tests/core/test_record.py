@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 
 from bench.core.errors import SettingError
-from bench.core.files import atomically
+from bench.core.files import write_atomically
 from bench.core.identity import OUTSIDE_IDENTITY, identity
-from bench.core.record import SCHEMA, Record, read, read_all, read_positions, replaceable, stands, write
+from bench.core.record import (
+    SCHEMA,
+    Record,
+    finished,
+    read_positions,
+    read_record,
+    read_records,
+    replaceable,
+    write_record,
+)
 
 CELL = {"experiment": "e", "system": "mse", "head": "MSEHead", "backbone": "lstm", "corpus": "kjv"}
 RECORD = Record(
@@ -38,10 +47,10 @@ def names(folder) -> set[str]:
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
-    path = write(RECORD, tmp_path / "deep" / "mse-1.7B", POSITIONS)
+    path = write_record(RECORD, tmp_path / "deep" / "mse-1.7B", POSITIONS)
     assert path == tmp_path / "deep" / "mse-1.7B.json"
     assert names(path.parent) == {"mse-1.7B.json", "mse-1.7B.npz"}
-    assert read(path) == RECORD
+    assert read_record(path) == RECORD
     found = read_positions(path)
     assert found.keys() == POSITIONS.keys()
     for name, values in POSITIONS.items():
@@ -51,15 +60,15 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 
 def test_what_was_not_measured_is_null(tmp_path):
-    fields = json.loads(write(RECORD, tmp_path / "r").read_text())
+    fields = json.loads(write_record(RECORD, tmp_path / "r").read_text())
     assert fields["brier"] is None
     assert fields["schema"] == SCHEMA
     assert fields["status"] == "ok"
 
 
 def test_a_run_without_positions_leaves_none_of_the_run_before(tmp_path):
-    path = write(RECORD, tmp_path / "r", POSITIONS)
-    write(RECORD, tmp_path / "r")
+    path = write_record(RECORD, tmp_path / "r", POSITIONS)
+    write_record(RECORD, tmp_path / "r")
     assert read_positions(path) is None
     assert names(tmp_path) == {"r.json"}
 
@@ -72,18 +81,18 @@ def test_an_exception_in_writing_leaves_what_stood(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        atomically(path, torn)
+        write_atomically(path, torn)
     assert names(tmp_path) == set()
     path.write_text("before")
     with pytest.raises(KeyboardInterrupt):
-        atomically(path, torn)
+        write_atomically(path, torn)
     assert names(tmp_path) == {"r.json"}
     assert path.read_text() == "before"
 
 
 def test_a_figure_that_json_cannot_hold_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write(Record(**CELL, vocabulary_size=1, seed=0, brier=float("nan")), tmp_path / "r", POSITIONS)
+        write_record(Record(**CELL, vocabulary_size=1, seed=0, brier=float("nan")), tmp_path / "r", POSITIONS)
     assert names(tmp_path) == set()
 
 
@@ -156,7 +165,7 @@ def test_files_that_are_no_records(tmp_path, content, problem):
     path = tmp_path / "r.json"
     path.write_text(content)
     with pytest.raises(SettingError, match=f"^{path}: {problem}"):
-        read(path)
+        read_record(path)
 
 
 @pytest.mark.parametrize(
@@ -170,22 +179,22 @@ def test_files_that_are_no_records(tmp_path, content, problem):
     ],
 )
 def test_a_field_of_another_kind_is_named(tmp_path, field, value, problem):
-    path = write(RECORD, tmp_path / "r")
+    path = write_record(RECORD, tmp_path / "r")
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(SettingError, match=rf"^{path}: is not a record \({problem}"):
-        read(path)
+        read_record(path)
 
 
 def test_a_record_stands_under_its_own_name_alone(tmp_path):
     record = dataclasses.replace(RECORD, config=CONFIG)
-    path = write(record, tmp_path / identity(CONFIG))
-    assert stands(path) and not replaceable(path)
-    assert not stands(tmp_path / "nothing.json") and replaceable(tmp_path / "nothing.json")
+    path = write_record(record, tmp_path / identity(CONFIG))
+    assert finished(path) and not replaceable(path)
+    assert not finished(tmp_path / "nothing.json") and replaceable(tmp_path / "nothing.json")
     with pytest.raises(SettingError, match="holds other settings than its name says"):
-        stands(path.rename(tmp_path / "other.json"))
+        finished(path.rename(tmp_path / "other.json"))
     assert not replaceable(tmp_path / "other.json")
-    write(dataclasses.replace(record, status="failed"), tmp_path / identity(CONFIG))
-    assert not stands(path) and replaceable(path)
+    write_record(dataclasses.replace(record, status="failed"), tmp_path / identity(CONFIG))
+    assert not finished(path) and replaceable(path)
 
 
 def test_a_user_s_text_is_named_by_its_content_alone():
@@ -201,12 +210,12 @@ def test_a_user_s_text_is_named_by_its_content_alone():
 def test_all_records_of_two_levels_in_the_order_of_their_paths(tmp_path):
     stems = ("b/y", "a/x", "z", "b/wandb/deeper")
     for stem in stems:
-        write(RECORD, tmp_path / stem, POSITIONS)
-    found = read_all([tmp_path, tmp_path / "b"])
+        write_record(RECORD, tmp_path / stem, POSITIONS)
+    found = read_records([tmp_path, tmp_path / "b"])
     assert [path.relative_to(tmp_path).with_suffix("").as_posix() for path, _ in found] == [
         "a/x",
         "b/wandb/deeper",
         "b/y",
         "z",
     ]
-    assert [path for path, _ in read_all([tmp_path])] == [tmp_path / f"{stem}.json" for stem in ("a/x", "b/y", "z")]
+    assert [path for path, _ in read_records([tmp_path])] == [tmp_path / f"{stem}.json" for stem in ("a/x", "b/y", "z")]

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.core.errors import SettingError
-from bench.core.secrets import refuse, scrub
+from bench.core.secrets import refuse_secrets, scrub
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +25,12 @@ def environment(monkeypatch):
 )
 def test_a_secret_in_a_setting_is_refused_by_its_name_alone(config, setting, name):
     with pytest.raises(SettingError, match=f"^{setting}: it would write the value of {name} into") as raised:
-        refuse(config)
+        refuse_secrets(config)
     assert "kkk" not in str(raised.value) and "made/up" not in str(raised.value)
 
 
 def test_what_is_no_secret_is_let_through():
-    refuse({"a": "/home/somebody", "b": "the ${oc.env:HOME_FOLDER}", "c": [1, None, True], "tokens": 5})
+    refuse_secrets({"a": "/home/somebody", "b": "the ${oc.env:HOME_FOLDER}", "c": [1, None, True], "tokens": 5})
 
 
 def test_what_a_library_says_is_kept_without_the_secret():

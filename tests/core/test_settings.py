@@ -7,7 +7,7 @@ import pytest
 from test_configs import CHOICES, SYSTEMS, TREE, plain
 
 from bench.core.errors import SettingError
-from bench.core.settings import GIVEN, NEEDED, PASSED_ON, POSSIBLE, check, find, options
+from bench.core.settings import GIVEN, NEEDED, PASSED_ON, POSSIBLE, check_config, find, options
 
 COMPOSED = {f"{group}={choice}": [f"{group}={choice}"] for group, choice in CHOICES}
 COMPOSED |= {file.stem: [f"+experiment={file.stem}"] for file in (TREE / "experiment").glob("*.yaml")}
@@ -35,7 +35,7 @@ def test_every_key_has_a_rule_and_keeps_it(name, monkeypatch):
     monkeypatch.setattr("bench.core.settings.gpu", lambda: True)
     config = plain(*COMPOSED[name])
     assert unruled(config) == []
-    check(config)
+    check_config(config)
 
 
 def test_a_key_without_a_rule_is_found():
@@ -97,7 +97,7 @@ def changed(key: str, value: object) -> dict:
 )
 def test_what_breaks_a_rule_is_named(key, value, problem):
     with pytest.raises(SettingError, match=problem if problem[0] == "^" else f"^{key}: .*{problem}") as raised:
-        check(changed(key, value))
+        check_config(changed(key, value))
     assert "\n" not in str(raised.value)
 
 
@@ -110,15 +110,15 @@ def test_what_is_needed_cannot_be_deleted(key):
         place = place[group]
     del place[name]
     with pytest.raises(SettingError, match=rf"^{key}: .*; do not delete it"):
-        check(config)
+        check_config(config)
 
 
 def test_targets_are_set_in_one_place():
     config = plain("system=mse", "targets=random")
-    check(config)
+    check_config(config)
     config["system"]["head"]["targets"]["dimension"] += 1
     with pytest.raises(SettingError, match=r"^system.head.targets: .* those of the group targets; set them there"):
-        check(config)
+        check_config(config)
 
 
 def test_a_head_of_somebody_else_is_checked_by_its_annotations(tmp_path, monkeypatch):
@@ -128,10 +128,10 @@ def test_a_head_of_somebody_else_is_checked_by_its_annotations(tmp_path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     config = plain("system=softmax")
     config["system"]["head"] = {"_target_": "theirs.Head", "margin": 1, "mystery": object}
-    check(config)
+    check_config(config)
     config["system"]["head"]["margin"] = "wide"
     with pytest.raises(SettingError, match=r"^system.head.margin: 'wide' does not work; give a valid number"):
-        check(config)
+        check_config(config)
     del config["system"]["head"]["margin"]
     with pytest.raises(SettingError, match=r"^system.head.margin: theirs.Head needs it"):
-        check(config)
+        check_config(config)

@@ -18,7 +18,7 @@ from bench.core.record import read_positions
 from bench.core.trust import check_targets
 from bench.data.sources.wikitext import wikitext
 from bench.data.subwords import learn
-from bench.models.causal_lm import load
+from bench.models.causal_lm import load_causal_lm
 
 CODE = "from pathlib import Path\nPath({marker!r}).touch()\nclass Model: pass\nclass Tokenizer: pass\n"
 
@@ -101,11 +101,11 @@ def test_a_language_model_with_code_and_pickles(tmp_path, marker, lost):
     GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_layer=1, n_embd=8, n_head=1)).save_pretrained(place)
     plant(place, marker)
     if lost is None:
-        assert load(str(place))[0].config.n_embd == 8
+        assert load_causal_lm(str(place))[0].config.n_embd == 8
     else:
         (place / lost).unlink()
         with pytest.raises(SettingError, match=r"^system.pretrained: cannot read"):
-            load(str(place))
+            load_causal_lm(str(place))
 
 
 def test_a_data_set_s_script_is_not_run(tmp_path, marker):

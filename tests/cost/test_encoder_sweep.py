@@ -13,13 +13,13 @@ from test_end_to_end import bench
 from tiny_bert import PIECES, WORDS, encoder, folder, plain_pass, save, tiny_bert, tiny_encoder  # noqa: F401
 from transformers import DistilBertConfig, DistilBertModel
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check
+from bench.core.settings import check_config
 from bench.cost import encoder_drift, encoder_rounds, encoder_sweep
 from bench.cost.encoder_variants import STRETCHES, EqualReader, PlainReader, Sample, Way, sample, vectors
 from bench.cost.schema import EncoderLedger
-from bench.data.corpus import build
+from bench.data.corpus import build_corpus
 from bench.sweep import jobs
 
 WINDOW, SHARE = 4, 10
@@ -30,7 +30,7 @@ NAMES = ["causal", "peer:plain batches", "prefix", "peer:a forward a word, equal
 def given() -> Sample:
     """Ten words of each document that has so many; no window of them begins as another does."""
     documents = [WORDS, ["cat"], WORDS[::-1]]
-    return sample(build("tiny", {"train": documents, "validation": [WORDS], "test": [WORDS]}), STRETCHES * SHARE)
+    return sample(build_corpus("tiny", {"train": documents, "validation": [WORDS], "test": [WORDS]}), STRETCHES * SHARE)
 
 
 def spelt(given: Sample) -> list[list[str]]:
@@ -136,7 +136,7 @@ def test_a_ratio_is_that_of_the_same_round(encoder, given, monkeypatch):
     ways = [ours, Way(name="peer:theirs", encoder=ours.encoder, reader=PlainReader)]
     taken = {"ours": [100.0, 10.0, 1.0], "peer:theirs": [50.0, 4.0, 0.9]}  # words a second
 
-    def visit(note: encoder_rounds.Note, given: Sample, turn: int) -> None:
+    def visit(note: encoder_rounds.EncoderResult, given: Sample, turn: int) -> None:
         note.vectors[None] = np.eye(3)
         note.speeds.append(taken[note.way.name][turn])
 
@@ -191,7 +191,7 @@ def configured(text, tmp_path_factory) -> Callable[..., DictConfig]:
     small = ["cost.words=256", "cost.window=4", "cost.rounds=2", "targets.window=8"]
 
     def make(*overrides: str, hydra: bool = False) -> DictConfig:
-        with initialize_config_dir(configuration(), version_base="1.3"):
+        with initialize_config_dir(config_dir(), version_base="1.3"):
             whole = ["+experiment=cost_encoder", *given, *small, *overrides]
             return compose("config", whole, return_hydra_config=hydra)
 
@@ -200,7 +200,7 @@ def configured(text, tmp_path_factory) -> Callable[..., DictConfig]:
 
 def least_cosine_of_plain_passes(cfg: DictConfig, precision: str) -> float:
     """Least cosine of plain passes in this precision to the same passes in fp32, over all variants of the ledger."""
-    config = encoder_sweep.resolved(cfg)
+    config = encoder_sweep.resolved_config(cfg)
     corpus = instantiate(cfg.corpus.source).trained_on(None)
     given = sample(corpus, config["cost"]["words"])
     found = [
@@ -215,15 +215,15 @@ def least_cosine_of_plain_passes(cfg: DictConfig, precision: str) -> float:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_job_measures_every_variant_and_its_file_holds_the_same(configured, precision):
     cfg = configured(f"targets.precision={precision}")
-    check(OmegaConf.to_container(cfg, resolve=True))
+    check_config(OmegaConf.to_container(cfg, resolve=True))
     # bf16 has 8 significant bits: ours may lose at most four times what a plain pass in bf16 loses
     lost = 1e-4 if precision == "fp32" else 4 * (1 - least_cosine_of_plain_passes(cfg, precision))
     assert 0 < lost < 0.2
     measured = encoder_sweep.run(cfg)
-    path = encoder_sweep.place(encoder_sweep.resolved(cfg))
+    path = encoder_sweep.record_stem(encoder_sweep.resolved_config(cfg))
     assert path.name.startswith("encoder-") and path.parent.name == "cost_sweep"
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == measured
-    assert encoder_sweep.stands(path.with_name(f"{path.name}.json"))
+    assert encoder_sweep.finished(path.with_name(f"{path.name}.json"))
     assert [row.contender for row in measured.rows] == NAMES
     assert [row.window for row in measured.rows] == [8, 8, 4, 4, 4, 4]
     for row in measured.rows:
@@ -244,7 +244,7 @@ def test_job_measures_every_variant_and_its_file_holds_the_same(configured, prec
 
 def test_a_file_is_named_by_what_its_figures_hang_on(configured):
     def place(*more: str) -> str:
-        return encoder_sweep.place(encoder_sweep.resolved(configured(*more))).name
+        return encoder_sweep.record_stem(encoder_sweep.resolved_config(configured(*more))).name
 
     assert place() == place(
         "cost.rounds=9", "force=true", "targets.context=prefix", "targets.level=token", "system=mse"
@@ -262,7 +262,7 @@ def test_a_file_is_named_by_what_its_figures_hang_on(configured):
 def test_an_experiment_of_one_job(configured):
     cfg = configured(hydra=True)
     cfg.hydra.overrides.task = ["+experiment=cost_encoder"]
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         assert jobs(cfg) == [["+experiment=cost_encoder"]]
 
 
@@ -291,17 +291,17 @@ def test_a_setting_that_cannot_work_is_one_line(configured, override, line):
     if override == "device=cuda" and torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(SettingError, match=line):
-        check(OmegaConf.to_container(cfg, resolve=True))
+        check_config(OmegaConf.to_container(cfg, resolve=True))
         encoder_sweep.run(cfg)
 
 
 def test_what_stands_for_a_job_that_cannot_work(configured):
-    config = encoder_sweep.resolved(configured("corpus.lowercase=false"))
+    config = encoder_sweep.resolved_config(configured("corpus.lowercase=false"))
     failed = encoder_sweep.failed(config, SettingError("targets.layer", "99 is not between -4 and 3"))
     assert (failed.status, failed.reason) == ("failed", "all: targets.layer: 99 is not between -4 and 3")
-    path = encoder_sweep.place(config)
+    path = encoder_sweep.record_stem(config)
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == failed
-    assert not encoder_sweep.stands(path.with_name(f"{path.name}.json"))
+    assert not encoder_sweep.finished(path.with_name(f"{path.name}.json"))
 
 
 @pytest.mark.slow

@@ -15,24 +15,24 @@ from test_end_to_end import bench
 from torch import nn
 from torch.testing import assert_close
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check
+from bench.core.settings import check_config
 from bench.cost import head_sweep, interleave, timing
 from bench.cost.ann_indexes import approximate, as_distances
 from bench.cost.baseline_losses import CHUNKINGS, PEERS
 from bench.cost.baseline_search import SEARCHERS
-from bench.cost.contender import Acts, Contender, Missing
+from bench.cost.contender import Contender, Missing, Operations
 from bench.cost.interleave import measure
-from bench.cost.measurement import Limits, Note
+from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.schema import HeadLedger, Row
-from bench.cost.synthetic_inputs import Scene, make_scene
+from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.evaluation import decoding
 from bench.sweep import jobs
 
 V, N, H, D = 300, 64, 32, 48
-TREE = Path(configuration())
+TREE = Path(config_dir())
 SMALL = [
     f"vocabulary.size={V}", f"cost.positions={N}", f"cost.hidden_size={H}", f"cost.target_size={D}", "cost.rounds=2",
     "cost.visit_seconds=0.0005",
@@ -67,8 +67,8 @@ def tree():
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
-    return make_scene(size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
+def scene() -> SyntheticInputs:
+    return make_inputs(size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,12 @@ def ledger(tree, tmp_path_factory) -> HeadLedger:
         "cost_sweep", *SMALL, f"results_dir={tmp_path_factory.mktemp('cost')}", f"cost.contenders=[{names}]"
     )
     measured = head_sweep.run(cfg)
-    path = head_sweep.place(OmegaConf.to_container(cfg, resolve=True))
+    path = head_sweep.record_stem(OmegaConf.to_container(cfg, resolve=True))
     assert HeadLedger.read(path.with_name(f"{path.name}.json")) == measured
     return measured
 
 
-def built(name: str, scene: Scene) -> Acts:
+def built(name: str, scene: SyntheticInputs) -> Operations:
     """A contender, by its name."""
     everyone = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
     return next(each for each in everyone if each.name == name).build(scene)
@@ -173,7 +173,7 @@ def test_sampled_peers_differ_in_the_form_of_their_gradient_alone(scene):
     assert_close([each.to_dense() for each in gradients[1]], gradients[0])
 
 
-def built_peer(name: str, scene: Scene) -> Acts:
+def built_peer(name: str, scene: SyntheticInputs) -> Operations:
     return next(each for each in (*PEERS, *SEARCHERS) if each.name == name).build(scene)
 
 
@@ -228,7 +228,7 @@ def test_an_index_that_takes_too_long_says_how_far_it_came(scene):
 
 
 def test_words_are_as_zipf_has_them_up_to_one(scene):
-    big = make_scene(size=5000, positions=1000, hidden_size=4, target_size=4, device="cpu", precision="fp32", seed=1)
+    big = make_inputs(size=5000, positions=1000, hidden_size=4, target_size=4, device="cpu", precision="fp32", seed=1)
     shares = big.vocabulary.counts / big.vocabulary.counts.sum()
     assert np.all(np.diff(big.vocabulary.counts) <= 0) and shares[0] == pytest.approx(2 * shares[1], rel=1e-3)
     for low, high in ((0, 10), (10, 1000), (1000, 5000)):
@@ -239,10 +239,10 @@ def test_words_are_as_zipf_has_them_up_to_one(scene):
 def pretender(name: str, calls: list[str], *, loss=None, decode=None) -> Contender:
     """One weight, and what it is told to do."""
 
-    def build(scene: Scene) -> Acts:
+    def build(scene: SyntheticInputs) -> Operations:
         calls.append(name)
         linear = nn.Linear(H, 1)
-        return Acts(module=linear, loss=loss or (lambda hidden, _: linear(hidden).mean()), decode=decode)
+        return Operations(module=linear, loss=loss or (lambda hidden, _: linear(hidden).mean()), decode=decode)
 
     return Contender(name=name, build=build)
 
@@ -255,7 +255,10 @@ def test_rounds_are_interleaved(scene):
 
 
 def test_what_is_slow_has_fewer_visits_but_two_and_one_where_it_is_very_slow():
-    limits, note = Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1), Note(pretender("a", []))
+    limits, note = (
+        Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1),
+        Measurement(pretender("a", [])),
+    )
     assert [note.visits(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
     assert [note.seconds(ms, limits) for ms in (1, 1400, 1600)] == pytest.approx([0.1, 0.45, 0.9])
     note.build_ms = 400
@@ -268,8 +271,8 @@ def proportional(loss) -> Contender:
     """One whose time goes with V."""
     linear = nn.Linear(H, 1)
 
-    def build(_: Scene) -> Acts:
-        return Acts(module=linear, loss=lambda hidden, _: loss(linear(hidden).mean()), proportional=True)
+    def build(_: SyntheticInputs) -> Operations:
+        return Operations(module=linear, loss=lambda hidden, _: loss(linear(hidden).mean()), proportional=True)
 
     return Contender(name="proportional", build=build)
 
@@ -319,7 +322,9 @@ def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path):
     def stand(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
         rows = [Row(contender="softmax", part="head", vocabulary_size=size)]
-        head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(head_sweep.place(config))
+        head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(
+            head_sweep.record_stem(config)
+        )
 
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
     assert head_sweep.smaller(config) == {}
@@ -336,7 +341,7 @@ def test_one_that_was_less_patient_is_no_reason_not_to_try(tree, tmp_path):
 
     config = at(100, 10)
     rows = [Row(contender="softmax", part="head", vocabulary_size=100, status="slow", reason="step: more than 10 s")]
-    head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(head_sweep.place(config))
+    head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(head_sweep.record_stem(config))
     assert set(head_sweep.smaller(at(200, 10))) == {"softmax"}
     assert head_sweep.smaller(at(200, 20)) == {}
 
@@ -368,7 +373,7 @@ def test_a_first_call_that_is_too_long_is_left_out_and_says_so(scene):
 
 
 def test_what_is_not_installed_says_the_remedy(scene):
-    def build(_: Scene) -> Acts:
+    def build(_: SyntheticInputs) -> Operations:
         raise Missing("pip install it")
 
     [note] = measure([Contender(name="absent", build=build)], scene, LIMITS, lambda *_: None)[0]
@@ -389,7 +394,7 @@ def test_no_head_draws_its_rows_at_random(scene, tree, monkeypatch):
 
 
 def test_a_visit_leaves_no_gradient_behind(scene):
-    interleave.visit(Note(pretender("a", [])), scene, LIMITS)
+    interleave.visit(Measurement(pretender("a", [])), scene, LIMITS)
     assert scene.hidden.grad is None
 
 
@@ -405,7 +410,7 @@ def test_a_whole_model_costs_its_head_and_its_trunk(tree, scene, tmp_path):
 
 
 def test_positions_that_make_no_streams_fail_in_one_line(tree):
-    odd = make_scene(size=V, positions=30, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
+    odd = make_inputs(size=V, positions=30, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
     cfg = configured("cost_sweep_model", *SMALL)
     contender = whole_model(next(iter(systems())), cfg.backbone, streams=16)
     with pytest.raises(SettingError, match=r"cost\.positions: 30 is no multiple"):
@@ -424,7 +429,7 @@ def test_positions_that_make_no_streams_fail_in_one_line(tree):
 def test_a_setting_that_cannot_work_is_one_line(tree, override, line):
     cfg = configured("cost_sweep", *SMALL, override)
     with pytest.raises(SettingError, match=line):
-        check(OmegaConf.to_container(cfg, resolve=True))
+        check_config(OmegaConf.to_container(cfg, resolve=True))
         head_sweep.run(cfg)
 
 
@@ -437,7 +442,7 @@ def test_a_sweep_is_a_job_a_size_each_with_a_file_of_its_own(tree, experiment, p
     assert jobs(cfg) == [[f"vocabulary.size={size}", f"+experiment={experiment}"] for size in sizes]
 
     def place(*more: str) -> Path:
-        return head_sweep.place(OmegaConf.to_container(configured(experiment, *more), resolve=True))
+        return head_sweep.record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
 
     assert len({place(f"vocabulary.size={size}") for size in sizes}) == len(sizes)
     assert place("vocabulary.size=1000").name.startswith("v1000-")

@@ -7,17 +7,17 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from bench.core.environment import configuration
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.paths import resolved
-from bench.core.settings import check
+from bench.core.paths import resolved_config
+from bench.core.settings import check_config
 from bench.cost import loop_sweep, loop_timers
 from bench.cost.ledger import stem
 from bench.cost.loop_timers import SETTLING, Interruptions, Watched
 from bench.cost.schema import Loop, LoopLedger
 from bench.cost.training_loops import Rounds
 from bench.report import loop_report, report
-from bench.training.budget import LOOKS
+from bench.training.budget import VALIDATION_SHARES
 
 SMALL = """
 +experiment=cost_loop corpus=synthetic corpus.types=300 corpus.words=6000 corpus.document_words=200 vocabulary.size=200
@@ -29,7 +29,7 @@ cost.rounds=2 logger=csv generation.prompts=[baab]
 @pytest.fixture(scope="module")
 def tree():
     """Hydra, as it is within a job."""
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         yield
 
 
@@ -40,9 +40,9 @@ def configured(folder: Path, *more: str) -> DictConfig:
 @pytest.fixture(scope="module")
 def ledger(tree, tmp_path_factory) -> LoopLedger:
     cfg = configured(tmp_path_factory.mktemp("loop"), "cost.contenders=[cosine,softmax]")
-    check(resolved(cfg))
+    check_config(resolved_config(cfg))
     found = loop_sweep.run(cfg)
-    path = loop_sweep.place(resolved(cfg))
+    path = loop_sweep.record_stem(resolved_config(cfg))
     assert path.name.startswith("loop-") and path.parent.name == "cost_sweep"
     assert LoopLedger.read(path.with_name(f"{path.name}.json")) == found
     return found
@@ -56,7 +56,12 @@ def test_every_loop_of_every_system_is_measured(ledger):
         assert all(default >= steps for default, steps in zip(row.default_ms, row.steps_ms, strict=True))
         assert row.data_ms[1] < row.steps_ms[1]
     assert len(ledger.logger_start_seconds) == 2 * ledger.rounds == 4
-    assert (ledger.words, ledger.budget, ledger.looks, ledger.logger) == (800, "300,000 words", len(LOOKS), "csv")
+    assert (ledger.words, ledger.budget, ledger.looks, ledger.logger) == (
+        800,
+        "300,000 words",
+        len(VALIDATION_SHARES),
+        "csv",
+    )
 
 
 def test_without_a_logger_nothing_is_said_of_it(tree, tmp_path):

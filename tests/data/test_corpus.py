@@ -6,7 +6,7 @@ import pytest
 
 from bench.core.errors import SettingError
 from bench.core.files import content_sha256
-from bench.data.corpus import LEAST_OF_A_DOCUMENT, build, lay, split_by_document, tokenize
+from bench.data.corpus import LEAST_OF_A_DOCUMENT, build_corpus, concatenate, split_by_document, tokenize
 from bench.data.sources.files import text
 from bench.data.sources.synthetic import synthetic
 from bench.data.sources.wikipedia import wiki_sample
@@ -36,7 +36,7 @@ def test_case_is_kept_on_demand():
 
 def test_text_is_its_documents_end_to_end():
     documents = [np.array([3, 1]), np.array([4]), np.array([1, 5, 9])]
-    laid = lay(documents)
+    laid = concatenate(documents)
     assert laid.words.tolist() == [3, 1, 4, 1, 5, 9]
     assert laid.starts.tolist() == [0, 2, 3, 6]
     assert [document.tolist() for document in laid.documents()] == [[3, 1], [4], [1, 5, 9]]
@@ -44,7 +44,7 @@ def test_text_is_its_documents_end_to_end():
 
 def test_build_by_hand():
     splits = {"train": [["b", "a", "b"], [], ["c"]], "validation": [["z", "b"]], "test": [["y"], ["c", "y"]]}
-    made = build("by hand", splits)
+    made = build_corpus("by hand", splits)
     assert made.lexicon == ["b", "a", "c", "y", "z"]
     assert made.counts.tolist() == [2, 1, 1, 0, 0]
     assert (made.train.words.tolist(), made.train.starts.tolist()) == ([0, 1, 0, 2], [0, 3, 4])
@@ -87,7 +87,7 @@ def test_two_documents_cannot_be_split():
 
 def test_an_empty_split_is_refused():
     with pytest.raises(SettingError, match=r"^corpus: tiny has no words in its test split"):
-        build("tiny", {"train": [["a"]], "validation": [["b"]], "test": [[]]})
+        build_corpus("tiny", {"train": [["a"]], "validation": [["b"]], "test": [[]]})
 
 
 def test_limits_cut_every_document_alike_and_no_training_text(corpus):
@@ -113,7 +113,7 @@ def test_fewer_training_words_are_counted_and_ordered_anew(corpus):
             "test": corpus.test,
         }.items()
     }
-    anew = build(corpus.name, documents)
+    anew = build_corpus(corpus.name, documents)
     assert (shorter.lexicon, shorter.digest) == (anew.lexicon, anew.digest)
     assert shorter.counts.tolist() == anew.counts.tolist()
     assert shorter.digest != corpus.digest
@@ -131,7 +131,7 @@ def test_a_language_stays_that_of_a_shorter_text():
 
 
 def test_a_limit_takes_whole_documents_where_they_are_short():
-    text = lay([np.full(10, i) for i in range(1000)])
+    text = concatenate([np.full(10, i) for i in range(1000)])
     cut = text.head(2000)
     assert [document.tolist() for document in cut.documents()] == [
         [i] * 10 for i in np.linspace(0, 999, 200).astype(int)
@@ -142,7 +142,7 @@ def test_a_fingerprint_is_of_one_split_and_its_spelling(corpus):
     limited = corpus.limited(validation=None, test=100)
     assert limited.fingerprint("train") == corpus.fingerprint("train")
     assert limited.fingerprint("test") != corpus.fingerprint("test")
-    one, other = (build("x", {"train": [[word]], "validation": [["a"]], "test": [["a"]]}) for word in "bc")
+    one, other = (build_corpus("x", {"train": [[word]], "validation": [["a"]], "test": [["a"]]}) for word in "bc")
     assert one.train.words.tolist() == other.train.words.tolist()
     assert one.fingerprint("train") != other.fingerprint("train")
     assert one.digest != other.digest

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.data.corpus import Corpus, build
+from bench.data.corpus import Corpus, build_corpus
 from bench.data.vocabulary import Vocabulary
 from bench.heads import Head
 from bench.heads.adaptive_softmax import AdaptiveSoftmaxHead
@@ -33,7 +33,7 @@ def words_of(random: np.random.Generator, length: int) -> list[str]:
 def bigrams() -> Corpus:
     random = np.random.default_rng(0)
     lengths = {"train": 40_000, "validation": 4_000, "test": 10}
-    return build("bigrams", {split: [words_of(random, length)] for split, length in lengths.items()})
+    return build_corpus("bigrams", {split: [words_of(random, length)] for split, length in lengths.items()})
 
 
 def shuffled(vocabulary: Vocabulary, seed: int) -> Vocabulary:

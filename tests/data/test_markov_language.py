@@ -10,7 +10,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from bench.core.environment import configuration, quieten
+from bench.core.environment import config_dir, silence_libraries
 from bench.core.errors import SettingError
 from bench.core.record import Record
 from bench.data.corpus import Corpus, tokenize
@@ -18,7 +18,7 @@ from bench.data.markov_language import Language
 from bench.data.sources.synthetic import synthetic
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.generation import read_prompt
-from bench.evaluation.score import Judged, Scored, score, spelling
+from bench.evaluation.score import EvaluationData, Scored, score, spelling
 from bench.models.count_model import CountModel
 from bench.models.spelling import Speller
 from bench.models.truth_model import TruthModel
@@ -180,7 +180,7 @@ def test_types_that_were_never_drawn_are_in_no_lexicon():
 
 @pytest.mark.parametrize("classes", [1, 2, 8, 16])
 def test_the_prompts_of_the_configuration_are_known(classes):
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         prompts = compose("config", overrides=["corpus=synthetic"]).generation.prompts
     corpus = synthetic(**SMALL | {"words": 5000, "classes": classes})
     assert [len(read_prompt(corpus, prompt, lowercase=True)) for prompt in prompts] == (
@@ -201,12 +201,14 @@ def test_a_language_that_cannot_be(setting, value):
 
 
 @pytest.fixture(scope="module")
-def judged(made) -> Judged:
+def judged(made) -> EvaluationData:
     vocabulary = Vocabulary(made, 120)
-    return Judged(vocabulary, Speller(vocabulary), made.validation, made.test, calibration_words=3000, search_words=1)
+    return EvaluationData(
+        vocabulary, Speller(vocabulary), made.validation, made.test, calibration_words=3000, search_words=1
+    )
 
 
-def truth_of(judged: Judged) -> TruthModel:
+def truth_of(judged: EvaluationData) -> TruthModel:
     return TruthModel(corpus=judged.vocabulary.corpus, vocabulary=judged.vocabulary)
 
 
@@ -215,7 +217,7 @@ def truth(judged) -> Scored:
     return score(truth_of(judged), judged)
 
 
-def exact_nats(judged: Judged) -> np.ndarray:
+def exact_nats(judged: EvaluationData) -> np.ndarray:
     """Of the test words, document by document from rows over all types."""
     corpus = judged.vocabulary.corpus
     documents = [corpus.language_words[document] for document in judged.test.documents()]
@@ -276,12 +278,12 @@ def cell(folder: Path, system: str, words: int) -> Record:
         "corpus.classes=4", "corpus.concentration=1", "corpus.words=300000", "vocabulary.size=200", "trainer=cpu",
         "backbone.trunk.hidden_size=64", "batch.streams=8", "batch.steps=20", "logger=none", "generation.words=1",
     ]  # fmt: skip
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         return run(compose("config", overrides=settings))
 
 
 def test_a_trained_softmax_comes_close_to_the_truth(tmp_path):
-    quieten()
+    silence_libraries()
     truth, short, long = (cell(tmp_path, *each) for each in (("truth", 1), ("softmax", 15_000), ("softmax", 150_000)))
     excess = [math.log(each.word_perplexity / truth.word_perplexity) for each in (short, long)]  # nats a word
     assert truth.entropy_rate_bits == short.entropy_rate_bits

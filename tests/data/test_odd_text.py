@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from test_configs import composed
 
-from bench.core.environment import quieten
+from bench.core.environment import silence_libraries
 from bench.core.errors import SettingError
 from bench.core.files import content_sha256
-from bench.core.paths import place, resolved
+from bench.core.paths import record_stem, resolved_config
 from bench.data.corpus import tokenize
 from bench.data.sources.files import LONGEST_WORD, text
 from bench.run import run
-from bench.training.build import build
+from bench.training.build import build_cell
 
 MEGABYTE = 1_000_000
 
@@ -161,9 +161,14 @@ def test_a_text_is_the_same_cell_wherever_it_is_named_from(tmp_path, monkeypatch
     (tmp_path / "a.txt").write_text("one\n\ntwo\n\nthree")
     monkeypatch.chdir(tmp_path)
     paths = ("a.txt", "./a.txt", str(tmp_path / "a.txt"))
-    assert len({place(resolved(composed("corpus=text", f"corpus.path={path}"))).name for path in paths}) == 1
+    assert (
+        len({record_stem(resolved_config(composed("corpus=text", f"corpus.path={path}"))).name for path in paths}) == 1
+    )
     (tmp_path / "b.txt").write_text("one\n\ntwo\n\nfour")
-    assert len({place(resolved(composed("corpus=text", f"corpus.path={path}.txt"))).name for path in "ab"}) == 2
+    assert (
+        len({record_stem(resolved_config(composed("corpus=text", f"corpus.path={path}.txt"))).name for path in "ab"})
+        == 2
+    )
 
 
 ODD = {
@@ -185,7 +190,7 @@ PIECES = ["system.model.pieces=300", "system.model.width=8", "system.model.layer
 @pytest.mark.parametrize("odd", ODD)
 def test_an_odd_text_goes_all_the_way(tmp_path, monkeypatch, odd, system):
     monkeypatch.chdir(tmp_path)
-    quieten()
+    silence_libraries()
     lines = list(itertools.islice(itertools.cycle(ODD[odd]), 24))
     where = folder(tmp_path, *(f"{line} " * (2 if "long" in odd else 12) for line in lines))
     prompt = ODD[odd][0].split()[-1]
@@ -207,6 +212,8 @@ def test_an_odd_text_goes_all_the_way(tmp_path, monkeypatch, odd, system):
 def test_a_text_of_next_to_nothing_is_refused(tmp_path, monkeypatch, contents, problem):
     monkeypatch.chdir(tmp_path)
     where = folder(tmp_path, *contents)
-    quieten()
+    silence_libraries()
     with pytest.raises(SettingError, match=f"^corpus: {problem}"):
-        build(composed("system=softmax", f"corpus.path={where}", *SMALL, "vocabulary.size=2", "generation.prompts=[]"))
+        build_cell(
+            composed("system=softmax", f"corpus.path={where}", *SMALL, "vocabulary.size=2", "generation.prompts=[]")
+        )

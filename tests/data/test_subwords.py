@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, build
+from bench.data.corpus import Corpus, build_corpus
 from bench.data.subwords import BOUNDARY, PieceBatches, Pieces, learn
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_search import Trie
@@ -29,7 +29,7 @@ def tiny_corpus() -> Corpus:
         return [[types[i] for i in random.choice(len(types), length, p=share / share.sum())] for length in lengths]
 
     train = [*documents(300, 200, 400, 500), ODD]
-    return build("tiny", {"train": train, "validation": documents(50), "test": documents(40, 3, 25)})
+    return build_corpus("tiny", {"train": train, "validation": documents(50), "test": documents(40, 3, 25)})
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def test_pieces_read_back_as_the_words(corpus, pieces):
 
 
 def test_learning_is_repeatable_and_reads_only_the_training_split(corpus):
-    alone = build(
+    alone = build_corpus(
         "alone",
         {split: [corpus.spell(corpus.train.words[:900])] for split in ("train", "validation", "test")},
     )
-    unseen = build(
+    unseen = build_corpus(
         "unseen",
         {"train": [alone.spell(alone.train.words)], "validation": [["zzzz"] * 99], "test": [["zzzz"]]},
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, build
+from bench.data.corpus import Corpus, build_corpus
 from bench.data.vocabulary import UNK, Vocabulary
 
 COUNTS = {"a": 9, "b": 5, "c": 3, "d": 1, "e": 1}
@@ -13,7 +13,7 @@ COUNTS = {"a": 9, "b": 5, "c": 3, "d": 1, "e": 1}
 @pytest.fixture(scope="module")
 def letters() -> Corpus:
     train = [letter for letter, count in COUNTS.items() for _ in range(count)]
-    return build("letters", {"train": [train], "validation": [["a", "x"]], "test": [["x", "d", "a", "a"]]})
+    return build_corpus("letters", {"train": [train], "validation": [["a", "x"]], "test": [["x", "d", "a", "a"]]})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from test_causal_lm import CORPUS, sharpened, tiny_model
 from test_subword_scores import history_of, log_word
 
 from bench.evaluation import brier_lm
-from bench.evaluation.score import Judged, score
+from bench.evaluation.score import EvaluationData, score
 from bench.evaluation.subword_brier import brier_n
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
@@ -49,8 +49,8 @@ def test_deterministic_decoding_is_refused():
 
 
 @pytest.fixture(scope="module")
-def judged(corpus, vocabulary) -> Judged:
-    return Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
+def judged(corpus, vocabulary) -> EvaluationData:
+    return EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
 
 
 @pytest.fixture(scope="module", params=["ngram", "lstm"])

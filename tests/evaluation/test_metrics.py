@@ -10,12 +10,12 @@ from sklearn.metrics import label_ranking_average_precision_score, top_k_accurac
 from torchmetrics.text import Perplexity
 
 from bench.core.record import Record
-from bench.data.corpus import build, lay
+from bench.data.corpus import build_corpus, concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.metrics import by_decile, finite, quality, sums
-from bench.evaluation.ranks import stand
-from bench.evaluation.score import Judged, Scored, score
+from bench.evaluation.ranks import count_ranks
+from bench.evaluation.score import EvaluationData, Scored, score
 from bench.models.spelling import Speller
 
 
@@ -23,7 +23,7 @@ from bench.models.spelling import Speller
 def letters() -> Vocabulary:
     """Ids: <unk> 0, a 1, né 2."""
     train = ["a"] * 4 + ["né"] * 3 + ["c"] * 3 + ["d"] * 2
-    return Vocabulary(build("letters", {"train": [train], "validation": [["a"]], "test": [["a"]]}), 3)
+    return Vocabulary(build_corpus("letters", {"train": [train], "validation": [["a"]], "test": [["a"]]}), 3)
 
 
 def scored(word: list[int], rank: list[float], nats: list[float], **more) -> Scored:
@@ -36,7 +36,7 @@ def scored(word: list[int], rank: list[float], nats: list[float], **more) -> Sco
 
 def test_ranks_by_hand(letters):
     ranks = [1, 1.5, 5, 10, 10.5, inf, 2, 11]
-    found = quality(scored([1] * 8, ranks, [1.0] * 8), letters, lay([np.zeros(8)]), search_words=8)
+    found = quality(scored([1] * 8, ranks, [1.0] * 8), letters, concatenate([np.zeros(8)]), search_words=8)
     accuracies = [found[f"accuracy_at_{k}"] for k in (1, 5, 10)]
     assert accuracies == [1 / 8, 4 / 8, 5 / 8]  # a tie for the first place is no hit
     assert found["mrr_at_10"] == pytest.approx((1 + 2 / 3 + 1 / 5 + 1 / 10 + 1 / 2) / 8, abs=1e-7)
@@ -44,7 +44,7 @@ def test_ranks_by_hand(letters):
 
 def test_sums_a_document_add_up_to_the_figures(letters):
     """Two documents, and a subset of positions for pairing."""
-    test = lay([np.array([0, 1, 2]), np.array([0, 1])])  # a c né | a c
+    test = concatenate([np.array([0, 1, 2]), np.array([0, 1])])  # a c né | a c
     values = scored([1, 2, 0, 1, 2], [1, nan, inf, nan, 3], [1.0, 2.0, 4.0, 8.0, 16.0])
     values.document[3:] = 1
     found = {name: each.tolist() for name, each in sums(values, letters, test, 3).items()}
@@ -60,7 +60,7 @@ def test_sums_a_document_add_up_to_the_figures(letters):
 
 def test_many_documents_share_blocks(letters):
     documents = 1000
-    test = lay([np.array([0])] * documents)
+    test = concatenate([np.array([0])] * documents)
     values = scored([1] * documents, [1] * documents, [1.0] * documents)
     values.document[:] = np.arange(documents)
     words = sums(values, letters, test, 10)["words"]
@@ -68,7 +68,7 @@ def test_many_documents_share_blocks(letters):
 
 
 def test_quality_by_hand(letters):
-    test = lay([np.array([0, 1, 2, 0])])  # a, né, c (out of vocabulary), a
+    test = concatenate([np.array([0, 1, 2, 0])])  # a, né, c (out of vocabulary), a
     factors = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [nan] * 4, [nan] * 4])
     proxies = {"rank_nats": np.log([2.0, 2, 9, 8]), "brier": np.float32([1, 0, 0, 0]), "brier_n": factors}
     values = scored([1, 2, 0, 1], [1, 3, inf, 12], [log(2), log(4), log(32), log(2)], **proxies)
@@ -91,14 +91,18 @@ def test_quality_by_hand(letters):
 
 def test_quality_names_fields_of_a_record(letters):
     calibration = Calibration(0.0, 1.0)
-    found = quality(scored([1], [1], [1.0], calibration=calibration), letters, lay([np.array([0])]), search_words=1)
+    found = quality(
+        scored([1], [1], [1.0], calibration=calibration), letters, concatenate([np.array([0])]), search_words=1
+    )
     assert (found["calibration_scale"], found["calibration_prior"]) == (0.0, 1.0)
     assert found.keys() <= Record.__dataclass_fields__.keys()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_ranks_that_were_not_measured_do_not_count(letters):
-    found = quality(scored([1, 2, 1], [1, nan, 2], [1, 1, 4]), letters, lay([np.array([0, 1, 0])]), search_words=2)
+    found = quality(
+        scored([1, 2, 1], [1, nan, 2], [1, 1, 4]), letters, concatenate([np.array([0, 1, 0])]), search_words=2
+    )
     assert (found["ranked_words"], found["accuracy_at_1"]) == (2, 0.5)
     assert found["calibrated_accuracy_at_1"] == 1
     assert found["word_perplexity"] == pytest.approx(e**2)
@@ -107,14 +111,14 @@ def test_ranks_that_were_not_measured_do_not_count(letters):
 
 def test_figures_that_no_record_can_hold_are_none(letters):
     assert finite(np.float64(nan)) is None and finite(np.float64(inf)) is None and finite(np.float64(2)) == 2.0
-    test = lay([np.array([0, 2])])
+    test = concatenate([np.array([0, 2])])
     found = quality(scored([1, 0], [9, inf], [400, 2]), letters, test, search_words=1)
     assert found["raw_closed_perplexity"] is None
     assert found["closed_perplexity"] == pytest.approx(np.exp(400.0), rel=1e-4)
 
 
 def test_a_factor_that_is_not_positive_leaves_brier_lm_undefined(letters):
-    test, factors = lay([np.array([0, 0])]), np.array([[1, 1, 1, 0], [1, 1, 1, -1.0]])
+    test, factors = concatenate([np.array([0, 0])]), np.array([[1, 1, 1, 0], [1, 1, 1, -1.0]])
     values = scored([1, 1], [1, 1], [1, 1], rank_nats=np.ones(2), brier=np.ones(2), brier_n=factors)
     found = quality(values, letters, test, search_words=1)
     assert found["brier_lm"] is None and found["brier_n"] == [1, 1, 1, -0.5]
@@ -156,7 +160,7 @@ def measured(corpus, vocabulary):
         words = torch.from_numpy(vocabulary.encode(getattr(corpus, split).words).astype(np.int64))
         tables[split] = torch.randn(len(words), len(vocabulary), generator=generator)
         tables[split][torch.arange(len(words)), words] += 2
-    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
+    judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
     found = score(Rows(**tables), judged)
     return tables["test"], found, quality(found, vocabulary, corpus.test, search_words=50)
 
@@ -182,7 +186,7 @@ def test_accuracies_are_those_of_scikit_learn(measured, vocabulary, k):
 def test_reciprocal_ranks_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     scores, words = random.normal(size=(300, 11)), random.integers(1, 11, 300)  # ten candidates and <unk>: id 0
-    ranks = stand(torch.from_numpy(scores), torch.from_numpy(words), 0).rank.numpy()
+    ranks = count_ranks(torch.from_numpy(scores), torch.from_numpy(words), 0).rank.numpy()
     expected = label_ranking_average_precision_score(np.eye(11)[words][:, 1:], scores[:, 1:])
     assert np.where(ranks <= 10, 1 / ranks, 0).mean() == pytest.approx(expected, abs=1e-12)
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from bench.data.subwords import BOUNDARY, learn
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.metrics import quality
-from bench.evaluation.score import Judged, Scored, score
+from bench.evaluation.score import EvaluationData, Scored, score
 from bench.evaluation.subword_nats import score_words, word_nats
 from bench.heads.cosine import CosineHead
 from bench.heads.mse import MSEHead
@@ -110,7 +110,7 @@ def softmax(corpus, vocabulary):
     with torch.no_grad():
         head.words.weight.mul_(10)
     model = WordModel(trunk, head, Inputs(vocabulary), lr=0.0, weight_decay=0.0)
-    judged = Judged(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
+    judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
     with torch.no_grad():
         logits = head.scores(model.features(corpus.test, "test"))
     words = torch.from_numpy(vocabulary.encode(corpus.test.words).astype(np.int64))

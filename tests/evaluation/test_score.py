@@ -10,10 +10,10 @@ import torch
 
 from bench.core.errors import Diverged
 from bench.evaluation import score as module
-from bench.evaluation.block_scores import Ruler
+from bench.evaluation.block_scores import BlockScorer
 from bench.evaluation.calibration import Calibration, fit
-from bench.evaluation.ranks import RankModel, Standing, stand
-from bench.evaluation.score import Judged, glance, score
+from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
+from bench.evaluation.score import EvaluationData, score, validation_quality
 from bench.models.spelling import Speller
 
 
@@ -35,12 +35,14 @@ class Table:
 
 
 @pytest.fixture(scope="module")
-def judged(corpus, vocabulary) -> Judged:
+def judged(corpus, vocabulary) -> EvaluationData:
     small = corpus.limited(validation=300, test=150)
-    return Judged(vocabulary, Speller(vocabulary), small.validation, small.test, calibration_words=200, search_words=50)
+    return EvaluationData(
+        vocabulary, Speller(vocabulary), small.validation, small.test, calibration_words=200, search_words=50
+    )
 
 
-def table(judged: Judged, make: Callable[..., torch.Tensor]) -> Table:
+def table(judged: EvaluationData, make: Callable[..., torch.Tensor]) -> Table:
     """Scores of each split by a function of a generator and a shape."""
     generator, size = torch.Generator().manual_seed(0), len(judged.vocabulary)
     return Table(**{name: make(generator, (len(getattr(judged, name)), size)) for name in ("validation", "test")})
@@ -151,14 +153,14 @@ def test_a_constant_head_is_the_unigram_of_mean_rank(judged):
     ],
 )
 def test_ranks_by_hand(scores, word, expected):
-    assert stand(torch.tensor([scores]), torch.tensor([word]), unk=0).rank.tolist() == [expected]
+    assert count_ranks(torch.tensor([scores]), torch.tensor([word]), unk=0).rank.tolist() == [expected]
 
 
 def test_calibration_may_reorder_and_never_the_raw_ranks():
     scores, words = torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([2])
     prior = torch.tensor([0.1, 0.1, 0.8]).log()
-    ranks = RankModel(Standing(torch.zeros(1), torch.ones(1), torch.tensor([True])), 3)
-    ruler = Ruler(Calibration(1.0, 1.0), ranks, prior, 0, torch.Generator())
+    ranks = RankModel(RankCounts(torch.zeros(1), torch.ones(1), torch.tensor([True])), 3)
+    ruler = BlockScorer(Calibration(1.0, 1.0), ranks, prior, 0, torch.Generator())
     raw, calibrated, nats, raw_nats, _, brier, *drawn = ruler.measure(scores, words)[:, 0].tolist()
     weights = np.exp([0.0, 2.0, 1.0]) * [0.1, 0.1, 0.8]
     p = weights / weights.sum()
@@ -191,7 +193,7 @@ def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
     known = judged.vocabulary.corpus.spell(judged.validation.words[measured])
     prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in known]
     hits = [naive_rank(scores[i].tolist(), int(words[i]), vocabulary.unk) <= 1 for i in measured]
-    found = glance(model, judged)
+    found = validation_quality(model, judged)
     assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-6)
     assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 

@@ -8,12 +8,12 @@ from test_score import judged, naive_rank  # noqa: F401  (judged is a fixture)
 from test_word_model import word_model
 
 from bench.core.errors import Diverged
-from bench.data.corpus import lay
+from bench.data.corpus import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import fit
-from bench.evaluation.score import Judged
+from bench.evaluation.score import EvaluationData
 from bench.evaluation.subword_nats import word_nats
-from bench.evaluation.validation import HISTORY, MEASURED, STRETCHES, look, measured, stretches
+from bench.evaluation.validation import HISTORY, MEASURED, STRETCHES, measured, stretches, validate
 from bench.models.spelling import Speller
 
 
@@ -46,7 +46,7 @@ def test_a_look_measures_words_that_calibration_did_not_see(judged, vocabulary):
     spelt = vocabulary.corpus.spell(text.words[places])
     prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
     hits = [naive_rank(row, int(word), vocabulary.unk) <= 1 for row, word in zip(scores.tolist(), words, strict=True)]
-    found = look(model, judged)
+    found = validate(model, judged)
     assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-5)
     assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 
@@ -56,14 +56,14 @@ def test_scores_that_are_not_finite_end_it(judged, vocabulary):
     with torch.no_grad():
         model.head.words.weight[3] = torch.nan
     with pytest.raises(Diverged, match="scores that are not finite"):
-        look(model, judged)
+        validate(model, judged)
 
 
 def test_a_model_of_pieces_reads_each_stretch_as_a_document():
     vocabulary = Vocabulary(CORPUS, 50)
     limits = {"calibration_words": 10, "search_words": 1}
     model, validation = tiny_model(context=24, pretrained=None), CORPUS.validation
-    found = look(model, Judged(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits))
-    rows = [word_nats(model, lay([validation.words[row]])) for row in stretches(len(validation))]
+    found = validate(model, EvaluationData(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits))
+    rows = [word_nats(model, concatenate([validation.words[row]])) for row in stretches(len(validation))]
     expected = measured(np.stack(rows)).flatten()[1::2].mean()
     assert found == {"validation_nats": pytest.approx(expected, rel=1e-5)}

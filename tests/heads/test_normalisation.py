@@ -12,14 +12,14 @@ from numpy.testing import assert_allclose
 from test_head_contract import H, made, systems
 from torch import Tensor
 
-from bench.data.corpus import Corpus, build
+from bench.data.corpus import Corpus, build_corpus
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.block_scores import Ruler
+from bench.evaluation.block_scores import BlockScorer
 from bench.evaluation.calibration import fit
-from bench.evaluation.ranks import RankModel, stand
+from bench.evaluation.ranks import RankModel, count_ranks
 from bench.heads import Head
 from bench.models.count_model import CountModel
-from bench.models.kneser_ney import NGram
+from bench.models.kneser_ney import KneserNey
 from bench.models.spelling import END, ORDER, Speller
 
 N = 8
@@ -33,7 +33,7 @@ def zipfian() -> Corpus:
     zipf = 1 / np.arange(1, types + 1)
     words = np.random.default_rng(0).choice(types, 30_000, p=zipf / zipf.sum())
     train = [f"w{word}" for word in [*words, *range(types)]]
-    return build("zipf", {"train": [train], "validation": [train[:500]], "test": [train[:100]]})
+    return build_corpus("zipf", {"train": [train], "validation": [train[:500]], "test": [train[:100]]})
 
 
 @pytest.fixture(scope="module", params=[100, 50_000])
@@ -59,8 +59,8 @@ def test_the_evaluators_probabilities_sum_to_one_over_the_words(head, large, hid
     spread = np.linspace(0, len(large) - 1, 100 if len(large) == 100 else 20)
     words = torch.from_numpy(spread.astype(np.int64))
     calibration = fit(lambda: [(scores, words[:N])], log_unigram)
-    ranks = RankModel(stand(scores, words[:N], large.unk), len(large))
-    ruler = Ruler(calibration, ranks, log_unigram, large.unk, torch.Generator())
+    ranks = RankModel(count_ranks(scores, words[:N], large.unk), len(large))
+    ruler = BlockScorer(calibration, ranks, log_unigram, large.unk, torch.Generator())
     log_p = {2: calibration.logits(scores, log_unigram).log_softmax(1)}  # by the row of `measure` that has it
     if head.is_density:
         log_p[3] = scores.log_softmax(1)
@@ -101,7 +101,7 @@ def test_all_strings_of_a_tiny_alphabet_and_the_unended_ones_weigh_one():
     """Over *every* string up to a length, and, by the chain's transition matrix, over those of all lengths."""
     words = [[0, 1, 0], [0, 1, 2], [2, 0, 1], [1], [0, 1]]
     ended_words = [np.array([*word, END_OF_FEW]) for word in words]
-    model = NGram(ended_words, END_OF_FEW + 1, 3, weights=np.array([9, 3, 2, 1, 1]))
+    model = KneserNey(ended_words, END_OF_FEW + 1, 3, weights=np.array([9, 3, 2, 1, 1]))
 
     def weight(symbols: tuple[int, ...]) -> float:
         line = np.array(symbols, np.int64)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from bench.evaluation.ranks import stand
+from bench.evaluation.ranks import count_ranks
 from bench.heads.kernels import topk
 from bench.heads.kernels.topk import Index, standing
 
@@ -103,7 +103,7 @@ def test_standings_are_those_of_all_scores(shape, offsets):
     words = torch.arange(len(queries)) * 7 % len(table)
     words[-1] = unk = len(table) // 3
     known = words != unk
-    expected = stand(scores(queries, table, add), words, unk)
+    expected = count_ranks(scores(queries, table, add), words, unk)
     higher, level = standing(queries, table, add, words, unk)
     assert torch.equal(higher[known], expected.higher[known])
     assert torch.equal(level[known], expected.level[known])

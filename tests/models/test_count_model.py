@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from bench.models.kneser_ney import NGram
+from bench.models.kneser_ney import KneserNey
 
 
 def kneser_ney(sequences: Sequence[Sequence[int]], alphabet: int, order: int) -> Callable[..., float]:
@@ -65,7 +65,7 @@ def sequences() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_every_context_agrees_with_the_formula(sequences, order):
-    model, p = NGram(sequences, 6, order), kneser_ney([s.tolist() for s in sequences], 6, order)
+    model, p = KneserNey(sequences, 6, order), kneser_ney([s.tolist() for s in sequences], 6, order)
     contexts = histories(6, order - 1)
     rows = model.probabilities(np.array([code(history, 7) for history in contexts]))
     expected = [[p(symbol, history) for symbol in range(6)] for history in contexts]
@@ -76,39 +76,39 @@ def test_every_context_agrees_with_the_formula(sequences, order):
 
 def test_a_bigram_by_hand():
     # grams <s>0, 00, 01: each once, so d = 1; below, 0 has the left neighbours <s> and 0, and 1 has 0: d = 1 / (1 + 2)
-    rows = NGram([np.array([0, 0, 1])], 2, 2).probabilities(np.array([2, 0, 1]))
+    rows = KneserNey([np.array([0, 0, 1])], 2, 2).probabilities(np.array([2, 0, 1]))
     uniform, discount = 1 / 2, 1 / 3
     lower = np.array([2 - discount, 1 - discount]) / 3 + discount * 2 / 3 * uniform
     np.testing.assert_allclose(rows, [lower, lower, lower], atol=1e-15)
 
 
 def test_without_grams_seen_once_the_discount_is_one_half():
-    row = NGram([np.array([0, 0, 1, 1, 1])], 4, 1).probabilities(np.array([0]))[0]
+    row = KneserNey([np.array([0, 0, 1, 1, 1])], 4, 1).probabilities(np.array([0]))[0]
     np.testing.assert_allclose(row, np.array([1.5, 2.5, 0, 0]) / 5 + 0.5 * 2 / 5 / 4, atol=1e-15)
 
 
 def test_a_sequence_starts_from_a_context_of_its_own():
     sequences = [np.array([0, 1, 1, 1])] * 3 + [np.array([1, 1, 1])]
-    model = NGram(sequences, 2, 3)
+    model = KneserNey(sequences, 2, 3)
     assert model.contexts(np.array([0, 1, 1]), 2).tolist() == [code(h, 3) for h in ((2, 2), (2, 0), (0, 1))]
     start, inside = model.probabilities(np.array([code((2, 2), 3), code((1, 1), 3)]))
     assert start[0] > 0.5 > inside[0]
 
 
 def test_one_sequence_does_not_run_into_the_next():
-    apart = NGram([np.array([0, 1]), np.array([2, 0])], 3, 2)
+    apart = KneserNey([np.array([0, 1]), np.array([2, 0])], 3, 2)
     assert apart.levels[1].index.keys() == {3, 0, 2}  # <s>, 0 and 2; nothing follows 1
 
 
 def test_codes_that_do_not_fit_are_refused():
-    NGram([np.array([0])], 2**21 - 2, 3)
+    KneserNey([np.array([0])], 2**21 - 2, 3)
     with pytest.raises(ValueError, match="order 3 over 2097151 symbols does not fit 63 bits"):
-        NGram([np.array([0])], 2**21 - 1, 3)
+        KneserNey([np.array([0])], 2**21 - 1, 3)
 
 
 def test_a_whole_vocabulary_sums_to_one(vocabulary):
     documents = [vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()]
-    model = NGram(documents, len(vocabulary), 3)
+    model = KneserNey(documents, len(vocabulary), 3)
     seen = model.contexts(vocabulary.encode(vocabulary.corpus.test.words[:100]), 2)
     unseen = np.random.default_rng(0).integers(0, model.base**2, 100)
     np.testing.assert_allclose(model.probabilities(np.concatenate([seen, unseen])).sum(1), 1, atol=1e-9)

@@ -10,7 +10,7 @@ from nltk.lm import KneserNeyInterpolated
 from nltk.lm.smoothing import KneserNey
 from numpy.testing import assert_allclose
 
-from bench.models.kneser_ney import NGram
+from bench.models.kneser_ney import KneserNey
 
 SYMBOLS = "abcdefg"
 PAD = "_"
@@ -48,7 +48,7 @@ def nltks(sequences: list[str], order: int, **settings: float) -> KneserNeyInter
 def ours(sequences: list[str], order: int, contexts: list[tuple[str, ...]]) -> np.ndarray:
     """Distributions after contexts. [contexts, symbols]"""
     numbers = {symbol: i for i, symbol in enumerate(SYMBOLS + PAD)}
-    model = NGram([np.array([numbers[symbol] for symbol in each]) for each in sequences], len(SYMBOLS), order)
+    model = KneserNey([np.array([numbers[symbol] for symbol in each]) for each in sequences], len(SYMBOLS), order)
     places = model.base ** np.arange(order - 1)[::-1]
     return model.probabilities(np.array([[numbers[symbol] for symbol in context] for context in contexts]) @ places)
 

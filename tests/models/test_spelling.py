@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_count_model import kneser_ney
 
-from bench.data.corpus import build
+from bench.data.corpus import build_corpus
 from bench.data.vocabulary import Vocabulary
 from bench.models.spelling import END, ORDER, Speller, symbols
 
@@ -16,7 +16,7 @@ HIDDEN = {"aba": 30, "abc": 4, "cab": 2, "bcb": 1}
 @pytest.fixture(scope="module")
 def speller() -> Speller:
     train = ["the"] * 50 + [word for word, count in HIDDEN.items() for _ in range(count)]
-    made = build("letters", {"train": [train], "validation": [["the", "new"]], "test": [["aba"]]})
+    made = build_corpus("letters", {"train": [train], "validation": [["the", "new"]], "test": [["aba"]]})
     return Speller(Vocabulary(made, 2))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.core.errors import SettingError
-from bench.data.corpus import build, lay
+from bench.data.corpus import build_corpus, concatenate
 from bench.data.step_batches import Ahead
 from bench.data.vocabulary import Vocabulary
 from bench.models.word_batches import Inputs, Streams, WordData
@@ -109,7 +109,7 @@ def test_contextual_inputs_are_the_vectors_of_the_words_before(vocabulary, corpu
     at = np.array([[0, 1, 2], [first - 1, first, first + 1]])
     read = inputs.read(corpus.train, "train", at)
     assert read.tolist() == [[[0, 0], [0, 1], [1, 1]], [[first - 2, 1], [0, 0], [first, 1]]]
-    other = lay([corpus.train.words[:3], corpus.train.words[:4]])
+    other = concatenate([corpus.train.words[:3], corpus.train.words[:4]])
     assert inputs.read(other, None, np.array([0, 2, 3, 6])).tolist() == [[0, 0], [-1, 7], [0, 0], [-5, 7]]
     assert inputs.vectors("train") is inputs.vectors("train")
 
@@ -168,7 +168,7 @@ def test_no_streams_or_steps(inputs, setting, value):
 
 
 def test_a_text_of_fewer_words_than_streams():
-    made = build("short", {"train": [["a", "b", "a"]], "validation": [["a"]], "test": [["a"]]})
+    made = build_corpus("short", {"train": [["a", "b", "a"]], "validation": [["a"]], "test": [["a"]]})
     inputs = Inputs(Vocabulary(made, 2))
     WordData(inputs, None, streams=3, steps=1, seed=0)
     with pytest.raises(SettingError, match=r"^batch.streams: 4 is more than the 3 words"):

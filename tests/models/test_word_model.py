@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 import bench.models.word_model
-from bench.data.corpus import Text, lay
+from bench.data.corpus import Text, concatenate
 from bench.heads.sampled_softmax import SampledSoftmaxHead
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
 from bench.models.count_model import CountModel
-from bench.models.kneser_ney import NGram
+from bench.models.kneser_ney import KneserNey
 from bench.models.word_batches import Batch, Inputs
 from bench.models.word_model import WordModel
 
@@ -42,7 +42,7 @@ def alone(model: WordModel, vocabulary, text: Text) -> torch.Tensor:
 def text(corpus) -> Text:
     """70 documents of 1 to 28 words."""
     lengths = np.random.default_rng(0).integers(1, 29, 70)
-    return lay(np.split(corpus.train.words[: lengths.sum()], np.cumsum(lengths)[:-1]))
+    return concatenate(np.split(corpus.train.words[: lengths.sum()], np.cumsum(lengths)[:-1]))
 
 
 @pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU])
@@ -65,7 +65,7 @@ def test_a_feature_reads_the_words_before_it_alone(vocabulary, corpus):
     model, words = word_model(vocabulary), corpus.train.words[:20]
     changed = words.copy()
     changed[11] = (changed[11] + 1) % 100
-    one, other = (model.features(lay([each]), None) for each in (words, changed))
+    one, other = (model.features(concatenate([each]), None) for each in (words, changed))
     assert torch.equal(one[:12], other[:12])
     assert (one[12:] != other[12:]).any(1).all()
 
@@ -173,7 +173,7 @@ def test_an_input_of_vectors_has_no_rows_to_touch(vocabulary):
 def test_counted_scores_are_the_log_probabilities(vocabulary, text, order):
     model = CountModel(corpus=vocabulary.corpus, vocabulary=vocabulary, order=order)
     counted = [vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()]
-    plain = NGram(counted, len(vocabulary), order)
+    plain = KneserNey(counted, len(vocabulary), order)
     rows = []
     for document in text.documents():
         ids = vocabulary.encode(document).tolist()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.core.errors import SettingError
-from bench.core.record import Record, read_all
-from bench.core.record import write as write_record
+from bench.core.record import Record, read_records
+from bench.core.record import write_record as write_record
 from bench.cost.schema import Drift, EncoderLedger, HeadLedger, Reading, Row
 from bench.report import (
     break_even,
@@ -338,7 +338,7 @@ def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.Ca
 
 
 def test_records_and_ledgers_are_told_apart(swept: Path):
-    assert [path.stem for path, _ in read_all([swept])] == ["softmax-c-v1000-s0-0123abcd"]
+    assert [path.stem for path, _ in read_records([swept])] == ["softmax-c-v1000-s0-0123abcd"]
     assert len(ledgers.load([swept])) == len(SIZES) + 1
     assert HeadLedger.read(swept / "v1000-0123abcd.json") == sweep()[0]
 

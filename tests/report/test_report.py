@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.core.errors import SettingError
-from bench.core.record import Record, write
+from bench.core.record import Record, write_record
 from bench.evaluation.intervals import FORMULAS
 from bench.report import (
     leaderboard,
@@ -142,7 +142,7 @@ def sweep() -> list[Record]:
 
 def write_all(records: list[Record], folder: Path) -> None:
     for record in records:
-        write(record, folder / f"{record.system}-v{record.vocabulary_size}-s{record.seed}-{id(record):x}")
+        write_record(record, folder / f"{record.system}-v{record.vocabulary_size}-s{record.seed}-{id(record):x}")
 
 
 def plain(**fields: object) -> Record:
@@ -241,7 +241,7 @@ def test_a_failed_seed_leaves_the_mean_to_the_others():
 
 def test_a_cell_in_two_folders_counts_once(tmp_path: Path):
     for folder, bits, day in (("a", 2.0, 2), ("b", 3.0, 1)):
-        write(plain(bits_per_byte=bits, finished_at=f"2026-01-0{day}"), tmp_path / folder / "same")
+        write_record(plain(bits_per_byte=bits, finished_at=f"2026-01-0{day}"), tmp_path / folder / "same")
     assert list(run_table.load([tmp_path / "b", tmp_path / "a"]).bits_per_byte) == [2.0]
 
 
@@ -509,7 +509,7 @@ def test_intervals_and_paired_differences_stand_beside_the_means(tmp_path: Path,
     assert html.count('<small class="under">[1.94, 2.28]</small>') == 1
     assert "† differs from softmax: the interval of the paired difference excludes 0" in html
     for record in records:
-        write(record, tmp_path / record.system)
+        write_record(record, tmp_path / record.system)
     report([tmp_path], tmp_path)
     out = capsys.readouterr().out
     assert "2.106†" in out and "[1.95" not in out
@@ -610,7 +610,7 @@ def test_equal_data_and_equal_time_are_tables_of_their_own(tmp_path: Path):
     assert [row[1] for row in rows_of(markdown, "softmax")] == ["**2.000**", "**9.00**", "**3.000**", "**9.00**"]
     assert " · equal time: 15 s of training · " in markdown
     for i, record in enumerate(records):
-        write(record, tmp_path / str(i))
+        write_record(record, tmp_path / str(i))
     report([tmp_path], tmp_path)
     assert (tmp_path / "figures" / "quality_vs_cost-equal_time_15_s_of_training.svg").is_file()
 

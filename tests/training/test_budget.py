@@ -7,7 +7,7 @@ import torch
 
 from bench.core.errors import Diverged
 from bench.core.progress import Bar
-from bench.training.budget import FLOOR, LOOKS, WARM_UP, Budget
+from bench.training.budget import FLOOR, VALIDATION_SHARES, WARM_UP, Budget
 
 CHECKPOINT = SimpleNamespace(due=False)  # test_resuming.py has those that are
 
@@ -83,7 +83,7 @@ def test_the_rates_are_the_same_at_equal_data_and_at_equal_time(monkeypatch):
 def test_validation_is_looked_at_on_the_way_and_at_the_end(monkeypatch):
     run = Run(monkeypatch, words=1000, seconds=None)
     run.steps(words=10, seconds=1.0)
-    assert [row["words"] for row in run.budget.curve] == [share * 1000 for share in LOOKS]
+    assert [row["words"] for row in run.budget.curve] == [share * 1000 for share in VALIDATION_SHARES]
     assert run.budget.curve[-1] == {"words": 1000, "seconds": 100.0, "flops": 10_000.0, "validation_nats": 1.0}
     assert run.logged == run.budget.curve
 

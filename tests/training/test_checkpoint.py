@@ -10,14 +10,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from bench.core.environment import configuration
-from bench.core.paths import resolved, weights_place
+from bench.core.environment import config_dir
+from bench.core.paths import resolved_config, weights_path
 from bench.core.record import Record
 from bench.core.signals import STOP, Stopped
 from bench.run import run
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.train import load
+from bench.training.train import load_weights
 from bench.verify import differences, distance
 
 SMALL = """
@@ -40,7 +40,7 @@ SYSTEMS = {
 
 
 def settings(folder: Path, *more: str) -> DictConfig:
-    with initialize_config_dir(configuration(), version_base="1.3"):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
         return compose("config", [*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more])
 
 
@@ -73,7 +73,7 @@ def test_twice_cut_off_it_comes_to_the_same_record(system, tmp_path, monkeypatch
     cfg = settings(tmp_path / "cut", *SYSTEMS[system])
     for after in (3, 5):  # the second goes on from the first
         cut_off(cfg, monkeypatch, after)
-    left = weights_place(resolved(cfg)).with_suffix(".ckpt")
+    left = weights_path(resolved_config(cfg)).with_suffix(".ckpt")
     assert left.is_file()
     steps = torch.load(left, weights_only=True)["global_step"]
     assert steps == 8
@@ -95,7 +95,7 @@ def test_a_damaged_checkpoint_is_left_and_training_starts_anew(tmp_path, monkeyp
     straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"])
     cut_off(cfg, monkeypatch, 3)
-    left = weights_place(resolved(cfg)).with_suffix(".ckpt")
+    left = weights_path(resolved_config(cfg)).with_suffix(".ckpt")
     left.write_bytes(harmed(left.read_bytes(), harm))
     with caplog.at_level(logging.WARNING, "bench"):
         assert same(straight, run(cfg)) == []
@@ -112,7 +112,7 @@ def harmed(whole: bytes, harm: str) -> bytes:
 def test_damaged_weights_are_trained_again(tmp_path, harm, caplog):
     cfg = settings(tmp_path, *SYSTEMS["softmax"])
     before = run(cfg)
-    path = weights_place(resolved(cfg))
+    path = weights_path(resolved_config(cfg))
     path.write_bytes(harmed(path.read_bytes(), harm))
     with caplog.at_level(logging.WARNING, "bench"):
         assert same(before, run(cfg)) == []
@@ -122,7 +122,7 @@ def test_damaged_weights_are_trained_again(tmp_path, harm, caplog):
 def test_force_neither_loads_weights_nor_goes_on(tmp_path, monkeypatch):
     cfg = settings(tmp_path, *SYSTEMS["softmax"])
     cut_off(cfg, monkeypatch, 5)
-    left = weights_place(resolved(cfg)).with_suffix(".ckpt")
+    left = weights_path(resolved_config(cfg)).with_suffix(".ckpt")
     left.write_bytes(b"would be found damaged")
     forced = settings(tmp_path, *SYSTEMS["softmax"], "force=true")
     assert run(forced).status == "ok" and not left.exists()
@@ -132,7 +132,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     cfg = settings(tmp_path, *SYSTEMS["softmax"])
     run(cfg)
     with pytest.raises(ValueError, match="does not fit this version's model; force=true"):
-        load(torch.nn.Linear(3, 3), weights_place(resolved(cfg)))
+        load_weights(torch.nn.Linear(3, 3), weights_path(resolved_config(cfg)))
 
 
 def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, caplog):
@@ -170,7 +170,7 @@ def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypat
     with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name), monkeypatch.context() as patch:
         patch.setattr(Budget, "_measure", interrupted)
         run(cfg)
-    assert weights_place(resolved(cfg)).with_suffix(".ckpt").is_file()
+    assert weights_path(resolved_config(cfg)).with_suffix(".ckpt").is_file()
     found = run(cfg)
     different = {name.split(".")[0] for name, *_ in same(straight, found)}
     assert not different

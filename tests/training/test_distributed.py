@@ -7,8 +7,8 @@ from test_checkpoint import SYSTEMS, settings
 
 from bench.core.errors import SettingError
 from bench.core.hardware import mixed
-from bench.core.paths import resolved, weights_place
-from bench.core.settings import check
+from bench.core.paths import resolved_config, weights_path
+from bench.core.settings import check_config
 from bench.run import run
 
 DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device
@@ -37,7 +37,7 @@ def test_two_devices_train_the_same_model_as_one(tmp_path, system):
         cfg = settings(tmp_path / name, *SYSTEMS[system], *DETERMINATE.get(system, ["backbone.trunk.dropout=0"]), *more)
         record = run(cfg)
         assert record.status == "ok", record.reason
-        trained[name] = record, load_file(weights_place(resolved(cfg)))
+        trained[name] = record, load_file(weights_path(resolved_config(cfg)))
     (one, weights), (two, others) = trained.values()
     assert (two.trained_words, len(two.curve)) == (one.trained_words, len(one.curve))
     assert two.bits_per_byte == pytest.approx(one.bits_per_byte, rel=1e-4)
@@ -53,8 +53,8 @@ def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     for preset in ("gpu", "ddp"):
         with pytest.raises(SettingError, match=r"^trainer: there is no GPU"):
-            check(resolved(settings(tmp_path, f"trainer={preset}")))
-    check(resolved(settings(tmp_path, *TWO)))
+            check_config(resolved_config(settings(tmp_path, f"trainer={preset}")))
+    check_config(resolved_config(settings(tmp_path, *TWO)))
 
 
 def test_a_device_that_dies_ends_the_cell(monkeypatch, tmp_path):

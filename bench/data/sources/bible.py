@@ -3,7 +3,7 @@
 import functools
 import re
 
-from bench.data.corpus import Corpus, build, split_by_document, tokenize
+from bench.data.corpus import Corpus, build_corpus, split_by_document, tokenize
 
 
 @functools.cache
@@ -16,4 +16,4 @@ def kjv(lowercase: bool = True) -> Corpus:
         content = bible.scripture_content[start : bible.verse_end_indices[verse]]
         # verse numbers go; square brackets mark words that the translators supplied: the word stays, the mark goes
         books.setdefault(verse // 1_000_000, []).append(re.sub(r"^\d+\.\s|[\[\]]", "", content))
-    return build("kjv", split_by_document([tokenize(" ".join(book), lowercase) for book in books.values()]))
+    return build_corpus("kjv", split_by_document([tokenize(" ".join(book), lowercase) for book in books.values()]))

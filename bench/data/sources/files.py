@@ -4,8 +4,8 @@ import functools
 import re
 
 from bench.core.errors import SettingError
-from bench.core.files import files_of, located, read_utf8
-from bench.data.corpus import Corpus, build, split_by_document, tokenize
+from bench.core.files import find_text, list_text_files, read_utf8
+from bench.data.corpus import Corpus, build_corpus, split_by_document, tokenize
 
 LONGEST_WORD = 10_000  # letters: more is no word, and a model of spellings would need memory for it
 
@@ -19,10 +19,10 @@ def text(path: str | int | float | None, lowercase: bool = True) -> Corpus:
     """
     if path is None:
         raise SettingError("corpus.path", "corpus=text needs a UTF-8 file or folder: corpus.path=my_text.txt")
-    place = located(path)
+    place = find_text(path)
     if place is None:
         raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
-    contents = {file: read_utf8(file) for file in files_of(place)}
+    contents = {file: read_utf8(file) for file in list_text_files(place)}
     if not place.is_dir():
         contents = dict(enumerate(re.split(r"\n\s*\n", contents[place])))
     documents = [tokenize(content, lowercase) for content in contents.values()]
@@ -32,4 +32,4 @@ def text(path: str | int | float | None, lowercase: bool = True) -> Corpus:
     if len(longest) > LONGEST_WORD:
         problem = f"{path} holds a word of {len(longest):,} letters, {longest[:20]}…; put spaces between its words"
         raise SettingError("corpus.path", problem)
-    return build(place.stem, split_by_document(documents))
+    return build_corpus(place.stem, split_by_document(documents))

@@ -4,7 +4,7 @@ import functools
 import itertools
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, assemble, split_by_document
+from bench.data.corpus import Corpus, assemble_corpus, split_by_document
 from bench.data.markov_language import Language
 
 # of a synthetic language: indices are int32, and transitions are classes³ numbers
@@ -30,7 +30,7 @@ def synthetic(types: int, words: int, classes: int, concentration: float, seed: 
         raise SettingError("corpus.concentration", f"{concentration} is not a number between 0.001 and 1,000,000")
     language = Language(types, classes, float(concentration), seed)
     documents = list(itertools.islice(language.documents(document_words), words // document_words))
-    return assemble("synthetic", split_by_document(documents), language.spell, language)
+    return assemble_corpus("synthetic", split_by_document(documents), language.spell, language)
 
 
 def whole(setting: str, value: object, least: int, most: int) -> None:

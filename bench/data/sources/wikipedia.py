@@ -4,7 +4,7 @@ import bz2
 import functools
 import re
 
-from bench.data.corpus import Corpus, build, split_by_document, tokenize
+from bench.data.corpus import Corpus, build_corpus, split_by_document, tokenize
 
 WIKI_DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 
@@ -20,4 +20,4 @@ def wiki_sample(lowercase: bool = True) -> Corpus:
     articles = [filter_wiki(markup) for markup in pages if not markup.lstrip().upper().startswith("#REDIRECT")]
     # what filter_wiki leaves of the markup: bold and italic quotes, heading bars, list bullets
     prose = [re.sub(r"''+|^[*#:;=]+|=+$", " ", article, flags=re.MULTILINE) for article in articles]
-    return build("wiki_sample", split_by_document([tokenize(article, lowercase) for article in prose]))
+    return build_corpus("wiki_sample", split_by_document([tokenize(article, lowercase) for article in prose]))

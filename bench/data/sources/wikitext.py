@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.core import hub
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, build, tokenize
+from bench.data.corpus import Corpus, build_corpus, tokenize
 
 
 @functools.cache
@@ -39,7 +39,9 @@ def wikitext(subset: str, path: str | int | float | None = None, lowercase: bool
             f"cannot read {where} ({type(error).__name__}); give a local copy by corpus.path=FOLDER, "
             "or use corpus=wiki_sample, which needs no network",
         ) from error
-    return build(subset, {split: [tokenize(a, lowercase) for a in articles(text)] for split, text in lines.items()})
+    return build_corpus(
+        subset, {split: [tokenize(a, lowercase) for a in articles(text)] for split, text in lines.items()}
+    )
 
 
 def parquet(folder: Path) -> dict[str, dict[str, list[str]]]:
