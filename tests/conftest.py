@@ -1,7 +1,12 @@
-"""One small language for all: twelve documents of a Markov chain whose words fall as 1 / rank."""
+"""Fixtures that several test files use: a small language, texts, checkpoint folders, encoders.
+
+Fixtures import what they build with, so that a test without them does not wait for transformers.
+"""
 
 import itertools
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +14,9 @@ import torch
 
 from bench.data.corpus import Corpus, build_corpus, split_by_document
 from bench.data.vocabulary import Vocabulary
+from bench.evaluation.score import EvaluationData
+from bench.models.spelling import Speller
+from bench.targets.encoder import Encoder
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start: tests run side by side, a process a core
 torch.set_num_threads(1)
@@ -37,3 +45,54 @@ def corpus() -> Corpus:
 @pytest.fixture(scope="session")
 def vocabulary(corpus) -> Vocabulary:
     return Vocabulary(corpus, 200)
+
+
+@pytest.fixture(scope="module")
+def judged(corpus, vocabulary) -> EvaluationData:
+    """300 words of validation text, 150 of test text and a speller."""
+    small, speller = corpus.limited(validation=300, test=150), Speller(vocabulary)
+    return EvaluationData(vocabulary, speller, small.validation, small.test, calibration_words=200, search_words=50)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A user's folder with `text.txt`, thirty documents of the Bible."""
+    from bench.data.sources.bible import kjv
+
+    folder = tmp_path_factory.mktemp("user")
+    bible = kjv()
+    documents = [" ".join(bible.spell(words[:400])) for words in bible.train.documents()[:30]]
+    (folder / "text.txt").write_text("\n\n".join(documents))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The checkpoint folder of a small BERT with random weights."""
+    from factories.encoder import tiny_bert
+
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture
+def encoder(folder, tmp_path) -> Callable[..., Encoder]:
+    """Builds an encoder from that folder with the settings given; its cache is in the test's own folder."""
+    from factories.encoder import tiny_encoder
+
+    return lambda **settings: tiny_encoder(folder, tmp_path, **settings)
+
+
+@pytest.fixture(scope="module")
+def llama_folder(tmp_path_factory) -> Path:
+    """The checkpoint folder of a small Llama with random weights, over the tokeniser of `tiny_model`."""
+    from factories.models import tiny_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    place = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    pieces = tiny_model().pieces
+    config = LlamaConfig(vocab_size=len(pieces.tokenizer), max_position_embeddings=32, **sizes)
+    LlamaForCausalLM(config).save_pretrained(place)
+    pieces.tokenizer.save_pretrained(place)
+    return place

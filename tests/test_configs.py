@@ -1,27 +1,16 @@
 """Every file of the configuration tree composes, and every experiment fans out into the grid it means."""
 
 import itertools
-from pathlib import Path
 
 import pytest
+from factories.configurations import CHOICES, SYSTEMS, TREE, composed, plain
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bench.core.command_line import check_groups
-from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.identity import identity
 from bench.sweep import jobs
-
-TREE = Path(config_dir())
-GROUPS = ("system", "corpus", "targets", "backbone", "trainer", "logger")
-CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((TREE / group).glob("*.yaml"))]
-SYSTEMS = sorted(file.stem for file in (TREE / "system").glob("*.yaml"))
-
-
-def composed(*overrides: str, hydra: bool = False) -> DictConfig:
-    with initialize_config_dir(str(TREE), version_base="1.3"):
-        return compose("config", overrides=list(overrides), return_hydra_config=hydra)
 
 
 def cells(*overrides: str, task: list[str] | None = None) -> int:
@@ -30,10 +19,6 @@ def cells(*overrides: str, task: list[str] | None = None) -> int:
         cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
         cfg.hydra.overrides.task = [*overrides, *(task or [])]
         return len(jobs(cfg))
-
-
-def plain(*overrides: str) -> dict:
-    return OmegaConf.to_container(composed(*overrides), resolve=True)
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)

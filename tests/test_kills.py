@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_bert import tiny_bert
+from factories.encoder import tiny_bert
 
 from bench.core.record import Record, read_record
 from bench.core.signals import STOPPED

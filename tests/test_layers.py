@@ -58,3 +58,15 @@ def test_imports_have_no_circle():
 @pytest.mark.parametrize("path", sorted((ROOT / "report").glob("*.py")), ids=lambda path: path.stem)
 def test_report_reads_nothing_but_records(path):
     assert {name for name in imported(path) if not name.startswith(READ_BY_REPORT)} == set()
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("test_*.py")), ids=lambda path: path.stem)
+def test_file_of_tests_imports_from_no_other(path):
+    """What several of them build is in tests/factories and tests/conftest.py."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    assert {name for name in names if name.rpartition(".")[2].startswith(("test_", "conftest"))} == set()

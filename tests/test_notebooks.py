@@ -4,8 +4,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from factories.records import sweep, write_all
 from nbclient import NotebookClient
-from test_report import sweep, write_all
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_end_to_end import bench, place, settings  # noqa: F401
+from factories.commands import bench, settings
 
 from bench.core.record import read_record
 from bench.verify import CLOCK, ELSEWHERE

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_end_to_end import bench, place, settings  # noqa: F401
+from factories.commands import bench, settings
 
 from bench.core.record import read_records
 

@@ -6,11 +6,11 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+from factories.commands import bench, settings
 from hydra import compose, initialize_config_dir
 from hydra.core.utils import JobReturn, JobStatus
 from joblib import cpu_count
 from submitit.slurm import slurm
-from test_end_to_end import bench, place, settings  # noqa: F401
 
 from bench.core import command_line
 from bench.core.command_line import PLUGINS, check_launcher

@@ -4,8 +4,8 @@ import copy
 from pathlib import Path
 
 import pytest
+from factories.configurations import CONFIG
 from omegaconf import OmegaConf
-from test_record import CONFIG
 
 from bench.core.errors import SettingError
 from bench.core.paths import check_results_folder, record_stem, weights_path

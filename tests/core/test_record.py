@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from factories.configurations import CONFIG
 
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
@@ -31,15 +32,6 @@ RECORD = Record(
     config={"a": [1, None]},
 )
 POSITIONS = {"rank": np.array([1, np.inf, 2.5], np.float32), "word": np.array([0, 7, 3], np.int32)}
-CONFIG = {
-    "system": {"name": "softmax", "head": {"_target_": "SoftmaxHead"}},
-    "corpus": {"name": "kjv", "path": None},
-    "vocabulary": {"size": 1000},
-    "targets": {"name": "bert", "level": "token"},
-    "optimizer": {"lr": 0.003},
-    "inputs": "learned",
-    "seed": 0,
-} | dict.fromkeys(OUTSIDE_IDENTITY, "one")
 
 
 def names(folder) -> set[str]:

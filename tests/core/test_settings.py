@@ -4,7 +4,7 @@ import copy
 import typing
 
 import pytest
-from test_configs import CHOICES, SYSTEMS, TREE, plain
+from factories.configurations import CHOICES, SYSTEMS, TREE, plain
 
 from bench.core.errors import SettingError
 from bench.core.settings import GIVEN, NEEDED, PASSED_ON, POSSIBLE, check_config, find, options

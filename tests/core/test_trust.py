@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_subwords import tiny_corpus as piece_corpus
-from tiny_bert import folder, tiny_encoder  # noqa: F401
+from factories.encoder import tiny_encoder
+from factories.models import tiny_corpus as piece_corpus
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bench.core.errors import SettingError

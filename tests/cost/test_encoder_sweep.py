@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories.commands import bench
+from factories.encoder import PIECES, WORDS, plain_pass, save, tiny_bert, tiny_encoder
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from test_end_to_end import bench
-from tiny_bert import PIECES, WORDS, encoder, folder, plain_pass, save, tiny_bert, tiny_encoder  # noqa: F401
 from transformers import DistilBertConfig, DistilBertModel
 
 from bench.core.environment import config_dir

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from factories.commands import bench
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from test_end_to_end import bench
 from torch import nn
 from torch.testing import assert_close
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_causal_lm import tiny_model
+from factories.models import tiny_model
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_configs import composed
+from factories.configurations import composed
 
 from bench.core.environment import silence_libraries
 from bench.core.errors import SettingError

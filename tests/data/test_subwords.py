@@ -5,31 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from factories.models import tiny_corpus
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, build_corpus
+from bench.data.corpus import build_corpus
 from bench.data.subwords import BOUNDARY, PieceBatches, Pieces, learn
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_search import Trie
-
-ODD = ["don't", "naïve", "日本", "1990s", "“", "_", "…", "x1y2"]
-
-
-def tiny_corpus() -> Corpus:
-    """Words of one to three syllables that fall off like 1 / rank, and some odd ones."""
-    random = np.random.default_rng(0)
-    syllables = ["ka", "to", "mi", "ren", "so", "lu", "", ""]
-    types = sorted({"".join(three) for three in itertools.product(syllables, repeat=3)} - {""})
-    types = [types[i] for i in random.permutation(len(types))[:60]] + ODD
-    share = 1 / np.arange(1, len(types) + 1)
-
-    def documents(*lengths: int) -> list[list[str]]:
-        return [[types[i] for i in random.choice(len(types), length, p=share / share.sum())] for length in lengths]
-
-    train = [*documents(300, 200, 400, 500), ODD]
-    return build_corpus("tiny", {"train": train, "validation": documents(50), "test": documents(40, 3, 25)})
 
 
 @pytest.fixture(scope="module")

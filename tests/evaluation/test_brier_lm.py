@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_causal_lm import CORPUS, sharpened, tiny_model
-from test_subword_scores import history_of, log_word
+from factories.models import CORPUS, sharpened, tiny_model
+from factories.references import history_of, log_word
 
 from bench.evaluation import brier_lm
 from bench.evaluation.score import EvaluationData, score

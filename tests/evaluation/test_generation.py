@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_word_model import word_model
+from factories.models import word_model
 
 from bench.core.errors import SettingError
 from bench.evaluation.calibration import Calibration

@@ -7,9 +7,9 @@ import faiss
 import numpy as np
 import pytest
 import torch
+from factories.models import tiny_corpus
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import top_k_accuracy_score
-from test_subwords import tiny_corpus
 from torchmetrics.text import Perplexity
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 

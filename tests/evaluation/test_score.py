@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from factories.references import naive_rank
 
 from bench.core.errors import Diverged
 from bench.evaluation import score as module
@@ -14,7 +15,6 @@ from bench.evaluation.block_scores import BlockScorer
 from bench.evaluation.calibration import Calibration, fit
 from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 from bench.evaluation.score import EvaluationData, score, validation_quality
-from bench.models.spelling import Speller
 
 
 class Table:
@@ -34,14 +34,6 @@ class Table:
         return self.tables["test"][rows - 10_000] if rows[0] >= 10_000 else self.tables["validation"][rows]
 
 
-@pytest.fixture(scope="module")
-def judged(corpus, vocabulary) -> EvaluationData:
-    small = corpus.limited(validation=300, test=150)
-    return EvaluationData(
-        vocabulary, Speller(vocabulary), small.validation, small.test, calibration_words=200, search_words=50
-    )
-
-
 def table(judged: EvaluationData, make: Callable[..., torch.Tensor]) -> Table:
     """Scores of each split by a function of a generator and a shape."""
     generator, size = torch.Generator().manual_seed(0), len(judged.vocabulary)
@@ -55,14 +47,6 @@ def noise(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
 def steps(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
     """Few values, many ties."""
     return torch.randint(0, 12, shape, generator=generator) / 4.0
-
-
-def naive_rank(scores: list[float], word: int, unk: int) -> float:
-    if word == unk:
-        return inf
-    answers = [value for candidate, value in enumerate(scores) if candidate != unk]
-    higher = sum(value > scores[word] for value in answers)
-    return 1 + higher + (sum(value == scores[word] for value in answers) - 1) / 2
 
 
 def naive_log_p(scores: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from factories.models import CORPUS, sharpened, tiny_model
+from factories.references import history_of, log_word
 from numpy.testing import assert_allclose, assert_array_equal
-from test_causal_lm import CORPUS, folder, sharpened, tiny_model  # noqa: F401  (folder is a fixture)
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -36,27 +37,9 @@ def sentencepiece(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama", "sentencepiece"])
-def model(request, folder, sentencepiece):
-    source = {"gpt2": None, "llama": str(folder), "sentencepiece": str(sentencepiece)}[request.param]
+def model(request, llama_folder, sentencepiece):
+    source = {"gpt2": None, "llama": str(llama_folder), "sentencepiece": str(sentencepiece)}[request.param]
     return sharpened(tiny_model(context=24, pretrained=source))
-
-
-@torch.inference_mode()
-def log_word(model: SubwordModel, history: np.ndarray, spelling: np.ndarray) -> float:
-    """log p of one word after a history of pieces, by one plain pass."""
-    line = torch.from_numpy(np.concatenate([history, spelling]))
-    logs = model.lm(line[None]).logits[0].double().log_softmax(-1)
-    begins = logs[:, model.pieces.initial].logsumexp(-1)
-    at = len(history) - 1
-    spelt = logs[torch.arange(at, at + len(spelling)), line[at + 1 :]].sum()
-    return float(spelt + begins[-1] - begins[at])
-
-
-def history_of(model: SubwordModel, position: int, longest: int) -> np.ndarray:
-    """The boundary and the pieces of the words before in the same document, the last `longest` of them."""
-    start = CORPUS.test.starts[np.searchsorted(CORPUS.test.starts, position, side="right") - 1]
-    before = model.pieces.spell(CORPUS.test.words[start:position])
-    return np.concatenate([[model.pieces.boundary], before])[-longest:]
 
 
 @pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_causal_lm import CORPUS, tiny_model
-from test_score import judged, naive_rank  # noqa: F401  (judged is a fixture)
-from test_word_model import word_model
+from factories.models import CORPUS, tiny_model, word_model
+from factories.references import naive_rank
 
 from bench.core.errors import Diverged
 from bench.data.corpus import concatenate

@@ -6,40 +6,11 @@ N positions, H hidden size, V vocabulary size.
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from factories.models import H, N, made, systems
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.core.environment import config_dir
 from bench.cost.flops import count_flops
-from bench.data.vocabulary import Vocabulary
 from bench.heads import Head
-
-N, H = 32, 48
-
-
-def systems() -> list[str]:
-    """Names of the systems with a head."""
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        loader = compose("config", overrides=["hydra.mode=RUN"], return_hydra_config=True)
-    del loader
-    from pathlib import Path
-
-    return sorted(file.stem for file in Path(config_dir(), "system").glob("*.yaml") if "\nhead:" in file.read_text())
-
-
-def made(system: str, vocabulary: Vocabulary, dimension: int = 24) -> Head:
-    """A head as its yaml has it; its targets are random rows, so that no encoder is read."""
-    torch.manual_seed(0)
-    overrides = [f"system={system}", "targets=random", f"targets.dimension={dimension}"]
-    if system == "sampled_softmax":
-        overrides.append("system.head.samples=64")
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        cfg = compose("config", overrides=overrides)
-    parts = {"hidden_size": H, "vocabulary": vocabulary}
-    if "targets" in cfg.system.head:
-        parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=None)
-    return instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
 
 
 @pytest.fixture(params=systems())

@@ -8,8 +8,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from factories.models import H, made, systems
 from numpy.testing import assert_allclose
-from test_head_contract import H, made, systems
 from torch import Tensor
 
 from bench.data.corpus import Corpus, build_corpus

@@ -4,45 +4,14 @@ import math
 
 import pytest
 import torch
-from test_subwords import tiny_corpus
+from factories.models import CORPUS, SHAPE, sharpened, tiny_model
 from torch.testing import assert_close
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 import bench.core.hub
 from bench.core.errors import SettingError
 from bench.data.subwords import PieceBatch
 from bench.models.causal_lm import SubwordModel
-
-CORPUS = tiny_corpus()
-SHAPE = {"layers": 2, "width": 16, "attention_heads": 2, "context": 16, "pieces": 290, "dropout": 0.0}
-FITTING = {"batch_size": 4, "lr": 1e-2, "weight_decay": 0.1}
-
-
-def tiny_model(**changes: object) -> SubwordModel:
-    torch.manual_seed(0)
-    return SubwordModel(corpus=CORPUS, **({"pretrained": None, **SHAPE, **FITTING} | changes))
-
-
-def sharpened(model: SubwordModel) -> SubwordModel:
-    """Random weights so large that every position has its own likely words."""
-    with torch.no_grad():
-        for name, weight in model.lm.named_parameters():
-            if weight.dim() > 1:
-                weight.normal_(std=0.4 if "wte" in name or "embed" in name else 0.3)
-    return model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A Llama as somebody else would leave it, over our tokeniser."""
-    place = tmp_path_factory.mktemp("llama")
-    torch.manual_seed(1)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    pieces = tiny_model().pieces
-    config = LlamaConfig(vocab_size=len(pieces.tokenizer), max_position_embeddings=32, **sizes)
-    LlamaForCausalLM(config).save_pretrained(place)
-    pieces.tokenizer.save_pretrained(place)
-    return place
 
 
 def test_the_loss_is_the_mean_cross_entropy_a_piece():
@@ -141,19 +110,19 @@ def test_dropout_is_on_in_training_and_off_in_reading():
     assert model.lm.training
 
 
-def test_a_local_model_is_fine_tuned(folder):
-    model = tiny_model(pretrained=str(folder))
+def test_a_local_model_is_fine_tuned(llama_folder):
+    model = tiny_model(pretrained=str(llama_folder))
     assert (tiny_model().name, model.name) == ("gpt2-scratch", "gpt2")
     rows = torch.arange(40).view(4, 10)
-    assert_close(model.lm(rows).logits, LlamaForCausalLM.from_pretrained(folder)(rows).logits)
+    assert_close(model.lm(rows).logits, LlamaForCausalLM.from_pretrained(llama_folder)(rows).logits)
     assert model.lm.training and model.training_step(model.data(seed=0).batches.batch(0), 0).requires_grad
-    assert model.weights_sha256 == tiny_model(pretrained=str(folder)).weights_sha256
+    assert model.weights_sha256 == tiny_model(pretrained=str(llama_folder)).weights_sha256
     assert tiny_model().weights_sha256 is None
 
 
-def test_a_context_beyond_the_models_positions_is_refused(folder):
+def test_a_context_beyond_the_models_positions_is_refused(llama_folder):
     with pytest.raises(SettingError, match=r"^system\.model\.context: 33 is not between 8 and 32"):
-        tiny_model(pretrained=str(folder), context=33)
+        tiny_model(pretrained=str(llama_folder), context=33)
     with pytest.raises(SettingError, match=r"^system\.model\.context: 7 "):
         tiny_model(context=7)
 
@@ -176,11 +145,11 @@ def test_a_model_that_is_not_there_is_one_line_with_the_way_out(tmp_path, monkey
         assert "make pretrained" in line and "models/smollm2-135m" in line and "null" in line
 
 
-def test_a_pickle_is_not_read(folder, tmp_path):
-    for file in folder.iterdir():
+def test_a_pickle_is_not_read(llama_folder, tmp_path):
+    for file in llama_folder.iterdir():
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    torch.save(LlamaForCausalLM.from_pretrained(folder).state_dict(), tmp_path / "pytorch_model.bin")
+    torch.save(LlamaForCausalLM.from_pretrained(llama_folder).state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(SettingError, match="cannot read"):
         tiny_model(pretrained=str(tmp_path))
 

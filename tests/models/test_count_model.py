@@ -1,42 +1,13 @@
 """Against interpolated Kneser-Ney written with dictionaries, symbol by symbol."""
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from factories.references import kneser_ney
 
 from bench.models.kneser_ney import KneserNey
-
-
-def kneser_ney(sequences: Sequence[Sequence[int]], alphabet: int, order: int) -> Callable[..., float]:
-    """p(symbol, history): the formula alone, over tuples; the symbol `alphabet` pads the start."""
-    counts = {order: Counter()}
-    for sequence in sequences:
-        padded = (alphabet,) * (order - 1) + tuple(sequence)
-        counts[order].update(padded[t : t + order] for t in range(len(sequence)))
-    for n in range(order - 1, 0, -1):
-        counts[n] = Counter(gram[1:] for gram in counts[n + 1])  # distinct left neighbours
-    ones = {n: sum(count == 1 for count in counts[n].values()) for n in counts}
-    twos = {n: sum(count == 2 for count in counts[n].values()) for n in counts}
-    discounts = {n: ones[n] / (ones[n] + 2 * twos[n]) if ones[n] else 0.5 for n in counts}
-    after = {n: {} for n in counts}
-    for n, grams in counts.items():
-        for gram, count in grams.items():
-            after[n].setdefault(gram[:-1], []).append(count)
-
-    def p(symbol: int, history: tuple[int, ...]) -> float:
-        n = len(history) + 1
-        lower = p(symbol, history[1:]) if history else 1 / alphabet
-        found = after[n].get(history)
-        if found is None:
-            return lower
-        total, discount = sum(found), discounts[n]
-        own = max(counts[n][(*history, symbol)] - discount, 0) / total
-        return own + discount * len(found) / total * lower
-
-    return p
 
 
 def code(history: Sequence[int], base: int) -> int:

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from test_count_model import kneser_ney
+from factories.references import kneser_ney
 
 from bench.data.corpus import build_corpus
 from bench.data.vocabulary import Vocabulary

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from factories.models import HIDDEN, word_model
 from torch import nn
 
 import bench.models.word_model
@@ -14,15 +15,6 @@ from bench.models.count_model import CountModel
 from bench.models.kneser_ney import KneserNey
 from bench.models.word_batches import Batch, Inputs
 from bench.models.word_model import WordModel
-
-HIDDEN = 12
-
-
-def word_model(vocabulary, cell: type = nn.LSTM) -> WordModel:
-    torch.manual_seed(0)
-    trunk = RNN(cell=cell, hidden_size=HIDDEN, layers=2, dropout=0.0, vocabulary_size=len(vocabulary))
-    head = SoftmaxHead(hidden_size=HIDDEN, vocabulary=vocabulary)
-    return WordModel(trunk, head, Inputs(vocabulary), lr=0.01, weight_decay=0.1)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from test_report import Tags, sweep, write_all
+from factories.records import Tags, sweep, write_all
 
 from bench.core.record import Record
 from bench.report import report

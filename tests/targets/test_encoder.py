@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories.encoder import tiny_corpus, tiny_encoder
 from safetensors.torch import load_file, save_file
-from tiny_bert import encoder, folder, tiny_corpus, tiny_encoder  # noqa: F401
 
 from bench.core import array_cache
 from bench.core.errors import SettingError

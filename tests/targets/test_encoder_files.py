@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_bert import PIECES, plain_pass, save, tiny_bert, tiny_encoder
+from factories.encoder import PIECES, plain_pass, save, tiny_bert, tiny_encoder
 from transformers import DistilBertConfig, DistilBertModel, GPT2Config
 
 from bench.core.errors import SettingError

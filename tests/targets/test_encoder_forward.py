@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bert import PIECES, WORDS, encoder, folder, plain_pass, save, tiny_corpus, tiny_encoder  # noqa: F401
+from factories.encoder import PIECES, WORDS, plain_pass, save, tiny_corpus, tiny_encoder
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from factories.encoder import tiny_bert, tiny_corpus
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from tiny_bert import tiny_bert, tiny_corpus
 
 from bench.core.errors import SettingError
 from bench.data.vocabulary import Vocabulary

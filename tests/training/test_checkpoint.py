@@ -2,15 +2,13 @@
 
 import logging
 import signal
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from factories.cells import SYSTEMS, settings
 from omegaconf import DictConfig
 
-from bench.core.environment import config_dir
 from bench.core.paths import resolved_config, weights_path
 from bench.core.record import Record
 from bench.core.signals import STOP, Stopped
@@ -19,29 +17,6 @@ from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.train import load_weights
 from bench.verify import differences, distance
-
-SMALL = """
-corpus=synthetic corpus.types=300 corpus.words=6000 corpus.document_words=200 vocabulary.size=200 targets=random
-targets.dimension=16 backbone.trunk.hidden_size=16 budget.words=1500 batch.streams=4 batch.steps=20 generation.words=3
-generation.prompts=[baab] logger=none evaluation.calibration_words=100 evaluation.search_words=5 trainer=cpu
-checkpoint.seconds=0
-""".split()
-SYSTEMS = {
-    "softmax": ["system=softmax", "backbone.trunk.layers=2"],  # dropout between layers and before the head
-    "gru": ["system=softmax", "backbone=gru"],
-    "sampled_softmax": ["system=sampled_softmax", "system.head.samples=20"],  # draws negatives at every step
-    "adaptive_softmax": ["system=adaptive_softmax"],
-    "cosine": ["system=cosine"],
-    "vmf": ["system=vmf"],
-    "infonce": ["system=infonce"],  # learns a temperature too
-    "gpt2": ["system=gpt2", "system.model.pieces=300", "system.model.width=16", "system.model.dropout=0.1",
-             "system.model.context=16"],
-}  # fmt: skip
-
-
-def settings(folder: Path, *more: str) -> DictConfig:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return compose("config", [*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more])
 
 
 def cut_off(cfg: DictConfig, monkeypatch, after: int) -> None:

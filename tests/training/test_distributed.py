@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from factories.cells import SYSTEMS, settings
 from safetensors.torch import load_file
-from test_checkpoint import SYSTEMS, settings
 
 from bench.core.errors import SettingError
 from bench.core.hardware import mixed

@@ -1,9 +1,7 @@
 """A random BERT of three layers, 16 wide, and what it gives in a plain pass: the tests' slow reference."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
@@ -52,17 +50,6 @@ def tiny_bert(folder: Path) -> Path:
 def tiny_encoder(source: Path, cache_dir: Path, **settings) -> Encoder:
     """In full precision on the CPU unless told otherwise."""
     return Encoder(str(source), **{"precision": "fp32", "device": "cpu", "cache_dir": cache_dir} | settings)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tiny_bert(tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture
-def encoder(folder, tmp_path) -> Callable[..., Encoder]:
-    """A tiny encoder of any settings, whose cache lies in the test's own folder."""
-    return lambda **settings: tiny_encoder(folder, tmp_path, **settings)
 
 
 def tiny_corpus() -> Corpus:

@@ -1,0 +1,1 @@
+"""What several test files build: commands, models, configurations, records, slow references."""

@@ -1,0 +1,93 @@
+"""Small models with random weights: word models, heads from their yaml, causal language models.
+
+N positions, H hidden size, V vocabulary size.
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import nn
+
+from bench.core.environment import config_dir
+from bench.data.corpus import Corpus, build_corpus
+from bench.data.vocabulary import Vocabulary
+from bench.heads import Head
+from bench.heads.softmax import SoftmaxHead
+from bench.models.backbones.rnn import RNN
+from bench.models.causal_lm import SubwordModel
+from bench.models.word_batches import Inputs
+from bench.models.word_model import WordModel
+
+HIDDEN = 12
+
+
+def word_model(vocabulary, cell: type = nn.LSTM) -> WordModel:
+    torch.manual_seed(0)
+    trunk = RNN(cell=cell, hidden_size=HIDDEN, layers=2, dropout=0.0, vocabulary_size=len(vocabulary))
+    head = SoftmaxHead(hidden_size=HIDDEN, vocabulary=vocabulary)
+    return WordModel(trunk, head, Inputs(vocabulary), lr=0.01, weight_decay=0.1)
+
+
+N, H = 32, 48
+
+
+def systems() -> list[str]:
+    """Names of the systems with a head."""
+    return sorted(file.stem for file in Path(config_dir(), "system").glob("*.yaml") if "\nhead:" in file.read_text())
+
+
+def made(system: str, vocabulary: Vocabulary, dimension: int = 24) -> Head:
+    """A head as its yaml has it; its targets are random rows, so that no encoder is read."""
+    torch.manual_seed(0)
+    overrides = [f"system={system}", "targets=random", f"targets.dimension={dimension}"]
+    if system == "sampled_softmax":
+        overrides.append("system.head.samples=64")
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("config", overrides=overrides)
+    parts = {"hidden_size": H, "vocabulary": vocabulary}
+    if "targets" in cfg.system.head:
+        parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=None)
+    return instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+
+
+ODD = ["don't", "naïve", "日本", "1990s", "“", "_", "…", "x1y2"]
+
+
+def tiny_corpus() -> Corpus:
+    """Words of one to three syllables that fall off like 1 / rank, and some odd ones."""
+    random = np.random.default_rng(0)
+    syllables = ["ka", "to", "mi", "ren", "so", "lu", "", ""]
+    types = sorted({"".join(three) for three in itertools.product(syllables, repeat=3)} - {""})
+    types = [types[i] for i in random.permutation(len(types))[:60]] + ODD
+    share = 1 / np.arange(1, len(types) + 1)
+
+    def documents(*lengths: int) -> list[list[str]]:
+        return [[types[i] for i in random.choice(len(types), length, p=share / share.sum())] for length in lengths]
+
+    train = [*documents(300, 200, 400, 500), ODD]
+    return build_corpus("tiny", {"train": train, "validation": documents(50), "test": documents(40, 3, 25)})
+
+
+CORPUS = tiny_corpus()
+
+SHAPE = {"layers": 2, "width": 16, "attention_heads": 2, "context": 16, "pieces": 290, "dropout": 0.0}
+
+FITTING = {"batch_size": 4, "lr": 1e-2, "weight_decay": 0.1}
+
+
+def tiny_model(**changes: object) -> SubwordModel:
+    torch.manual_seed(0)
+    return SubwordModel(corpus=CORPUS, **({"pretrained": None, **SHAPE, **FITTING} | changes))
+
+
+def sharpened(model: SubwordModel) -> SubwordModel:
+    """Random weights so large that every position has its own likely words."""
+    with torch.no_grad():
+        for name, weight in model.lm.named_parameters():
+            if weight.dim() > 1:
+                weight.normal_(std=0.4 if "wte" in name or "embed" in name else 0.3)
+    return model
