@@ -18,7 +18,11 @@ from bench.core.errors import SettingError
 from bench.targets.encoder_files import find_encoder
 from bench.data.sources.wikitext import wikitext
 from bench.models.causal_lm import load_causal_lm
-asks = [lambda: find_encoder("bert-base-uncased"), lambda: load_causal_lm("gpt2"), lambda: wikitext("wikitext-2-raw-v1")]
+asks = [
+    lambda: find_encoder("bert-base-uncased"),
+    lambda: load_causal_lm("gpt2"),
+    lambda: wikitext("wikitext-2-raw-v1"),
+]
 for ask in asks:
     try:
         ask()

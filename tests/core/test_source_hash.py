@@ -1,0 +1,54 @@
+"""Hash of a cell's code: changes with code, not with words about it, and covers what a head builds on."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.core import source_hash
+from bench.core.source_hash import module_of, source_sha256
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> Path:
+    """Return a package `theirs` of another author, whose head can be edited."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "theirs" / "head.py"
+    for name in [name for name in sys.modules if name.split(".")[0] == "theirs"]:
+        del sys.modules[name]
+
+
+def hash_of(file: Path, code: str) -> str:
+    file.write_text(code)
+    source_hash.read_module.cache_clear()
+    return source_sha256(["theirs.head.Head"])
+
+
+def test_hash_changes_with_code_alone(package):
+    first = hash_of(package, "class Head:\n    margin = 1\n")
+    assert hash_of(package, '"""Words."""\n\n\nclass Head:\n    """More words."""\n\n    margin = 1  # why\n') == first
+    assert hash_of(package, "class Head:\n    margin = 2\n") != first
+
+
+def test_head_is_hashed_with_what_its_module_imports(monkeypatch):
+    read = source_hash.read_module
+    before = source_sha256(["bench.heads.cosine.CosineHead"])
+    seen: list[str] = []
+
+    def other_code(module: str) -> tuple[str, frozenset[str]]:
+        seen.append(module)
+        code, imported = read(module)
+        return (code + " changed" if module == "bench.heads._regressor" else code), imported
+
+    monkeypatch.setattr(source_hash, "read_module", other_code)
+    assert source_sha256(["bench.heads.cosine.CosineHead"]) != before
+    assert {"bench.heads.cosine", "bench.heads._regressor", "bench.targets.tables"} <= set(seen)
+    assert not any(module.startswith(("bench.core", "bench.report", "torch")) for module in seen)
+
+
+def test_target_of_a_library_has_no_source_here():
+    assert module_of("torch.nn.LSTM") is None
+    assert module_of("bench.heads.mse.MSEHead") == "bench.heads.mse"
+    assert module_of("bench.run") == "bench.run"
