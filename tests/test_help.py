@@ -1,0 +1,42 @@
+"""`python -m bench --help`: purpose, examples, and every setting of conf/config.yaml."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from bench.core.environment import config_dir
+
+
+@pytest.fixture(scope="module")
+def help_text() -> str:
+    return subprocess.run([sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def settings() -> list[str]:
+    """Dotted keys of conf/config.yaml that a user sets."""
+    tree = OmegaConf.to_container(OmegaConf.load(Path(config_dir(), "config.yaml")), resolve=False)
+    return [
+        f"{group}.{key}" if isinstance(value, dict) else group
+        for group, value in tree.items()
+        if group not in ("defaults", "hydra")
+        for key in (value if isinstance(value, dict) else [None])
+    ]
+
+
+@pytest.mark.parametrize("setting", settings())
+def test_every_setting_is_explained(help_text, setting):
+    assert setting in help_text
+
+
+def test_help_begins_with_the_purpose_and_three_examples(help_text):
+    assert help_text.startswith("Compare output heads")
+    assert help_text.count("\n  python -m bench ") == 3
+
+
+def test_help_lists_the_choices_of_every_group(help_text):
+    for group in ("system", "corpus", "experiment", "targets", "backbone", "trainer", "logger", "search"):
+        assert f"{group}: " in help_text
+    assert "adaptive_softmax" in help_text and "vocab_sweep" in help_text
