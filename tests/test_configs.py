@@ -1,10 +1,12 @@
-"""Every file of the configuration tree composes, and every experiment fans out into the grid it means."""
+"""Every file of conf/ composes, and every experiment has the cells of its axes; systems are read from the folder."""
 
+import inspect
 import itertools
 
 import pytest
 from factories.configurations import CHOICES, SYSTEMS, TREE, composed, plain
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from bench.core.command_line import check_groups
@@ -14,7 +16,7 @@ from bench.sweep import jobs
 
 
 def cells(*overrides: str, task: list[str] | None = None) -> int:
-    """How many a sweep with these overrides has, and with what the command line says on top."""
+    """Count the cells of a sweep with these overrides, and with those of a command line on top."""
     with initialize_config_dir(str(TREE), version_base="1.3"):
         cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
         cfg.hydra.overrides.task = [*overrides, *(task or [])]
@@ -22,13 +24,13 @@ def cells(*overrides: str, task: list[str] | None = None) -> int:
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes_under_its_own_name(group, choice):
+def test_choice_composes_and_its_name_is_that_of_its_file(group, choice):
     config = plain(f"{group}={choice}")
     if group in ("corpus", "targets", "backbone"):
         assert config[group]["name"] == choice
 
 
-# test_draws, test_ledger, test_encoding and test_looping have these
+# tested by test_random_search and tests/cost
 ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop"}
 
 
@@ -36,27 +38,27 @@ ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loo
     "experiment", sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - ELSEWHERE - {"context"})
 )
 @pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
-def test_every_experiment_is_a_sweep_over_all_systems(experiment, corpus):
-    given = [f"+experiment={experiment}", f"corpus={corpus}"]
-    cfg = composed(*given, hydra=True)
+def test_experiment_is_a_sweep_over_all_systems(experiment, corpus):
+    overrides = [f"+experiment={experiment}", f"corpus={corpus}"]
+    cfg = composed(*overrides, hydra=True)
     axes = cfg.hydra.sweeper.params
     assert experiment.startswith(cfg.experiment_name)
     assert str(cfg.hydra.mode) == "RunMode.MULTIRUN"
     others = [str(values).split(",") for key, values in axes.items() if key != "system"]
     grid = list(itertools.product([each for each in SYSTEMS if each != "truth" or corpus == "synthetic"], *others))
-    assert cells(*given) == len(grid)
-    names = {identity(plain(*given, f"system={system}", *point(axes, rest))) for system, *rest in grid}
-    assert len(names) == len(grid)  # no two cells share a record
+    assert cells(*overrides) == len(grid)
+    stems = {identity(plain(*overrides, f"system={system}", *point(axes, rest))) for system, *rest in grid}
+    assert len(stems) == len(grid)  # no two cells share a record
 
 
-def test_context_is_a_sweep_of_regressors_over_what_the_encoder_sees():
+def test_context_experiment_crosses_regressors_levels_and_encoder_contexts():
     axes = {"targets.context": ("causal", "prefix", "bidirectional"), "targets.level": ("token", "type")}
     axes |= {"system": ("mse", "cosine")}
     grid = [dict(zip(axes, each, strict=True)) for each in itertools.product(*axes.values())]
     assert cells("+experiment=context") == len(grid) == 12
-    found = [plain("+experiment=context", *(f"{key}={value}" for key, value in each.items())) for each in grid]
-    assert len({identity(each) for each in found}) == len(grid)
-    assert {(each["corpus"]["train_words"], each["targets"]["window"]) for each in found} == {(60_000, 32)}
+    configs = [plain("+experiment=context", *(f"{key}={value}" for key, value in each.items())) for each in grid]
+    assert len({identity(each) for each in configs}) == len(grid)
+    assert {(each["corpus"]["train_words"], each["targets"]["window"]) for each in configs} == {(60_000, 32)}
 
 
 def point(axes: DictConfig, values: list[str]) -> list[str]:
@@ -64,24 +66,32 @@ def point(axes: DictConfig, values: list[str]) -> list[str]:
     return [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
 
 
-def test_the_command_line_replaces_and_adds_axes():
+def test_command_line_replaces_and_adds_axes():
     task = ["system=softmax,mse", "seed=range(3)", "budget.words=10"]
     assert cells("+experiment=vocab_sweep", task=task) == 2 * 3 * 3
 
 
-def test_the_truth_competes_only_where_it_is_known():
+def test_truth_competes_only_on_a_corpus_whose_distribution_is_known():
     assert "truth" in SYSTEMS
     assert cells("+experiment=smoke") == len(SYSTEMS) - 1
     assert cells("+experiment=smoke", "corpus=synthetic") == len(SYSTEMS)
     assert composed("+experiment=known_truth").corpus.name == "synthetic"
 
 
-def test_only_regressors_name_targets():
-    naming = {system for system in SYSTEMS if "targets" in plain(f"system={system}")["system"].get("head", {})}
-    assert naming == {"mse", "cosine", "vmf", "infonce"}
+def test_system_names_targets_if_and_only_if_its_head_takes_targets():
+    heads = {system: plain(f"system={system}")["system"].get("head") for system in SYSTEMS}
+    heads = {system: head for system, head in heads.items() if head}
+    naming = {system for system, head in heads.items() if "targets" in head}
+    taking = {
+        system
+        for system, head in heads.items()
+        if "targets" in inspect.signature(get_class(head["_target_"])).parameters
+    }
+    assert naming == taking >= {"mse", "cosine", "vmf", "infonce"}
+    assert "softmax" in heads.keys() - naming
 
 
-def test_settings_that_change_no_figure_leave_the_identity_alone():
+def test_identity_ignores_settings_that_change_no_figure():
     base = plain("system=softmax")
     for same in (
         "logger=none",
@@ -93,7 +103,7 @@ def test_settings_that_change_no_figure_leave_the_identity_alone():
     ):
         assert identity(plain("system=softmax", same)) == identity(base)
     without = {key: value for key, value in base["corpus"].items() if key != "train_words"}
-    assert identity(base | {"corpus": without}) == identity(base)  # as records have it from before that setting
+    assert identity(base | {"corpus": without}) == identity(base)  # records from before that setting
     for other in (
         "seed=1",
         "corpus.train_words=999",
@@ -107,7 +117,7 @@ def test_settings_that_change_no_figure_leave_the_identity_alone():
 
 
 @pytest.mark.parametrize("argument", ["system=sofmax", "corpus=wiki", "+experiment=vocab", "system=softmax,no_such"])
-def test_a_choice_that_is_not_there_is_one_line_that_names_the_group(argument):
+def test_unknown_choice_is_refused_in_one_line_that_names_its_group(argument):
     with pytest.raises(SettingError) as raised:
         check_groups([argument])
     line = str(raised.value)
@@ -115,5 +125,5 @@ def test_a_choice_that_is_not_there_is_one_line_that_names_the_group(argument):
 
 
 @pytest.mark.parametrize("argument", ["system=glob(*)", "system=softmax,mse", "vocabulary.size=7", "--help", "seed=1"])
-def test_what_hydra_understands_passes(argument):
+def test_arguments_in_hydras_syntax_are_accepted(argument):
     check_groups([argument])

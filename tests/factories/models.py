@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 
 from bench.core.environment import config_dir
@@ -33,25 +35,50 @@ def word_model(vocabulary, cell: type = nn.LSTM) -> WordModel:
 
 
 N, H = 32, 48
+SAMPLES = 64  # draws of a head that samples: fewer than the words of the smallest test vocabulary
 
 
 def systems() -> list[str]:
-    """Names of the systems with a head."""
-    return sorted(file.stem for file in Path(config_dir(), "system").glob("*.yaml") if "\nhead:" in file.read_text())
+    """Return the names of the systems that have a head."""
+    files = sorted(Path(config_dir(), "system").glob("*.yaml"))
+    return [file.stem for file in files if "head" in OmegaConf.load(file)]
 
 
 def made(system: str, vocabulary: Vocabulary, dimension: int = 24) -> Head:
-    """A head as its yaml has it; its targets are random rows, so that no encoder is read."""
+    """Build the head of a system; its target vectors are random, so that no encoder runs."""
     torch.manual_seed(0)
     overrides = [f"system={system}", "targets=random", f"targets.dimension={dimension}"]
-    if system == "sampled_softmax":
-        overrides.append("system.head.samples=64")
     with initialize_config_dir(config_dir(), version_base="1.3"):
         cfg = compose("config", overrides=overrides)
+    if "samples" in cfg.system.head:
+        cfg.system.head.samples = SAMPLES
     parts = {"hidden_size": H, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=None)
     return instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
+
+
+def excess_over_unigram(head: Head, vocabulary: Vocabulary) -> float:
+    """Train a head at one hidden state on the words of one known distribution.
+
+    Returns the Kullback-Leibler divergence of the truth from softmax(scores), as a share of its divergence from the
+    unigram distribution: 0 for a density that was learnt.
+    """
+    generator = torch.Generator().manual_seed(1)
+    share = torch.rand(len(vocabulary), generator=generator).pow(4)
+    counts = (500 * share / share.sum()).round().long()  # [V]
+    words, truth = torch.arange(len(vocabulary)).repeat_interleave(counts), counts / counts.sum()
+    state = torch.randn(1, H, generator=generator)
+    optimizer = torch.optim.Adam(head.parameters())
+    for step in range(400):
+        optimizer.param_groups[0]["lr"] = 0.03 * 0.02 ** (step / 400)
+        optimizer.zero_grad()
+        head.loss(state.expand(len(words), -1), words).backward()
+        optimizer.step()
+    log_p = head.scores(state)[0].log_softmax(0).detach()
+    excess = F.kl_div(log_p, truth, reduction="sum")
+    unlearnt = F.kl_div(torch.from_numpy(vocabulary.log_unigram), truth, reduction="sum")
+    return float(excess / unlearnt)
 
 
 ODD = ["don't", "naïve", "日本", "1990s", "“", "_", "…", "x1y2"]

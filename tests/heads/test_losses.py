@@ -1,5 +1,4 @@
-"""What single heads promise beyond the contract, against slow or other implementations; test_sampling and test_noise
-have more."""
+"""Losses and scores of single heads against slow or other implementations; see also test_sampling and test_noise."""
 
 import math
 
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from factories.models import excess_over_unigram, made
 from scipy.special import ive
 
 from bench.core.errors import SettingError
@@ -71,6 +71,13 @@ def test_cosine_is_torchs_cosine(vocabulary, hidden, words, targets):
     torch.testing.assert_close(
         head.loss(hidden, words), F.cosine_embedding_loss(predicted, targets.table[words], torch.ones(N))
     )
+
+
+@pytest.mark.parametrize("system", ["mse", "cosine", "vmf"])
+def test_distance_regressors_learn_no_distribution_over_words(vocabulary, system):
+    """The rows are wide enough for the true distribution: the loss keeps these heads from it."""
+    head = made(system, vocabulary, dimension=1024)
+    assert not head.is_density and excess_over_unigram(head, vocabulary) > 0.1
 
 
 def test_a_regressor_begins_at_the_mean_target(vocabulary, targets):
