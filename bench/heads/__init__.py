@@ -1,4 +1,4 @@
-"""Hidden state -> loss and scores. One file a head; the folder is the registry: nothing lists them.
+"""Output heads: hidden states -> loss and scores. One file per head; the folder is the registry.
 
 N positions, H hidden size, V vocabulary size, D embedding size.
 """
@@ -9,35 +9,43 @@ from bench.data.vocabulary import Vocabulary
 
 
 class Head(nn.Module):
-    """Ranks the whole vocabulary from one hidden state.
+    """A ranking of the whole vocabulary from one hidden state.
+
+    A subclass defines `loss` and `scores`, and `rows` and `queries` if its scores are a matrix product.
 
     Args:
-        hidden_size: H, what the backbone gives.
-        vocabulary: whose V ids are ranked.
+        hidden_size: H, width of the backbone's hidden states.
+        vocabulary: the V words that are ranked.
     """
 
-    is_density = True  # False: exp of the raw mean nats is a proxy, no perplexity
-    row_sparse = False  # True, set by whose optimiser can take them: gradients may hold touched rows alone
+    is_density = True  # False: softmax(scores) is no probability, and exp of the mean raw nats is a proxy
+    row_sparse = False  # True: gradients may hold only the rows of a step; set if the optimiser takes such gradients
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary):
         super().__init__()
         self.hidden_size, self.vocabulary_size = hidden_size, len(vocabulary)
 
     def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
-        """What training descends: mean over positions. [N, H], [N] -> []
+        """Return the training loss, the mean over positions. [N, H], [N] -> []
 
-        Where `targets.level=token`, a head that has targets is given `vectors` [N, D] as a third argument.
+        If `targets.level=token`, a head with targets takes the vectors of the occurrences [N, D] as third argument.
         """
         raise NotImplementedError
 
     def scores(self, hidden: Tensor) -> Tensor:
-        """Higher is likelier; a density gives log-probabilities up to a constant a row. [N, H] -> [N, V]"""
+        """Score all words: higher is likelier. [N, H] -> [N, V]
+
+        Scores of a density are log-probabilities up to a constant per row.
+        """
         raise NotImplementedError
 
     def rows(self) -> tuple[Tensor, Tensor | None] | None:
-        """[V, K] and [V] where scores are queries(hidden) @ rows.T + offsets: what an index can search; else None."""
+        """Return rows [V, K] and offsets [V] if scores are queries(hidden) @ rows.T + offsets, else None.
+
+        An index can search such rows; offsets are None if they are all 0.
+        """
         return None
 
     def queries(self, hidden: Tensor) -> Tensor:
-        """What the rows are multiplied with. [N, H] -> [N, K]"""
+        """Return the vectors that the rows are multiplied with. [N, H] -> [N, K]"""
         return hidden

@@ -1,4 +1,7 @@
-"""The noise that contrastive heads tell the true word from: draws from the unigram, with replacement."""
+"""Noise of the contrastive heads: draws from the unigram distribution, with replacement.
+
+V words, k draws, d distinct draws.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,19 +10,20 @@ from bench.data.vocabulary import Vocabulary
 
 
 class Noise(nn.Module):
-    """q(w) is the word's share of the training text, of all fixed choices the nearest to what is told from it.
+    """Sampler of q(w), the share of word w in the training text.
 
-    A draw costs O(log V), in a table that is made once. V words, k draws, d distinct ones.
+    Of all fixed distributions q is nearest to the words that a head distinguishes from noise. A draw is a binary
+    search in the cumulative distribution: O(log V).
     """
 
     def __init__(self, vocabulary: Vocabulary):
         super().__init__()
         counts = torch.from_numpy(vocabulary.counts).double()
-        self.register_buffer("below", counts.cumsum(0) / counts.sum(), persistent=False)  # [V], up to and with each id
-        self.register_buffer("log_share", torch.from_numpy(vocabulary.log_unigram), persistent=False)  # log q [V]
+        self.register_buffer("cumulative", counts.cumsum(0) / counts.sum(), persistent=False)  # q(id ≤ i) [V]
+        self.register_buffer("log_share", torch.from_numpy(vocabulary.log_unigram), persistent=False)  # log q(i) [V]
 
     def draw(self, draws: int) -> tuple[Tensor, Tensor]:
-        """Ids that were drawn and how often, k times in all. [d], [d]"""
-        at = torch.rand(draws, dtype=self.below.dtype, device=self.below.device)
-        ids = torch.searchsorted(self.below, at, right=True).clamp_(max=len(self.below) - 1)
+        """Draw k ids; return the distinct ids and the number of draws of each. -> [d], [d]"""
+        uniform = torch.rand(draws, dtype=self.cumulative.dtype, device=self.cumulative.device)
+        ids = torch.searchsorted(self.cumulative, uniform, right=True).clamp_(max=len(self.cumulative) - 1)
         return torch.unique(ids, return_counts=True)

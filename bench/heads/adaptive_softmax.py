@@ -1,4 +1,7 @@
-"""Frequency-clustered softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs")."""
+"""Adaptive softmax: words in clusters by frequency. Grave et al. 2017, "Efficient softmax approximation for GPUs".
+
+N positions, H hidden size, V vocabulary size.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -14,16 +17,17 @@ from bench.heads.kernels.adaptive_cross_entropy import adaptive_cross_entropy
 
 
 class AdaptiveSoftmaxHead(Head):
-    """A short list at full width, rarer clusters through ever narrower projections.
+    """p(w) = p(cluster | h) · p(w | cluster, h): frequent words at full width H, rarer clusters at smaller widths.
 
-    The biases of short list and clusters begin at their unigram masses; within a tail torch's module has none.
+    The biases of frequent words and clusters start at the log of their shares of the training text. Words in a cluster
+    have no biases, as in `torch.nn.AdaptiveLogSoftmaxWithLoss`.
 
     Args:
-        cutoffs: where clusters end, as rising fractions of V below 1, so that one configuration serves a sweep of V.
-        narrowing: by which factor each cluster's projection is narrower than the one before.
+        cutoffs: ends of the clusters, as increasing fractions of V below 1; a configuration then fits any V.
+        narrowing: ratio of the widths of neighbouring clusters.
 
     Raises:
-        SettingError: cutoffs that make an empty cluster, or a projection of width 0 (it would be silently uniform).
+        SettingError: an empty cluster, or a projection of width 0 (its scores would be uniform).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Regress the direction of the next word's embedding: `CosineEmbeddingLoss` with every pair positive."""
+"""Cosine regressor: `torch.nn.CosineEmbeddingLoss` with every pair positive. N positions, H hidden size, D columns."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,10 +7,10 @@ from bench.heads._regressor import DirectionRegressor
 
 
 class CosineHead(DirectionRegressor):
-    """Descends 1 − cos(p, e); ranks by cos(p, e_w)."""
+    """Minimise 1 − cos(p, e), e the vector of the next word; rank words by cos(p, e_w)."""
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        return 1 - (self.queries(hidden) * self.aim(words, vectors)).sum(-1).mean()
+        return 1 - (self.queries(hidden) * self.target_vectors(words, vectors)).sum(-1).mean()
 
     def queries(self, hidden: Tensor) -> Tensor:
         return F.normalize(self.projection(hidden), dim=-1)

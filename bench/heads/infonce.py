@@ -1,6 +1,7 @@
-"""InfoNCE: point at the true word's row among k draws of noise; a regressor whose scores are a distribution.
+"""InfoNCE regressor: distinguish the true word's vector from those of k draws of noise; its scores are a density.
 
 van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding".
+N positions, H hidden size, V vocabulary size, D columns, d distinct draws.
 """
 
 import math
@@ -19,19 +20,19 @@ from bench.targets.tables import Targets
 
 
 class InfoNCEHead(DirectionRegressor):
-    """Descends −log of the true row's share of exp(cos(p, e) / τ) among itself and the draws.
+    """Minimise −log [exp(cos(p, e) / τ) / (exp(cos(p, e) / τ) + Σ_j exp(cos(p, e_j) / τ))], j over k draws from q.
 
-    With draws from q, whatever their number, the optimum of cos(p, e_w) / τ is log p(w | context) / q(w) plus what
-    hangs on the context alone. So the scores are cos(p, e_w) / τ + log q(w): log-probabilities up to a constant a row,
-    as near as D columns of fixed rows come. It is a sampled softmax whose rows do not learn. A draw that is the true
-    word stays, or the optimum would be another. At `targets.level=token` the true row is the occurrence's and the
-    others are types', two kinds of vectors, and the scores are a proxy.
+    For any k the optimum of cos(p, e_w) / τ is log [p(w | context) / q(w)] plus a constant per context. So the scores
+    are cos(p, e_w) / τ + log q(w): log-probabilities up to a constant per row, as far as D columns of fixed vectors
+    can express these. The head is a sampled softmax whose rows are not trained. A draw that equals the true word is
+    kept; without it the optimum would differ. At `targets.level=token` the true vector is that of the occurrence and
+    the drawn vectors are those of types, so the scores are a proxy.
 
-    τ is learnt: it alone bounds log p / q, which reaches as far as V and the targets make it.
+    τ is learnt, because 1 / τ bounds log (p / q), whose range depends on V and on the targets.
 
     Args:
-        samples: k, draws a step, with replacement, shared by its positions.
-        temperature: where τ begins.
+        samples: k, draws per step, with replacement, shared by the positions of the step.
+        temperature: initial τ.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class InfoNCEHead(DirectionRegressor):
         self.is_density = targets.level == "type"
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        return contrast(self.queries(hidden), self.aim(words, vectors), self.table, *self.noise.draw(self.samples))
+        targets = self.target_vectors(words, vectors)
+        return contrastive_loss(self.queries(hidden), targets, self.table, *self.noise.draw(self.samples))
 
     def queries(self, hidden: Tensor) -> Tensor:
         return F.normalize(self.projection(hidden), dim=-1) * self.log_sharpness.exp()
@@ -61,8 +63,11 @@ class InfoNCEHead(DirectionRegressor):
         return self.table, self.noise.log_share
 
 
-def contrast(queries: Tensor, aims: Tensor, table: Tensor, noise: Tensor, counts: Tensor) -> Tensor:
-    """Cross-entropy of the aim among itself and the noise, each row of it so often. [N, D], [N, D], [V, D], [d], [d]"""
-    true = (queries * aims).sum(-1, keepdim=True)
+def contrastive_loss(queries: Tensor, targets: Tensor, table: Tensor, noise: Tensor, counts: Tensor) -> Tensor:
+    """Mean cross-entropy of the target among the target and the noise; row `noise[i]` counts `counts[i]` times.
+
+    Shapes: [N, D], [N, D], [V, D], [d], [d] -> [].
+    """
+    true = (queries * targets).sum(-1, keepdim=True)
     others = queries @ table.index_select(0, noise).T + counts.log()
     return F.cross_entropy(torch.cat([true, others], 1), noise.new_zeros(len(queries)))

@@ -1,4 +1,4 @@
-"""Regress the next word's embedding with the squared error."""
+"""Squared-error regressor. N positions, H hidden size, V vocabulary size, D columns."""
 
 import torch
 from torch import Tensor
@@ -9,14 +9,17 @@ from bench.targets.tables import Targets
 
 
 class MSEHead(Regressor):
-    """Descends ‖p − e‖², D times the mean squared error; ranks by −‖p − e_w‖², less the row's own constant ‖p‖²."""
+    """Minimise ‖p − e‖², e the vector of the next word; rank words by −‖p − e_w‖².
+
+    The loss is D times the mean squared error. Scores leave out ‖p‖², which is the same for all words.
+    """
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
         self.register_buffer("squares", torch.linalg.vector_norm(self.table, dim=-1).square(), persistent=False)  # [V]
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        return (self.projection(hidden) - self.aim(words, vectors)).square().sum(-1).mean()
+        return (self.projection(hidden) - self.target_vectors(words, vectors)).square().sum(-1).mean()
 
     def scores(self, hidden: Tensor) -> Tensor:
         return torch.addmm(-self.squares, self.projection(hidden), self.table.T, alpha=2)  # [N, V]

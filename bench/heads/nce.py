@@ -1,7 +1,7 @@
-"""Noise-contrastive estimation: tell the true word from k draws of noise, and the scores learn to sum to one.
+"""Noise-contrastive estimation: classify true words against k draws of noise; scores learn to be log-probabilities.
 
-Gutmann & Hyvärinen 2010; of language models Mnih & Teh 2012, "A fast and simple algorithm for training neural
-probabilistic language models".
+Gutmann & Hyvärinen 2010; for language models Mnih & Teh 2012, "A fast and simple algorithm for training neural
+probabilistic language models". N positions, H hidden size, V vocabulary size.
 """
 
 import math
@@ -16,14 +16,13 @@ from bench.heads.softmax import SoftmaxHead
 
 
 class NCEHead(SoftmaxHead):
-    """Full softmax at test time; in training a logistic loss of s(w) − log(k q(w)), for the true word and the noise.
+    """Minimise −log σ(s(w) − log k q(w)) − Σ_j log σ(log k q(j) − s(j)), j over k draws from q; full softmax in tests.
 
-    The normaliser is 1 and is not learnt: biases begin at the unigram, where it is nearly so, and the noise is the
-    unigram too, so every logit begins near −log k. A draw that is the true word stays: it is noise as good as any, and
-    the optimum s(w) = log p(w) takes it into account.
+    The normaliser is fixed at 1: biases start at the unigram, where it is nearly 1. The noise q is the unigram too, so
+    every logit starts near −log k. A draw that equals the true word is kept: the optimum s(w) = log p(w) assumes it.
 
     Args:
-        samples: k, draws of noise a step, with replacement, shared by its positions.
+        samples: k, draws of noise per step, with replacement, shared by the positions of the step.
     """
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, samples: Rows):

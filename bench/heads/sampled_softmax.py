@@ -1,7 +1,8 @@
-"""Trains on the target and k shared log-uniform draws, log-q corrected; scored by the exact softmax.
+"""Sampled softmax: trained on the target and k shared log-uniform draws with log-q correction; scored by full softmax.
 
-Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation"; the sampler draws until k
-distinct ids are found, so an id's expected count after m tries is 1 - (1 - q)^m.
+Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation". The sampler draws until k
+ids are distinct, so the expected count of an id after m tries is 1 − (1 − q)^m.
+N positions, H hidden size, V vocabulary size, k samples.
 """
 
 import math
@@ -17,15 +18,16 @@ from bench.heads.softmax import SoftmaxHead
 
 
 class SampledSoftmaxHead(SoftmaxHead):
-    """Full softmax at test time, k + 1 classes a step in training.
+    """Minimise the cross-entropy of the target among k + 1 words; full softmax at test time.
 
-    A step reads and writes the rows of its k + N words alone; so does its optimiser, where gradients are row-sparse.
+    A step reads and writes only the rows of its k negatives and N targets. The optimiser does the same if gradients
+    are row-sparse.
 
     Args:
-        samples: k, distinct negatives a step, shared by its positions; below V.
+        samples: k, distinct negatives per step, shared by the positions of the step; less than V.
 
     Raises:
-        SettingError: k is not in 1 .. V - 1.
+        SettingError: k is not in 1 … V − 1.
     """
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, samples: Count):
@@ -52,7 +54,7 @@ class SampledSoftmaxHead(SoftmaxHead):
 
 
 def draw(samples: int, size: int, device: torch.device) -> tuple[Tensor, int]:
-    """Log-uniform ids until `samples` are distinct: the ids [samples] and the tries that it took."""
+    """Draw log-uniform ids until `samples` are distinct; return these ids [samples] and the number of tries."""
     drawn = torch.empty(0, dtype=torch.long, device=device)
     while True:
         uniform = torch.rand(2 * samples, device=device, dtype=torch.float64)
@@ -66,7 +68,7 @@ def draw(samples: int, size: int, device: torch.device) -> tuple[Tensor, int]:
 
 
 def expected_count(ids: Tensor, size: int, tries: int) -> Tensor:
-    """How often `tries` log-uniform draws, distinct ones kept, are expected to hold each id. [N] -> [N] in (0, 1]"""
+    """Return the probability that an id is among the distinct ids of `tries` log-uniform draws. [N] -> [N] in (0, 1]"""
     ids = ids.double()
     log_q = torch.log(torch.log1p(1 / (ids + 1)) / math.log(size + 1))
     return -torch.expm1(tries * torch.log1p(-log_q.exp()))
@@ -83,9 +85,9 @@ def sampled_loss(
     *,
     row_sparse: bool = False,
 ) -> Tensor:
-    """Cross-entropy of the target among itself and the negatives, both corrected by −log(expected count).
+    """Cross-entropy of the target among target and negatives; logits are corrected by −log(expected count).
 
-    Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that is the target does not count in that row.
+    Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that equals the target is left out of that row.
     """
     corrections = -true_count.log(), -count.log()
     return sampled_cross_entropy(hidden, weight, bias, words, negatives, *corrections, row_sparse=row_sparse)

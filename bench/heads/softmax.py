@@ -1,4 +1,4 @@
-"""The reference: exact cross-entropy over the whole vocabulary."""
+"""Full softmax, the reference: exact cross-entropy over V words. N positions, H hidden size, V vocabulary size."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
 
 
 class SoftmaxHead(Head):
-    """p(w) ∝ exp(h · e_w + b_w): O(V) a training step. Biases begin at the unigram, which need not be learnt first."""
+    """p(w) ∝ exp(h · e_w + b_w), at O(V) per position. Biases start at the unigram, so that it need not be learnt."""
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)

@@ -1,6 +1,7 @@
-"""Regress the direction of the next word's embedding as the mean of a von Mises-Fisher distribution.
+"""Von Mises-Fisher regressor: the next word's direction has a density around the predicted direction.
 
 Kumar & Tsvetkov 2019, "Von Mises-Fisher Loss for Training Sequence to Sequence Models with Continuous Outputs".
+N positions, H hidden size, D columns.
 """
 
 import math
@@ -13,18 +14,18 @@ from bench.heads._regressor import DirectionRegressor
 from bench.heads.kernels.bessel import log_bessel
 from bench.targets.tables import Targets
 
-LONGEST_MEAN = 0.99  # of unit rows; the concentration of what is all in one place has no bound
+LONGEST_MEAN = 0.99  # length of the mean of unit vectors at initialisation, at most: at 1 the concentration is infinite
 
 
 class VMFHead(DirectionRegressor):
-    """Descends −log of the density C_D(κ) exp(p · e), κ = ‖p‖, in nats; ranks by p · e_w, as by the cosine.
+    """Minimise −log [C_D(κ) exp(p · e)], κ = ‖p‖, in nats; rank words by p · e_w, which orders as the cosine does.
 
-    −log C_D(κ) = log(I_ν(κ) / κ^ν) + D/2 log 2π, ν = D/2 − 1, with its own gradient. It is a density over the sphere
-    and not over words: it has no bound where the next word is sure, and its scores make no distribution. The paper's
-    penalties on κ are left out: nothing here is unstable without them.
+    −log C_D(κ) = log(I_ν(κ) / κ^ν) + D/2 log 2π, ν = D/2 − 1, value and gradient exact. This is a density over the
+    sphere and not over words: it is unbounded if the next word is certain, and the scores are no log-probabilities.
+    The paper's penalties on κ are left out: training is stable without them.
 
-    p is D times the projection, as κ matters on the scale of D. It begins near the best p without a context (Banerjee
-    et al. 2005, "Clustering on the Unit Hypersphere using von Mises-Fisher Distributions").
+    p is D times the projection, because κ grows in proportion to D. The initial p is near the best p without a context
+    (Banerjee et al. 2005, "Clustering on the Unit Hypersphere using von Mises-Fisher Distributions").
     """
 
     def __init__(self, *, hidden_size: int, vocabulary: Vocabulary, targets: Targets):
@@ -37,9 +38,9 @@ class VMFHead(DirectionRegressor):
             self.projection.weight.div_(self.dimension)
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        predicted = self.queries(hidden).to(self.table.dtype)  # from here on exact, under autocast too
+        predicted = self.queries(hidden).to(self.table.dtype)  # float32 from here on, under autocast too
         normaliser = log_bessel(self.dimension / 2 - 1, predicted.norm(dim=-1))
-        nats = normaliser - (predicted * self.aim(words, vectors)).sum(-1)
+        nats = normaliser - (predicted * self.target_vectors(words, vectors)).sum(-1)
         return nats.mean() + self.dimension / 2 * math.log(2 * math.pi)
 
     def queries(self, hidden: Tensor) -> Tensor:

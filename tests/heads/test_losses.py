@@ -40,7 +40,7 @@ def test_an_untrained_softmax_with_no_signal_is_the_unigram(vocabulary):
     torch.testing.assert_close(head.scores(torch.zeros(1, H))[0], torch.from_numpy(vocabulary.log_unigram))
 
 
-def test_adaptive_loss_is_that_of_its_scores(vocabulary, hidden, words):
+def test_adaptive_loss_is_the_nll_of_its_scores(vocabulary, hidden, words):
     head = AdaptiveSoftmaxHead(hidden_size=H, vocabulary=vocabulary, cutoffs=[0.1, 0.5], narrowing=2.0)
     torch.testing.assert_close(head.loss(hidden, words), F.nll_loss(head.scores(hidden), words))
 
@@ -51,7 +51,7 @@ def test_adaptive_refuses_empty_clusters_and_empty_projections(vocabulary, cutof
         AdaptiveSoftmaxHead(hidden_size=H, vocabulary=vocabulary, cutoffs=cutoffs, narrowing=narrowing)
 
 
-def test_mse_ranks_by_distance_and_descends_it(vocabulary, hidden, words, targets):
+def test_mse_minimises_and_ranks_by_the_squared_distance(vocabulary, hidden, words, targets):
     head = MSEHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     predicted = head.projection(hidden)
     distances = torch.cdist(predicted, targets.table).square()
@@ -63,7 +63,7 @@ def test_mse_ranks_by_distance_and_descends_it(vocabulary, hidden, words, target
     torch.testing.assert_close(head.loss(hidden, words, vectors), D * F.mse_loss(predicted, vectors))
 
 
-def test_cosine_is_torchs_cosine(vocabulary, hidden, words, targets):
+def test_cosine_loss_and_scores_equal_those_of_torch(vocabulary, hidden, words, targets):
     head = CosineHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     predicted = head.projection(hidden)
     expected = F.cosine_similarity(predicted[:, None], targets.table[None], dim=-1)
@@ -80,36 +80,36 @@ def test_distance_regressors_learn_no_distribution_over_words(vocabulary, system
     assert not head.is_density and excess_over_unigram(head, vocabulary) > 0.1
 
 
-def test_a_regressor_begins_at_the_mean_target(vocabulary, targets):
+def test_regressor_without_a_signal_predicts_the_mean_target(vocabulary, targets):
     head = CosineHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     shares = torch.from_numpy(vocabulary.counts / vocabulary.counts.sum()).float()
     torch.testing.assert_close(head.projection(torch.zeros(1, H))[0], shares @ targets.table)
 
 
-def vmf_nats(predicted: torch.Tensor, aims: torch.Tensor) -> torch.Tensor:
-    """−log of the density on the unit sphere, by SciPy. [N, D], [N, D] -> [N] float64"""
+def vmf_nats(predicted: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """−log of the density on the unit sphere, from SciPy's Bessel function. [N, D], [N, D] -> [N] float64"""
     kappa, order = predicted.double().norm(dim=1), D / 2 - 1
     log_bessel = torch.from_numpy(np.log(ive(order, kappa.numpy()))) + kappa
     log_c = order * kappa.log() - D / 2 * math.log(2 * math.pi) - log_bessel
-    return -log_c - (predicted.double() * aims.double()).sum(1)
+    return -log_c - (predicted.double() * directions.double()).sum(1)
 
 
-def test_vmf_descends_scipys_density_and_ranks_by_the_cosine(vocabulary, hidden, words, targets):
+def test_vmf_loss_is_scipys_density_and_ranking_that_of_the_cosine(vocabulary, hidden, words, targets):
     head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     with torch.no_grad():
         head.projection.weight.mul_(D)
         predicted, unit = head.queries(hidden), F.normalize(targets.table, dim=1)
         assert predicted.norm(dim=1).max() > 3 * predicted.norm(dim=1).min()
         vectors = torch.randn(N, D)
-        for given, aims in (((), unit[words]), ((vectors,), F.normalize(vectors, dim=1))):
-            expected = vmf_nats(predicted, aims).mean().float()
-            torch.testing.assert_close(head.loss(hidden, words, *given), expected)
+        for vectors_or_none, directions in (((), unit[words]), ((vectors,), F.normalize(vectors, dim=1))):
+            expected = vmf_nats(predicted, directions).mean().float()
+            torch.testing.assert_close(head.loss(hidden, words, *vectors_or_none), expected)
         cosines = F.cosine_similarity(predicted[:, None], unit[None], dim=-1)
         assert torch.equal(head.scores(hidden).argmax(1), cosines.argmax(1))
 
 
-def test_vmf_has_the_gradient_of_the_density(vocabulary, hidden, words, targets):
-    """A(κ) p / κ − e, times the D of its scale."""
+def test_vmf_gradient_equals_that_of_the_density(vocabulary, hidden, words, targets):
+    """The gradient for p is A(κ) p / κ − e; the prediction is D times the projection."""
     head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     head.loss(hidden, words).backward()
     predicted = head.queries(hidden).detach().double()
@@ -119,7 +119,7 @@ def test_vmf_has_the_gradient_of_the_density(vocabulary, hidden, words, targets)
     torch.testing.assert_close(head.projection.bias.grad, (D * slope.mean(0)).float(), rtol=1e-5, atol=1e-5)
 
 
-def test_vmf_begins_at_the_best_density_without_a_context(vocabulary, targets):
+def test_vmf_starts_at_the_best_density_without_a_context(vocabulary, targets):
     head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     shares = torch.from_numpy(vocabulary.counts / vocabulary.counts.sum())
     unit = F.normalize(targets.table, dim=1)
@@ -131,8 +131,8 @@ def test_vmf_begins_at_the_best_density_without_a_context(vocabulary, targets):
     assert nats(1.0) < min(nats(0.9), nats(1.1))
 
 
-def test_vmf_is_exact_under_autocast(vocabulary, hidden, words, targets):
-    """But for the projection's own rounding, which is all that differs."""
+def test_vmf_loss_is_exact_under_autocast(vocabulary, hidden, words, targets):
+    """Only the projection is rounded."""
     head = VMFHead(hidden_size=H, vocabulary=vocabulary, targets=targets)
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
         loss, predicted = head.loss(hidden, words), head.queries(hidden)
