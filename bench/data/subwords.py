@@ -67,7 +67,9 @@ class Pieces:
             raise SettingError("system.pretrained", "its tokeniser has no end-of-text token; take another model")
         self.boundary = boundary
         self.initial = np.append(np.flatnonzero(self.begins), self.boundary)  # ids that can follow a whole word
-        spelled = tokenizer([" " + word for word in corpus.lexicon], add_special_tokens=False)["input_ids"]
+        spaced = [" " + word for word in corpus.lexicon]
+        # a `<unk>` in the text is spelt like any other word, also where the tokeniser has a special token of this name
+        spelled = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         self.lengths = np.array([len(pieces) for pieces in spelled] + [1])  # [L + 1]; type L is the boundary
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 2]
         self.spelled = np.array([*itertools.chain.from_iterable(spelled), self.boundary])

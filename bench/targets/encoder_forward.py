@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from bench.core.errors import SettingError
+from bench.data.words import UNK
 from bench.targets import encoder_files
 from bench.targets.last_layer import LastLayer, shorten
 
@@ -104,7 +105,8 @@ class Reader:
     def spell(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[N] words -> [P] piece ids and [N + 1] where each word's begin; a type is tokenised once."""
         # a space before it makes RoBERTa's tokenizer see a whole word; BERT's drops it
-        rows = self.tokenizer([f" {word}" for word in lexicon], add_special_tokens=False)["input_ids"]
+        spaced = [f" {word}" if word != UNK else self.tokenizer.unk_token for word in lexicon]
+        rows = self.tokenizer(spaced, add_special_tokens=False)["input_ids"]
         rows = [row[: self.limit] or [self.tokenizer.unk_token_id] for row in rows]
         counts = np.fromiter(map(len, rows), np.int64)  # [L]
         pieces = np.fromiter(chain.from_iterable(rows), np.int64)

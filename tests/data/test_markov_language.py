@@ -13,10 +13,11 @@ from hydra import compose, initialize_config_dir
 from bench.core.environment import config_dir, silence_libraries
 from bench.core.errors import SettingError
 from bench.core.record import Record
-from bench.data.corpus import Corpus, tokenize
+from bench.data.corpus import Corpus
 from bench.data.markov_language import Language
 from bench.data.sources.synthetic import synthetic
 from bench.data.vocabulary import Vocabulary
+from bench.data.words import tokenize
 from bench.evaluation.generation import read_prompt
 from bench.evaluation.score import EvaluationData, Scored, score, spelling
 from bench.models.count_model import CountModel

@@ -13,8 +13,8 @@ from bench.core.environment import silence_libraries
 from bench.core.errors import SettingError
 from bench.core.files import content_sha256
 from bench.core.paths import record_stem, resolved_config
-from bench.data.corpus import tokenize
 from bench.data.sources.files import LONGEST_WORD, text
+from bench.data.words import tokenize
 from bench.run import run
 from bench.training.build import build_cell
 
@@ -61,11 +61,11 @@ def test_what_is_no_text_is_refused_by_file_and_byte(tmp_path, content, problem)
         ("\ufeffone", ["one"]),
         ("one\r\ntwo\rthree", ["one", "two", "three"]),
         ("שלום, עולם", ["שלום", ",", "עולם"]),
-        ("مرحبا\u202bبك", ["مرحبا", "\u202b", "بك"]),
+        ("مرحبا\u202bبك", ["مرحبابك"]),
         ("𝔸𝒷 𐍈 😀😀", ["𝔸𝒷", "𐍈", "😀", "😀"]),
-        ("cafe\u0301 café", ["cafe", "\u0301", "café"]),
-        ("İ", ["i", "\u0307"]),
-        ("東京タワー", ["東京タワー"]),
+        ("cafe\u0301 café", ["café", "café"]),
+        ("İ", ["i\u0307"]),
+        ("東京タワー", ["東", "京", "タワー"]),
         ("a\x1cb\x85c\u2028d\u3000e", ["a", "b", "c", "d", "e"]),
         ("one\x01two", ["one", "\x01", "two"]),
     ],
@@ -82,7 +82,7 @@ def test_a_file_of_windows_line_ends_has_documents(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", ["word ", "w, ", "\n\t ", "x' ", "\u0301", "😀"])
+@pytest.mark.parametrize("unit", ["word ", "w, ", "\n\t ", "x' ", "x'", "\u0301 ", "東", "😀"])
 def test_one_line_of_ten_megabytes_takes_seconds(tmp_path, unit):
     line = unit * (10 * MEGABYTE // len(unit.encode())) + "end"
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
