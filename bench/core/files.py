@@ -37,7 +37,7 @@ def write_atomically(path: Path, put: Callable[[IO[bytes]], object], setting: st
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        problem = f"{path} cannot be written ({error.strerror or error}); mend that and run the same command again"
+        problem = f"{path} cannot be written ({error.strerror or error}); remove the cause and run it again"
         raise SettingError(setting, problem) from error
 
 
