@@ -70,7 +70,7 @@ class Way:
 
     def build(self) -> EncoderModel:
         """The model, loaded anew: no two are in memory at once."""
-        return self.encoder.reader(self.reader or EncoderModel, precision=self.precision)
+        return self.encoder.load_model(self.reader or EncoderModel, precision=self.precision)
 
 
 @dataclass(frozen=True, eq=False)

@@ -118,15 +118,15 @@ class Encoder:
         """Return the vectors of one document's words, which `encode` rounds to float16. [n, D] float32, CPU"""
         lexicon, indices = np.unique(words, return_inverse=True)
         out = torch.empty(len(words), self.width)
-        for positions, vectors in self._reader.read(lexicon.tolist(), indices, np.array([0, len(words)])):
+        for positions, vectors in self._model.read(lexicon.tolist(), indices, np.array([0, len(words)])):
             out[positions] = vectors
         return out
 
     @functools.cached_property
-    def _reader(self) -> EncoderModel:
-        return self.reader(EncoderModel, precision=self.precision)
+    def _model(self) -> EncoderModel:
+        return self.load_model(EncoderModel, precision=self.precision)
 
-    def reader(self, kind: type[Model], *, precision: str) -> Model:
+    def load_model(self, kind: type[Model], *, precision: str) -> Model:
         """Load the model as a `kind`."""
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
         return kind(self.folder, copy.deepcopy(self.config), dtype=dtype, device=self.device, **self.options)
@@ -136,14 +136,12 @@ class Encoder:
         shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[speed]}"))
         with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(what, total=len(text), speed="")
-            for positions, vectors in self._reader.read(corpus.lexicon, text.words, text.starts):
+            for positions, vectors in self._model.read(corpus.lexicon, text.words, text.starts):
                 out[positions] = finite(vectors.half())
                 speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
                 progress.update(task, advance=len(positions), speed=speed)
                 yield
-        del (
-            self._reader
-        )  # otherwise the peak memory of a run that fills the cache would differ from that of a run that reads it
+        del self._model  # frees its memory: a run that fills the cache then has the peak of a run that reads it
 
 
 def finite(vectors: torch.Tensor) -> torch.Tensor:

@@ -133,9 +133,8 @@ class EncoderModel:
             at, selected = begin[:, None] + np.minimum(nth, counts[:, None] - 1), nth < counts[:, None]  # [B, k]
             self.last.select(torch.from_numpy(at).to(device), torch.from_numpy(selected).to(device))
             begin = np.cumsum(counts) - counts
-        hidden = self.model(torch.from_numpy(ids).to(device), attention_mask=self.mask(real), use_cache=False)[
-            0
-        ]  # [B, T, D]
+        inputs = torch.from_numpy(ids).to(device)
+        hidden = self.model(inputs, attention_mask=self.mask(real), use_cache=False)[0]  # [B, T, D]
         return words, pool(hidden.flatten(0, 1), begin, counts, self.pooling)
 
     @torch.inference_mode()

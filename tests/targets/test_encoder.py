@@ -26,7 +26,7 @@ def test_cached_vectors_are_read_without_loading_the_model(encoder, tmp_path, mo
     made = encoder().encode(tiny_corpus(), "train")
     assert made.vectors.dtype == np.float16
     assert made.vectors.shape == (41, 16)
-    monkeypatch.setattr(Encoder, "_reader", None)
+    monkeypatch.setattr(Encoder, "_model", None)
     found = encoder().encode(tiny_corpus(), "train")
     np.testing.assert_array_equal(found.vectors, made.vectors)
     assert found.seconds == made.seconds

@@ -71,7 +71,7 @@ def test_a_lower_layer_is_read_and_none_above_it_is_kept(encoder, folder, layer,
     expected = plain_pass(folder, WORDS[:5], causal=True, layer=depth)
     reader = encoder(layer=layer)
     assert_close(reader.vectors(WORDS[:5]), torch.stack([pieces.mean(0) for pieces in expected]), **NEAR)
-    assert len(reader._reader.model.encoder.layer) == depth
+    assert len(reader._model.model.encoder.layer) == depth
 
 
 @pytest.mark.parametrize(("special_tokens", "before", "after"), [("none", [], []), ("both", [2], [3])])
@@ -102,7 +102,7 @@ def test_a_word_without_pieces_is_unknown(encoder):
 
 
 def test_unknown_word_of_the_text_is_the_tokenizers_unknown_piece(encoder, folder):
-    model = encoder()._reader
+    model = encoder()._model
     pieces, begins = model.tokenize(["the", "<unk>", "sat"], np.array([0, 1, 2]))
     assert begins.tolist() == [0, 1, 2, 3]
     assert pieces[1] == model.tokenizer.unk_token_id
@@ -138,7 +138,7 @@ def test_shortened_last_layer_equals_the_whole_layer(family, tmp_path, monkeypat
 
     def read() -> tuple[torch.Tensor, torch.nn.Module]:
         made = tiny_encoder(family[kind], tmp_path, context="prefix", window=6, **settings)
-        return made.vectors(words), made._reader.model
+        return made.vectors(words), made._model.model
 
     short, model = read()
     assert any(isinstance(part, LastLayer) for part in model.modules()) == (kind != "distilbert")
@@ -166,7 +166,7 @@ def test_shortened_last_layer_needs_fewer_flops(encoder, monkeypatch):
 
 @pytest.mark.parametrize("context", ["causal", "bidirectional"])
 def test_last_layer_is_whole_if_a_pass_keeps_every_word(encoder, context):
-    assert encoder(context=context)._reader.last is None
+    assert encoder(context=context)._model.last is None
 
 
 def test_span_ends_at_the_limit_of_words_pieces_or_document():
