@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.corpus import Corpus, build_corpus, split_by_document
+from bench.data.corpus import Corpus, build_corpus
+from bench.data.splits import split_by_document
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.score import EvaluationData
 from bench.models.spelling import Speller

@@ -12,6 +12,8 @@ from typing import IO, NoReturn
 from bench.core.errors import SettingError
 from bench.core.settings import quoted
 
+READING = b"words 2"  # raise the number when the same files give other words or splits: their cells then run again
+
 LEAST_FREE_MIB = 64  # a cell is not begun with less: its record would not fit
 
 
@@ -35,7 +37,7 @@ def write_atomically(path: Path, put: Callable[[IO[bytes]], object], setting: st
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        problem = f"{path} cannot be written ({error.strerror or error}); mend that and run the same command again"
+        problem = f"{path} cannot be written ({error.strerror or error}); remove the cause and run it again"
         raise SettingError(setting, problem) from error
 
 
@@ -51,66 +53,74 @@ def check_free_space(folder: Path) -> None:
 
 
 def find_text(path: str | int | float) -> Path | None:
-    """A user's file or folder; a bare number on the command line is a number here. None where nothing is there.
+    """Return a user's file or folder, or None if nothing is there. Hydra reads a bare number as a number.
 
     Raises:
-        SettingError: a path that no file can have, or what is neither file nor folder: a device would never end.
+        SettingError: the path cannot be looked up, or leads to a device or pipe, which would never end.
     """
     try:
         place = Path(str(path)).expanduser()
         if place.exists() and not (place.is_dir() or place.is_file()):
             raise SettingError("corpus.path", f"{quoted(path)} is neither a file nor a folder; give one")
         return place if place.exists() else None
-    except (OSError, RuntimeError) as error:  # too long, not to be looked into, ~ of nobody
-        why = getattr(error, "strerror", None) or error
-        raise SettingError("corpus.path", f"{quoted(path)} cannot be looked up ({why}); give another") from None
+    except (OSError, RuntimeError) as error:  # a path too long, a folder without access, an unknown user after ~
+        reason = getattr(error, "strerror", None) or error
+        raise SettingError("corpus.path", f"{quoted(path)} cannot be looked up ({reason}); give another") from None
 
 
 def list_text_files(place: Path) -> list[Path]:
-    """A folder's files in the order of their paths, hidden ones left out; or the file itself.
+    """Return a folder's files sorted by path, without hidden files; or the file itself.
 
     Raises:
-        SettingError: a folder in it cannot be listed: its files would be missed unseen.
+        SettingError: a sub-folder cannot be listed; its files would be left out unnoticed.
     """
     if not place.is_dir():
         return [place]
-    walk = os.walk(place, onerror=raise_unreadable)  # does not follow links to folders, so no loop keeps it
+    walk = os.walk(place, onerror=raise_unreadable)  # does not follow links to folders, which may form a loop
     files = (Path(folder, name) for folder, _, names in walk for name in names)
-    shown = (file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts))
-    return sorted(file for file in shown if file.is_file())
+    visible = (file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts))
+    return sorted(file for file in visible if file.is_file())
 
 
 def raise_unreadable(error: OSError) -> NoReturn:
-    """One line for what the user may not read."""
+    """Raise a one-line error for a file or folder that the user has no access to."""
     problem = f"{error.filename} cannot be read ({error.strerror}); give yourself access, or give another path"
     raise SettingError("corpus.path", problem) from None
 
 
 @functools.cache
 def content_sha256(path: str | int | float) -> str | None:
-    """Of the names and bytes of a user's files, so that an edited text is another cell; None where nothing is there.
+    """Return the sha256 of the names and bytes of a user's files, or None if nothing is there.
+
+    A cell's name follows from this hash, so an edited text is another cell; so is a text that the program reads as
+    other words than before (`READING`).
 
     Raises:
-        SettingError: something is there that cannot be read.
+        SettingError: a file or folder cannot be read.
     """
     place = find_text(path)
     if place is None:
         return None
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256(READING)
     for file in list_text_files(place):
-        found.update(os.fsencode(file.relative_to(place)))
+        sha256.update(os.fsencode(file.relative_to(place)))
         try:
             with file.open("rb") as opened:
-                found.update(hashlib.file_digest(opened, "sha256").digest())
+                sha256.update(hashlib.file_digest(opened, "sha256").digest())
         except OSError as error:
             raise_unreadable(error)
-    return found.hexdigest()
+    return sha256.hexdigest()
 
 
 def read_utf8(file: Path) -> str:
-    """One file's text, or one line that says why not."""
+    """Return one file's text, its line ends as they are.
+
+    Raises:
+        SettingError: the file is not UTF-8, holds a NUL, or cannot be read.
+    """
     try:
-        content = file.read_text(encoding="utf-8-sig")  # a byte order mark is no word
+        with file.open(encoding="utf-8-sig", newline="") as opened:  # utf-8-sig drops a byte order mark
+            content = opened.read()
     except UnicodeDecodeError as error:
         raise SettingError("corpus.path", f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
     except OSError as error:

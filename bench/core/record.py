@@ -50,7 +50,8 @@ class Record:
     # quality on the test split: bench/evaluation/metrics.py says what each means
     coverage: float | None = None
     test_words: int | None = None
-    test_bytes: int | None = None
+    test_bytes: int | None = None  # of the words, with one separator per word
+    test_raw_bytes: int | None = None  # of the test text as its owner wrote it; None if the corpus does not know it
     accuracy_at_1: float | None = None
     accuracy_at_5: float | None = None
     accuracy_at_10: float | None = None
@@ -63,6 +64,7 @@ class Record:
     accuracy_by_decile: list[float] | None = None  # @1, test words from the most frequent tenth to the rarest
     word_perplexity: float | None = None
     bits_per_byte: float | None = None
+    bits_per_raw_byte: float | None = None  # the same nats over test_raw_bytes
     bits_per_word: float | None = None  # log2 of word_perplexity
     closed_perplexity: float | None = None
     raw_closed_perplexity: float | None = None

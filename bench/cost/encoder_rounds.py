@@ -86,7 +86,7 @@ def visit(note: EncoderResult, given: Sample, turn: int) -> None:
     stretch = turn % len(given.text.documents()) if note.way.a_word_a_pass else None
     part = given if stretch is None else given.stretch(stretch)
     reader = note.way.build()
-    pieces, begins = reader.spell(part.lexicon, part.text.words)
+    pieces, begins = reader.tokenize(part.lexicon, part.text.words)
 
     def read() -> np.ndarray:
         return gathered(reader, pieces, begins, part.text.starts)

@@ -12,14 +12,14 @@ import torch
 
 from bench.data.corpus import Corpus, Text, concatenate
 from bench.targets.encoder import Encoder
-from bench.targets.encoder_forward import Reader
+from bench.targets.encoder_forward import EncoderModel
 
 STRETCHES = 4  # of the text, each of another document; what makes a pass a word reads one of them a round
 
 ROWS = 32  # of a plain batch
 
 
-class PlainReader(Reader):
+class PlainReader(EncoderModel):
     """Windows in the order of the text, so many a batch, padded and masked, all of the model."""
 
     def shortened(self) -> None:
@@ -49,7 +49,7 @@ class Way:
 
     name: str
     encoder: Encoder
-    reader: type[Reader] | None = None
+    reader: type[EncoderModel] | None = None
 
     @property
     def context(self) -> str:
@@ -68,9 +68,9 @@ class Way:
         """It takes tens of times as long."""
         return self.context == "prefix"
 
-    def build(self) -> Reader:
+    def build(self) -> EncoderModel:
         """The model, loaded anew: no two are in memory at once."""
-        return self.encoder.reader(self.reader or Reader, precision=self.precision)
+        return self.encoder.load_model(self.reader or EncoderModel, precision=self.precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +108,13 @@ def sample(corpus: Corpus, words: int) -> Sample:
     return Sample(corpus.spell(types), Text(indices.astype(np.int32), found.starts))
 
 
-def vectors(reader: Reader, given: Sample) -> np.ndarray:
+def vectors(reader: EncoderModel, given: Sample) -> np.ndarray:
     """[N, D] float32"""
-    pieces, begins = reader.spell(given.lexicon, given.text.words)
+    pieces, begins = reader.tokenize(given.lexicon, given.text.words)
     return gathered(reader, pieces, begins, given.text.starts)
 
 
-def gathered(reader: Reader, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def gathered(reader: EncoderModel, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """The passes alone: a type is spelt once, which over a whole text takes nothing beside them. [N, D] float32"""
     found: Any = None
     for positions, some in reader.passes(pieces, begins, starts):

@@ -1,4 +1,4 @@
-"""Endless training batches that are a function of (seed, step) alone, so that training can go on from any step."""
+"""Endless training batches that are a function of (seed, step) alone, so that training can resume at any step."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from bench.core.errors import SettingError
 
 
 class Steps(IterableDataset):
-    """The batches from step `start` on; of several devices each has its part of the rows of every one.
+    """Batches from step `start` on; with several devices each device has its share of every batch's rows.
 
     Args:
-        rows: of a whole batch.
-        setting: that says how many they are.
+        rows: rows of a whole batch.
+        setting: configuration key of the number of rows, for errors.
     """
 
     start = 0
@@ -25,14 +25,14 @@ class Steps(IterableDataset):
     def __init__(self, rows: int, setting: str):
         self.rows, self.setting = rows, setting
 
-    def deal(self, rank: int, world: int) -> None:
-        """Leave this process every `world`-th row, from row `rank` on.
+    def shard(self, rank: int, world: int) -> None:
+        """Keep every `world`-th row, from row `rank` on, in this process.
 
         Raises:
-            SettingError: they do not come out even.
+            SettingError: the rows are no multiple of the devices.
         """
         if self.rows % world:
-            problem = f"{self.rows} cannot be dealt evenly to {world} devices; give a multiple of {world}"
+            problem = f"{self.rows} cannot be divided evenly among {world} devices; give a multiple of {world}"
             raise SettingError(self.setting, problem)
         self.rank, self.world = rank, world
 
@@ -40,39 +40,39 @@ class Steps(IterableDataset):
         return map(self.batch, itertools.count(self.start))
 
     def batch(self, step: int) -> Any:
-        """The batch of any step."""
+        """Return the batch of a step."""
         raise NotImplementedError
 
 
-class Ahead(IterableDataset):
-    """The same batches, the next one made while the one before is trained on."""
+class Prefetch(IterableDataset):
+    """Batches of a `Steps`; a thread makes the next batch while training uses the current one."""
 
     def __init__(self, batches: Steps):
         self.batches = batches
 
     def __iter__(self) -> Iterator[Any]:
-        made = iter(self.batches)
+        batches = iter(self.batches)
         with ThreadPoolExecutor(1, "batches") as thread:
-            coming = thread.submit(next, made)
+            pending = thread.submit(next, batches)
             while True:
-                batch, coming = coming.result(), thread.submit(next, made)
+                batch, pending = pending.result(), thread.submit(next, batches)
                 yield batch
 
 
 class StepData(pl.LightningDataModule):
-    """Steps, as Lightning takes them; a checkpoint holds how many training has seen."""
+    """Lightning data module of a `Steps`; a checkpoint holds the number of steps that training has done."""
 
     def __init__(self, batches: Steps):
         super().__init__()
         self.batches = batches
 
     def train_dataloader(self) -> DataLoader:
-        """No worker processes: a batch is a few gathers from memory, cheaper than sending it between processes.
+        """Return a loader without worker processes: gathering a batch costs less than sending it between processes.
 
-        Beside a GPU a thread gathers the next one meanwhile, into memory that it is copied from without waiting.
+        On a GPU a thread gathers the next batch meanwhile, into pinned memory, from which copies are asynchronous.
         """
-        beside_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(Ahead(self.batches) if beside_gpu else self.batches, batch_size=None, pin_memory=beside_gpu)
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(Prefetch(self.batches) if on_gpu else self.batches, batch_size=None, pin_memory=on_gpu)
 
     def state_dict(self) -> dict[str, int]:
         return {"step": self.trainer.global_step}

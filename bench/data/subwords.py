@@ -1,7 +1,7 @@
 """Words <-> word pieces, and the training text as endless batches of pieces.
 
-A document is its words joined by single spaces, so the pieces of " " + word, one word after the other, are its
-pieces, and every word's first and last piece are known. One boundary token precedes each document and ends it.
+A document is its words joined by single spaces. Its pieces are therefore those of " " + word for one word after the
+other, and each word's first and last piece are known. A boundary token precedes every document and ends the text.
 L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, B rows, T steps.
 """
 
@@ -24,7 +24,7 @@ INITIALS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenisers write a 
 
 
 def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `size` pieces from the training split: it can spell any word.
+    """Learn a byte-level BPE of at most `size` pieces from the training split; it can spell any word.
 
     Raises:
         SettingError: fewer pieces than the 256 bytes and the boundary.
@@ -46,7 +46,7 @@ def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
 
 
 class Pieces:
-    """How a tokeniser spells every type of a lexicon, looked up once a type.
+    """Spellings of a lexicon in the pieces of a tokeniser, which reads each type once.
 
     Raises:
         SettingError: the tokeniser does not mark word beginnings, has no end of text, or cannot spell a word.
@@ -62,45 +62,48 @@ class Pieces:
                 "system.pretrained",
                 "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one",
             )
-        boundary = tokenizer.get_vocab().get(BOUNDARY, tokenizer.eos_token_id)  # a chat model's own end is a turn's end
+        # a chat model's end-of-sequence token ends a turn, so the end of text has precedence
+        boundary = tokenizer.get_vocab().get(BOUNDARY, tokenizer.eos_token_id)
         if boundary is None:
             raise SettingError("system.pretrained", "its tokeniser has no end-of-text token; take another model")
         self.boundary = boundary
         self.initial = np.append(np.flatnonzero(self.begins), self.boundary)  # ids that can follow a whole word
-        spelled = tokenizer([" " + word for word in corpus.lexicon], add_special_tokens=False)["input_ids"]
+        spaced = [" " + word for word in corpus.lexicon]
+        # a `<unk>` in the text is spelt like any other word, also where the tokeniser has a special token of this name
+        spelled = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         self.lengths = np.array([len(pieces) for pieces in spelled] + [1])  # [L + 1]; type L is the boundary
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 2]
         self.spelled = np.array([*itertools.chain.from_iterable(spelled), self.boundary])
         self.check(corpus.lexicon)
 
     def check(self, lexicon: list[str]) -> None:
-        """Word probabilities are exact only where a word's first piece, and no other, can begin a word."""
+        """Refuse words whose first piece cannot begin a word, or whose other pieces can: p(word) would be wrong."""
         spelled, first = self.spelled[:-1], np.zeros(len(self.spelled), bool)
         first[self.offsets[:-1]] = True
         unknown = self.tokenizer.unk_token_id
-        strange = np.isin(spelled, [self.boundary, self.boundary if unknown is None else unknown])
-        for piece in np.flatnonzero((self.begins[spelled] != first[:-1]) | strange)[:1]:
+        special = np.isin(spelled, [self.boundary, self.boundary if unknown is None else unknown])
+        for piece in np.flatnonzero((self.begins[spelled] != first[:-1]) | special)[:1]:
             word = lexicon[np.searchsorted(self.offsets, piece, side="right") - 1]
             raise SettingError("system.pretrained", f"its tokeniser cannot spell {word!r} as one word of pieces")
 
-    def spell(self, words: np.ndarray) -> np.ndarray:
-        """Lexicon indices (L: the boundary) -> their pieces, laid end to end. [N] -> [P]"""
+    def encode_words(self, words: np.ndarray) -> np.ndarray:
+        """Return the pieces of lexicon indices, end to end; index L is the boundary. [N] -> [P]"""
         lengths = self.lengths[words]
         before = np.cumsum(lengths) - lengths
         return self.spelled[np.repeat(self.offsets[words] - before, lengths) + np.arange(lengths.sum())]
 
-    def lay(self, text: Text) -> np.ndarray:
-        """A text -> boundary, document, boundary, document, …, boundary. [P]"""
-        return self.spell(np.insert(text.words, text.starts, len(self.lengths) - 1))
+    def encode_text(self, text: Text) -> np.ndarray:
+        """Return a text's pieces: boundary, document, boundary, document, …, boundary. [P]"""
+        return self.encode_words(np.insert(text.words, text.starts, len(self.lengths) - 1))
 
-    def first(self, text: Text) -> np.ndarray:
-        """Where in `lay(text)` each word's first piece stands. [N]"""
+    def first_pieces(self, text: Text) -> np.ndarray:
+        """Return the position of each word's first piece in `encode_text(text)`. [N]"""
         lengths = self.lengths[text.words]
         document = np.searchsorted(text.starts, np.arange(len(text)), side="right")
         return np.cumsum(lengths) - lengths + document
 
-    def read(self, pieces: list[int]) -> list[str]:
-        """Pieces -> words: one begins wherever a piece can begin one."""
+    def decode(self, pieces: list[int]) -> list[str]:
+        """Return the words of pieces: a word begins at each piece that can begin a word."""
         groups: list[list[int]] = []
         for piece in pieces:
             if self.begins[piece] or not groups:
@@ -110,40 +113,40 @@ class Pieces:
 
 
 class PieceBatch(NamedTuple):
-    """What one training step reads."""
+    """Inputs and targets of one training step."""
 
-    pieces: Tensor  # [B, T + 1] int64: inputs, and targets one to the right
-    trained_words: int  # that begin among the targets: what a budget counts
+    pieces: Tensor  # [B, T + 1] int64: all but the last are inputs, all but the first are targets
+    trained_words: int  # words that begin among the targets; a budget counts these
 
 
 class PieceBatches(Steps):
     """Endless batches whose order is a function of (seed, step) alone.
 
-    Each epoch lays the documents in a new order, cuts the line into windows of T + 1 pieces that overlap by one,
-    and deals those out in random order.
+    Each epoch puts the documents in a new order, cuts their pieces into windows of T + 1 pieces that overlap by one,
+    and reads the windows in random order.
     """
 
     def __init__(self, pieces: Pieces, text: Text, *, rows: int, length: int, seed: int):
         self.pieces, self.documents, self.seed = pieces, text.documents(), seed
-        size = len(pieces.lay(text))
+        size = len(pieces.encode_text(text))
         self.length = min(length, size - 1)
         self.windows = (size - 1) // self.length
         super().__init__(min(rows, self.windows), "system.model.batch_size")
         self.epoch, self.order, self.line = -1, np.empty(0), np.empty(0)
 
     def batch(self, step: int) -> PieceBatch:
-        """The batch of any step."""
-        epoch, turn = divmod(step, self.windows // self.rows)
+        """Return the batch of a step."""
+        epoch, nth = divmod(step, self.windows // self.rows)
         if epoch != self.epoch:
-            self.shuffle(epoch)
-        window = self.order[turn * self.rows : (turn + 1) * self.rows][self.rank :: self.world]
+            self.start_epoch(epoch)
+        window = self.order[nth * self.rows : (nth + 1) * self.rows][self.rank :: self.world]
         pieces = self.line[window[:, None] * self.length + np.arange(self.length + 1)]
         return PieceBatch(torch.from_numpy(pieces), int(self.pieces.begins[pieces[:, 1:]].sum()))
 
-    def shuffle(self, epoch: int) -> None:
-        """Lay out one epoch."""
+    def start_epoch(self, epoch: int) -> None:
+        """Order the documents and windows of one epoch."""
         random = np.random.default_rng((self.seed, epoch))
         boundary = [len(self.pieces.lengths) - 1]
         documents = [self.documents[i] for i in random.permutation(len(self.documents))]
-        self.line = self.pieces.spell(np.concatenate([*([*boundary, *d] for d in documents), boundary]))
+        self.line = self.pieces.encode_words(np.concatenate([*([*boundary, *d] for d in documents), boundary]))
         self.order, self.epoch = random.permutation(self.windows), epoch

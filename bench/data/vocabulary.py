@@ -1,25 +1,27 @@
-"""Words <-> ids by falling training frequency. L lexicon types, V ids, N words."""
+"""Words <-> ids by falling training frequency.
+
+L lexicon types, V ids, N words.
+"""
 
 import numpy as np
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus, Text
-
-UNK = "<unk>"
+from bench.data.words import UNK
 
 
 class Vocabulary:
-    """The `size` most frequent entries, `<unk>` among them: it stands for every other word, and is counted so.
+    """The `size` - 1 most frequent words and `<unk>`, which replaces every other word and has their counts together.
 
-    Ids fall by training count, `<unk>` where its mass puts it (first, where it is the heaviest): log-uniform sampling
-    and the cutoffs of adaptive softmax lean on this order.
+    Ids fall by training count, `<unk>` where its count puts it (first among equals): log-uniform sampling and the
+    cutoffs of adaptive softmax require this order. A `<unk>` in the text is replaced too, whatever its count.
 
     Args:
-        corpus: whose training split is counted.
-        size: V, `<unk>` included; between 2 and the number of types that training holds, so that `<unk>` has mass.
+        corpus: the corpus whose training split is counted.
+        size: V, `<unk>` included; between 2 and the number of types in the training split, so that `<unk>` has counts.
 
     Raises:
-        SettingError: no such vocabulary exists in this corpus.
+        SettingError: the corpus has no vocabulary of this size.
     """
 
     def __init__(self, corpus: Corpus, size: int):
@@ -44,15 +46,15 @@ class Vocabulary:
 
     @property
     def log_unigram(self) -> np.ndarray:
-        """Natural log of each id's share of the training words. [V] float32"""
+        """Natural logarithm of each id's share of the training words. [V] float32"""
         return np.log(self.counts / self.counts.sum()).astype(np.float32)
 
     def encode(self, lexicon_indices: np.ndarray) -> np.ndarray:
-        """[N] lexicon indices -> [N] ids."""
+        """Return the ids of lexicon indices. [N] -> [N]"""
         return self.ids[lexicon_indices]
 
     def lexicon_index(self, word: int) -> int:
-        """The lexicon index of an id; `<unk>` has none.
+        """Return the lexicon index of an id; `<unk>` has none.
 
         Raises:
             KeyError: the id is `<unk>`'s.
@@ -62,5 +64,5 @@ class Vocabulary:
         return word - (word > self.unk)
 
     def coverage(self, text: Text) -> float:
-        """The share of the text's words that have an id of their own."""
+        """Return the share of the text's words that have an id of their own."""
         return float((self.encode(text.words) != self.unk).mean())

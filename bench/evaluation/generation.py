@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, concatenate, tokenize
+from bench.data.corpus import Corpus, concatenate
 from bench.data.vocabulary import Vocabulary
+from bench.data.words import tokenize
 from bench.evaluation.calibration import Calibration
 from bench.models.causal_lm import SubwordModel
 

@@ -52,6 +52,7 @@ FORMULAS: dict[str, Formula | Callable[[Sums], NDArray]] = {
     "word_perplexity": Formula("nats", "words", np.exp),
     "bits_per_word": Formula("nats", "words", lambda nats: nats / np.log(2)),
     "bits_per_byte": Formula("nats", "bytes", lambda nats: nats / np.log(2)),
+    "bits_per_raw_byte": Formula("nats", "raw_bytes", lambda nats: nats / np.log(2)),
     "closed_perplexity": Formula("known_nats", "known", np.exp),
     "raw_closed_perplexity": Formula("raw_known_nats", "known", np.exp),
     "rank_perplexity": Formula("rank_nats", "known", np.exp),

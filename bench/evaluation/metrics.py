@@ -29,6 +29,7 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words:
         "coverage": vocabulary.coverage(test),
         "test_words": len(test),
         "test_bytes": int(totals["bytes"]),
+        "test_raw_bytes": None if test.raw_bytes is None else int(test.raw_bytes.sum()),
         "ranked_words": int(measured.sum()),
         **{field: finite(value(field, totals)) for field in FORMULAS},
         "brier_n": [float(totals[f"brier_{n}"] / totals["drawn"]) for n in (1, 2, 3, 4)] if drawn else None,
@@ -60,6 +61,8 @@ def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) 
         "known_nats": total(scored.nats, known),
         "raw_known_nats": total(scored.raw_nats, known),
     }
+    if test.raw_bytes is not None:
+        found["raw_bytes"] = total(test.raw_bytes)
     ranks = {"": scored.rank, "calibrated_": scored.calibrated_rank}
     for prefix, chosen in {"": ~np.isnan(scored.rank), "searched_": searched}.items():
         found[f"{prefix}ranked" if not prefix else "searched"] = total(chosen)

@@ -22,7 +22,7 @@ def brier_n(model: SubwordModel, text: Text, positions: np.ndarray) -> np.ndarra
 
     A draw that spells a word in other pieces than the tokeniser would is another word, as it is in the word's price.
     """
-    line, first = model.pieces.lay(text), model.pieces.first(text)[positions]
+    line, first = model.pieces.encode_text(text), model.pieces.first_pieces(text)[positions]
     bounds = np.flatnonzero(line == model.pieces.boundary)
     start = np.maximum(bounds[np.searchsorted(bounds, first) - 1], first - model.context // 2)
     random = torch.Generator(model.device).manual_seed(brier_lm.SEED)

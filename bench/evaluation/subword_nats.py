@@ -56,7 +56,7 @@ def _(model: SubwordModel, judged: EvaluationData) -> dict[str, float]:
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
     """−log p(word | words before it in its document), from at least half a context of history. [N] float64"""
-    first = model.pieces.first(text)  # [N]
+    first = model.pieces.first_pieces(text)  # [N]
     last = first + model.pieces.lengths[text.words] - 1
     piece, begin = piece_nats(model, text)
     before = np.concatenate([[0.0], np.cumsum(piece)])  # piece[t] prices piece t + 1 of the line
@@ -69,7 +69,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
     Windows of C pieces advance by half of that; only their later half counts, of a document's first window all.
     Nothing follows the last boundary: 0.
     """
-    line = model.pieces.lay(text)
+    line = model.pieces.encode_text(text)
     bounds = np.flatnonzero(line == model.pieces.boundary)  # [D + 1]
     half = model.context // 2
     later = [np.arange(start, end - 2 * half, half) + half for start, end in itertools.pairwise(bounds)]

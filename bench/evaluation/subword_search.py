@@ -71,7 +71,7 @@ def search(model: SubwordModel, text: Text, positions: np.ndarray, trie: Trie, k
 
     The history is the longest that leaves room for the longest word, at least half a context.
     """
-    line, before = model.pieces.lay(text), model.pieces.first(text)[positions] - 1
+    line, before = model.pieces.encode_text(text), model.pieces.first_pieces(text)[positions] - 1
     bounds = np.flatnonzero(line == model.pieces.boundary)
     start = bounds[np.searchsorted(bounds, before, side="right") - 1]
     start = np.maximum(start, before + 1 - (model.context - trie.depth))

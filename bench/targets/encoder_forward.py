@@ -1,6 +1,6 @@
-"""A BERT-family model reads documents: words -> word pieces -> spans -> batches -> one vector a word.
+"""Forward passes of a BERT-family model over documents: words -> word pieces -> spans -> batches -> vector per word.
 
-A span is a run of words of one document that one pass reads; all their vectors are kept, or the last.
+A span is a run of words of one document that one pass reads; all vectors of the span are kept, or the last alone.
 N words, L lexicon types, P pieces, S spans, B spans of a batch, T positions of a row, D the width.
 """
 
@@ -13,20 +13,21 @@ import numpy as np
 import torch
 
 from bench.core.errors import SettingError
+from bench.data.words import UNK
 from bench.targets import encoder_files
 from bench.targets.last_layer import LastLayer, shorten
 
-RESERVED = 4  # positions of a row that words cannot have: [CLS], [SEP], and two that RoBERTa skips
+RESERVED = 4  # positions of a row without words: [CLS], [SEP], and two that RoBERTa skips
 
-BATCH_PIECES = {"cpu": 2048, "cuda": 4096}  # on a CPU what lies between two layers stays in its cache
+BATCH_PIECES = {"cpu": 2048, "cuda": 4096}  # pieces per batch; on a CPU, activations of this size stay in its cache
 
 
-class Reader:
-    """The loaded model; `bench.targets.encoder.Encoder` says what its settings mean.
+class EncoderModel:
+    """Loaded encoder model; `bench.targets.encoder.Encoder` explains the settings.
 
     Args:
-        folder: holds the weights and the tokenizer.
-        config: of `transformers`, cut to the layers that are wanted.
+        folder: folder of the weights and the tokenizer.
+        config: configuration of `transformers`, without the layers after the one that is read.
 
     Raises:
         SettingError: the files cannot be read, or this model cannot be read causally.
@@ -46,7 +47,7 @@ class Reader:
     ):
         self.context, self.window, self.pooling = context, window, pooling
         self.pad_id = config.pad_token_id or 0
-        config.is_decoder = context == "causal"  # a causal mask, and none to hold in memory
+        config.is_decoder = context == "causal"  # attention applies a causal mask and stores none
         self.model, tokenizer = encoder_files.load_encoder(folder, config, dtype)
         self.model.to(device)
         if config.is_decoder and self._sees_the_future(config.vocab_size):
@@ -64,25 +65,25 @@ class Reader:
     def read(
         self, lexicon: list[str], words: np.ndarray, starts: np.ndarray
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Batch by batch, the longest spans first: positions in the text [n], their vectors [n, D] float32.
+        """Yield positions in the text [n] and their vectors [n, D] float32, batch by batch, the longest spans first.
 
         Args:
             lexicon: L types.
-            words: [N] indices into it.
+            words: [N] indices into the lexicon.
             starts: [documents + 1], as in `bench.data.corpus.Text`.
         """
-        yield from self.passes(*self.spell(lexicon, words), starts)
+        yield from self.passes(*self.tokenize(lexicon, words), starts)
 
     def passes(
         self, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """The same of words in pieces. [P], [N + 1], [documents + 1]"""
+        """Yield positions and vectors of a text in pieces, as `read` does. [P], [N + 1], [documents + 1]"""
         spans = cut(begins, starts, window=self.window, limit=self.limit, every_word=self.context == "prefix")
         for some in self.batches(begins[spans[:, 1]] - begins[spans[:, 0]]):
             yield self._read_batch(pieces, begins, spans[some])
 
     def batches(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
-        """Which spans are read together: those of about one length, so that next to nothing is padding. [S]"""
+        """Yield the spans of each batch; spans of similar length share a batch, so that padding is rare. [S]"""
         order = np.argsort(-lengths, kind="stable")
         while len(order):
             size = self.rows(int(lengths[order[0]]))
@@ -90,21 +91,22 @@ class Reader:
             order = order[size:]
 
     def rows(self, length: int) -> int:
-        """How many spans of so many pieces a batch has."""
+        """Return the number of spans of `length` pieces per batch."""
         return max(1, BATCH_PIECES[self.model.device.type] // length)
 
     def shortened(self) -> LastLayer | None:
-        """What computes the last layer where it is read alone, if a pass keeps one word and the model allows it."""
+        """Return the shortened last layer if a pass keeps one word and the architecture is known, else None."""
         return shorten(self.model) if self.context == "prefix" else None
 
     def mask(self, real: np.ndarray) -> torch.Tensor | None:
-        """None for causal rows: pads come last, where no word sees them. [B, T]"""
+        """Return the attention mask; None for causal rows, whose padding comes last, where no word sees it. [B, T]"""
         return None if self.context == "causal" else torch.from_numpy(real).to(self.model.device)
 
-    def spell(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[N] words -> [P] piece ids and [N + 1] where each word's begin; a type is tokenised once."""
-        # a space before it makes RoBERTa's tokenizer see a whole word; BERT's drops it
-        rows = self.tokenizer([f" {word}" for word in lexicon], add_special_tokens=False)["input_ids"]
+    def tokenize(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the piece ids [P] of words [N] and each word's first position [N + 1]; a type is tokenised once."""
+        # RoBERTa's tokenizer takes a word after a space as a whole word; BERT's ignores the space
+        spaced = [f" {word}" if word != UNK else self.tokenizer.unk_token for word in lexicon]
+        rows = self.tokenizer(spaced, add_special_tokens=False)["input_ids"]
         rows = [row[: self.limit] or [self.tokenizer.unk_token_id] for row in rows]
         counts = np.fromiter(map(len, rows), np.int64)  # [L]
         pieces = np.fromiter(chain.from_iterable(rows), np.int64)
@@ -128,25 +130,25 @@ class Reader:
             begin = begin + row * ids.shape[1]  # rows end to end
         else:  # a row keeps one word
             nth = np.arange(counts.max())
-            at, asked = begin[:, None] + np.minimum(nth, counts[:, None] - 1), nth < counts[:, None]  # [B, k]
-            self.last.ask(torch.from_numpy(at).to(device), torch.from_numpy(asked).to(device))
+            at, selected = begin[:, None] + np.minimum(nth, counts[:, None] - 1), nth < counts[:, None]  # [B, k]
+            self.last.select(torch.from_numpy(at).to(device), torch.from_numpy(selected).to(device))
             begin = np.cumsum(counts) - counts
-        given = torch.from_numpy(ids).to(device)
-        hidden = self.model(given, attention_mask=self.mask(real), use_cache=False)[0]  # [B, T, D]
+        inputs = torch.from_numpy(ids).to(device)
+        hidden = self.model(inputs, attention_mask=self.mask(real), use_cache=False)[0]  # [B, T, D]
         return words, pool(hidden.flatten(0, 1), begin, counts, self.pooling)
 
     @torch.inference_mode()
     def _sees_the_future(self, pieces: int) -> bool:
-        """Whether a first position changes with the second."""
+        """True if the output at the first position depends on the second position."""
         rows = torch.tensor([[pieces - 1, pieces - 1], [pieces - 1, pieces - 2]], device=self.model.device)
         one, other = self.model(rows, use_cache=False)[0][:, 0].float()
         return bool((one - other).abs().max() > 1e-3)
 
 
 def cut(begins: np.ndarray, starts: np.ndarray, *, window: int, limit: int, every_word: bool) -> np.ndarray:
-    """Documents -> spans of at most `window` words and `limit` pieces: first word, end, first kept. [S, 3]
+    """Cut documents into spans of at most `window` words and `limit` pieces: first word, end, first kept. [S, 3]
 
-    Windows that follow one another and keep all they read, or for every word the longest that ends at it.
+    Spans are consecutive windows that keep all their words, or with `every_word` each word's longest window.
     """
     words = np.arange(len(begins) - 1)
     lengths = np.diff(starts)
@@ -164,7 +166,7 @@ def cut(begins: np.ndarray, starts: np.ndarray, *, window: int, limit: int, ever
 
 
 def pool(hidden: torch.Tensor, begins: np.ndarray, counts: np.ndarray, how: str) -> torch.Tensor:
-    """Positions [B * T, D], each word's first [n] and how many it has [n] -> [n, D] float32 on the CPU."""
+    """Pool hidden states [B * T, D] over words, given first positions [n] and counts [n]. [n, D] float32, CPU"""
     if how == "mean":
         pieces = hidden[ragged(begins, counts)].float()
         return torch.segment_reduce(pieces, "mean", lengths=torch.from_numpy(counts).to(hidden.device)).cpu()
@@ -172,5 +174,5 @@ def pool(hidden: torch.Tensor, begins: np.ndarray, counts: np.ndarray, how: str)
 
 
 def ragged(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Runs end to end: begins[0], begins[0] + 1, … (counts[0] of them), begins[1], …"""
+    """Return runs end to end: begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], …"""
     return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

@@ -1,4 +1,4 @@
-"""Vocabulary -> what the regressors aim at and decode by: a row a word, and the vectors of its occurrences.
+"""Target tables of the regressors: a row per word to decode by, and the vectors of its occurrences to train on.
 
 N training words, V ids, D embedding size.
 """
@@ -17,13 +17,13 @@ from bench.core.settings import Place, Seed, Width
 from bench.data.vocabulary import Vocabulary
 from bench.targets.encoder import Encoder
 
-BLOCK = 1 << 15  # vectors in memory at once
+BLOCK = 1 << 15  # vectors per block; bounds memory
 
-FLAT = 1e-3  # a direction whose variance is a smaller share of the mean one is left out, not blown up
+FLAT = 1e-3  # directions with a smaller share of the mean variance are dropped: whitening would amplify their noise
 
 
-class Reading(TypedDict):
-    """An encoder's source, and how `bench.targets.encoder.Encoder` reads a text with it."""
+class EncoderSettings(TypedDict):
+    """Settings of a `bench.targets.encoder.Encoder`."""
 
     encoder: Place | None
     context: Literal["causal", "prefix", "bidirectional"]
@@ -35,16 +35,16 @@ class Reading(TypedDict):
 
 
 class Targets:
-    """The table that decoding ranks, and what training aims at: its rows, or the vector of each occurrence.
+    """Target table: decoding ranks its rows; training regresses onto the rows or onto each occurrence's vector.
 
     Attributes:
-        name: in the tables.
-        table: a row an id, in the space that `transform` leads to. [V, D] float32
-        level: `token` where training aims at occurrences, `type` where it aims at rows.
-        vectors: of the training words, as the encoder gave them; None at level `type`. [N, D] float16
-        encoder: None for targets that read no text; so are the next two.
-        encode_seconds: what encoding the training words took, be it now or when the cache was filled.
-        weights_sha256: the encoder's.
+        name: name in the report's tables.
+        table: a row per id, transformed as `transform` does. [V, D] float32
+        level: `token` if the targets of training are the occurrences, `type` if these are the rows.
+        vectors: the encoder's vectors of the training words, not transformed; None at level `type`. [N, D] float16
+        encoder: None for targets without an encoder, as are the next two attributes.
+        encode_seconds: time that encoding the training words took when the cache was filled.
+        weights_sha256: sha256 of the encoder's weights.
     """
 
     vectors: np.ndarray | None = None
@@ -67,7 +67,7 @@ class Targets:
         self.table = self.transform(rows)
 
     def transform(self, vectors: np.ndarray | Tensor) -> Tensor:
-        """An encoder's vectors -> the table's space. [..., D] -> [..., D] float32"""
+        """Centre, whiten and normalise an encoder's vectors as configured. [..., D] -> [..., D] float32"""
         if isinstance(vectors, np.ndarray):
             vectors = torch.from_numpy(vectors.astype(np.float32))
         if self.offset is not None:
@@ -77,11 +77,11 @@ class Targets:
         return F.normalize(vectors, dim=-1) if self.normalise else vectors
 
     def flops_per_position(self) -> int:
-        """Of bringing one vector into the table's space; a multiply-add is 2."""
+        """Return the FLOPs of transforming one vector; a multiply-add is 2."""
         return 0 if self.mixing is None else 2 * self.mixing.numel()
 
     def at(self, positions: np.ndarray) -> Tensor:
-        """What training aims at in these places of the training text, at level `token`. [...] -> [..., D]"""
+        """Return the targets at positions of the training text, at level `token`. [...] -> [..., D]"""
         return self.transform(self.vectors[positions])
 
 
@@ -94,23 +94,25 @@ def bert(
     centre: bool,
     whiten: bool,
     normalise: bool,
-    **reading: Unpack[Reading],
+    **settings: Unpack[EncoderSettings],
 ) -> Targets:
-    """A row is the mean of its word's vectors in the training text; `<unk>`'s, that of all words it replaces.
+    """Return targets whose row is the mean of a word's vectors in the training text.
+
+    The row of `<unk>` is the mean over all words that it replaces.
 
     Args:
-        level: `token` (the vector of that occurrence) or `type` (the row).
+        level: regress onto the vector of the occurrence (`token`) or onto the row (`type`).
         centre: subtract the mean vector of the training words.
-        whiten: give them variance 1 in every direction in which they vary (ZCA: rotated back).
-        normalise: to unit length, after these: a mean's length tells how often and how variously its word is used, and
-            would outweigh its direction in every squared distance.
+        whiten: scale the vectors to variance 1 in every direction in which they vary (ZCA: rotated back).
+        normalise: scale to unit length at the end: the length of a mean depends on the frequency and variety of its
+            word's uses, and would dominate squared distances.
 
     Raises:
-        SettingError: no such level, or a setting that the encoder refuses.
+        SettingError: an unknown level, or a setting that the encoder refuses.
     """
     if level not in ("token", "type"):
         raise SettingError("targets.level", f"{level} is not one of token, type")
-    encoder = make_encoder(reading, cache_dir)
+    encoder = make_encoder(settings, cache_dir)
     encoded = encoder.encode(vocabulary.corpus, "train")
     ids = vocabulary.encode(vocabulary.corpus.train.words)
     sums, squares = moments(encoded.vectors, ids, len(vocabulary), squared=whiten)
@@ -130,19 +132,19 @@ def bert(
 
 
 def make_encoder(settings: Mapping[str, Any], cache_dir: str, device: str | None = None) -> Encoder:
-    """The Encoder that a configuration's `targets` describe: `inputs=contextual` reads it under any head.
+    """Return the Encoder of a configuration's `targets`; `inputs=contextual` uses this encoder with any head.
 
     Raises:
-        SettingError: these targets have no encoder, or it refuses a setting.
+        SettingError: the targets have no encoder, or the encoder refuses a setting.
     """
     if "encoder" not in settings:
         raise SettingError("inputs", "contextual inputs need targets with an encoder; choose targets=bert")
-    source, *reading = Reading.__annotations__
-    return Encoder(settings[source], cache_dir=cache_dir, device=device, **{key: settings[key] for key in reading})
+    source, *rest = EncoderSettings.__annotations__
+    return Encoder(settings[source], cache_dir=cache_dir, device=device, **{key: settings[key] for key in rest})
 
 
 def moments(vectors: np.ndarray, ids: np.ndarray, size: int, *, squared: bool) -> tuple[Tensor, Tensor]:
-    """Sums by id [V, D] float32 and, where asked for, of outer products [D, D] float64, block by block."""
+    """Return sums of vectors by id [V, D] float32 and, if `squared`, of outer products [D, D] float64."""
     width = vectors.shape[1]
     sums, squares = torch.zeros(size, width), torch.zeros(width, width, dtype=torch.float64)
     for start in range(0, len(vectors), BLOCK):
@@ -154,22 +156,22 @@ def moments(vectors: np.ndarray, ids: np.ndarray, size: int, *, squared: bool) -
 
 
 def whitening(covariance: Tensor) -> Tensor:
-    """The symmetric inverse square root, 0 where the covariance is flat. [D, D] float64 -> [D, D] float32"""
+    """Return the symmetric inverse square root, 0 in flat directions. [D, D] float64 -> [D, D] float32"""
     variances, directions = torch.linalg.eigh(covariance)
-    varied = variances > FLAT * variances.mean()
-    kept = directions[:, varied]
-    return (kept / variances[varied].sqrt() @ kept.T).float()
+    kept = variances > FLAT * variances.mean()
+    directions = directions[:, kept]
+    return (directions / variances[kept].sqrt() @ directions.T).float()
 
 
 def random(*, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, dimension: Width, seed: Seed) -> Targets:
-    """Gaussian rows: the control in which no word is nearer to one than to another.
+    """Return Gaussian rows: a control whose distances between words mean nothing.
 
     Args:
-        cache_dir: not used; all targets are built with one.
-        level: `type`: there are no occurrences to aim at.
+        cache_dir: not used; all targets are built with this argument.
+        level: `type`; random targets have no vectors of occurrences.
 
     Raises:
-        SettingError: another level, or no dimension.
+        SettingError: another level, or a dimension that is not positive.
     """
     if level != "type":
         raise SettingError("targets.level", f"random targets have no {level} vectors; use targets.level=type")

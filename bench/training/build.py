@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
+from bench.data.splits import report_splits
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.generation import read_prompt
 from bench.evaluation.score import EvaluationData
@@ -39,8 +40,11 @@ def build_cell(cfg: DictConfig) -> Built:
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     evaluation = cfg.evaluation
-    corpus: Corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
-    corpus = corpus.limited(validation=evaluation.validation_words, test=evaluation.test_words)
+    corpus: Corpus = instantiate(cfg.corpus.source)
+    report_splits(corpus)
+    corpus = corpus.trained_on(cfg.corpus.get("train_words")).limited(
+        validation=evaluation.validation_words, test=evaluation.test_words
+    )
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)

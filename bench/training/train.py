@@ -44,7 +44,7 @@ def train_or_load(
         budget = make_budget(cfg, look=judge, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar)
         ranks = Ranks()
         trainer = make_trainer(cfg, budget, ranks, logger)
-        built.data.batches.deal(0, trainer.world_size)
+        built.data.batches.shard(0, trainer.world_size)
         device = trainer.strategy.root_device
         if cfg.force:
             checkpoint.drop()

@@ -48,12 +48,12 @@ def test_a_sample_is_the_beginnings_of_documents_that_are_long_enough(given):
 @pytest.mark.parametrize("context", ["causal", "prefix", "bidirectional"])
 def test_peers_give_the_same_vectors(encoder, given, kind, context):
     ours = encoder(context=context, window=WINDOW)
-    theirs = vectors(ours.reader(kind, precision="fp32"), given)
+    theirs = vectors(ours.load_model(kind, precision="fp32"), given)
     np.testing.assert_allclose(vectors(Way(name="", encoder=ours).build(), given), theirs, atol=1e-5)
 
 
 def test_a_peer_pads_nothing_and_reads_every_span_once(encoder):
-    reader = encoder(context="prefix").reader(EqualReader, precision="fp32")
+    reader = encoder(context="prefix").load_model(EqualReader, precision="fp32")
     lengths = np.random.default_rng(0).integers(1, 6, 5000)
     batches = [*reader.batches(lengths)]
     assert sorted(np.concatenate(batches).tolist()) == [*range(5000)]
@@ -205,7 +205,7 @@ def least_cosine_of_plain_passes(cfg: DictConfig, precision: str) -> float:
     given = sample(corpus, config["cost"]["words"])
     found = [
         encoder_drift.cosines(
-            *(vectors(way.encoder.reader(PlainReader, precision=each), given) for each in (precision, "fp32"))
+            *(vectors(way.encoder.load_model(PlainReader, precision=each), given) for each in (precision, "fp32"))
         )
         for way in encoder_sweep.ways(config)
     ]

@@ -70,7 +70,7 @@ def validation_nats(kind: type[Head], vocabulary: Vocabulary, seed: int, **setti
         (AdaptiveSoftmaxHead, {"cutoffs": [0.1, 0.4], "narrowing": 4.0}, 0.3, math.inf),
     ],
 )
-def test_ids_that_do_not_fall_by_frequency_cost_what_leans_on_them(bigrams, seed, kind, settings, least, most):
+def test_heads_that_require_frequency_order_get_worse_with_shuffled_ids(bigrams, seed, kind, settings, least, most):
     vocabulary = Vocabulary(bigrams, 800)
     lost = validation_nats(kind, shuffled(vocabulary, seed), seed, **settings)
     lost -= validation_nats(kind, vocabulary, seed, **settings)

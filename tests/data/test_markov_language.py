@@ -13,10 +13,11 @@ from hydra import compose, initialize_config_dir
 from bench.core.environment import config_dir, silence_libraries
 from bench.core.errors import SettingError
 from bench.core.record import Record
-from bench.data.corpus import Corpus, tokenize
+from bench.data.corpus import Corpus
 from bench.data.markov_language import Language
 from bench.data.sources.synthetic import synthetic
 from bench.data.vocabulary import Vocabulary
+from bench.data.words import tokenize
 from bench.evaluation.generation import read_prompt
 from bench.evaluation.score import EvaluationData, Scored, score, spelling
 from bench.models.count_model import CountModel
@@ -47,7 +48,7 @@ def test_rows_sum_to_one(types, classes):
     assert p.min() > 0
 
 
-def test_a_word_costs_what_its_row_says(language, sample):
+def test_nats_of_a_word_are_those_of_its_row(language, sample):
     words = sample[0]
     contexts = language.contexts(words)
     classes = [0, 0, *language.class_of[words].tolist()]
@@ -56,7 +57,7 @@ def test_a_word_costs_what_its_row_says(language, sample):
     np.testing.assert_allclose(language.nats(contexts, words), -rows[np.arange(len(words)), words], rtol=1e-12)
 
 
-def test_the_entropy_rate_of_a_chain_of_word_pairs():
+def test_entropy_rate_equals_that_of_the_chain_of_word_pairs():
     """A tiny language, as if nobody knew of its classes: all pairs of words, and the eigenvector of their chain."""
     language = Language(types=7, classes=3, concentration=1.0, seed=4)
     chain, bits = np.zeros((49, 49)), np.zeros(49)
@@ -69,14 +70,14 @@ def test_the_entropy_rate_of_a_chain_of_word_pairs():
     assert language.entropy_rate_bits == pytest.approx(stationary / stationary.sum() @ bits, rel=1e-10)
 
 
-def test_the_entropy_rate_is_what_a_long_text_costs(language, sample):
+def test_entropy_rate_equals_mean_nats_of_a_long_text(language, sample):
     nats = np.array([language.nats(language.contexts(words), words)[50:].mean() for words in sample])  # a document each
     error = nats.std(ddof=1) / math.sqrt(len(nats))
     assert error < 0.005
     assert abs(nats.mean() - language.entropy_rate_bits * math.log(2)) < 4 * error
 
 
-def test_classes_follow_pairs_as_often_as_they_should(language, sample):
+def test_class_frequencies_after_pairs_equal_transitions(language, sample):
     contexts = np.concatenate([language.contexts(words) for words in sample])
     counts = np.bincount(contexts * 5 + language.class_of[sample.ravel()], minlength=125).reshape(25, 5)
     seen = counts.sum(1, keepdims=True)
@@ -106,7 +107,7 @@ def test_frequency_falls_as_one_over_rank():
     assert -1.1 < slope < -0.9
 
 
-def test_the_same_seed_is_the_same_text_and_a_prefix_of_a_longer_one(language):
+def test_text_of_a_seed_is_repeatable_and_a_prefix_of_longer_texts(language):
     few, many = (np.array(list(itertools.islice(language.documents(3000), count))) for count in (3, 200))
     assert (few == many[:3]).all()  # across batches of documents
     assert len(np.unique(many, axis=0)) == 200
@@ -115,7 +116,7 @@ def test_the_same_seed_is_the_same_text_and_a_prefix_of_a_longer_one(language):
     assert (again == few).all() and (other != few).mean() > 0.5
 
 
-def test_a_stream_needs_no_more_memory_for_more_words(language):
+def test_memory_of_a_stream_does_not_grow_with_its_words(language):
     def peak(count: int) -> int:
         tracemalloc.start()
         for _ in itertools.islice(language.documents(1000), count):
@@ -129,7 +130,7 @@ def test_a_stream_needs_no_more_memory_for_more_words(language):
 
 
 @pytest.mark.parametrize("types", [100, 1_000_000])
-def test_any_number_of_types(types):
+def test_spellings_are_distinct_for_any_number_of_types(types):
     language = Language(types, 16, 2.0, 0)
     assert math.log2(types) / 3 < language.entropy_rate_bits < math.log2(types)
     assert np.exp(language.log_probabilities(np.array([37]))).sum() == pytest.approx(1, rel=1e-9)
@@ -138,7 +139,7 @@ def test_any_number_of_types(types):
     assert len(set(language.spell(np.arange(types)))) == types
 
 
-def test_spellings_are_words_that_tell_their_class():
+def test_spellings_are_single_words_whose_ending_names_the_class():
     language = Language(types=6000, classes=80, concentration=2.0, seed=0)
     spellings = language.spell(np.arange(6000))
     assert tokenize(" ".join(spellings)) == spellings
@@ -160,7 +161,7 @@ def made() -> Corpus:
     return synthetic(**SMALL)
 
 
-def test_a_corpus_is_the_languages_text(made):
+def test_synthetic_corpus_is_the_text_of_its_language(made):
     language = made.language
     assert language == Language(300, 6, 2.0, 3)
     assert made.lexicon == language.spell(made.language_words)
@@ -173,7 +174,7 @@ def test_a_corpus_is_the_languages_text(made):
     assert keys == sorted(keys)
 
 
-def test_types_that_were_never_drawn_are_in_no_lexicon():
+def test_lexicon_leaves_out_types_that_were_not_drawn():
     made = synthetic(**SMALL | {"types": 100_000, "words": 3000})
     assert len(made.lexicon) == len(set(made.lexicon)) < 3000
 
@@ -195,7 +196,7 @@ def test_the_prompts_of_the_configuration_are_known(classes):
         ("classes", 129), ("concentration", 0), ("concentration", "much"), ("seed", -1), ("document_words", 0),
     ],
 )  # fmt: skip
-def test_a_language_that_cannot_be(setting, value):
+def test_language_settings_out_of_bounds_are_refused(setting, value):
     with pytest.raises(SettingError, match=f"^corpus.{setting}: {value} is not "):
         synthetic(**SMALL | {setting: value})
 
@@ -226,7 +227,7 @@ def exact_nats(judged: EvaluationData) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [2, 120, 299])
-def test_unk_has_the_mass_of_all_words_without_an_id(made, size):
+def test_unk_has_the_probability_of_all_words_without_an_id(made, size):
     vocabulary, language = Vocabulary(made, size), made.language
     model = TruthModel(corpus=made, vocabulary=vocabulary)
     rows = model.scores(torch.arange(36)[:, None])
@@ -240,19 +241,19 @@ def test_unk_has_the_mass_of_all_words_without_an_id(made, size):
     np.testing.assert_allclose(rows[:, vocabulary.unk].double().exp(), np.delete(p, known, axis=1).sum(1), rtol=1e-5)
 
 
-def test_the_truth_costs_what_the_language_says(judged, truth):
+def test_nats_of_the_true_model_are_those_of_the_language(judged, truth):
     exact = exact_nats(judged)
     assert (truth.word == judged.vocabulary.unk).sum() > 500
     np.testing.assert_allclose(truth.raw_nats, exact, rtol=1e-5)
     assert truth.nats.mean() == pytest.approx(exact.mean(), abs=0.005)
 
 
-def test_the_truth_needs_no_calibration(truth):
+def test_true_model_needs_no_calibration(truth):
     assert truth.calibration.scale == pytest.approx(1, abs=0.1)
     assert truth.calibration.prior == pytest.approx(0, abs=0.1)
 
 
-def test_a_word_without_an_id_costs_its_share_of_unk(judged):
+def test_word_without_an_id_costs_its_share_of_unk(judged):
     model, vocabulary = truth_of(judged), judged.vocabulary
     prices, hidden = spelling(model, judged, judged.test), vocabulary.encode(judged.test.words) == vocabulary.unk
     assert prices.dtype == np.float32
@@ -261,13 +262,13 @@ def test_a_word_without_an_id_costs_its_share_of_unk(judged):
     np.testing.assert_allclose(prices[hidden] - unk[hidden], exact_nats(judged)[hidden], rtol=1e-5)
 
 
-def test_counting_stays_behind_the_truth(judged, truth):
+def test_count_model_is_worse_than_the_true_model(judged, truth):
     parts = {"corpus": judged.vocabulary.corpus, "vocabulary": judged.vocabulary}
     trigram, unigram = (score(CountModel(**parts, order=order), judged).nats.mean() for order in (3, 1))
     assert truth.nats.mean() + 0.1 < trigram < unigram - 0.1
 
 
-def test_the_truth_of_other_texts_is_unknown(corpus, vocabulary):
+def test_true_model_of_other_texts_is_refused(corpus, vocabulary):
     with pytest.raises(SettingError, match=r"^system: truth is known only of corpus=synthetic"):
         TruthModel(corpus=corpus, vocabulary=vocabulary)
 
@@ -282,7 +283,7 @@ def cell(folder: Path, system: str, words: int) -> Record:
         return run(compose("config", overrides=settings))
 
 
-def test_a_trained_softmax_comes_close_to_the_truth(tmp_path):
+def test_trained_softmax_is_close_to_the_true_model(tmp_path):
     silence_libraries()
     truth, short, long = (cell(tmp_path, *each) for each in (("truth", 1), ("softmax", 15_000), ("softmax", 150_000)))
     excess = [math.log(each.word_perplexity / truth.word_perplexity) for each in (short, long)]  # nats a word

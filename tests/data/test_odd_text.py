@@ -13,8 +13,8 @@ from bench.core.environment import silence_libraries
 from bench.core.errors import SettingError
 from bench.core.files import content_sha256
 from bench.core.paths import record_stem, resolved_config
-from bench.data.corpus import tokenize
 from bench.data.sources.files import LONGEST_WORD, text
+from bench.data.words import tokenize
 from bench.run import run
 from bench.training.build import build_cell
 
@@ -48,7 +48,7 @@ def words(made) -> list[list[str]]:
         ("a" * (LONGEST_WORD + 1), r"holds a word of 10,001 letters, aaaaaaaaaaaaaaaaaaaa…"),
     ],
 )
-def test_what_is_no_text_is_refused_by_file_and_byte(tmp_path, content, problem):
+def test_file_that_is_no_text_is_refused_by_file_and_byte(tmp_path, content, problem):
     place = folder(tmp_path, "one two", "three", content)
     with pytest.raises(SettingError, match=rf"^corpus\.path: {place}(/2\.txt)? {problem}") as raised:
         text(str(place))
@@ -61,11 +61,11 @@ def test_what_is_no_text_is_refused_by_file_and_byte(tmp_path, content, problem)
         ("\ufeffone", ["one"]),
         ("one\r\ntwo\rthree", ["one", "two", "three"]),
         ("שלום, עולם", ["שלום", ",", "עולם"]),
-        ("مرحبا\u202bبك", ["مرحبا", "\u202b", "بك"]),
+        ("مرحبا\u202bبك", ["مرحبابك"]),
         ("𝔸𝒷 𐍈 😀😀", ["𝔸𝒷", "𐍈", "😀", "😀"]),
-        ("cafe\u0301 café", ["cafe", "\u0301", "café"]),
-        ("İ", ["i", "\u0307"]),
-        ("東京タワー", ["東京タワー"]),
+        ("cafe\u0301 café", ["café", "café"]),
+        ("İ", ["i\u0307"]),
+        ("東京タワー", ["東", "京", "タワー"]),
         ("a\x1cb\x85c\u2028d\u3000e", ["a", "b", "c", "d", "e"]),
         ("one\x01two", ["one", "\x01", "two"]),
     ],
@@ -82,7 +82,7 @@ def test_a_file_of_windows_line_ends_has_documents(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", ["word ", "w, ", "\n\t ", "x' ", "\u0301", "😀"])
+@pytest.mark.parametrize("unit", ["word ", "w, ", "\n\t ", "x' ", "x'", "\u0301 ", "東", "😀"])
 def test_one_line_of_ten_megabytes_takes_seconds(tmp_path, unit):
     line = unit * (10 * MEGABYTE // len(unit.encode())) + "end"
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
@@ -103,7 +103,7 @@ def test_one_line_alone_and_one_word_alone_are_refused(tmp_path):
         text(str(file))
 
 
-def test_links_that_go_round_are_not_followed(tmp_path):
+def test_links_that_form_a_loop_are_not_followed(tmp_path):
     place = folder(tmp_path, "one", "two", "three")
     (place / "round").symlink_to(place)
     (place / "self").symlink_to(place / "self")
@@ -114,20 +114,20 @@ def test_links_that_go_round_are_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "x" * 5000, "~nobody-of-this-name/x"])
-def test_paths_that_lead_to_no_text(path):
+def test_path_that_is_no_text_is_refused(path):
     for read in (text, content_sha256):
         with pytest.raises(SettingError, match=r"^corpus.path: .*; give (one|another)$"):
             read(path)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_pipe_is_refused_without_reading(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SettingError, match="is neither a file nor a folder"):
         text(str(tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize("what", ["0.txt", "deep"])
-def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, what):
+def test_file_or_folder_without_access_is_named(tmp_path, monkeypatch, what):
     place = folder(tmp_path, "one", "two", "three")
     (place / "deep").mkdir()
     refuse(monkeypatch, place / what)
@@ -157,7 +157,7 @@ def refuse(monkeypatch, path: Path) -> None:
     monkeypatch.setattr(Path, "open", guarded_open)
 
 
-def test_a_text_is_the_same_cell_wherever_it_is_named_from(tmp_path, monkeypatch):
+def test_text_is_the_same_cell_under_every_path(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n\nthree")
     monkeypatch.chdir(tmp_path)
     paths = ("a.txt", "./a.txt", str(tmp_path / "a.txt"))
@@ -188,7 +188,7 @@ PIECES = ["system.model.pieces=300", "system.model.width=8", "system.model.layer
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["softmax", "mse", "gpt2"])
 @pytest.mark.parametrize("odd", ODD)
-def test_an_odd_text_goes_all_the_way(tmp_path, monkeypatch, odd, system):
+def test_odd_text_trains_and_is_evaluated(tmp_path, monkeypatch, odd, system):
     monkeypatch.chdir(tmp_path)
     silence_libraries()
     lines = list(itertools.islice(itertools.cycle(ODD[odd]), 24))
@@ -209,7 +209,7 @@ def test_an_odd_text_goes_all_the_way(tmp_path, monkeypatch, odd, system):
         (["a a b " * 9, "a b c" * 9, "d e " * 9], "texts has 18 words in its test split, 0 of them in the vocabulary"),
     ],
 )
-def test_a_text_of_next_to_nothing_is_refused(tmp_path, monkeypatch, contents, problem):
+def test_text_of_a_few_words_is_refused(tmp_path, monkeypatch, contents, problem):
     monkeypatch.chdir(tmp_path)
     where = folder(tmp_path, *contents)
     silence_libraries()

@@ -26,14 +26,14 @@ def pieces(corpus):
     return Pieces(learn(corpus, 300), corpus)
 
 
-def test_a_document_is_spelt_as_the_tokeniser_spells_its_words_joined_by_spaces(corpus, pieces):
+def test_pieces_of_a_document_are_those_of_its_words_joined_by_spaces(corpus, pieces):
     for document in corpus.test.documents():
         whole = pieces.tokenizer.encode(" " + " ".join(corpus.spell(document)), add_special_tokens=False)
-        assert pieces.spell(document).tolist() == whole
+        assert pieces.encode_words(document).tolist() == whole
 
 
-def test_boundaries_stand_between_documents_and_first_pieces_are_found(corpus, pieces):
-    line, text = pieces.lay(corpus.test), corpus.test
+def test_boundaries_are_between_documents_and_first_pieces_are_located(corpus, pieces):
+    line, text = pieces.encode_text(corpus.test), corpus.test
     assert (line == pieces.boundary).sum() == 4 and line[0] == line[-1] == pieces.boundary
     expected, at = [], 0
     for document in text.documents():
@@ -41,17 +41,17 @@ def test_boundaries_stand_between_documents_and_first_pieces_are_found(corpus, p
         for word in document:
             expected.append(at)
             at += pieces.lengths[word]
-    assert pieces.first(text).tolist() == expected
+    assert pieces.first_pieces(text).tolist() == expected
     assert np.flatnonzero(pieces.begins[line]).tolist() == expected
     assert set(pieces.initial) == {*np.flatnonzero(pieces.begins), pieces.boundary}
 
 
-def test_pieces_read_back_as_the_words(corpus, pieces):
+def test_pieces_decode_to_their_words(corpus, pieces):
     words = corpus.train.words
-    assert pieces.read(pieces.spell(words).tolist()) == corpus.spell(words)
+    assert pieces.decode(pieces.encode_words(words).tolist()) == corpus.spell(words)
 
 
-def test_learning_is_repeatable_and_reads_only_the_training_split(corpus):
+def test_learnt_tokeniser_is_repeatable_and_depends_on_the_training_split_alone(corpus):
     alone = build_corpus(
         "alone",
         {split: [corpus.spell(corpus.train.words[:900])] for split in ("train", "validation", "test")},
@@ -89,19 +89,30 @@ def test_tokenisers_that_cannot_price_words_are_refused(corpus):
     assert accepted.lengths.tolist() == [1] * (len(words) + 1)
 
 
-def test_the_end_of_text_is_preferred_to_the_end_of_a_turn(corpus):
+def test_unknown_word_of_the_text_is_spelt_though_the_tokeniser_has_such_a_token():
+    words = ["a", "<unk>", "b"] * 9
+    corpus = build_corpus("ptb", {split: [words] for split in ("train", "validation", "test")})
+    tokenizer = learn(corpus, 300)
+    tokenizer.add_special_tokens({"unk_token": "<unk>"})
+    assert tokenizer.unk_token_id in tokenizer(" <unk>", add_special_tokens=False)["input_ids"]
+    pieces = Pieces(tokenizer, corpus)
+    assert tokenizer.unk_token_id not in pieces.encode_text(corpus.test)
+    assert pieces.decode(pieces.encode_words(corpus.test.words).tolist()) == words
+
+
+def test_end_of_text_token_is_preferred_to_end_of_turn_token(corpus):
     tokens = ["<unk>", "<turn>", BOUNDARY, *(f"▁{word}" for word in corpus.lexicon)]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     assert Pieces(wrapped(vocabulary, pre_tokenizers.Metaspace(), eos_token="<turn>"), corpus).boundary == 2
 
 
-def test_an_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
+def test_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
     batches = PieceBatches(pieces, corpus.train, rows=3, length=20, seed=4)
     steps = batches.windows // 3
     epoch = [batches.batch(step) for step in range(steps)]
     assert all(batch.pieces.shape == (3, 21) and batch.pieces.dtype == torch.int64 for batch in epoch)
     line = batches.line
-    assert sorted(line) == sorted(pieces.lay(corpus.train))
+    assert sorted(line) == sorted(pieces.encode_text(corpus.train))
     windows = {tuple(line[start : start + 21]) for start in range(0, len(line) - 20, 20)}
     dealt = [tuple(row) for batch in epoch for row in batch.pieces.tolist()]
     assert set(dealt) <= windows and len(set(dealt)) >= 3 * steps - 1  # by chance two windows may be alike
@@ -109,7 +120,7 @@ def test_an_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
         assert batch.trained_words == int(pieces.begins[batch.pieces[:, 1:].numpy()].sum())
 
 
-def test_a_step_decides_its_batch_whatever_came_before(corpus, pieces):
+def test_batch_depends_on_seed_and_step_alone(corpus, pieces):
     options = {"rows": 3, "length": 20}
     straight = [batch.pieces for batch in itertools.islice(PieceBatches(pieces, corpus.train, **options, seed=4), 80)]
     late = PieceBatches(pieces, corpus.train, **options, seed=4)
@@ -120,15 +131,15 @@ def test_a_step_decides_its_batch_whatever_came_before(corpus, pieces):
     assert not torch.equal(straight[late.windows // 3], straight[0])  # the second epoch has another order
 
 
-def test_a_text_shorter_than_a_batch_still_trains(corpus, pieces):
+def test_text_shorter_than_a_batch_gives_one_window(corpus, pieces):
     batches = PieceBatches(pieces, corpus.test.head(10), rows=64, length=512, seed=0)
     assert torch.equal(
         batches.batch(3).pieces.sort().values,
-        torch.from_numpy(pieces.lay(corpus.test.head(10)))[None].sort().values,
+        torch.from_numpy(pieces.encode_text(corpus.test.head(10)))[None].sort().values,
     )
 
 
-def test_the_trie_holds_exactly_the_vocabulary(corpus, pieces):
+def test_trie_holds_exactly_the_vocabulary(corpus, pieces):
     vocabulary = Vocabulary(corpus, 40)
     trie = Trie(pieces, vocabulary, longest=99, device=torch.device("cpu"))
     spelt = {}
@@ -143,13 +154,13 @@ def test_the_trie_holds_exactly_the_vocabulary(corpus, pieces):
         assert all(trie.parent[child] == node for child in children)
     assert len(spelt) == len(trie) - 1 == trie.children.sum()
     known = [word for word in range(len(corpus.lexicon)) if vocabulary.ids[word] != vocabulary.unk]
-    assert {tuple(pieces.spell(np.array([word]))): trie.node_of[word] for word in known} == {
+    assert {tuple(pieces.encode_words(np.array([word]))): trie.node_of[word] for word in known} == {
         path: node for path, node in spelt.items() if trie.is_word[node]
     }
     assert (trie.node_of >= 0).sum() == len(known) == 39
 
 
-def test_paths_lead_from_below_the_root(corpus, pieces):
+def test_trie_paths_begin_below_the_root(corpus, pieces):
     trie = Trie(pieces, Vocabulary(corpus, 60), longest=99, device=torch.device("cpu"))
     for node, path in zip(range(1, len(trie)), trie.path(torch.arange(1, len(trie))).tolist(), strict=True):
         distinct = list(dict.fromkeys(path))
@@ -157,7 +168,7 @@ def test_paths_lead_from_below_the_root(corpus, pieces):
         assert [int(trie.parent[each]) for each in distinct[1:]] == distinct[:-1]
 
 
-def test_words_of_too_many_pieces_are_left_out(corpus, pieces):
+def test_trie_leaves_out_words_of_too_many_pieces(corpus, pieces):
     trie = Trie(pieces, Vocabulary(corpus, 60), longest=2, device=torch.device("cpu"))
     assert trie.depth == 2
     assert (trie.node_of[pieces.lengths[:-1] > 2] == -1).all()

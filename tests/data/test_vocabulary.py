@@ -25,7 +25,7 @@ def letters() -> Corpus:
         (5, ["a", "b", "c", UNK, "d"], [9, 5, 3, 1, 1]),
     ],
 )
-def test_unk_stands_where_its_mass_puts_it(letters, size, words, counts):
+def test_id_of_unk_follows_from_its_count(letters, size, words, counts):
     vocabulary = Vocabulary(letters, size)
     assert len(vocabulary) == size
     assert vocabulary.words == words
@@ -65,6 +65,6 @@ def test_coverage_is_of_words_with_an_id_of_their_own(letters):
 
 
 @pytest.mark.parametrize("size", [-1, 0, 1, 6, 7, 3.0, None])
-def test_sizes_that_do_not_exist(letters, size):
+def test_vocabulary_size_out_of_bounds_is_refused(letters, size):
     with pytest.raises(SettingError, match=rf"^vocabulary.size: {size} is not .* between 2 and 5, the types"):
         Vocabulary(letters, size)

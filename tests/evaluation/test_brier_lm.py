@@ -114,7 +114,7 @@ def test_word_pieces_draw_words_as_they_price_them(monkeypatch):
     hits, squares = [], []
     for at in positions:
         history = history_of(model, int(at), model.context // 2)
-        spelt = [model.pieces.spell(np.array([word])) for word in range(len(CORPUS.lexicon))]
+        spelt = [model.pieces.encode_words(np.array([word])) for word in range(len(CORPUS.lexicon))]
         p = np.exp([log_word(model, history, pieces) for pieces in spelt])
         one, two = CORPUS.test.words[at : at + 2]
         hits.append((p[one], p[one] * np.exp(log_word(model, np.concatenate([history, spelt[one]]), spelt[two]))))

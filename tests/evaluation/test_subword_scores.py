@@ -46,7 +46,7 @@ def model(request, llama_folder, sentencepiece):
 def test_a_word_costs_its_pieces_and_the_two_masses(style, sentencepiece):
     model = sharpened(tiny_model(context=128, pretrained=None if style == "gpt2" else str(sentencepiece)))
     expected = [
-        -log_word(model, history_of(model, i, 128), model.pieces.spell(CORPUS.test.words[i : i + 1]))
+        -log_word(model, history_of(model, i, 128), model.pieces.encode_words(CORPUS.test.words[i : i + 1]))
         for i in range(len(CORPUS.test))
     ]
     assert_allclose(word_nats(model, CORPUS.test), expected, rtol=1e-5, atol=1e-5)
@@ -69,7 +69,7 @@ def test_the_words_of_a_text_cost_what_its_pieces_cost_in_plain_passes(style, se
 
 
 def test_the_masses_telescope_over_a_document(model):
-    line, text = model.pieces.lay(CORPUS.test), CORPUS.test
+    line, text = model.pieces.encode_text(CORPUS.test), CORPUS.test
     piece, begin = piece_nats(model, text)
     words, bounds = word_nats(model, text), np.flatnonzero(line == model.pieces.boundary)
     for document in range(3):
@@ -80,7 +80,7 @@ def test_the_masses_telescope_over_a_document(model):
 
 @torch.inference_mode()
 def test_every_piece_of_a_long_document_sees_half_a_context_at_least(model):
-    line, half = model.pieces.lay(CORPUS.test), 12
+    line, half = model.pieces.encode_text(CORPUS.test), 12
     piece, begin = piece_nats(model, CORPUS.test)
     bounds = np.flatnonzero(line == model.pieces.boundary)
     assert np.diff(bounds).max() > 4 * half
@@ -96,7 +96,7 @@ def test_every_piece_of_a_long_document_sees_half_a_context_at_least(model):
 def brute_force(model: SubwordModel, position: int, k: int) -> tuple[float, float]:
     """Rank of the true word among all words of the vocabulary, and the sum of their probabilities."""
     known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
-    spellings = [model.pieces.spell(known[i : i + 1]) for i in range(len(known))]
+    spellings = [model.pieces.encode_words(known[i : i + 1]) for i in range(len(known))]
     history = history_of(model, position, model.context - max(map(len, spellings)))
     logs = np.array([log_word(model, history, spelling) for spelling in spellings])
     total, true = np.exp(logs).sum(), CORPUS.test.words[position]
@@ -122,7 +122,7 @@ def test_the_ten_best_words_are_those_of_brute_force_in_their_order(model, posit
     known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
     trie = trie_of(model, VOCABULARY)
     history = history_of(model, position, model.context - trie.depth)
-    logs = [log_word(model, history, model.pieces.spell(known[i : i + 1])) for i in range(len(known))]
+    logs = [log_word(model, history, model.pieces.encode_words(known[i : i + 1])) for i in range(len(known))]
     goals = torch.from_numpy(trie.node_of[known])
     with model.reading():
         found = Search(model, trie, [torch.from_numpy(history)] * len(known), goals).run(10).numpy()

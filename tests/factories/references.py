@@ -62,5 +62,5 @@ def log_word(model: SubwordModel, history: np.ndarray, spelling: np.ndarray) -> 
 def history_of(model: SubwordModel, position: int, longest: int) -> np.ndarray:
     """The boundary and the pieces of the words before in the same document, the last `longest` of them."""
     start = CORPUS.test.starts[np.searchsorted(CORPUS.test.starts, position, side="right") - 1]
-    before = model.pieces.spell(CORPUS.test.words[start:position])
+    before = model.pieces.encode_words(CORPUS.test.words[start:position])
     return np.concatenate([[model.pieces.boundary], before])[-longest:]

@@ -28,7 +28,7 @@ def test_the_loss_is_the_mean_cross_entropy_a_piece():
 
 def test_from_scratch_it_begins_at_the_training_frequencies():
     model = tiny_model(width=64)
-    counts = torch.from_numpy(model.pieces.lay(CORPUS.train)).bincount(minlength=290).double()
+    counts = torch.from_numpy(model.pieces.encode_text(CORPUS.train)).bincount(minlength=290).double()
     share = counts / counts.sum()
     entropy = float(torch.special.entr(share).sum())
     loss = model.training_step(model.data(seed=0).batches.batch(0), 0).item()
@@ -84,7 +84,7 @@ def plainly(model: SubwordModel, prompt: list[str], count: int) -> list[str]:
         scores = model.lm(torch.tensor([line])).logits[0, -1]
         allowed = begins if len(line) == start else set(range(len(scores))) - {model.pieces.boundary}
         line.append(max(allowed, key=scores.tolist().__getitem__))
-    return model.pieces.read(line[start:-1])
+    return model.pieces.decode(line[start:-1])
 
 
 @torch.inference_mode()

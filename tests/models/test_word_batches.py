@@ -10,7 +10,7 @@ import torch
 
 from bench.core.errors import SettingError
 from bench.data.corpus import build_corpus, concatenate
-from bench.data.step_batches import Ahead
+from bench.data.step_batches import Prefetch
 from bench.data.vocabulary import Vocabulary
 from bench.models.word_batches import Inputs, Streams, WordData
 
@@ -133,7 +133,7 @@ def test_made_ahead_they_are_the_same_batches(inputs):
     batches = Streams(inputs, Positions(), streams=STREAMS, steps=STEPS, seed=0)
     batches.start = 5
     threads = threading.active_count()
-    ahead = iter(Ahead(batches))
+    ahead = iter(Prefetch(batches))
     for step, batch in zip(range(5, 30), ahead, strict=False):
         expected = batches.batch(step)
         assert all(torch.equal(part, value) for part, value in zip(batch[:3], expected[:3], strict=True))
@@ -146,7 +146,7 @@ def test_what_cannot_be_made_ahead_is_told_where_it_is_missed(inputs, monkeypatc
     batches = Streams(inputs, None, streams=STREAMS, steps=STEPS, seed=0)
     make = Streams.batch
     monkeypatch.setattr(Streams, "batch", lambda self, step: make(self, step if step < 2 else 1 / 0))
-    ahead = iter(Ahead(batches))
+    ahead = iter(Prefetch(batches))
     assert [next(ahead).fresh, next(ahead).fresh] == [True, False]
     with pytest.raises(ZeroDivisionError):
         next(ahead)
@@ -157,7 +157,7 @@ def test_beside_a_gpu_batches_are_made_ahead_in_memory_that_it_can_read(inputs, 
     data = WordData(inputs, None, streams=STREAMS, steps=STEPS, seed=0)
     data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(kind)))
     loader = data.train_dataloader()
-    assert (loader.pin_memory, isinstance(loader.dataset, Ahead)) == (beside, beside)
+    assert (loader.pin_memory, isinstance(loader.dataset, Prefetch)) == (beside, beside)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("streams", 0), ("steps", 0), ("steps", -1), ("streams", 1.5)])

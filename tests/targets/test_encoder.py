@@ -22,11 +22,11 @@ def cached(folder: Path) -> list[Path]:
     return list((folder / "vectors").glob("*.npy"))
 
 
-def test_a_cache_is_read_without_loading_the_model(encoder, tmp_path, monkeypatch):
+def test_cached_vectors_are_read_without_loading_the_model(encoder, tmp_path, monkeypatch):
     made = encoder().encode(tiny_corpus(), "train")
     assert made.vectors.dtype == np.float16
     assert made.vectors.shape == (41, 16)
-    monkeypatch.setattr(Encoder, "_reader", None)
+    monkeypatch.setattr(Encoder, "_model", None)
     found = encoder().encode(tiny_corpus(), "train")
     np.testing.assert_array_equal(found.vectors, made.vectors)
     assert found.seconds == made.seconds
@@ -63,7 +63,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_made_again_with_one_line_of_warning(encoder, tmp_path, caplog, monkeypatch, damage):
+def test_damaged_cache_is_filled_again_with_one_line_of_warning(encoder, tmp_path, caplog, monkeypatch, damage):
     expected = np.array(encoder().encode(tiny_corpus(), "train").vectors)
     (path,) = cached(tmp_path)
     suffix, spoil = DAMAGES[damage]
@@ -78,7 +78,7 @@ def test_a_damaged_cache_is_made_again_with_one_line_of_warning(encoder, tmp_pat
     assert json.loads(path.with_suffix(".json").read_text())["seconds"] > 0
 
 
-def test_whatever_changes_vectors_has_a_cache_of_its_own(encoder, tmp_path):
+def test_settings_that_change_vectors_have_separate_caches(encoder, tmp_path):
     corpus = tiny_corpus()
     changes = ({"context": "prefix"}, {"window": 4}, {"layer": 1}, {"pooling": "last"}, {"precision": "bf16"})
     for settings in ({}, *changes, {"special_tokens": "none"}, {"layer": -1}):  # the last: as the first
@@ -117,6 +117,6 @@ def test_half_precision_stays_near_full(encoder):
         ("precision", "fp8"),
     ],
 )
-def test_bad_settings(encoder, setting, value):
+def test_bad_settings_are_refused(encoder, setting, value):
     with pytest.raises(SettingError, match=f"^targets.{setting}: {value} is not "):
         encoder(**{setting: value})

@@ -19,7 +19,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_a_folder_that_lacks_a_file_is_named_with_it(folder, tmp_path, lost):
+def test_folder_that_lacks_a_file_is_refused_by_both_names(folder, tmp_path, lost):
     (folder / lost).unlink()
     with pytest.raises(SettingError, match=rf"^targets.encoder: .*bert lacks .*{lost.removeprefix('model')}"):
         tiny_encoder(folder, tmp_path)
@@ -31,7 +31,7 @@ def test_a_language_model_is_no_encoder(folder, tmp_path):
         tiny_encoder(folder, tmp_path)
 
 
-def test_weights_that_are_lacking_are_not_made_up(folder, tmp_path):
+def test_missing_weights_are_refused(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
     with pytest.raises(SettingError, match=r"lacks 16 weights, encoder.layer.3"):
@@ -45,7 +45,7 @@ def test_damaged_weights(folder, tmp_path):
         tiny_encoder(folder, tmp_path).vectors(["the"])
 
 
-def test_a_model_that_ignores_the_causal_mask_is_read_by_prefixes_only(tmp_path):
+def test_model_that_ignores_the_causal_mask_is_refused_except_for_prefixes(tmp_path):
     sizes = {"vocab_size": len(PIECES), "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
     config = DistilBertConfig(**sizes, max_position_embeddings=40, initializer_range=0.5)
     folder = save(tmp_path / "distilbert", DistilBertModel(config))
@@ -56,19 +56,19 @@ def test_a_model_that_ignores_the_causal_mask_is_read_by_prefixes_only(tmp_path)
     torch.testing.assert_close(vectors[-1], expected, atol=1e-5, rtol=0)
 
 
-def test_a_name_out_of_reach_says_what_else_would_do(tmp_path, monkeypatch):
+def test_unreachable_name_is_refused_with_alternatives(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SettingError, match=r"^targets.encoder: .*give a local folder, or null for the embedded one$"):
         Encoder("nobody/no-such-model", cache_dir=tmp_path)
 
 
-def test_loading_leaves_the_random_state_alone(folder, tmp_path):
+def test_loading_does_not_change_the_random_state(folder, tmp_path):
     before = torch.random.get_rng_state()
     tiny_encoder(folder, tmp_path).vectors(["the"])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_the_embedded_encoder_is_read_as_published(tmp_path, monkeypatch):
+def test_embedded_encoder_has_the_published_weights(tmp_path, monkeypatch):
     words = ["the", "cathode", "rays"]
     encoder = Encoder(None, cache_dir=tmp_path, context="prefix", precision="fp32", device="cpu")
     expected = plain_pass(find_encoder(None), words, causal=False)[-1].mean(0)

@@ -28,7 +28,7 @@ NEAR = {"atol": 1e-5, "rtol": 0}  # float32, other shapes of the same product
 
 
 @pytest.mark.parametrize("context", ["causal", "prefix"])
-def test_words_after_a_position_do_not_reach_it(encoder, context):
+def test_vector_does_not_depend_on_later_words(encoder, context):
     reader = encoder(context=context, window=8)
     one, other = reader.vectors(WORDS), reader.vectors(WORDS[:6] + ["dogs"] * (len(WORDS) - 6))
     assert_close(one[:6], other[:6], **NEAR)
@@ -71,7 +71,7 @@ def test_a_lower_layer_is_read_and_none_above_it_is_kept(encoder, folder, layer,
     expected = plain_pass(folder, WORDS[:5], causal=True, layer=depth)
     reader = encoder(layer=layer)
     assert_close(reader.vectors(WORDS[:5]), torch.stack([pieces.mean(0) for pieces in expected]), **NEAR)
-    assert len(reader._reader.model.encoder.layer) == depth
+    assert len(reader._model.model.encoder.layer) == depth
 
 
 @pytest.mark.parametrize(("special_tokens", "before", "after"), [("none", [], []), ("both", [2], [3])])
@@ -83,12 +83,12 @@ def test_special_tokens(encoder, folder, special_tokens, before, after):
     assert_close(vectors, states[len(before) : len(before) + 3], **NEAR)
 
 
-def test_a_separator_that_nothing_could_see_is_left_out(encoder):
+def test_separator_is_left_out_under_a_causal_mask(encoder):
     assert torch.equal(*(encoder(special_tokens=special).vectors(WORDS) for special in ("both", "cls")))
 
 
 @pytest.mark.parametrize("context", ["causal", "prefix", "bidirectional"])
-def test_companions_in_a_batch_and_padding_change_nothing(encoder, context):
+def test_vectors_do_not_depend_on_batch_or_padding(encoder, context):
     corpus, reader = tiny_corpus(), encoder(context=context, window=6)
     encoded = reader.encode(corpus, "train").vectors
     for begin, end in itertools.pairwise(corpus.train.starts):
@@ -99,6 +99,15 @@ def test_companions_in_a_batch_and_padding_change_nothing(encoder, context):
 def test_a_word_without_pieces_is_unknown(encoder):
     reader = encoder()
     assert torch.equal(reader.vectors(["the", "\u200b"]), reader.vectors(["the", "語"]))
+
+
+def test_unknown_word_of_the_text_is_the_tokenizers_unknown_piece(encoder, folder):
+    model = encoder()._model
+    pieces, begins = model.tokenize(["the", "<unk>", "sat"], np.array([0, 1, 2]))
+    assert begins.tolist() == [0, 1, 2, 3]
+    assert pieces[1] == model.tokenizer.unk_token_id
+    expected = plain_pass(folder, ["the", "[UNK]", "sat"], causal=True)
+    assert_close(encoder().vectors(["the", "<unk>", "sat"]), torch.stack([each.mean(0) for each in expected]), **NEAR)
 
 
 def test_a_word_longer_than_the_model_is_read_as_far_as_it_fits(encoder):
@@ -124,12 +133,12 @@ def family(folder, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("settings", [{}, {"special_tokens": "both"}, {"pooling": "first"}, {"pooling": "last"}])
 @pytest.mark.parametrize("kind", ["bert", *FAMILY])
-def test_a_last_layer_where_it_is_read_alone_gives_what_the_whole_gives(family, tmp_path, monkeypatch, kind, settings):
+def test_shortened_last_layer_equals_the_whole_layer(family, tmp_path, monkeypatch, kind, settings):
     words = [*WORDS, "q" * 30, *WORDS]  # rows of all lengths, words of one piece and of thirty
 
     def read() -> tuple[torch.Tensor, torch.nn.Module]:
         made = tiny_encoder(family[kind], tmp_path, context="prefix", window=6, **settings)
-        return made.vectors(words), made._reader.model
+        return made.vectors(words), made._model.model
 
     short, model = read()
     assert any(isinstance(part, LastLayer) for part in model.modules()) == (kind != "distilbert")
@@ -139,7 +148,7 @@ def test_a_last_layer_where_it_is_read_alone_gives_what_the_whole_gives(family, 
     assert_close(short, whole, **NEAR)
 
 
-def test_a_last_layer_where_it_is_read_alone_computes_less(encoder, monkeypatch):
+def test_shortened_last_layer_needs_fewer_flops(encoder, monkeypatch):
     def products() -> int:
         reader = encoder(context="prefix", window=8)
         reader.vectors(["the"])
@@ -156,11 +165,11 @@ def test_a_last_layer_where_it_is_read_alone_computes_less(encoder, monkeypatch)
 
 
 @pytest.mark.parametrize("context", ["causal", "bidirectional"])
-def test_what_keeps_every_word_of_a_pass_has_the_whole_last_layer(encoder, context):
-    assert encoder(context=context)._reader.last is None
+def test_last_layer_is_whole_if_a_pass_keeps_every_word(encoder, context):
+    assert encoder(context=context)._model.last is None
 
 
-def test_spans_end_where_words_pieces_or_the_document_do():
+def test_span_ends_at_the_limit_of_words_pieces_or_document():
     begins, starts = np.array([0, 3, 6, 7, 8, 13, 14]), np.array([0, 4, 6])
     windows = cut(begins, starts, window=3, limit=6, every_word=False)
     assert windows.tolist() == [[0, 2, 0], [2, 4, 2], [4, 6, 4]]

@@ -69,7 +69,7 @@ def test_moments_are_summed_block_by_block(monkeypatch):
     np.testing.assert_allclose(squares, exact.T @ exact, atol=1e-4)
 
 
-def test_centring_takes_the_mean_of_the_training_words_away(bert, vocabulary):
+def test_centring_subtracts_the_mean_of_the_training_words(bert, vocabulary):
     plain, centred = bert(), bert(centre=True)
     mean = torch.from_numpy(np.array(plain.vectors, np.float32)).mean(0)
     torch.testing.assert_close(centred.table, plain.table - mean, atol=1e-5, rtol=0)
@@ -96,7 +96,7 @@ def test_whitening_is_the_inverse_square_root_without_flat_directions():
 
 
 @pytest.mark.parametrize("level", ["token", "type"])
-def test_vectors_come_where_occurrences_are_aimed_at(bert, level):
+def test_vectors_are_kept_only_at_level_token(bert, level):
     made = bert(level=level, centre=True, whiten=True)
     assert made.level == level
     assert (made.vectors is None) == (level == "type")
@@ -110,7 +110,7 @@ def test_encoding_is_timed_once(bert):
     assert bert().encode_seconds == bert(level="type").encode_seconds > 0
 
 
-def test_an_encoder_by_itself_reads_as_the_targets_do(bert, place, vocabulary):
+def test_separate_encoder_gives_the_vectors_of_the_targets(bert, place, vocabulary):
     settings = {"encoder": str(place), "precision": "fp32", "level": "type", **READING}
     encoder = tables.make_encoder(settings, str(place.parent))
     one, other = (reader.encode(vocabulary.corpus, "validation").vectors for reader in (encoder, bert().encoder))
@@ -131,7 +131,7 @@ def test_random_rows_follow_their_seed_alone(vocabulary):
 
 
 @pytest.mark.parametrize("name", ["bert", "random"])
-def test_the_configuration_builds(name, place, vocabulary, pytestconfig):
+def test_targets_of_the_configuration_are_built(name, place, vocabulary, pytestconfig):
     group = OmegaConf.load(pytestconfig.rootpath / "conf" / "targets" / f"{name}.yaml")
     if name == "bert":
         group.encoder = str(place)
@@ -140,7 +140,7 @@ def test_the_configuration_builds(name, place, vocabulary, pytestconfig):
     assert made.table.shape == (5, {"bert": 16, "random": 384}[name])
 
 
-def test_bad_settings(bert, vocabulary):
+def test_bad_settings_are_refused(bert, vocabulary):
     with pytest.raises(SettingError, match=r"^targets.level: sentence is not one of token, type$"):
         bert(level="sentence")
     given = {"name": "random", "vocabulary": vocabulary, "cache_dir": "", "seed": 0}

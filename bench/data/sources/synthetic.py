@@ -4,19 +4,22 @@ import functools
 import itertools
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, assemble_corpus, split_by_document
+from bench.data.corpus import Corpus, assemble_corpus
 from bench.data.markov_language import Language
+from bench.data.splits import AT_RANDOM, split_by_document
 
-# of a synthetic language: indices are int32, and transitions are classes³ numbers
+# bounds: indices are int32, and transitions are classes³ numbers
 MOST_TYPES, MOST_CLASSES, MOST_WORDS = 10_000_000, 128, 200_000_000
 
 
 @functools.cache
 def synthetic(types: int, words: int, classes: int, concentration: float, seed: int, document_words: int) -> Corpus:
-    """A text drawn from a `Language`, whose truth the corpus carries; a longer one begins with the same documents.
+    """Return a text drawn from a `Language`; a longer text begins with the same documents.
+
+    The corpus carries the language, and so the true distribution.
 
     Args:
-        words: of all splits together, in whole documents.
+        words: number of words of all splits together, in whole documents.
 
     Raises:
         SettingError: a setting out of bounds, or a text that cannot be split by document.
@@ -24,16 +27,16 @@ def synthetic(types: int, words: int, classes: int, concentration: float, seed: 
     whole("types", types, 2, MOST_TYPES)
     whole("classes", classes, 1, min(types, MOST_CLASSES))
     whole("document_words", document_words, 1, MOST_WORDS // 3)
-    whole("words", words, 3 * document_words, MOST_WORDS)  # at least a document a split
+    whole("words", words, 3 * document_words, MOST_WORDS)  # at least one document per split
     whole("seed", seed, 0, MOST_WORDS)
     if not isinstance(concentration, int | float) or not 1e-3 <= concentration <= 1e6:
         raise SettingError("corpus.concentration", f"{concentration} is not a number between 0.001 and 1,000,000")
     language = Language(types, classes, float(concentration), seed)
     documents = list(itertools.islice(language.documents(document_words), words // document_words))
-    return assemble_corpus("synthetic", split_by_document(documents), language.spell, language)
+    return assemble_corpus("synthetic", split_by_document(documents), language.spell, language, origin=AT_RANDOM)
 
 
 def whole(setting: str, value: object, least: int, most: int) -> None:
-    """A setting of the synthetic corpus is a whole number within bounds, or one line says so."""
+    """Refuse a setting of the synthetic corpus that is no whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise SettingError(f"corpus.{setting}", f"{value} is not a whole number between {least:,} and {most:,}")

@@ -2,37 +2,43 @@
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.core import hub
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, build_corpus, tokenize
+from bench.core.files import list_text_files, read_utf8
+from bench.data.corpus import Corpus, build_corpus
+from bench.data.splits import SPLIT_NAMES, split_name
+from bench.data.words import read_document
+
+ORIGIN = "WikiText's own splits"
 
 
 @functools.cache
 def wikitext(subset: str, path: str | int | float | None = None, lowercase: bool = True) -> Corpus:
-    """WikiText raw, its own splits, a document an article, from the hub or a local copy.
+    """Return WikiText with its own splits, a document per article, from the hub or a local copy.
 
     Args:
         subset: `wikitext-2-raw-v1` or `wikitext-103-raw-v1`.
-        path: a folder that `datasets` wrote (`save_to_disk`) or that holds the parquet files; null for the hub.
+        path: a folder that `datasets` wrote (`save_to_disk`), or that holds parquet files (`train-….parquet`,
+            `train/0000.parquet`) or plain files (`wiki.train.tokens`, `wiki.train.raw`), or a clone of the hub's
+            repository, of which the sub-folder named `subset` is read; null for the hub.
 
     Raises:
-        SettingError: the hub is out of reach, or the folder is not such a copy.
+        SettingError: the hub is out of reach, the folder is not such a copy, or it holds one split several times.
     """
-    import datasets
-
     try:
         if path is None:
-            found = hub.fetch("Salesforce/wikitext", [f"{subset}/*.parquet"], kind="dataset", ignore=None)
-            rows = parquet(found / subset)
-        elif (Path(str(path)).expanduser() / "dataset_dict.json").is_file():
-            rows = datasets.load_from_disk(Path(str(path)).expanduser())
+            folder = hub.fetch("Salesforce/wikitext", [f"{subset}/*.parquet"], kind="dataset", ignore=None)
         else:
-            rows = parquet(Path(str(path)).expanduser())
-        lines = {split: rows[split]["text"] for split in ("train", "validation", "test")}
-    except Exception as error:  # the hub client raises many types; each means the same to the user
+            folder = Path(str(path)).expanduser()
+        folder = folder / subset if (folder / subset).is_dir() else folder
+        splits = read_lines(folder)
+        lines = {split: splits[split] for split in ("train", "validation", "test")}
+    except SettingError:
+        raise
+    except Exception as error:  # the hub client and pyarrow raise many types; each means the same to the user
         where = path or f"Salesforce/wikitext {subset} on the hub"
         raise SettingError(
             "corpus",
@@ -40,27 +46,64 @@ def wikitext(subset: str, path: str | int | float | None = None, lowercase: bool
             "or use corpus=wiki_sample, which needs no network",
         ) from error
     return build_corpus(
-        subset, {split: [tokenize(a, lowercase) for a in articles(text)] for split, text in lines.items()}
+        subset,
+        {split: [read_document(each, lowercase) for each in articles(text)] for split, text in lines.items()},
+        ORIGIN,
     )
 
 
-def parquet(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """Splits by the beginning of their files' names, read in place: no script is run, no second cache is trusted."""
+def read_lines(folder: Path) -> dict[str, list[str]]:
+    """Return the lines of each split that a folder holds. No script is run, and no second cache is trusted.
+
+    Raises:
+        SettingError: the folder holds one split several times.
+    """
+    import datasets
+
+    if (folder / "dataset_dict.json").is_file():
+        return {split: list(rows["text"]) for split, rows in datasets.load_from_disk(folder).items()}
+    copies: dict[str, dict[str, list[Path]]] = {}  # split -> copy of it -> files
+    for file in list_text_files(folder):
+        name, by_folder = split_name(file.relative_to(folder))
+        if name is not None and file.suffix in READERS:
+            home = next(p for p in file.parents if p.name.lower() == name).parent if by_folder else file.parent
+            copies.setdefault(SPLIT_NAMES[name], {}).setdefault(f"{home}/*{file.suffix}", []).append(file)
+    for split, files in copies.items():
+        if len(files) > 1:
+            problem = (
+                f"{folder} holds the {split} split {len(files)} times ({', '.join(files)}); give the folder of one"
+            )
+            raise SettingError("corpus.path", problem)
+    return {
+        split: [line for files in copy.values() for file in files for line in READERS[file.suffix](file)]
+        for split, copy in copies.items()
+    }
+
+
+def read_parquet(file: Path) -> list[str]:
+    """Return the lines of one of the hub's parquet files."""
     from pyarrow.parquet import read_table
 
-    found: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*.parquet")):
-        found.setdefault(re.split(r"\W", file.name)[0], []).extend(
-            read_table(file, columns=["text"])["text"].to_pylist()
-        )
-    return {split: {"text": text} for split, text in found.items()}
+    return read_table(file, columns=["text"])["text"].to_pylist()
+
+
+def read_plain(file: Path) -> list[str]:
+    """Return the lines of one of WikiText's plain files."""
+    return re.findall(r".*\n|.+", read_utf8(file))
+
+
+READERS: dict[str, Callable[[Path], list[str]]] = {  # suffix -> reader
+    ".parquet": read_parquet,
+    ".tokens": read_plain,
+    ".raw": read_plain,
+}
 
 
 def articles(lines: Iterable[str]) -> list[str]:
-    """WikiText's lines -> its articles: each begins with a heading between single equals signs."""
-    found: list[list[str]] = [[]]
+    """Return WikiText's articles: each begins with a heading between single equals signs."""
+    documents: list[list[str]] = [[]]
     for line in lines:
         if re.fullmatch(r"\s*= [^=](?:.*[^=])? =\s*", line):
-            found.append([])
-        found[-1].append(line)
-    return ["".join(article) for article in found if article]
+            documents.append([])
+        documents[-1].append(line)
+    return ["".join(document) for document in documents if document]

@@ -1,0 +1,129 @@
+"""Training, validation and test documents: split at random, or as the user's files are named."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Sequence, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from pytorch_lightning.utilities import rank_zero_only
+
+from bench.core.errors import SettingError
+from bench.core.progress import print_line
+
+if TYPE_CHECKING:
+    from bench.data.corpus import Corpus
+
+SPLIT_SEED = 20220708  # fixed: runs of all seeds share the same splits
+
+AT_RANDOM = f"split by document at random, seed {SPLIT_SEED}"
+
+SHARES = {"validation": 0.05, "test": 0.20}  # of the words; intervals need many test documents
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}  # as users write them -> ours
+
+SizedDocument = TypeVar("SizedDocument", bound=Sized)
+
+
+def split_by_document(
+    documents: Sequence[SizedDocument], shares: dict[str, float] = SHARES
+) -> dict[str, list[SizedDocument]]:
+    """Draw whole documents in a fixed random order until each split has its share; training takes the rest.
+
+    Args:
+        shares: share of the words per split.
+
+    Raises:
+        SettingError: fewer documents than splits.
+    """
+    documents = [document for document in documents if len(document)]
+    if len(documents) <= len(shares):
+        raise SettingError(
+            "corpus.path",
+            f"{len(documents)} documents cannot be split by document; give a folder of at least 3 files, "
+            "or a file whose documents are separated by blank lines",
+        )
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(documents))
+    total = sum(map(len, documents))
+    splits: dict[str, list[SizedDocument]] = {split: [] for split in shares}
+    for later, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
+        # leave at least one document for each of the `later` splits that follow, training among them
+        while len(order) > later and sum(map(len, splits[split])) < share * total:
+            splits[split].append(documents[order[0]])
+            order = order[1:]
+    return splits | {"train": [documents[i] for i in order]}
+
+
+def split_name(file: Path) -> tuple[str | None, bool]:
+    """Return the split that a path names, as the user wrote it, and True if a folder names it.
+
+    A folder counts by its whole name, a file by the first or last part of its stem: `valid/a.txt`, `ptb.test.txt`,
+    `train-00000-of-00001.parquet`.
+    """
+    for folder in file.parts[:-1]:
+        if folder.lower() in SPLIT_NAMES:
+            return folder.lower(), True
+    parts = re.split(r"[\W_]+", file.stem.lower())
+    named = {part for part in (parts[0], parts[-1]) if part in SPLIT_NAMES}
+    return (named.pop() if len(named) == 1 else None), False
+
+
+def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]] | None:
+    """Return the user's files by split; None if the folder does not name a training and another split.
+
+    Raises:
+        SettingError: some files belong to no split, or one split has two names.
+    """
+    names = {file: split_name(file.relative_to(folder))[0] for file in files}
+    splits: dict[str, list[Path]] = {}
+    for file, name in names.items():
+        if name is not None:
+            splits.setdefault(SPLIT_NAMES[name], []).append(file)
+    if "train" not in splits or len(splits) == 1:
+        return None
+    for split, members in splits.items():
+        if len(written := sorted({str(names[file]) for file in members})) > 1:
+            problem = f"{folder} holds the {split} split as {' and as '.join(written)}; keep one of them"
+            raise SettingError("corpus.path", problem)
+    if rest := [file for file, name in names.items() if name is None]:
+        shown = f"{rest[0].relative_to(folder)}" + (f" and {len(rest) - 1} more files" if len(rest) > 1 else "")
+        problem = (
+            f"{folder} holds {' and '.join(sorted(splits))} files, but {shown} belong to no split; move or rename them"
+        )
+        raise SettingError("corpus.path", problem)
+    return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
+
+
+@functools.cache  # once per corpus and process
+@rank_zero_only
+def report_splits(corpus: "Corpus") -> None:
+    """Print how large the splits are, how they came about, and how many documents are in two of them."""
+    texts = {split: getattr(corpus, split) for split in ("train", "validation", "test")}
+    sizes = (f"{split} {count(len(text.starts) - 1, 'document')}, {len(text):,} words" for split, text in texts.items())
+    print_line(f"corpus {corpus.name}: {'; '.join(sizes)} ({corpus.origin})")
+    hashes = {
+        split: [hashlib.sha256(document.tobytes()).digest() for document in text.documents()]
+        for split, text in texts.items()
+    }
+    for split, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
+        repeated = len([each for each in hashes[split] if each in set(hashes[other])])
+        if repeated:
+            print_line(
+                f"warning: corpus {corpus.name}: {count(repeated, 'document')} of the {split} split also in the "
+                f"{other} split, word for word; figures will be too good"
+            )
+
+
+def count(number: int, noun: str) -> str:
+    """1 document, 2 documents."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

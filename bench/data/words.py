@@ -1,0 +1,104 @@
+"""Tokenisation: a document as its owner wrote it -> the words that every system reads.
+
+A word is a run of letters and digits, or a single other character. Text is normalised to NFC and lowercased (by
+default), so canonically equivalent spellings give equal words. Inside a word the rules of UAX #29 hold:
+
+- combining marks and the zero-width joiner and non-joiner belong to the letter before;
+- apostrophes join letters ("don't"), as do the middle dot of Catalan and the gershayim of Hebrew;
+- invisible format characters (soft hyphen, direction marks, word joiner) are removed; a zero-width space separates;
+- a run of Katakana is one word; so is an emoji with its modifiers and joiners.
+
+Unlike UAX #29, full stops, commas, colons and underscores inside words and numbers are words of their own: "3.5" is
+three words. Scripts that write no spaces (Chinese, Japanese Hiragana and Kanji, Thai, Lao, Khmer, Burmese) give one
+word per character with its marks, since only a dictionary could group these characters.
+
+Markup of texts that are tokenised already is read as such: `<unk>` is the unknown word, `<s>`, `</s>` and `<eos>`
+between spaces are dropped, and WikiText's `@-@`, `@,@`, `@.@` are the signs inside.
+N words of a document.
+"""
+
+import itertools
+import re
+import unicodedata
+
+import numpy as np
+import regex
+
+UNK = "<unk>"
+
+EXTENDS = r"[\p{WB=Extend}\p{WB=ZWJ}]"  # combining marks, ZWJ, ZWNJ, skin tones: part of the character before
+
+LETTER = (
+    r"[[\p{L}\p{N}\p{WB=ALetter}]"
+    r"--[\p{WB=Katakana}]--[\p{Ideographic}]--[\p{L}&&\p{WB=Other}]]"  # the last: letters of scripts without spaces
+)
+
+RUN = rf"{LETTER}[{LETTER}{EXTENDS}]*+"
+
+JOINER = r"""(?:['’]|(?<=[\p{L}\p{M}])[·‧״](?=\p{L})|(?<=\p{Hebrew})"(?=\p{Hebrew}))"""
+
+KATAKANA = rf"\p{{WB=Katakana}}[\p{{WB=Katakana}}{EXTENDS}]*+"
+
+MOST_JOINERS = 1000  # per word; without a bound, a line of millions of apostrophes exhausts the memory of `regex`
+
+WORD = regex.compile(rf"{UNK}|{RUN}(?:{JOINER}{RUN}){{0,{MOST_JOINERS}}}+|{KATAKANA}|\X", regex.V1)
+
+FORMAT = regex.compile(r"\p{WB=Format}", regex.V1)
+
+UNK_IN_ANY_CASE = re.compile(re.escape(UNK), re.IGNORECASE)
+
+BETWEEN_SPACES = re.compile(r"[^\s\u200b]+")
+
+MARKUP = {"<s>": "", "</s>": "", "<eos>": "", "@-@": "-", "@,@": ",", "@.@": "."}
+
+
+class Document(list[str]):
+    """The words of a document whose original text is known.
+
+    Attributes:
+        raw_bytes: UTF-8 bytes of the original per word, white space before it included. A stretch between spaces that
+            gives several words counts at its last word; one that gives none counts at the next word. [N] int64
+    """
+
+    def __init__(self, words: list[str], raw_bytes: np.ndarray):
+        super().__init__(words)
+        self.raw_bytes = raw_bytes
+
+
+def tokenize(text: str, lowercase: bool = True) -> list[str]:
+    """Return the words of a text."""
+    return list(read_document(text, lowercase))
+
+
+def read_document(text: str, lowercase: bool = True) -> Document:
+    """Return the words of a text and the bytes that each takes in it; the bytes sum to the whole text's."""
+    known: dict[str, list[str]] = {}
+    words: list[str] = []
+    ends, offsets = [0], [0]  # words and characters up to the end of each stretch between spaces
+    for match in BETWEEN_SPACES.finditer(text):
+        stretch = match.group()
+        if (inside := known.get(stretch)) is None:
+            inside = known[stretch] = words_of_stretch(stretch, lowercase)
+        if inside:
+            words += inside
+            ends.append(len(words))
+            offsets.append(match.end())
+    raw_bytes = np.zeros(len(words), np.int64)
+    if words:
+        offsets[-1] = len(text)  # the last word takes the white space at the end of the text
+        pieces = (text[start:end] for start, end in itertools.pairwise(offsets))
+        raw_bytes[np.array(ends[1:]) - 1] = [len(piece.encode("utf-8", "surrogatepass")) for piece in pieces]
+    return Document(words, raw_bytes)
+
+
+def words_of_stretch(stretch: str, lowercase: bool) -> list[str]:
+    """Return the words of a text without white space."""
+    text = MARKUP.get(stretch, stretch)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", FORMAT.sub("", text))
+    if lowercase:
+        text = text.lower()
+        text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    elif "<" in text:
+        text = UNK_IN_ANY_CASE.sub(UNK, text)
+    return WORD.findall(text)
