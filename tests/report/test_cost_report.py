@@ -332,7 +332,7 @@ def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.Ca
     ids = re.findall(r' id="([^"]*)"', html)
     assert len(ids) == len(set(ids))
     assert {f"costs-{entry.field}" for entry in cost_glossary.EVERY} <= set(ids)
-    assert html.count("<svg") == 4 + 2  # of ledgers, of the one record
+    assert html.count("<svg") == 4 + 1  # of ledgers, of the one record
     assert {path.stem for path in (swept / "figures").glob("cost_*.svg")} >= {"cost_of_training", "cost_in_memory"}
     assert (swept / "leaderboard.md").is_file()
     assert "<dt>cost ledgers</dt><dd>5</dd>" in html
