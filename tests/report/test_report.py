@@ -220,7 +220,7 @@ def test_missing_values_are_dashes_and_one_seed_has_no_error(tmp_path: Path):
     assert rows_of(markdown, "mse") == [["mse", "2.500", "1"], ["mse", "**9.00**", "1"]]
     assert html.count("<td>–</td>") == 1
     for text in (markdown, html):
-        assert "±" not in text.split("## What")[0].split("What each")[0]
+        assert "±" not in text.split("## What")[0].split("Definitions of")[0]
         assert "†" not in text
         assert "one seed: no standard error" in text
 
