@@ -81,7 +81,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
             places = some[:, None] + np.arange(2 * half)  # [R, C]
             ends = bounds[np.searchsorted(bounds, some, side="right")]
             known = line[np.minimum(places, len(line) - 1)]  # past a document's end: what causality never shows
-            with model.reading():
+            with model.evaluating():
                 pieces = torch.from_numpy(known).to(model.device)
                 logits = model.lm(pieces, use_cache=False, logits_to_keep=kept).logits.float()  # [R, kept, S]
                 total = logits.logsumexp(-1)
