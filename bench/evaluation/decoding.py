@@ -45,12 +45,14 @@ class ExactDecoder:
         """Built by the first query and kept."""
         return Index(*self.rows)
 
+    @torch.inference_mode()
     def best(self, features: Tensor, count: int) -> Tensor:
         """Return the words of the highest scores, best first. [n, …] -> ids [n, count]"""
         if not self.has_index:
             return self.scorer.scores(features).topk(count).indices
         return self.index(self.scorer.queries(features), count)[1]
 
+    @torch.inference_mode()
     def best_word(self, features: Tensor) -> Tensor:
         """Return the word of the highest score, `<unk>` excluded. [n, …] -> ids [n]"""
         if not self.has_index:  # of equal scores the lowest id, the most frequent word: n-grams tie often
