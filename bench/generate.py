@@ -11,13 +11,14 @@ from bench.core.paths import weights_path
 from bench.core.record import read_record
 from bench.core.trust import add_option, check_targets
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.generation import generate, read_prompt
+from bench.evaluation.evaluator import evaluator_of
+from bench.evaluation.generation import read_prompt
 from bench.training.build import build_cell
 from bench.training.train import load_weights
 
 
 def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:
-    """The words that the model of the record at `path` puts after the prompt.
+    """Write words after the prompt by the model of the record at `path`.
 
     Raises:
         SettingError: no such record, a run that failed or kept no weights, or a prompt without a known word.
@@ -27,29 +28,30 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
     record = read_record(path)
     if record.status != "ok":
         raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
-    # the record may have been moved: what lies beside it counts, not where it was written
+    # the record may have been moved: weights are read from the folder of the record
     config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
     built = build_cell(OmegaConf.create(config))
-    if built.judged.vocabulary.corpus.digest != record.corpus_sha256:
+    if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
-    if built.data is not None:
+    if built.datamodule is not None:
         weights = weights_path(config)
         if load_weights(built.model, weights) is None:
-            problem = f"no sound {weights} is there (published records have none); run the cell again"
+            problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
             raise SettingError("RUN", problem)
     calibration = None
     if not greedy and record.calibration_scale is not None:
         calibration = Calibration(record.calibration_scale, record.calibration_prior)
-    vocabulary = built.judged.vocabulary
+    vocabulary = built.evaluation_data.vocabulary
     start = read_prompt(vocabulary.corpus, prompt, lowercase=record.config["corpus"]["lowercase"])
-    return " ".join(generate(built.model, vocabulary, start, words, greedy=greedy, calibration=calibration, seed=seed))
+    options = {"greedy": greedy, "calibration": calibration, "seed": seed}
+    return " ".join(evaluator_of(built.model).generate(vocabulary, start, words, **options))
 
 
 def main() -> None:
-    """Print the prompt and what follows it."""
+    """Print the prompt and its continuation."""
     parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__.split(": ", 1)[1])
     parser.add_argument("run", type=Path, metavar="RUN", help="the .json of a finished cell")
-    parser.add_argument("--prompt", required=True, help="its words; those the corpus has never seen are dropped")
+    parser.add_argument("--prompt", required=True, help="words to continue; words unknown to the corpus are dropped")
     parser.add_argument("--words", type=int, default=20, help="how many to add (default 20)")
     parser.add_argument("--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")

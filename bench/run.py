@@ -29,9 +29,12 @@ from bench.core.record import (
 from bench.core.secrets import scrub
 from bench.cost.flops import training_flops
 from bench.cost.run_cost import decoding_cost, training_cost
-from bench.evaluation.generation import generate, read_prompt
+from bench.data.vocabulary import Vocabulary
+from bench.evaluation.calibration import Calibration
+from bench.evaluation.evaluator import Evaluator, evaluator_of
+from bench.evaluation.generation import read_prompt
 from bench.evaluation.metrics import quality
-from bench.evaluation.score import Scored, score, validation_quality
+from bench.evaluation.score import Scored
 from bench.training.build import Built, build_cell
 from bench.training.loggers import mirror, mirroring
 from bench.training.train import train_or_load
@@ -96,49 +99,44 @@ def headline(record: Record) -> str:
 def measure(
     cfg: DictConfig, config: dict[str, Any], built: Built, logger: Logger | None
 ) -> tuple[dict[str, Any], Scored]:
-    """Everything a record says of quality and cost, and the values a position."""
-    corpus = built.judged.vocabulary.corpus
-    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **reading(built)}
+    """Train or load a model; return all fields of its record about quality and cost, and its per-position values."""
+    model, data = built.model, built.evaluation_data
+    corpus = data.vocabulary.corpus
+    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **encoder_fields(built)}
     if corpus.language is not None:
         figures["entropy_rate_bits"] = corpus.language.entropy_rate_bits
-    if built.data is not None:
-        batch = next(iter(built.data.train_dataloader()))
-        figures |= training_flops(built.model, built.targets, batch)
+    if built.datamodule is not None:
+        batch = next(iter(built.datamodule.train_dataloader()))
+        figures |= training_flops(model, built.targets, batch)
         device, training = train_or_load(cfg, config, built, figures["flops_per_position"], logger)
-        built.model.to(device)  # training and loading leave it on the CPU
-        figures |= training | training_cost(built.model, move_data_to_device(batch, device))
-    judged = built.judged
-    figures["validation_nats"] = validation_quality(built.model, judged)["validation_nats"]
-    scored = score(built.model, judged)
-    figures |= quality(scored, judged.vocabulary, judged.test, search_words=judged.search_words)
-    figures["is_density"] = built.model.is_density
-    figures |= decoding_cost(built.model, judged)
-    figures["generations"] = continuations(cfg, built, scored)
+        model.to(device)  # training and loading leave the model on the CPU
+        figures |= training | training_cost(model, move_data_to_device(batch, device))
+    evaluator = evaluator_of(model)
+    figures["validation_nats"] = evaluator.validation_quality(data)["validation_nats"]
+    scored = evaluator.score(data)
+    figures |= quality(scored, data.vocabulary, data.test, search_words=data.search_words)
+    figures["is_density"] = model.is_density
+    figures |= decoding_cost(evaluator, data)
+    figures["generations"] = continuations(cfg, evaluator, data.vocabulary, scored.calibration)
     return figures, scored
 
 
-def reading(built: Built) -> dict[str, Any]:
-    """Whose weights the run stands on, and what encoding the training text with them took."""
-    inputs = getattr(built.model, "inputs", None)
-    if inputs is not None and inputs.encoder is not None:
-        seconds = inputs.encoder.encode(built.judged.vocabulary.corpus, "train").seconds
-        return {"weights_sha256": inputs.encoder.weights_sha256, "encode_seconds": seconds}
-    source = built.targets or built.model
-    return {
-        "weights_sha256": getattr(source, "weights_sha256", None),
-        "encode_seconds": getattr(source, "encode_seconds", None),
-    }
+def encoder_fields(built: Built) -> dict[str, Any]:
+    """Return the hash of pre-trained weights and the seconds of encoding: of the model, or else of its targets."""
+    source = built.model if built.model.weights_sha256 or built.targets is None else built.targets
+    return {"weights_sha256": source.weights_sha256, "encode_seconds": source.encode_seconds}
 
 
-def continuations(cfg: DictConfig, built: Built, scored: Scored) -> list[dict[str, str]]:
-    """The same prompts for every system: the likeliest (nearest) words, and calibrated draws."""
-    vocabulary = built.judged.vocabulary
+def continuations(
+    cfg: DictConfig, evaluator: Evaluator, vocabulary: Vocabulary, calibration: Calibration | None
+) -> list[dict[str, str]]:
+    """Continue each prompt twice: by the likeliest (nearest) words, and by calibrated draws."""
     rows = []
     for prompt in cfg.generation.prompts:
         start = read_prompt(vocabulary.corpus, prompt, lowercase=cfg.corpus.lowercase)
-        how = {"calibration": scored.calibration, "seed": cfg.seed}
+        options = {"calibration": calibration, "seed": cfg.seed}
         texts = {
-            way: generate(built.model, vocabulary, start, cfg.generation.words, greedy=way == "greedy", **how)
+            way: evaluator.generate(vocabulary, start, cfg.generation.words, greedy=way == "greedy", **options)
             for way in ("greedy", "sampled")
         }
         rows.append({"prompt": prompt, **{way: " ".join(text) for way, text in texts.items()}})

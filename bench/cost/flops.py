@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from bench.models.language_model import LanguageModel
 from bench.targets.tables import Targets
 
 # no matrix product: element by element, reductions, look-ups, copies, random draws
@@ -56,16 +57,20 @@ def count_flops(step: Callable[[], Tensor]) -> int:
     return counter.flops
 
 
-def training_flops(model: nn.Module, targets: Targets | None, batch: Any) -> dict[str, float]:
+def training_flops(model: LanguageModel, targets: Targets | None, batch: Any) -> dict[str, float]:
     """FLOPs a position of a training step, the targets' own transformation included; where they hang on the words
     (adaptive softmax) or on what is drawn (distinct noise), those of this batch's."""
-    if not hasattr(model, "head"):
-        return {"flops_per_position": model.flops_per_position()}
-    hidden = torch.zeros(batch.trained_words, model.head.hidden_size, device=model.device, requires_grad=True)
-    head = count_flops(lambda: model.head.loss(hidden, *aims(batch))) / batch.trained_words
-    model.head.zero_grad(set_to_none=True)
+    head = model.output_head
+    if head is None:
+        return {"flops_per_position": model.flops_per_position(batch)}
+    hidden = torch.zeros(batch.trained_words, head.hidden_size, device=model.device, requires_grad=True)
+    head_flops = count_flops(lambda: head.loss(hidden, *aims(batch))) / batch.trained_words
+    head.zero_grad(set_to_none=True)
     aiming = targets.flops_per_position() if targets is not None and batch.vectors is not None else 0
-    return {"head_flops_per_position": head, "flops_per_position": head + model.flops_per_position() + aiming}
+    return {
+        "head_flops_per_position": head_flops,
+        "flops_per_position": head_flops + model.flops_per_position(batch) + aiming,
+    }
 
 
 def aims(batch: Any) -> tuple[Tensor, ...]:

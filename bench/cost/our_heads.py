@@ -59,7 +59,7 @@ def head_alone(cfg: DictConfig) -> Contender:
             adam=row_adam,
             decode=answers.best,
             rank=answers.ranks,
-            searched=None if answers.found is None else (head.queries, *answers.found),
+            searched=None if answers.rows is None else (head.queries, *answers.rows),
         )
 
     return Contender(name=cfg.system.name, build=build, reads_targets="targets" in cfg.system.head)
@@ -81,7 +81,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
 
         def adam(_: Sequence[Parameter]) -> list[Optimizer]:
             """What training uses, and after it what brings the input layer up to date for the next step."""
-            catching_up = SimpleNamespace(step=lambda: model.catch_up_inputs(batch.inputs), state={})
+            catching_up = SimpleNamespace(step=lambda: model.apply_skipped_updates(batch.inputs), state={})
             return [model.configure_optimizers(), catching_up]
 
         def states(hidden: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from bench.core.paths import plain_config
 from bench.core.progress import Bar
 from bench.cost.loop_timers import SETTLING, Interruptions, OnceDue, Watched, WatchedData
 from bench.cost.timing import span
-from bench.evaluation.validation import validate
+from bench.evaluation.evaluator import evaluator_of
 from bench.models.row_adamw import clip
 from bench.training.budget import VALIDATION_SHARES, set_rate
 from bench.training.build import Built
@@ -93,7 +93,7 @@ def steps_of(cfg: DictConfig) -> int:
 
 def bare(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar) -> None:
     """What one writes by hand."""
-    model, watched, steps = built.model, Watched(built.data.batches), steps_of(cfg)
+    model, watched, steps = built.model, Watched(built.datamodule.batches), steps_of(cfg)
     trainer = make_trainer(cfg, SameSteps(cfg), Ranks(), None)  # knows device and precision, and is not used
     if trainer.world_size > 1:
         raise SettingError("trainer", "the loops are measured on one device; choose trainer=auto")
@@ -131,14 +131,14 @@ class SameSteps(pl.Callback):
 
 def trainer_alone(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar) -> None:
     """Lightning's loop with next to nothing hung into it."""
-    data = WatchedData(built.data.batches)
+    data = WatchedData(built.datamodule.batches)
     make_trainer(cfg, SameSteps(cfg), Ranks(), None).fit(built.model, data)
     found.trainer.append(data.watched.ms_per_1k(data.watched.seconds))
 
 
 def default(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar) -> None:
     """As a cell trains; the budget is `cost.words`, within which every look is due."""
-    data, looks, rows, saves = WatchedData(built.data.batches), *(Interruptions() for _ in range(3))
+    data, looks, rows, saves = WatchedData(built.datamodule.batches), *(Interruptions() for _ in range(3))
     short = cfg.copy()
     short.budget = {"words": cfg.cost.words, "seconds": None}
     begin = time.perf_counter()
@@ -149,8 +149,8 @@ def default(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar
             logger.log_metrics = rows.timing(logger.log_metrics)
         checkpoint = OnceDue(folder / "loop.ckpt", seconds=cfg.checkpoint.seconds)
         checkpoint.save = saves.timing(checkpoint.save)
-        judge = looks.timing(partial(validate, judged=built.judged))
-        budget = make_budget(short, look=judge, flops_per_position=1.0, checkpoint=checkpoint, bar=bar)
+        validate = looks.timing(partial(evaluator_of(built.model).validate, built.evaluation_data))
+        budget = make_budget(short, look=lambda _: validate(), flops_per_position=1.0, checkpoint=checkpoint, bar=bar)
         make_trainer(cfg, budget, Ranks(), logger).fit(built.model, data)
         watched, begin = data.watched, time.perf_counter()
     if logger is not None:

@@ -1,51 +1,70 @@
-"""Exact decoding and ranks of any head: of inner products by kernels that hold no [n, V] matrix, else from all scores.
+"""Exact decoding: the best words and true ranks, by kernels without an [n, V] matrix where scores are inner products.
 
-n queries, V words, H hidden size, K columns of a query.
+This one decoder writes greedy text, and its time is the decode latency of records and of the cost ledger.
+n queries, V words, K columns of a query.
 """
 
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from bench.evaluation.ranks import count_ranks
-from bench.heads import Head
 from bench.heads.kernels.topk import Index, standing
 
-MANY = 2**14  # rows from which the kernels pay
+INDEX_ROWS = 2**14  # V from which the index is faster than scores of all words
+
+
+class Scorer(Protocol):
+    """A `Head`, whose features are hidden states, or a `ClosedVocabularyModel`."""
+
+    def scores(self, features: Tensor) -> Tensor: ...  # [n, …] -> [n, V]
+    def rows(self) -> tuple[Tensor, Tensor | None] | None: ...  # [V, K], [V]
+    def queries(self, features: Tensor) -> Tensor: ...  # [n, …] -> [n, K]
 
 
 class ExactDecoder:
-    """Of one head.
+    """Finds the words of the highest scores, exactly.
 
     Args:
-        head: asked.
-        unk: the id that is never an answer to a rank.
+        scorer: head or model; its weights must not change afterwards.
+        unk: id of `<unk>`, which is no answer to `ranks` and `best_word`.
     """
 
-    def __init__(self, head: Head, unk: int):
-        self.head, self.unk, self.found = head, unk, head.rows()
+    def __init__(self, scorer: Scorer, unk: int):
+        self.scorer, self.unk, self.rows = scorer, unk, scorer.rows()
 
     @property
-    def many(self) -> bool:
-        """Are scores inner products with many rows?"""
-        return self.found is not None and len(self.found[0]) >= MANY
+    def has_index(self) -> bool:
+        """True if scores are inner products with many rows."""
+        return self.rows is not None and len(self.rows[0]) >= INDEX_ROWS
 
     @cached_property
     def index(self) -> Index:
-        """Kept from the first question on."""
-        return Index(*self.found)
+        """Built by the first query and kept."""
+        return Index(*self.rows)
 
-    def best(self, hidden: Tensor, count: int) -> Tensor:
-        """The words of the highest scores. [n, H] -> [n, count]"""
-        if not self.many:
-            return self.head.scores(hidden).topk(count).indices
-        return self.index(self.head.queries(hidden), count)[1]
+    @torch.inference_mode()
+    def best(self, features: Tensor, count: int) -> Tensor:
+        """Return the words of the highest scores, best first. [n, …] -> ids [n, count]"""
+        if not self.has_index:
+            return self.scorer.scores(features).topk(count).indices
+        return self.index(self.scorer.queries(features), count)[1]
 
-    def ranks(self, hidden: Tensor, words: Tensor) -> Tensor:
-        """Of the true words: 1 + those that score higher and half of the other ties. [n, H], [n] -> [n]"""
-        if not self.many:
-            return count_ranks(self.head.scores(hidden), words, self.unk).rank
-        with torch.autocast(hidden.device.type, enabled=False):
-            higher, level = standing(self.head.queries(hidden).float(), *self.found, words, self.unk)
+    @torch.inference_mode()
+    def best_word(self, features: Tensor) -> Tensor:
+        """Return the word of the highest score, `<unk>` excluded. [n, …] -> ids [n]"""
+        if not self.has_index:  # of equal scores the lowest id, the most frequent word: n-grams tie often
+            scores = self.scorer.scores(features).float()
+            return scores.index_fill(1, torch.tensor(self.unk, device=scores.device), -torch.inf).argmax(1)
+        first, second = self.best(features, 2).T
+        return torch.where(first == self.unk, second, first)
+
+    def ranks(self, features: Tensor, words: Tensor) -> Tensor:
+        """Return ranks of the true words: 1 + the words that score higher + half of the other ties. -> [n]"""
+        if not self.has_index:
+            return count_ranks(self.scorer.scores(features), words, self.unk).rank
+        with torch.autocast(features.device.type, enabled=False):
+            higher, level = standing(self.scorer.queries(features).float(), *self.rows, words, self.unk)
         return torch.where(words == self.unk, torch.inf, 1 + higher + (level - 1) / 2)

@@ -1,24 +1,27 @@
-"""Continuations of a prompt, word by word: for any model that turns features into rows of scores."""
+"""Continuations of a prompt, word by word, by a model over a closed vocabulary. V vocabulary size."""
 
-from functools import singledispatch
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.errors import SettingError
+from bench.core.errors import Diverged, SettingError
 from bench.data.corpus import Corpus, concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
+from bench.evaluation.brier_lm import rows_of
 from bench.evaluation.calibration import Calibration
-from bench.models.causal_lm import SubwordModel
+from bench.evaluation.decoding import ExactDecoder
+from bench.models.language_model import ClosedVocabularyModel
+
+MOST_DRAWS = 1000  # of a model's own sampler per word, as draws of `<unk>` are discarded
 
 
-@singledispatch
 @torch.inference_mode()
 def generate(
-    model: Any,
+    model: ClosedVocabularyModel,
+    decoder: ExactDecoder,
     vocabulary: Vocabulary,
     prompt: list[int],
     count: int,
@@ -27,61 +30,74 @@ def generate(
     calibration: Calibration | None,
     seed: int,
 ) -> list[str]:
-    """`count` words after a prompt of lexicon indices; never `<unk>`, which no reader could read.
+    """Write `count` words after a prompt of lexicon indices, never `<unk>`.
 
     Args:
-        greedy: take the best raw score each time (the nearest word of a regressor), else draw.
-        calibration: gives the distribution to draw from; not read where greedy.
+        decoder: of the model; finds the best word.
+        greedy: take the word of the highest raw score each time (the nearest word of a regressor); else draw.
+        calibration: gives the distribution to draw from; not read where greedy, nor by a model with its own sampler.
         seed: of the draws.
+
+    Raises:
+        Diverged: the model's own sampler draws `<unk>` only.
     """
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
-    generator = torch.Generator().manual_seed(seed)
+    generator, own_generator = (torch.Generator(device).manual_seed(seed) for device in ("cpu", model.device))
     words = list(prompt)
+    states, features = state_after(model, words)
     for _ in range(count):
-        # features look at the words before a position, so whatever stands at the last one is never read
-        features = model.features(concatenate([np.append(words, 0)]), None)[-1:]
-        chosen = pick(
-            model.scores(features)[0].float().cpu(),
-            None if greedy else calibration,
-            log_unigram,
-            vocabulary.unk,
-            generator,
-        )
+        if greedy:
+            chosen = int(decoder.best_word(features))
+        elif (sampled := sample_word(model, features, vocabulary.unk, own_generator)) is not None:
+            chosen = sampled
+        else:
+            scores = model.scores(features)[0].float().cpu()
+            chosen = draw_word(scores, calibration, log_unigram, vocabulary.unk, generator)
         words.append(vocabulary.lexicon_index(chosen))
+        if states is None:
+            states, features = state_after(model, words)
+        else:
+            states = model.proceed(states, torch.tensor([chosen], device=model.device))
+            features = states[0]
     return vocabulary.corpus.spell(words[len(prompt) :])
 
 
-@generate.register
-def _(
-    model: SubwordModel,
-    vocabulary: Vocabulary,
-    prompt: list[int],
-    count: int,
-    *,
-    greedy: bool,
-    calibration: Calibration | None,
-    seed: int,
-) -> list[str]:
-    """Piece by piece; it may spell words that no vocabulary holds."""
-    return model.generate(vocabulary.corpus.spell(prompt), count, greedy=greedy, seed=seed)
+def state_after(model: ClosedVocabularyModel, words: list[int]) -> tuple[Any | None, Tensor]:
+    """Read all words from the start; return the state, None if the model has none, and the features of the next word.
+
+    Tensors [1, …] each.
+    """
+    text = concatenate([np.append(words, 0)])  # the last word is a placeholder: features depend on earlier words only
+    states = model.states(text, None)
+    if states is None:
+        return None, model.features(text, None)[-1:]
+    states = rows_of(states, slice(-1, None))
+    return states, states[0]
 
 
-def pick(
-    scores: Tensor, calibration: Calibration | None, log_unigram: Tensor, unk: int, generator: torch.Generator
+def sample_word(model: ClosedVocabularyModel, features: Tensor, unk: int, generator: torch.Generator) -> int | None:
+    """Draw a word other than `<unk>` by the model's own sampler; None if the model has no sampler. [1, …] -> id"""
+    for _ in range(MOST_DRAWS):
+        sampled = model.sample(features, generator)
+        if sampled is None or int(sampled) != unk:
+            return None if sampled is None else int(sampled)
+    raise Diverged(f"{MOST_DRAWS} draws of the head's sampler were all <unk>")
+
+
+def draw_word(
+    scores: Tensor, calibration: Calibration, log_unigram: Tensor, unk: int, generator: torch.Generator
 ) -> int:
-    """One row of scores -> the next word's id. [V] -> id"""
-    logits = scores.clone() if calibration is None else calibration.logits(scores, log_unigram)
+    """Draw a word other than `<unk>` from the calibrated distribution of one row of scores. [V] -> id"""
+    logits = calibration.logits(scores, log_unigram)
     logits[unk] = -torch.inf
-    if calibration is None:
-        return int(logits.argmax())
     return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
 
 
 def read_prompt(corpus: Corpus, prompt: str, *, lowercase: bool) -> list[int]:
-    """A prompt -> lexicon indices.
+    """Return the lexicon indices of the words of a prompt; words that the corpus does not know are dropped.
 
     Raises:
-        SettingError: it holds no word, or none that the corpus knows.
+        SettingError: the corpus knows no word of the prompt.
     """
     index = {word: i for i, word in enumerate(corpus.lexicon)}
     words = [index[word] for word in tokenize(prompt, lowercase) if word in index]

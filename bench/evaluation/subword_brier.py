@@ -30,7 +30,7 @@ def brier_n(model: SubwordModel, text: Text, positions: np.ndarray) -> np.ndarra
     rows = max(1, CELLS // model.lm.config.vocab_size)
     counts = np.zeros((len(positions), 3), np.int64)
     for some in (order[i : i + rows] for i in range(0, len(order), rows)):
-        with model.reading():
+        with model.evaluating():
             counts[some] = common_words(model, line, first[some], start[some], random).cpu().numpy()
     return brier_lm.agreement(*counts.T)
 

@@ -13,7 +13,7 @@ import torch
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
-from bench.evaluation.score import EvaluationData, Scored, score, spread, validation_quality
+from bench.evaluation.score import spread
 from bench.evaluation.subword_brier import brier_n
 from bench.evaluation.subword_search import search, trie_of
 from bench.models.causal_lm import SubwordModel
@@ -38,20 +38,6 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     starts = np.intersect1d(brier_lm.starts(document), positions)
     found["brier_n"] = brier_lm.placed(brier_n(model, text, starts), starts, len(text))
     return {"document": document, "word": word, **found}
-
-
-@score.register
-def _(model: SubwordModel, judged: EvaluationData) -> Scored:
-    """An open vocabulary needs no `<unk>` and no speller; its distribution stands as it is, uncalibrated."""
-    rows = score_words(model, judged.test, judged.vocabulary, search_words=judged.search_words)
-    return Scored(**rows)
-
-
-@validation_quality.register
-def _(model: SubwordModel, judged: EvaluationData) -> dict[str, float]:
-    """Nats a word, of the same words of the validation sample as any other model's."""
-    measured = spread(len(judged.validation), judged.calibration_words)[1::2]
-    return {"validation_nats": float(word_nats(model, judged.validation)[measured].mean())}
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
@@ -81,7 +67,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
             places = some[:, None] + np.arange(2 * half)  # [R, C]
             ends = bounds[np.searchsorted(bounds, some, side="right")]
             known = line[np.minimum(places, len(line) - 1)]  # past a document's end: what causality never shows
-            with model.reading():
+            with model.evaluating():
                 pieces = torch.from_numpy(known).to(model.device)
                 logits = model.lm(pieces, use_cache=False, logits_to_keep=kept).logits.float()  # [R, kept, S]
                 total = logits.logsumexp(-1)

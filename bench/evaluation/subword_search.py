@@ -82,7 +82,7 @@ def search(model: SubwordModel, text: Text, positions: np.ndarray, trie: Trie, k
     rows = min(64, max(1, CELLS // max(len(trie), NODES_A_ROUND * model.lm.config.vocab_size)))
     for some in (known[i : i + rows] for i in range(0, len(known), rows)):
         histories = [torch.from_numpy(line[start[i] : before[i] + 1]) for i in some]
-        with model.reading():
+        with model.evaluating():
             ranks[some] = Search(model, trie, histories, torch.from_numpy(goals[some])).run(k).cpu()
     return ranks
 

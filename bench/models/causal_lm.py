@@ -1,4 +1,4 @@
-"""A causal transformer over word pieces: GPT-2's architecture from scratch, or a pre-trained one fine-tuned.
+"""A causal transformer over word pieces: GPT-2's architecture from scratch, or a pre-trained model fine-tuned.
 
 B rows, T steps, S distinct pieces.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
-from transformers.utils import logging as chatter
+from transformers.utils import logging as transformers_logging
 
 from bench.core import hub
 from bench.core.errors import SettingError
@@ -27,32 +27,33 @@ from bench.data.corpus import Corpus
 from bench.data.step_batches import StepData
 from bench.data.subwords import PieceBatch, PieceBatches, Pieces, learn
 from bench.data.vocabulary import Vocabulary
+from bench.models.language_model import LanguageModel
 from bench.targets.encoder_files import FETCHED
 
 EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
 
-BIAS = 4.0  # keeps the column of log frequencies as small as its neighbours
+BIAS = 4.0  # of the last norm in the column of log frequencies; keeps the column as small as its neighbours
 
-LONGEST_WORD = 24  # pieces; generation ends a word there
+LONGEST_WORD = 24  # pieces; generation ends a word that has as many
 
 
-class SubwordModel(pl.LightningModule):
-    """Prices words by their spelling, so it needs no `<unk>` and is the same model at every vocabulary size.
+class SubwordModel(pl.LightningModule, LanguageModel):
+    """A density over spellings: it needs no `<unk>`, and is the same model at every vocabulary size.
 
     Args:
-        corpus: whose training split is learnt.
-        vocabulary: not read; every system is built with one.
-        pretrained: hub name or local folder of a causal LM to fine-tune; null trains GPT-2's shape anew.
+        corpus: gives the training split.
+        vocabulary: not read; every system is built with a vocabulary.
+        pretrained: hub name or local folder of a causal LM to fine-tune; null trains GPT-2's shape from scratch.
         layers, width, attention_heads, pieces, dropout: shape of the model from scratch.
-        context: T, pieces a training row and an evaluation window hold.
+        context: T, pieces per training row and per evaluation window.
         batch_size: B.
         lr, weight_decay: of AdamW.
 
     Raises:
-        SettingError: the pre-trained model cannot be read, or `context` exceeds what it was built for.
+        SettingError: the pre-trained model cannot be read, or `context` exceeds its number of positions.
     """
 
-    is_density = True
+    evaluator = "bench.evaluation.subword_evaluator.SubwordEvaluator"
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class SubwordModel(pl.LightningModule):
             self.name = "gpt2-scratch"
             self.pieces = Pieces(learn(corpus, pieces), corpus)
             if width % attention_heads:
-                raise SettingError("system.model.width", f"{width} is no multiple of its {attention_heads} heads")
+                raise SettingError("system.model.width", f"{width} is no multiple of {attention_heads} attention heads")
             shape = {"n_layer": layers, "n_embd": width, "n_head": attention_heads, "n_positions": context}
             self.lm = from_scratch(self.pieces, corpus, dropout, shape)
         else:
@@ -90,12 +91,12 @@ class SubwordModel(pl.LightningModule):
         self.lm.train()  # from_pretrained leaves its dropout off
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Mean cross-entropy a piece."""
+        """Mean cross-entropy per piece."""
         logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
         return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Fused AdamW; only matrices decay."""
+        """Return fused AdamW; weight decay applies to matrices only."""
         matrices, vectors = [], []
         for each in self.lm.parameters():
             (matrices if each.dim() > 1 else vectors).append(each)
@@ -105,17 +106,21 @@ class SubwordModel(pl.LightningModule):
         ]
         return torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.95), fused=True)
 
-    def data(self, seed: int) -> StepData:
-        """The training split, a row `context` pieces long."""
+    def datamodule(self, seed: int) -> StepData:
+        """Return batches of the training split in rows of `context` pieces."""
         batches = PieceBatches(self.pieces, self.corpus.train, rows=self.batch_size, length=self.context, seed=seed)
         return StepData(batches)
 
-    def flops_per_position(self) -> float:
-        """Of training, a *word*: forward and backward of one batch, on the meta device, over its words."""
-        batch = self.data(seed=0).batches.batch(0)
+    def flops_per_position(self, _: PieceBatch) -> float:
+        """Training FLOPs per *word*: those of one batch over the words of that batch.
+
+        The batch is the first of seed 0, whatever is trained on, so that runs of all seeds report the same number.
+        """
+        batch = self.datamodule(seed=0).batches.batch(0)
         with torch.device("meta"):  # nothing is computed and no random number drawn
             ghost = AutoModelForCausalLM.from_config(self.lm.config)
-            mask = torch.zeros(1, 1, batch.pieces.shape[1] - 1, batch.pieces.shape[1] - 1)  # given, so never inspected
+            # an explicit mask, as transformers would inspect the values of its own
+            mask = torch.zeros(1, 1, batch.pieces.shape[1] - 1, batch.pieces.shape[1] - 1)
         rows = batch.pieces[:, :-1].to("meta")
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             ghost(rows, attention_mask=mask, use_cache=False).logits.sum().backward()
@@ -123,7 +128,7 @@ class SubwordModel(pl.LightningModule):
 
     @functools.cached_property
     def weights_sha256(self) -> str | None:
-        """Of the pre-trained weights, asked for before training; None from scratch."""
+        """Hash of the pre-trained weights, if first read before training; None from scratch."""
         if self.name == "gpt2-scratch":
             return None
         digest = hashlib.sha256()
@@ -132,8 +137,8 @@ class SubwordModel(pl.LightningModule):
         return digest.hexdigest()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """No dropout and no gradients; as it was afterwards."""
+    def evaluating(self) -> Iterator[None]:
+        """Switch dropout and gradients off inside the block."""
         was_training = self.training
         self.eval()
         try:
@@ -143,43 +148,50 @@ class SubwordModel(pl.LightningModule):
             self.train(was_training)
 
     def generate(self, prompt: list[str], count: int, *, greedy: bool, seed: int = 0) -> list[str]:
-        """`count` words that follow the prompt's, in one document without end."""
+        """Write `count` words after the prompt, piece by piece, in one document without end.
+
+        Args:
+            prompt: words.
+            greedy: take the likeliest piece each time; else draw from the distribution.
+            seed: of the draws.
+        """
         random = torch.Generator().manual_seed(seed)
         line = [self.pieces.boundary]
         for word in prompt:
             line += self.pieces.tokenizer.encode(" " + word, add_special_tokens=False)
-        start = fresh = len(line)  # fresh: where the word in the making began
+        start = word_start = len(line)  # of the continuation, and of the word being written
         begins = torch.zeros(self.lm.config.vocab_size, dtype=torch.bool)
         begins[: len(self.pieces.begins)] = torch.from_numpy(self.pieces.begins)
-        words, cache, unread = 0, DynamicCache(), line[-self.context :]
-        with self.reading():
+        begun_words, cache, unread = 0, DynamicCache(), line[-self.context :]
+        with self.evaluating():
             while True:
-                if cache.get_seq_length() == self.context:  # full: read the last half again
+                if cache.get_seq_length() == self.context:  # full: read the last half context again
                     cache, unread = DynamicCache(), line[-(self.context // 2) :]
                 rows = torch.tensor([unread], device=self.device)
                 scores = self.lm(rows, past_key_values=cache, use_cache=True).logits[0, -1].float().cpu()
                 scores[self.pieces.boundary] = -torch.inf
-                if len(line) == start or len(line) - fresh == LONGEST_WORD:
+                if len(line) == start or len(line) - word_start == LONGEST_WORD:
                     scores[~begins] = -torch.inf
-                share = F.softmax(scores, -1)
-                piece = int(scores.argmax() if greedy else torch.multinomial(share, 1, generator=random))
+                p = F.softmax(scores, -1)
+                piece = int(scores.argmax() if greedy else torch.multinomial(p, 1, generator=random))
                 if begins[piece]:
-                    words, fresh = words + 1, len(line)
-                if words > count:
+                    begun_words, word_start = begun_words + 1, len(line)
+                if begun_words > count:
                     return self.pieces.decode(line[start:])
                 line.append(piece)
                 unread = [piece]
 
 
 def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str, int]) -> Any:
-    """GPT-2's architecture, begun at the pieces' training frequencies: no step is spent on learning those.
+    """Build GPT-2's architecture with outputs that start at the training frequencies of the pieces.
 
-    One column of the (tied) embedding holds the log frequencies, and the last norm's bias alone reads it.
+    One column of the (tied) embedding holds the log frequencies, and only the bias of the last norm reads this column.
+    So no training step is spent on learning the frequencies.
     """
-    ends = dict.fromkeys(("bos_token_id", "eos_token_id"), pieces.boundary)
-    drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    special_ids = dict.fromkeys(("bos_token_id", "eos_token_id"), pieces.boundary)
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     size = len(pieces.tokenizer)
-    lm = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=size, **shape, **drops, **ends))
+    lm = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=size, **shape, **dropouts, **special_ids))
     counts = torch.from_numpy(pieces.encode_text(corpus.train)).bincount(minlength=size) + 0.5
     log_frequency = counts.log()
     with torch.no_grad():
@@ -190,20 +202,18 @@ def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str
 
 
 def load_causal_lm(name: str) -> tuple[Any, Any]:
-    """A causal LM and its tokeniser from a folder, the hub's cache or the hub: safetensors, and no foreign code.
+    """Load a causal LM and its tokeniser from a folder, the hub's cache or the hub: safetensors only, no remote code.
 
     Raises:
-        SettingError: nothing there, or the hub is out of reach.
+        SettingError: there is no such model, or the hub is out of reach.
     """
-
-    chatter.disable_progress_bar()
-
+    transformers_logging.disable_progress_bar()
     safe = {"trust_remote_code": False, "local_files_only": True}
     try:
         folder = Path(name) if Path(name).is_dir() else hub.fetch(name, FETCHED)
         model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **safe)
         return model, AutoTokenizer.from_pretrained(folder, **safe)
-    except Exception as error:  # the hub client raises many types; each means the same to the user
+    except Exception as error:  # the hub client raises many types, all with the same remedy
         raise SettingError(
             "system.pretrained",
             f"cannot read {name} ({type(error).__name__}); run `make pretrained` and give "

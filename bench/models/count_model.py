@@ -10,23 +10,22 @@ from torch import Tensor
 from bench.data.corpus import Corpus, Text
 from bench.data.vocabulary import Vocabulary
 from bench.models.kneser_ney import KneserNey
+from bench.models.language_model import ClosedVocabularyModel
 
 
-class CodedModel:
-    """A density whose features, a code of the words before, are all that it needs to go on from."""
+class CodedContextModel(ClosedVocabularyModel):
+    """A density whose features are a code of the last words, and whose states are the features alone."""
 
-    is_density = True
-
-    def states(self, text: Text, split: str) -> tuple[Tensor]:
-        """[N, 1]"""
+    def states(self, text: Text, split: str | None) -> tuple[Tensor]:
+        """[N, 1] int64"""
         return (self.features(text, split),)
 
 
-class CountModel(CodedModel):
-    """An interpolated Kneser-Ney n-gram: what a neural model must beat to be worth its cost.
+class CountModel(CodedContextModel):
+    """An interpolated Kneser-Ney n-gram: the floor that a neural model must beat to be worth its cost.
 
     Args:
-        corpus: whose training split is counted.
+        corpus: gives the training split to count.
         vocabulary: gives the V ids.
         order: n; 1 is the unigram model.
     """
@@ -36,17 +35,17 @@ class CountModel(CodedModel):
         documents = [vocabulary.encode(words).astype(np.int64) for words in corpus.train.documents()]
         self.model = KneserNey(documents, len(vocabulary), order)
 
-    def features(self, text: Text, split: str) -> Tensor:
-        """The codes of the words before each position. [N, 1] int64"""
+    def features(self, text: Text, split: str | None) -> Tensor:
+        """Code of the n - 1 words before each position. [N, 1] int64"""
         length = self.model.order - 1
         codes = [self.model.contexts(self.vocabulary.encode(words), length) for words in text.documents()]
         return torch.from_numpy(np.concatenate(codes))[:, None]
 
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
-        """The codes after one more word each. [n, 1], [n] -> [n, 1]"""
+        """Return the codes after one more word per sequence. [n, 1], [n] -> [n, 1]"""
         length = self.model.order - 1
         return ((states[0] * self.model.base + words[:, None]) % self.model.base**length,)
 
     def scores(self, features: Tensor) -> Tensor:
-        """[N, 1] -> [N, V] log-probabilities."""
+        """Return log-probabilities. [N, 1] -> [N, V]"""
         return torch.from_numpy(self.model.probabilities(features[:, 0].numpy())).log().float()

@@ -1,6 +1,6 @@
-"""AdamW and clipping that also take gradients of a few rows: such a step costs what it touches, whatever V is.
+"""AdamW and gradient clipping that support row-sparse gradients: a step costs the rows it touches, whatever V is.
 
-R rows touched, V rows of a parameter, H its columns.
+R rows of a gradient, V rows of a parameter, H its columns.
 """
 
 import math
@@ -12,18 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
-FELT = 100  # missed moves: by then they have fallen to 3e-5 of the first, at AdamW's usual β
+HORIZON = 100  # skipped steps whose momentum is applied; later moves are below 3e-5 of the first at AdamW's usual β
 
-AT_ONCE = 2**16  # rows brought up to date
+ROWS_AT_ONCE = 2**16  # rows that receive their skipped updates together; bounds temporary memory
 
 
 class RowAdamW(torch.optim.AdamW):
     """AdamW, fused; where a gradient is sparse, only its rows are read and written.
 
-    A row first makes up for the steps that it missed: what momentum and weight decay would have done to it at each
-    one's learning rate. So moments and settled weights are those of dense AdamW (`SparseAdam` holds its moments still,
-    and learns worse here), but for ε beside a moment that fades. One optimiser for both kinds of gradient: state is
-    saved, and rates are set, as one.
+    A row first receives the updates that it skipped: the effect of momentum and weight decay at the learning rate of
+    each skipped step. Moments and weights, once all skipped updates are applied, are those of dense AdamW, except for
+    ε beside a second moment that fades. (`torch.optim.SparseAdam` freezes the moments of untouched rows, and learns
+    worse here.) One optimiser serves both kinds of gradient, so one state is saved and one learning rate is set.
+
+    The state of a parameter with row-sparse gradients has two more entries: `last` [V], the step up to which each row
+    is updated, and `past` [2, steps], the sums of `_record_step`.
     """
 
     def __init__(self, parameters: Iterable[Parameter], *, lr: float, weight_decay: float):
@@ -31,80 +34,84 @@ class RowAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of all parameters that have a gradient."""
+        """Update all parameters that have a gradient."""
         outcome = None
         if closure is not None:
             with torch.enable_grad():
                 outcome = closure()
-        all_of_them = [(weight, group) for group in self.param_groups for weight in group["params"]]
-        given = [(*each, each[0].grad) for each in all_of_them if each[0].grad is not None]
-        few_rows = [each for each in given if each[2].is_sparse]
-        for weight, _, gradient in given:
+        parameters = [(weight, group) for group in self.param_groups for weight in group["params"]]
+        with_gradient = [(weight, group, weight.grad) for weight, group in parameters if weight.grad is not None]
+        for weight, _, gradient in with_gradient:
             if gradient.is_sparse:
-                weight.grad = None  # dense Adam refuses it
-            elif "last" in self.state[weight]:  # one that had few rows so far: all go on from the same step
-                self._settle(weight)
+                weight.grad = None  # dense AdamW refuses a sparse gradient
+            elif "last" in self.state[weight]:  # gradients were sparse until now: bring all rows to the same step
+                self._apply_all(weight)
                 del self.state[weight]["last"], self.state[weight]["past"]
         super().step()
-        for weight, group, gradient in few_rows:
-            weight.grad = gradient
-            self._step_rows(weight, group, gradient.coalesce())
+        for weight, group, gradient in with_gradient:
+            if gradient.is_sparse:
+                weight.grad = gradient
+                self._step_rows(weight, group, gradient.coalesce())
         return outcome
 
     def _step_rows(self, weight: Parameter, group: dict[str, Any], gradient: Tensor) -> None:
+        """Update the rows of a sparse gradient, after the updates that these rows skipped."""
         state, ids, values = self.state[weight], gradient.indices()[0], gradient.values()
         if not state:
             state["step"] = torch.zeros(())
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
         if "last" not in state:
             now = int(state["step"])
-            state["last"] = torch.full((len(weight),), float(now), device=weight.device)  # the step a row has come to
-            state["past"] = torch.zeros(2, now + 1, device=weight.device)  # see _write_down
-        rows, first, second = self._made_up(weight, group, ids)
+            state["last"] = torch.full((len(weight),), float(now), device=weight.device)
+            state["past"] = torch.zeros(2, now + 1, device=weight.device)
+        rows, first, second = self._updated_rows(weight, group, ids)
         momentum, inertia = group["betas"]
-        rate, decay = self._write_down(state, group)
+        rate, decay = self._record_step(state, group)
         first.lerp_(values, 1 - momentum)
         second.mul_(inertia).addcmul_(values, values, value=1 - inertia)
-        rows.mul_(decay).sub_(first * rate / self._spread(second, state, group))
-        self._put(weight, ids, rows, first, second)
+        rows.mul_(decay).sub_(first * rate / self._denominator(second, state, group))
+        self._write_rows(weight, ids, rows, first, second)
 
-    def _write_down(self, state: dict[str, Any], group: dict[str, Any]) -> tuple[float, float]:
-        """One step more: its learning rate with both moments' corrections, and its weight decay.
+    def _record_step(self, state: dict[str, Any], group: dict[str, Any]) -> tuple[float, float]:
+        """Count one more step; return its learning rate, with both bias corrections, and its weight decay factor.
 
-        `past` has for each step ln of all decay up to it, and how far, in units of first over root of second moment, a
-        row of that step has moved since: the first moment falls by β₁ a step, the root of the second by √β₂, so that
-        each missed move is their ratio of the one before, and few are felt. [2, steps]
+        `past` holds two numbers for each step s: the sum of ln(weight decay factor) up to s, and the distance, in units
+        of (first moment / root of second moment) at s, that a row untouched since s has moved. The first moment falls
+        by β₁ per step and the root of the second by √β₂, so each skipped move is β₁/√β₂ of the move before, and moves
+        beyond `HORIZON` steps are left out.
         """
         state["step"] += 1
         step, (momentum, inertia) = int(state["step"]), group["betas"]
         rate = group["lr"] * (1 - inertia**step) ** 0.5 / (1 - momentum**step)
-        decay = max(1 - group["lr"] * group["weight_decay"], 1e-30)  # whose logarithm is taken
+        decay = max(1 - group["lr"] * group["weight_decay"], 1e-30)  # positive, as the logarithm is taken
         if step >= state["past"].shape[1]:
             state["past"] = F.pad(state["past"], (0, step))
-        decays, moved = state["past"]
-        decays[step] = decays[step - 1] + math.log(decay)
-        since = torch.arange(min(FELT, step), 0, -1, device=moved.device)
-        moved[max(0, step - FELT) : step].mul_(decay).add_((momentum / inertia**0.5) ** since, alpha=rate)
+        log_decays, distances = state["past"]
+        log_decays[step] = log_decays[step - 1] + math.log(decay)
+        since = torch.arange(min(HORIZON, step), 0, -1, device=distances.device)
+        distances[max(0, step - HORIZON) : step].mul_(decay).add_((momentum / inertia**0.5) ** since, alpha=rate)
         return rate, decay
 
-    def _made_up(self, weight: Parameter, group: dict[str, Any], ids: Tensor) -> list[Tensor]:
-        """Rows and their moments as after zero gradients since each row's last step. [R, ...] each"""
+    def _updated_rows(self, weight: Parameter, group: dict[str, Any], ids: Tensor) -> list[Tensor]:
+        """Compute rows and both moments after the steps with zero gradient that each row skipped. [R, …] each"""
         state, (momentum, inertia) = self.state[weight], group["betas"]
         rows, first, second = (each.index_select(0, ids) for each in (weight, state["exp_avg"], state["exp_avg_sq"]))
-        decays, moved = state["past"]
+        log_decays, distances = state["past"]
         last, now = state["last"][ids].long(), int(state["step"])
-        decay = (decays[now] - decays[last]).exp()
-        moves = moved[last] * (decays[now] - decays[(last + FELT).clamp(max=now)]).exp()
-        missed, moves, decay = (each.view(-1, *[1] * (weight.dim() - 1)) for each in (now - last, moves, decay))
-        rows.mul_(decay).sub_(first * moves / self._spread(second, state, group))
-        return [rows, first.mul_(momentum**missed), second.mul_(inertia**missed)]
+        decay = (log_decays[now] - log_decays[last]).exp()
+        distance = distances[last] * (log_decays[now] - log_decays[(last + HORIZON).clamp(max=now)]).exp()
+        per_row = (-1, *[1] * (weight.dim() - 1))
+        skipped, distance, decay = (each.view(per_row) for each in (now - last, distance, decay))
+        rows.mul_(decay).sub_(first * distance / self._denominator(second, state, group))
+        return [rows, first.mul_(momentum**skipped), second.mul_(inertia**skipped)]
 
     @staticmethod
-    def _spread(second: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-        """What a move is divided by; both moments' corrections are in its rate."""
+    def _denominator(second: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+        """Root of the second moment plus ε; bias corrections of both moments are in the learning rate."""
         return second.sqrt().add_(group["eps"] * (1 - group["betas"][1] ** max(1, int(state["step"]))) ** 0.5)
 
-    def _put(self, weight: Parameter, ids: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> None:
+    def _write_rows(self, weight: Parameter, ids: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> None:
+        """Write rows and moments that are up to date with the current step."""
         state = self.state[weight]
         weight.index_copy_(0, ids, rows)
         state["exp_avg"].index_copy_(0, ids, first)
@@ -112,26 +119,29 @@ class RowAdamW(torch.optim.AdamW):
         state["last"].index_fill_(0, ids, int(state["step"]))
 
     @torch.no_grad()
-    def catch_up(self, weight: Parameter, ids: Tensor) -> None:
-        """Bring some rows up to the last step, as a forward pass should read them. [R] distinct"""
+    def apply_skipped_updates(self, weight: Parameter, ids: Tensor) -> None:
+        """Bring the rows that a forward pass reads up to the current step; `ids` [R] are distinct."""
         if "last" in self.state[weight]:
             [group] = [each for each in self.param_groups if any(weight is one for one in each["params"])]
-            for some in ids.split(AT_ONCE):
-                self._put(weight, some, *self._made_up(weight, group, some))
+            for some in ids.split(ROWS_AT_ONCE):
+                self._write_rows(weight, some, *self._updated_rows(weight, group, some))
 
-    def settle(self) -> None:
-        """The same of all rows, as an evaluation reads them."""
+    def apply_all_skipped_updates(self) -> None:
+        """Bring all rows of all parameters up to the current step, as evaluation and saving need them."""
         for group in self.param_groups:
             for weight in group["params"]:
-                self._settle(weight)
+                self._apply_all(weight)
 
-    def _settle(self, weight: Parameter) -> None:
+    def _apply_all(self, weight: Parameter) -> None:
         if "last" in self.state[weight]:
-            self.catch_up(weight, torch.arange(len(weight), device=weight.device))
+            self.apply_skipped_updates(weight, torch.arange(len(weight), device=weight.device))
 
 
 def clip(parameters: Iterable[Parameter], largest: float) -> None:
-    """`torch.nn.utils.clip_grad_norm_`, which does not know sparse gradients."""
+    """Scale all gradients so that their joint norm is at most `largest`.
+
+    `torch.nn.utils.clip_grad_norm_` gives the same for dense gradients and refuses sparse ones.
+    """
     gradients = []
     for weight in parameters:
         if weight.grad is not None and weight.grad.is_sparse:

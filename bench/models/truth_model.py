@@ -9,18 +9,18 @@ from torch import Tensor
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus, Text
 from bench.data.vocabulary import Vocabulary
-from bench.models.count_model import CodedModel
+from bench.models.count_model import CodedContextModel
 
 
-class TruthModel(CodedModel):
-    """The distribution that the text was drawn from: what no model can beat but by chance.
+class TruthModel(CodedContextModel):
+    """The distribution that the text was drawn from: the limit, which a model beats by chance alone.
 
     Args:
-        corpus: one whose language is known.
-        vocabulary: gives the V ids; `<unk>` has the mass of all words without one, drawn or not.
+        corpus: a corpus with a known language.
+        vocabulary: gives the V ids; `<unk>` has the probability of all words without an id, drawn or not.
 
     Raises:
-        SettingError: nobody knows the corpus's true distribution.
+        SettingError: the true distribution of the corpus is unknown.
     """
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary):
@@ -32,30 +32,29 @@ class TruthModel(CodedModel):
         known = self.words[: len(vocabulary) - 1]
         hidden = self.language.in_class.copy()
         hidden[known] = 0
-        share = np.bincount(self.language.class_of, hidden)  # of each class that `<unk>` hides [K]
+        share = np.bincount(self.language.class_of, hidden)  # share of each class that has no id [K]
         self.unk_nats = -np.log(self.language.transitions @ share)  # [K²]
-        # a column a class, the last for <unk>; then each id's column and its share of it
+        # one column per class, the last for <unk>; then the column of each id, and the share of the id in its class
         columns = np.column_stack([np.log(self.language.transitions), -self.unk_nats])
         self.columns = torch.from_numpy(columns)  # [K², K + 1] float64
         self.column = torch.from_numpy(np.insert(self.language.class_of[known], unk, self.language.classes))  # [V]
         self.log_share = torch.from_numpy(np.insert(np.log(self.language.in_class[known]), unk, 0.0))  # [V]
 
-    def features(self, text: Text, split: str) -> Tensor:
-        """The two classes before each position. [N, 1] int64"""
+    def features(self, text: Text, split: str | None) -> Tensor:
+        """Code of the two classes before each position. [N, 1] int64"""
         contexts = [self.language.contexts(self.words[document]) for document in text.documents()]
         return torch.from_numpy(np.concatenate(contexts))[:, None]
 
     def scores(self, features: Tensor) -> Tensor:
-        """[N, 1] -> [N, V] log-probabilities."""
+        """Return log-probabilities. [N, 1] -> [N, V]"""
         return (self.columns[features[:, 0]][:, self.column] + self.log_share).float()
 
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
-        """The classes after one more word each; `<unk>`, which has none, goes by the last. [n, 1], [n] -> [n, 1]"""
+        """Return the codes after one more word per sequence; `<unk>` counts as the last class. [n, 1], [n] -> [n, 1]"""
         classes = self.language.classes
         known = self.column[words].clamp(max=classes - 1)
         return ((states[0] * classes + known[:, None]) % classes**2,)
 
-    def hidden_nats(self, text: Text) -> np.ndarray:
-        """−log p(word | `<unk>`, the words before), as of words that have no id. [N] float64"""
-        contexts = self.features(text, "")[:, 0].numpy()
+    def nats_within_unk(self, text: Text) -> np.ndarray:
+        contexts = self.features(text, None)[:, 0].numpy()
         return self.language.nats(contexts, self.words[text.words]) - self.unk_nats[contexts]

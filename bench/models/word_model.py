@@ -1,68 +1,98 @@
-"""Systems whose scores are rows of V numbers: a backbone with a head, counted n-grams, and a language's truth.
+"""A backbone with a head: the model of every system that has a head.
 
-Both turn a text into features, a row a position, and features into scores; evaluation and generation see no more.
-B streams, T steps, N positions, H hidden size, F feature columns, V vocabulary size.
+B sequences, T steps, D documents, N positions, H hidden size, V vocabulary size.
 """
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from bench.core.errors import SettingError
 from bench.data.corpus import Text
 from bench.heads import Head
+from bench.models.backbones import Backbone
+from bench.models.language_model import ClosedVocabularyModel
 from bench.models.row_adamw import RowAdamW
 from bench.models.word_batches import Batch, Inputs
 
-DOCUMENTS_AT_ONCE = 32
+DOCUMENTS_AT_ONCE = 32  # documents that evaluation reads side by side
 
-STEPS_AT_ONCE = 128
+STEPS_AT_ONCE = 128  # words of each document per forward pass of evaluation; bounds memory
 
 
-class WordModel(pl.LightningModule):
-    """Any head on any trunk.
+class Chunk(NamedTuple):
+    """Some steps of some documents, read at once; shorter documents are padded by their last word."""
+
+    positions: np.ndarray  # [D, T] positions in the text
+    is_real: np.ndarray  # [D, T] bool, False: padding
+    hidden: Tensor  # [D, T, H]
+    state: Any  # after the last step, tensors [D, …]
+
+
+class WordModel(pl.LightningModule, ClosedVocabularyModel):
+    """Any head on any backbone. The features are the hidden states. [N, H] float32
 
     Args:
-        backbone: inputs and state -> hidden [B, T, H] and state.
-        head: trained on, and asked for the scores of, hidden states.
-        inputs: what the backbone reads at each position.
+        backbone: turns inputs and a state into hidden states.
+        head: learns from hidden states and scores them.
+        inputs: gives what the backbone reads at each position.
         lr: peak learning rate of AdamW.
         weight_decay: of AdamW.
     """
 
-    def __init__(self, backbone: nn.Module, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
+    def __init__(self, backbone: Backbone, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
         super().__init__()
         self.backbone, self.head, self.inputs = backbone, head, inputs
-        self.touch_rows_alone(True)
+        self.use_sparse_gradients(True)
         self.lr, self.weight_decay = lr, weight_decay
-        self.state: Any = None
+        self.state: Any = None  # of the backbone after the last training batch
         self.optimizer: Callable[[], RowAdamW | None] = lambda: None
 
-    def touch_rows_alone(self, alone: bool) -> None:
-        """Whether gradients of the head, where it can, and of the input layer hold a step's rows, and not all V."""
-        self.head.row_sparse = alone
-        for layer in self.input_layers():
-            layer.sparse = alone
+    @property
+    def is_density(self) -> bool:
+        return self.head.is_density
 
-    def input_layers(self) -> list[nn.Embedding]:
-        """Those of the trunk that have a row an id."""
-        return [layer for layer in self.backbone.modules() if isinstance(layer, nn.Embedding)]
+    @property
+    def output_head(self) -> Head:
+        return self.head
 
-    def catch_up_inputs(self, ids: Tensor) -> None:
-        """Training reads rows as they would be, had every step written all of them."""
+    @property
+    def weights_sha256(self) -> str | None:
+        """Hash of the encoder whose vectors are the inputs; None if the inputs are ids."""
+        return None if self.inputs.encoder is None else self.inputs.encoder.weights_sha256
+
+    @property
+    def encode_seconds(self) -> float | None:
+        """Time to encode the training text as inputs, s, whether now or when the cache was filled; None for ids."""
+        if self.inputs.encoder is None:
+            return None
+        return self.inputs.encoder.encode(self.inputs.vocabulary.corpus, "train").seconds
+
+    def flops_per_position(self, batch: Batch) -> float:
+        return self.backbone.flops_per_position(steps=batch.words.shape[1])
+
+    def use_sparse_gradients(self, sparse: bool) -> None:
+        """Choose row-sparse or dense gradients for word embeddings and for heads that support row-sparse ones."""
+        self.head.row_sparse = sparse
+        for layer in self.backbone.word_embeddings():
+            layer.sparse = sparse
+
+    def apply_skipped_updates(self, ids: Tensor) -> None:
+        """Apply the skipped updates to the embedding rows that this batch reads, so that a row-sparse step is exact."""
         optimizer = self.optimizer()
-        for layer in self.input_layers():
+        for layer in self.backbone.word_embeddings():
             if layer.sparse and optimizer is not None:
-                optimizer.catch_up(layer.weight, ids.unique())
+                optimizer.apply_skipped_updates(layer.weight, ids.unique())
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Truncated back-propagation: the state goes on from the batch before, its gradient does not."""
-        self.catch_up_inputs(batch.inputs)
+        """Truncated back-propagation: the state continues from the batch before, its gradient does not."""
+        self.apply_skipped_updates(batch.inputs)
         hidden, state = self.backbone(batch.inputs, None if batch.fresh else self.state)
         self.state = tree_map(torch.Tensor.detach, state)
         vectors = () if batch.vectors is None else (batch.vectors.flatten(0, 1),)
@@ -70,83 +100,91 @@ class WordModel(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        self.optimizer = weakref.ref(optimizer)  # whose memory is whoever's that trains
+        self.optimizer = weakref.ref(optimizer)  # weak reference: the trainer owns the optimiser and its state
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["recurrent_state"] = self.state
+        checkpoint["backbone_state"] = self.state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["recurrent_state"])
+        """Restore the backbone's state.
+
+        Raises:
+            SettingError: the checkpoint is of an earlier version, whose states were laid out otherwise.
+        """
+        if "backbone_state" not in checkpoint:
+            raise SettingError("force", "the checkpoint is of an earlier version; force=true trains the cell anew")
+        self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["backbone_state"])
 
     def setup(self, stage: str) -> None:
-        """Before Lightning asks what gradients to expect; a sum over devices wants dense ones."""
-        self.touch_rows_alone(self.trainer.world_size == 1)
+        """Choose the kind of gradient before Lightning reads it; a sum over several devices needs dense gradients."""
+        self.use_sparse_gradients(self.trainer.world_size == 1)
 
     def on_train_end(self) -> None:
-        self.optimizers().settle()
-
-    def flops_per_position(self) -> float:
-        """Of the trunk in training; the head's are counted by `bench.cost.run_cost`."""
-        return self.backbone.flops_per_position()
+        self.optimizers().apply_all_skipped_updates()
 
     @torch.inference_mode()
-    def features(self, text: Text, split: str) -> Tensor:
-        """Hidden states, each document from a fresh state. [N, H] float32 on the model's device"""
+    def features(self, text: Text, split: str | None) -> Tensor:
+        """Hidden states; each document starts from a fresh state. [N, H] float32 on the model's device"""
         self.eval()
         features = torch.empty(len(text), self.backbone.hidden_size, device=self.device)
-        for at, inside, hidden, _ in self.read(text, split, STEPS_AT_ONCE):
-            features[torch.from_numpy(at[inside])] = hidden[torch.from_numpy(inside)].float()
+        for chunk in self.forward_in_chunks(text, split, STEPS_AT_ONCE):
+            rows = torch.from_numpy(chunk.positions[chunk.is_real])
+            features[rows] = chunk.hidden[torch.from_numpy(chunk.is_real)].float()
         return features
 
-    def recall(self, text: Text, split: str, at: np.ndarray) -> Tensor:
-        """Hidden states of stretches of a text, each from a fresh state. Positions [R, T] -> [R, T, H] float32"""
+    def segment_features(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
+        """Hidden states of R segments, each from a fresh state. [R, T] -> [R, T, H] float32"""
         self.eval()
-        return self.backbone(self.inputs.read(text, split, at).to(self.device))[0].float()
+        return self.backbone(self.inputs.read(text, split, positions).to(self.device))[0].float()
 
-    def read(self, text: Text, split: str, steps_at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor, Any]]:
-        """Positions, which of them are real, hidden states and the last state of a few steps of some documents at once.
-
-        [D, T], [D, T], [D, T, H]; shorter documents are padded by their last word.
-        """
+    def forward_in_chunks(self, text: Text, split: str | None, steps_at_once: int) -> Iterator[Chunk]:
+        """Read a text a few steps of some documents at a time, the longest documents first."""
         lengths = np.diff(text.starts)
         for some in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
             state = None
             for start in range(0, lengths[some[0]], steps_at_once):
                 steps = start + np.arange(min(steps_at_once, lengths[some[0]] - start))
-                at = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
-                hidden, state = self.backbone(self.inputs.read(text, split, at).to(self.device), state)
-                yield at, steps < lengths[some, None], hidden, state
+                positions = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
+                inputs = self.inputs.read(text, split, positions).to(self.device)
+                hidden, state = self.backbone(inputs, state)
+                yield Chunk(positions, steps < lengths[some, None], hidden, state)
 
     @torch.inference_mode()
-    def states(self, text: Text, split: str) -> tuple[Tensor, Any] | None:
-        """Hidden state and recurrent state before each word, to go on from: leaves [N, …].
+    def states(self, text: Text, split: str | None) -> tuple[Tensor, Any] | None:
+        """Hidden state and backbone state before each word. Tensors [N, …]
 
-        None where the inputs are an encoder's vectors: a word that nobody wrote has none yet.
+        None if the inputs are an encoder's vectors: a word outside the text has no vector yet.
         """
         if self.inputs.encoder is not None:
             return None
         self.eval()
-        whole: Any = None
-        for at, inside, hidden, state in self.read(text, split, 1):
-            rows, real = torch.from_numpy(at[inside]), torch.from_numpy(inside[:, 0])
-            now = (hidden[real, 0].float(), tree_map(lambda leaf, real=real: leaf.movedim(1, 0)[real], state))
-            if whole is None:
-                whole = tree_map(lambda leaf: leaf.new_empty(len(text), *leaf.shape[1:]), now)
-            tree_map(lambda all_rows, leaf, rows=rows: all_rows.index_copy_(0, rows.to(leaf.device), leaf), whole, now)
-        return whole
+        states: Any = None
+        for chunk in self.forward_in_chunks(text, split, 1):
+            rows, real = torch.from_numpy(chunk.positions[chunk.is_real]), torch.from_numpy(chunk.is_real[:, 0])
+            step = (chunk.hidden[:, 0].float(), chunk.state)  # tensors [D, …]
+            if states is None:
+                states = tree_map(lambda leaf: leaf.new_empty(len(text), *leaf.shape[1:]), step)
+            tree_map(
+                lambda every, leaf, rows=rows, real=real: every.index_copy_(0, rows.to(leaf.device), leaf[real]),
+                states,
+                step,
+            )
+        return states
 
     @torch.inference_mode()
     def proceed(self, states: tuple[Tensor, Any], words: Tensor) -> tuple[Tensor, Any]:
-        """The states after one more word each. Leaves [n, …], [n] -> leaves [n, …]"""
-        state = tree_map(lambda leaf: leaf.movedim(0, 1).contiguous(), states[1])
-        hidden, state = self.backbone(words[:, None], state)
-        return hidden[:, 0].float(), tree_map(lambda leaf: leaf.movedim(1, 0), state)
+        hidden, state = self.backbone(words[:, None], states[1])
+        return hidden[:, 0].float(), state
 
     def scores(self, features: Tensor) -> Tensor:
-        """[N, H] -> [N, V], higher is likelier."""
         return self.head.scores(features)
 
-    @property
-    def is_density(self) -> bool:
-        return self.head.is_density
+    def sample(self, features: Tensor, generator: torch.Generator) -> Tensor | None:
+        return self.head.sample(features, generator)
+
+    def rows(self) -> tuple[Tensor, Tensor | None] | None:
+        return self.head.rows()
+
+    def queries(self, features: Tensor) -> Tensor:
+        return self.head.queries(features)

@@ -125,7 +125,7 @@ class Budget(pl.Callback):
     def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         for optimizer in trainer.optimizers:
             if isinstance(optimizer, RowAdamW):
-                optimizer.settle()
+                optimizer.apply_all_skipped_updates()
         figures = self.look(model)
         model.train()
         flops = self.spent["words"] * self.flops_per_position

@@ -1,4 +1,4 @@
-"""One configuration -> the objects it stands for; nothing is trained here."""
+"""Configuration -> corpus, vocabulary, model and batches; nothing is trained here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,26 +14,28 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.generation import read_prompt
 from bench.evaluation.score import EvaluationData
 from bench.heads import Head
+from bench.models.backbones import Backbone
+from bench.models.language_model import LanguageModel
 from bench.models.spelling import Speller
 from bench.models.word_batches import Inputs, WordData
 from bench.models.word_model import WordModel
 from bench.targets.tables import Targets, make_encoder
 
-LEAST_WORDS = 10  # of a split to judge on
+LEAST_WORDS = 10  # of validation and of test; fewer give no figure
 
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """What a configuration stands for."""
+    """The objects of one configuration."""
 
-    model: Any
-    data: pl.LightningDataModule | None  # None for a model that is counted, not trained
-    judged: EvaluationData
+    model: LanguageModel
+    datamodule: pl.LightningDataModule | None  # None for a model that is counted, not trained
+    evaluation_data: EvaluationData
     targets: Targets | None  # of a regressor
 
 
 def build_cell(cfg: DictConfig) -> Built:
-    """Corpus, vocabulary, targets, model and batches.
+    """Build corpus, vocabulary, targets, model and batches.
 
     Raises:
         SettingError: settings that cannot work together.
@@ -47,22 +49,24 @@ def build_cell(cfg: DictConfig) -> Built:
     )
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
-    judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
-    check_judging(vocabulary)
+    evaluation_data = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+    check_splits(vocabulary)
     for prompt in cfg.generation.prompts:  # before hours of training, not after
         read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
     if "head" in cfg.system:
-        return word_system(cfg, judged)
+        return word_system(cfg, evaluation_data)
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
-    data = model.data(cfg.seed) if isinstance(model, pl.LightningModule) else None
-    return Built(model, data, judged, None)
+    if not isinstance(model, LanguageModel):
+        problem = f"{cfg.system.model._target_} makes no bench.models.language_model.LanguageModel; give one"
+        raise SettingError("system.model._target_", problem)
+    return Built(model, model.datamodule(cfg.seed), evaluation_data, None)
 
 
-def check_judging(vocabulary: Vocabulary) -> None:
-    """No figure can be had from a handful of words, or from none that the vocabulary has.
+def check_splits(vocabulary: Vocabulary) -> None:
+    """Refuse a text whose validation or test split is too short to measure on.
 
     Raises:
-        SettingError: a split is so.
+        SettingError: a split has fewer than `LEAST_WORDS` words, or no word of the vocabulary.
     """
     for split in ("validation", "test"):
         text = getattr(vocabulary.corpus, split)
@@ -75,23 +79,30 @@ def check_judging(vocabulary: Vocabulary) -> None:
             )
 
 
-def word_system(cfg: DictConfig, judged: EvaluationData) -> Built:
-    """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
-    vocabulary = judged.vocabulary
+def word_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
+    """Build any head on any backbone; targets are built only for a head whose settings name `targets`.
+
+    Raises:
+        SettingError: settings that the head refuses, or a class that is no backbone or no head.
+    """
+    vocabulary = evaluation_data.vocabulary
     inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
     trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
+    if not isinstance(trunk, Backbone):
+        problem = f"{cfg.backbone.trunk._target_} makes no bench.models.backbones.Backbone; give one"
+        raise SettingError("backbone.trunk._target_", problem)
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
     try:
         head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
-    except TypeError as error:  # of a head whose options have no annotations that `bench.core.settings` could check
-        problem = f"{cfg.system.head._target_} does not take these settings ({error}); mend them"
+    except TypeError as error:  # options without annotations, which `bench.core.settings` cannot check
+        problem = f"{cfg.system.head._target_} does not take these settings ({error}); correct them"
         raise SettingError("system.head", problem) from error
     if not isinstance(head, Head):
         raise SettingError("system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; give one")
     targets = parts.get("targets")
     occurrences = targets if targets is not None and targets.level == "token" else None
-    data = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)
+    datamodule = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)
     model = WordModel(trunk, head, inputs, lr=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay)
-    return Built(model, data, judged, targets)
+    return Built(model, datamodule, evaluation_data, targets)

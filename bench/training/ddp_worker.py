@@ -31,8 +31,8 @@ def main() -> None:
         never = Checkpoint(Path(), seconds=math.inf)
         budget = make_budget(cfg, look=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)
         trainer = make_trainer(cfg, budget, Ranks(rank, port), logger=None)
-        built.data.batches.shard(rank, trainer.world_size)
-        trainer.fit(built.model, built.data)
+        built.datamodule.batches.shard(rank, trainer.world_size)
+        trainer.fit(built.model, built.datamodule)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from bench.core.file_lock import exclusive
 from bench.core.paths import record_stem, weights_path
 from bench.core.progress import Bar
 from bench.core.signals import STOP
-from bench.evaluation.validation import validate
+from bench.evaluation.evaluator import evaluator_of
 from bench.training.budget import Budget
 from bench.training.build import Built
 from bench.training.checkpoint import Checkpoint
@@ -40,18 +40,20 @@ def train_or_load(
     path = weights_path(config)
     checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
-        judge = partial(validate, judged=built.judged)
-        budget = make_budget(cfg, look=judge, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar)
+        validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
+        budget = make_budget(
+            cfg, look=lambda _: validate(), flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar
+        )
         ranks = Ranks()
         trainer = make_trainer(cfg, budget, ranks, logger)
-        built.data.batches.shard(0, trainer.world_size)
+        built.datamodule.batches.shard(0, trainer.world_size)
         device = trainer.strategy.root_device
         if cfg.force:
             checkpoint.drop()
         elif (training := load_weights(built.model, path)) is not None:
             return device, training
         with STOP.held_back(), followers(config, trainer.world_size, ranks.main_port):
-            trainer.fit(built.model, built.data, ckpt_path=checkpoint.found(), weights_only=True)
+            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.found(), weights_only=True)
             training = {
                 "trained_words": budget.spent["words"],
                 "train_seconds": budget.spent["seconds"],

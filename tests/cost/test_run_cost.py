@@ -64,16 +64,16 @@ def test_the_trunks_formula_is_what_torch_counts_where_it_counts(cell, layers, w
     inputs = torch.randint(50, (4, 64)) if width is None else torch.randn(4, 64, width)
     with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
         rnn(inputs)[0].sum().backward()
-    assert counter.get_total_flops() / (4 * 64) == pytest.approx(rnn.flops_per_position(), rel=0.01)
+    assert counter.get_total_flops() / (4 * 64) == pytest.approx(rnn.flops_per_position(steps=64), rel=0.01)
 
 
 def test_a_transformers_flops_are_those_of_a_step_that_is_run():
     """The fused attention of the CPU reads 0, so that both are counted with its plain products."""
     model = tiny_model()
-    batch = model.data(seed=0).batches.batch(0)
+    batch = model.datamodule(seed=0).batches.batch(0)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model.training_step(batch, 0).backward()
-    assert counter.get_total_flops() / batch.trained_words == pytest.approx(model.flops_per_position(), rel=0.01)
+    assert counter.get_total_flops() / batch.trained_words == pytest.approx(model.flops_per_position(batch), rel=0.01)
 
 
 def test_an_op_that_nobody_counts_is_an_error():

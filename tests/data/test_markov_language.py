@@ -19,7 +19,7 @@ from bench.data.sources.synthetic import synthetic
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
 from bench.evaluation.generation import read_prompt
-from bench.evaluation.score import EvaluationData, Scored, score, spelling
+from bench.evaluation.score import EvaluationData, Scored, score, spelling_nats
 from bench.models.count_model import CountModel
 from bench.models.spelling import Speller
 from bench.models.truth_model import TruthModel
@@ -255,7 +255,7 @@ def test_true_model_needs_no_calibration(truth):
 
 def test_word_without_an_id_costs_its_share_of_unk(judged):
     model, vocabulary = truth_of(judged), judged.vocabulary
-    prices, hidden = spelling(model, judged, judged.test), vocabulary.encode(judged.test.words) == vocabulary.unk
+    prices, hidden = spelling_nats(model, judged, judged.test), vocabulary.encode(judged.test.words) == vocabulary.unk
     assert prices.dtype == np.float32
     assert not prices[~hidden].any() and (prices[hidden] > 0).all()
     unk = model.scores(model.features(judged.test, "test"))[:, vocabulary.unk].numpy()

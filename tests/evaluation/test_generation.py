@@ -5,9 +5,12 @@ import pytest
 import torch
 from factories.models import word_model
 
-from bench.core.errors import SettingError
+from bench.core.errors import Diverged, SettingError
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.generation import generate, pick, read_prompt
+from bench.evaluation.decoding import ExactDecoder
+from bench.evaluation.generation import draw_word, read_prompt
+from bench.evaluation.word_evaluator import WordEvaluator
+from bench.heads.softmax import SoftmaxHead
 from bench.models.count_model import CountModel
 
 
@@ -37,7 +40,7 @@ def model(vocabulary):
 
 def test_greedy_words_are_those_of_the_network_stepped_by_hand(model, vocabulary, corpus):
     for prompt in ([3], corpus.train.words[:7].tolist()):
-        found = generate(model, vocabulary, prompt, 12, greedy=True, calibration=None, seed=0)
+        found = WordEvaluator(model).generate(vocabulary, prompt, 12, greedy=True, calibration=None, seed=0)
         assert found == greedily(model, vocabulary, prompt, 12)
         assert len(set(found)) > 2
 
@@ -45,7 +48,7 @@ def test_greedy_words_are_those_of_the_network_stepped_by_hand(model, vocabulary
 def test_greedy_reads_neither_seed_nor_calibration(model, vocabulary):
     calibrations = (None, Calibration(-1.0, 3.0))
     first, second = (
-        generate(model, vocabulary, [5], 6, greedy=True, calibration=calibration, seed=seed)
+        WordEvaluator(model).generate(vocabulary, [5], 6, greedy=True, calibration=calibration, seed=seed)
         for seed, calibration in enumerate(calibrations)
     )
     assert first == second
@@ -56,16 +59,18 @@ def test_unk_is_never_written(vocabulary):
     scores = model.scores(torch.zeros(1, 1, dtype=torch.long))[0]
     assert scores.argmax() == vocabulary.unk  # what would be written, if it could
     best = scores.topk(2).indices[1]
-    greedy = generate(model, vocabulary, [0], 5, greedy=True, calibration=None, seed=0)
+    greedy = WordEvaluator(model).generate(vocabulary, [0], 5, greedy=True, calibration=None, seed=0)
     assert greedy == [vocabulary.words[best]] * 5
-    drawn = generate(model, vocabulary, [0], 300, greedy=False, calibration=Calibration(1.0, 0.0), seed=0)
+    drawn = WordEvaluator(model).generate(vocabulary, [0], 300, greedy=False, calibration=Calibration(1.0, 0.0), seed=0)
     assert len(drawn) == 300
     assert set(drawn) <= {*vocabulary.words} - {vocabulary.words[vocabulary.unk]}
 
 
 def test_draws_are_a_function_of_the_seed(model, vocabulary):
     def draw(seed: int) -> list[str]:
-        return generate(model, vocabulary, [1, 2], 10, greedy=False, calibration=Calibration(0.3, 0.5), seed=seed)
+        return WordEvaluator(model).generate(
+            vocabulary, [1, 2], 10, greedy=False, calibration=Calibration(0.3, 0.5), seed=seed
+        )
 
     torch.manual_seed(5)
     first = draw(0)
@@ -77,7 +82,7 @@ def test_draws_are_a_function_of_the_seed(model, vocabulary):
 def test_draws_follow_the_calibrated_distribution_without_unk():
     scores, log_unigram = torch.tensor([5.0, 0.0, 1.0, 2.0]), torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
     generator = torch.Generator().manual_seed(0)
-    drawn = [pick(scores, Calibration(0.5, 2.0), log_unigram, 0, generator) for _ in range(5000)]
+    drawn = [draw_word(scores, Calibration(0.5, 2.0), log_unigram, 0, generator) for _ in range(5000)]
     weights = np.exp([0.0, 0.5, 1.0]) * np.array([0.3, 0.2, 0.1]) ** 2
     shares = np.bincount(drawn, minlength=4) / 5000
     np.testing.assert_allclose(shares, [0, *weights / weights.sum()], atol=0.03)
@@ -95,3 +100,57 @@ def test_a_prompt_is_the_words_that_the_corpus_knows(corpus):
 def test_a_prompt_that_holds_no_word(corpus, prompt):
     with pytest.raises(SettingError, match=rf"^generation.prompts: '{prompt}' holds no word of markov; give one"):
         read_prompt(corpus, prompt, lowercase=True)
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_words_from_states_are_those_from_features_of_the_whole_text(model, vocabulary, monkeypatch, greedy):
+    options = {"greedy": greedy, "calibration": Calibration(0.5, 0.5), "seed": 3}
+    from_states = WordEvaluator(model).generate(vocabulary, [3, 8], 12, **options)
+    monkeypatch.setattr(type(model), "states", lambda *_: None)
+    monkeypatch.setattr(type(model), "proceed", None)
+    assert WordEvaluator(model).generate(vocabulary, [3, 8], 12, **options) == from_states
+
+
+@pytest.mark.parametrize("rows", [1, 10**9])
+def test_best_word_is_the_best_score_other_than_unk_with_and_without_an_index(vocabulary, monkeypatch, rows):
+    monkeypatch.setattr("bench.evaluation.decoding.INDEX_ROWS", rows)
+    torch.manual_seed(0)
+    head = SoftmaxHead(hidden_size=6, vocabulary=vocabulary)
+    with torch.no_grad():
+        head.words.bias[vocabulary.unk] += 2  # <unk> is the best word of some queries
+    hidden, decoder = torch.randn(64, 6), ExactDecoder(head, vocabulary.unk)
+    scores = head.scores(hidden).detach()
+    assert (scores.argmax(1) == vocabulary.unk).any() and decoder.has_index == (rows == 1)
+    assert torch.equal(decoder.best(hidden, 5), scores.topk(5).indices)
+    scores[:, vocabulary.unk] = -torch.inf
+    assert torch.equal(decoder.best_word(hidden), scores.argmax(1))
+
+
+class OwnSampler(SoftmaxHead):
+    """Draws word 7 or `<unk>`, whatever its scores are."""
+
+    def sample(self, hidden, generator):
+        choice = torch.randint(2, (len(hidden),), generator=generator)
+        return torch.where(choice == 1, 7, self.unk)
+
+
+def test_generation_and_brier_draw_from_the_sampler_of_a_head(vocabulary, judged):
+    model = word_model(vocabulary)
+    model.head = OwnSampler(hidden_size=model.backbone.hidden_size, vocabulary=vocabulary)
+    model.head.unk = vocabulary.unk
+    evaluator = WordEvaluator(model)
+    drawn = evaluator.generate(vocabulary, [3], 20, greedy=False, calibration=None, seed=0)
+    assert drawn == [vocabulary.words[7]] * 20
+    scored = evaluator.score(judged)
+    positions = ~np.isnan(scored.brier_n[:, 0])
+    hit = (scored.word[positions] == 7).mean()
+    # Brier-1 = 2 p(y) - sum of p squared, with p(7) = 1/2 and no probability for other words
+    assert positions.sum() > 100
+    assert scored.brier_n[positions, 0].mean() == pytest.approx(2 * 0.5 * hit - 0.25, abs=0.12)
+
+
+def test_a_sampler_of_unk_alone_raises(vocabulary):
+    model = word_model(vocabulary)
+    model.head.sample = lambda hidden, generator: torch.full((len(hidden),), vocabulary.unk)
+    with pytest.raises(Diverged, match=r"^1000 draws of the head's sampler were all <unk>$"):
+        WordEvaluator(model).generate(vocabulary, [3], 1, greedy=False, calibration=None, seed=0)

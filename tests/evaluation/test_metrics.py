@@ -16,6 +16,7 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.metrics import by_decile, finite, quality, sums
 from bench.evaluation.ranks import count_ranks
 from bench.evaluation.score import EvaluationData, Scored, score
+from bench.models.language_model import ClosedVocabularyModel
 from bench.models.spelling import Speller
 
 
@@ -138,7 +139,7 @@ def test_a_word_heavier_than_a_share_spreads_its_hits():
     assert by_decile(hit[order], words[order]) == pytest.approx(expected)
 
 
-class Rows:
+class Rows(ClosedVocabularyModel):
     """A model of fixed scores."""
 
     def __init__(self, **tables: torch.Tensor):

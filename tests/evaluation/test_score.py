@@ -15,12 +15,11 @@ from bench.evaluation.block_scores import BlockScorer
 from bench.evaluation.calibration import Calibration, fit
 from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 from bench.evaluation.score import EvaluationData, score, validation_quality
+from bench.models.language_model import ClosedVocabularyModel
 
 
-class Table:
+class Table(ClosedVocabularyModel):
     """A model whose scores are rows of a table by position: its features are the positions."""
-
-    device = torch.device("cpu")
 
     def __init__(self, **tables: torch.Tensor):
         self.tables = tables
@@ -184,17 +183,17 @@ def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
 
 def test_spelling_is_priced_where_a_word_has_no_id(judged):
     vocabulary = judged.vocabulary
-    prices = module.spelling(None, judged, judged.test)
+    prices = module.spelling_nats(table(judged, noise), judged, judged.test)
     spelt = vocabulary.corpus.spell(judged.test.words)
     expected = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
     np.testing.assert_allclose(prices, expected, rtol=1e-6)
-    assert module.ids(vocabulary, judged.test).tolist() == [
+    assert module.vocabulary_ids(vocabulary, judged.test).tolist() == [
         vocabulary.words.index(word) if word in vocabulary.words else vocabulary.unk for word in spelt
     ]
 
 
 def test_addresses_name_documents_and_words(vocabulary, corpus):
-    found = module.addresses(SimpleNamespace(vocabulary=vocabulary, test=corpus.test))
+    found = module.document_and_word(SimpleNamespace(vocabulary=vocabulary, test=corpus.test))
     lengths = [len(document) for document in corpus.test.documents()]
     assert found["document"].tolist() == [number for number, n in enumerate(lengths) for _ in range(n)]
     assert found["word"].tolist() == vocabulary.encode(corpus.test.words).tolist()

@@ -124,7 +124,7 @@ def test_the_ten_best_words_are_those_of_brute_force_in_their_order(model, posit
     history = history_of(model, position, model.context - trie.depth)
     logs = [log_word(model, history, model.pieces.encode_words(known[i : i + 1])) for i in range(len(known))]
     goals = torch.from_numpy(trie.node_of[known])
-    with model.reading():
+    with model.evaluating():
         found = Search(model, trie, [torch.from_numpy(history)] * len(known), goals).run(10).numpy()
     best = np.argsort(found, kind="stable")[:10]
     assert_array_equal(found[best], np.arange(1, 11))
@@ -150,7 +150,7 @@ def test_ties_share_their_ranks():
     trie = Trie(model.pieces, VOCABULARY, longest=12, device=model.device)
     known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
     goals, history = torch.from_numpy(trie.node_of[known]), torch.tensor([model.pieces.boundary])
-    with model.reading():
+    with model.evaluating():
         found = Search(model, trie, [history] * len(known), goals).run(len(known)).numpy()
     expected = [1 + (lengths < length).sum() + ((lengths == length).sum() - 1) / 2 for length in lengths]
     assert_array_equal(found, np.array(expected, np.float32))

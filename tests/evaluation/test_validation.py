@@ -12,31 +12,39 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import fit
 from bench.evaluation.score import EvaluationData
 from bench.evaluation.subword_nats import word_nats
-from bench.evaluation.validation import HISTORY, MEASURED, STRETCHES, measured, stretches, validate
+from bench.evaluation.validation import (
+    HISTORY,
+    MEASURED,
+    SEGMENTS,
+    measured_part,
+    segment_positions,
+    validate,
+    validate_subwords,
+)
 from bench.models.spelling import Speller
 
 
 @pytest.mark.parametrize("length", [10, 47, 48, 49, 64, 300, 1535, 10_000])
-def test_stretches_spread_over_a_text_and_measure_no_position_twice(length):
-    at = stretches(length)
-    assert at.shape[1] == min(length, HISTORY + MEASURED) and len(at) <= STRETCHES
+def test_segments_cover_a_text_evenly_and_measure_no_position_twice(length):
+    at = segment_positions(length)
+    assert at.shape[1] == min(length, HISTORY + MEASURED) and len(at) <= SEGMENTS
     assert (np.diff(at) == 1).all() and at.min() == 0 and (at.max() == length - 1 or len(at) == 1)
-    places = measured(at).flatten()
+    places = measured_part(at).flatten()
     assert len(np.unique(places)) == len(places) >= 2
     if length >= 10_000:
-        assert len(places) == STRETCHES * MEASURED
-        assert (measured(at)[:, 0] - at[:, 0] == HISTORY).all()
+        assert len(places) == SEGMENTS * MEASURED
+        assert (measured_part(at)[:, 0] - at[:, 0] == HISTORY).all()
 
 
-def test_a_look_measures_words_that_calibration_did_not_see(judged, vocabulary):
+def test_validation_measures_words_that_calibration_did_not_see(judged, vocabulary):
     model, text = word_model(vocabulary), judged.validation
-    at = stretches(len(text))
+    at = segment_positions(len(text))
     with torch.no_grad():
         before = np.concatenate([[len(vocabulary)], vocabulary.encode(text.words)[:-1]])
         before[text.starts[:-1]] = len(vocabulary)
-        hidden = measured(model.backbone(torch.from_numpy(before[at]))[0]).flatten(0, 1)
+        hidden = measured_part(model.backbone(torch.from_numpy(before[at]))[0]).flatten(0, 1)
         scores = model.head.scores(hidden)
-    places = measured(at).flatten()
+    places = measured_part(at).flatten()
     words = torch.from_numpy(vocabulary.encode(text.words[places]).astype(np.int64))
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
     calibration = fit(lambda: [(scores[::2], words[::2])], log_unigram)
@@ -50,7 +58,7 @@ def test_a_look_measures_words_that_calibration_did_not_see(judged, vocabulary):
     assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 
 
-def test_scores_that_are_not_finite_end_it(judged, vocabulary):
+def test_validation_raises_where_scores_are_not_finite(judged, vocabulary):
     model = word_model(vocabulary)
     with torch.no_grad():
         model.head.words.weight[3] = torch.nan
@@ -58,11 +66,11 @@ def test_scores_that_are_not_finite_end_it(judged, vocabulary):
         validate(model, judged)
 
 
-def test_a_model_of_pieces_reads_each_stretch_as_a_document():
+def test_subword_validation_reads_each_segment_as_a_document():
     vocabulary = Vocabulary(CORPUS, 50)
     limits = {"calibration_words": 10, "search_words": 1}
     model, validation = tiny_model(context=24, pretrained=None), CORPUS.validation
-    found = validate(model, EvaluationData(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits))
-    rows = [word_nats(model, concatenate([validation.words[row]])) for row in stretches(len(validation))]
-    expected = measured(np.stack(rows)).flatten()[1::2].mean()
+    found = validate_subwords(model, EvaluationData(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits))
+    rows = [word_nats(model, concatenate([validation.words[row]])) for row in segment_positions(len(validation))]
+    expected = measured_part(np.stack(rows)).flatten()[1::2].mean()
     assert found == {"validation_nats": pytest.approx(expected, rel=1e-5)}

@@ -16,7 +16,7 @@ from bench.models.causal_lm import SubwordModel
 
 def test_the_loss_is_the_mean_cross_entropy_a_piece():
     model = tiny_model()
-    batch = model.data(seed=0).batches.batch(0)
+    batch = model.datamodule(seed=0).batches.batch(0)
     total = 0.0
     for row in batch.pieces:
         for step in range(SHAPE["context"]):
@@ -31,7 +31,7 @@ def test_from_scratch_it_begins_at_the_training_frequencies():
     counts = torch.from_numpy(model.pieces.encode_text(CORPUS.train)).bincount(minlength=290).double()
     share = counts / counts.sum()
     entropy = float(torch.special.entr(share).sum())
-    loss = model.training_step(model.data(seed=0).batches.batch(0), 0).item()
+    loss = model.training_step(model.datamodule(seed=0).batches.batch(0), 0).item()
     assert loss < entropy + 0.3 < math.log(290)
 
 
@@ -39,7 +39,7 @@ def test_from_scratch_it_begins_at_the_training_frequencies():
 def trained():
     """A model after 60 steps, and the losses on the way."""
     model = tiny_model(context=96)
-    optimizer, batches, losses = model.configure_optimizers(), model.data(seed=0).batches, []
+    optimizer, batches, losses = model.configure_optimizers(), model.datamodule(seed=0).batches, []
     for step in range(60):
         loss = model.training_step(batches.batch(step), step)
         optimizer.zero_grad()
@@ -66,10 +66,10 @@ def test_flops_a_word_agree_with_the_formula(shape):
     shape = SHAPE | shape
     multiplied = sum(each.numel() for name, each in model.lm.named_parameters() if each.dim() > 1 and "wpe" not in name)
     attention = 12 * shape["layers"] * shape["width"] * shape["context"]
-    batch = model.data(seed=0).batches.batch(0)
+    batch = model.datamodule(seed=0).batches.batch(0)
     expected = (6 * multiplied + attention) * 4 * shape["context"] / batch.trained_words
     state = torch.get_rng_state()
-    assert_close(model.flops_per_position(), expected, rtol=0.01, atol=0)
+    assert_close(model.flops_per_position(batch), expected, rtol=0.01, atol=0)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -103,9 +103,9 @@ def test_drawn_writing_follows_its_seed_and_goes_beyond_the_context():
 
 def test_dropout_is_on_in_training_and_off_in_reading():
     model = tiny_model(dropout=0.5)
-    batch = model.data(seed=0).batches.batch(0)
+    batch = model.datamodule(seed=0).batches.batch(0)
     assert model.training_step(batch, 0) != model.training_step(batch, 0)
-    with model.reading():
+    with model.evaluating():
         assert model.training_step(batch, 0) == model.training_step(batch, 0)
     assert model.lm.training
 
@@ -115,7 +115,7 @@ def test_a_local_model_is_fine_tuned(llama_folder):
     assert (tiny_model().name, model.name) == ("gpt2-scratch", "gpt2")
     rows = torch.arange(40).view(4, 10)
     assert_close(model.lm(rows).logits, LlamaForCausalLM.from_pretrained(llama_folder)(rows).logits)
-    assert model.lm.training and model.training_step(model.data(seed=0).batches.batch(0), 0).requires_grad
+    assert model.lm.training and model.training_step(model.datamodule(seed=0).batches.batch(0), 0).requires_grad
     assert model.weights_sha256 == tiny_model(pretrained=str(llama_folder)).weights_sha256
     assert tiny_model().weights_sha256 is None
 
@@ -156,7 +156,7 @@ def test_a_pickle_is_not_read(llama_folder, tmp_path):
 
 def test_a_batch_passes_through_lightning_whole():
     model = tiny_model()
-    batch = next(iter(model.data(seed=3).train_dataloader()))
+    batch = next(iter(model.datamodule(seed=3).train_dataloader()))
     moved = model.transfer_batch_to_device(batch, torch.device("cpu"), 0)
     assert isinstance(moved, PieceBatch) and moved.trained_words == batch.trained_words
-    assert torch.equal(moved.pieces, model.data(seed=3).batches.batch(0).pieces)
+    assert torch.equal(moved.pieces, model.datamodule(seed=3).batches.batch(0).pieces)

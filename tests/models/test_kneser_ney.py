@@ -7,7 +7,7 @@ n-grams at a sequence's start as often as they occur; ours and nltk's count, bel
 import numpy as np
 import pytest
 from nltk.lm import KneserNeyInterpolated
-from nltk.lm.smoothing import KneserNey
+from nltk.lm.smoothing import KneserNey as NltkKneserNey
 from numpy.testing import assert_allclose
 
 from bench.models.kneser_ney import KneserNey
@@ -16,7 +16,7 @@ SYMBOLS = "abcdefg"
 PAD = "_"
 
 
-class Discounted(KneserNey):
+class Discounted(NltkKneserNey):
     """A discount an order, as Chen and Goodman have it; the unigrams are discounted too, down to the uniform."""
 
     def __init__(self, model: KneserNeyInterpolated, discounts: dict[int, float]):

@@ -66,7 +66,7 @@ def steps_of_few_rows(*, caught_up: bool) -> tuple[list[nn.Parameter], list[nn.P
         set_gradients(theirs, step, sparse=False)
         ids = set_gradients(ours, step, sparse=True)
         if caught_up and step:
-            optimizer.catch_up(ours[0], ids), optimizer.catch_up(ours[1], ids)
+            optimizer.apply_skipped_updates(ours[0], ids), optimizer.apply_skipped_updates(ours[1], ids)
         pairs = zip(ours[:2], theirs[:2], strict=True)
         apart.append(max((one - other)[ids].detach().abs().max().item() for one, other in pairs))
         optimizer.step(), reference.step()
@@ -77,7 +77,7 @@ def steps_of_few_rows(*, caught_up: bool) -> tuple[list[nn.Parameter], list[nn.P
 def test_once_settled_it_is_dense_adamw(caught_up):
     """On a few rows a step, by a learning rate that changes."""
     ours, theirs, _, (optimizer, reference) = steps_of_few_rows(caught_up=caught_up)
-    optimizer.settle()
+    optimizer.apply_all_skipped_updates()
     moved = (theirs[0] - weights()[0]).abs().mean()
     for one, other in zip(ours, theirs, strict=True):
         assert (one - other).abs().max() < 2e-3 * moved
@@ -102,10 +102,10 @@ def test_rows_that_are_not_touched_wait_until_they_are_settled():
         optimizer.step()
     others = torch.arange(V) != ids[0]
     assert torch.equal(weight[others], after[others])
-    optimizer.settle()
+    optimizer.apply_all_skipped_updates()
     once = weight.detach().clone()
     assert (weight[others] != after[others]).any(1).all()  # decay at the least
-    optimizer.settle()
+    optimizer.apply_all_skipped_updates()
     assert torch.equal(weight, once)
 
 
@@ -170,7 +170,7 @@ def test_a_weight_goes_on_from_few_rows_to_dense_gradients_and_back():
     for step in range(60):
         set_gradients([ours], step, sparse=step // 20 != 1), set_gradients([theirs], step, sparse=False)
         optimizer.step(), reference.step()
-    optimizer.settle()
+    optimizer.apply_all_skipped_updates()
     assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert_close(optimizer.state[ours]["exp_avg"], reference.state[theirs]["exp_avg"], rtol=1e-3, atol=1e-6)
 
@@ -186,5 +186,5 @@ def test_what_is_read_after_hundreds_of_missed_steps_is_dense_adamws():
         values = torch.randn(1, H, generator=torch.Generator().manual_seed(step))
         ours.grad = row_gradient(torch.tensor([3]), values, ours)
         theirs.grad = torch.zeros(V, H).index_copy_(0, torch.tensor([3]), values)
-    optimizer.settle()
+    optimizer.apply_all_skipped_updates()
     assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -1,28 +1,30 @@
-"""LSTM and GRU trunks. B streams, T steps, E input width, H hidden size, V vocabulary size."""
+"""LSTM and GRU backbones. B sequences, T steps, E input width, L layers, H hidden size, V vocabulary size."""
 
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from bench.core.errors import SettingError
 from bench.core.settings import Depth, Dropout, Width
+from bench.models.backbones import Backbone
 
-GATES = {nn.LSTM: 4, nn.GRU: 3}
+GATES = {nn.LSTM: 4, nn.GRU: 3}  # matrices per layer that read the input, and as many that read the state
 
 
-class RNN(nn.Module):
-    """An input layer and a recurrent trunk; id V stands for the start of a document.
+class RNN(Backbone):
+    """An input layer and a recurrent network; id V stands for the start of a document.
 
     Args:
         cell: `torch.nn.LSTM` or `torch.nn.GRU`.
         hidden_size: H.
-        layers: recurrent layers.
-        dropout: on what enters and leaves the recurrence.
+        layers: L.
+        dropout: on the inputs and on the outputs of the recurrence, and between its layers.
         vocabulary_size: V.
-        input_width: columns of contextual input vectors; None learns an embedding of the ids.
+        input_width: E of contextual input vectors; None learns an embedding of the ids.
 
     Raises:
-        SettingError: another cell, whose cost nobody has counted.
+        SettingError: another cell, which has no FLOP formula here.
     """
 
     def __init__(
@@ -35,10 +37,9 @@ class RNN(nn.Module):
         vocabulary_size: int,
         input_width: int | None = None,
     ):
-        super().__init__()
+        super().__init__(hidden_size=hidden_size, vocabulary_size=vocabulary_size, input_width=input_width)
         if cell not in GATES:
             raise SettingError("backbone.trunk.cell.path", f"{cell} is not torch.nn.LSTM or torch.nn.GRU; choose one")
-        self.hidden_size, self.input_width = hidden_size, input_width
         learned = input_width is None
         self.input = nn.Embedding(vocabulary_size + 1, hidden_size) if learned else nn.Linear(input_width, hidden_size)
         if learned:
@@ -47,11 +48,16 @@ class RNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Ids [B, T] or vectors [B, T, E], and the state after the words before -> hidden [B, T, H], state."""
+        """Ids [B, T] or vectors [B, T, E], state [B, L, H] -> hidden [B, T, H], state [B, L, H] (LSTM: two of them)."""
+        if state is not None:  # torch wants [L, B, H], contiguous; with one layer no conversion copies
+            state = tree_map(lambda leaf: leaf.movedim(0, 1).contiguous(), state)
         hidden, state = self.rnn(self.dropout(self.input(inputs)), state)
-        return self.dropout(hidden), state
+        return self.dropout(hidden), tree_map(lambda leaf: leaf.movedim(1, 0), state)
 
-    def flops_per_position(self) -> int:
-        """Of a training step: 2 a multiply-add, and twice the forward pass for the gradients of weights and inputs."""
+    def word_embeddings(self) -> list[nn.Embedding]:
+        return [] if self.input_width else [self.input]
+
+    def flops_per_position(self, steps: int) -> int:
+        """Three times the forward pass: the gradients of weights and of inputs cost as much each."""
         multiply_adds = 2 * GATES[type(self.rnn)] * self.hidden_size**2 * self.rnn.num_layers
         return 3 * 2 * multiply_adds + (2 * 2 * self.input_width * self.hidden_size if self.input_width else 0)

@@ -1,0 +1,111 @@
+"""A backbone of an outside package, with positional embeddings and a state that is a tree, works end to end."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from factories.cells import settings
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from bench.core.errors import SettingError
+from bench.evaluation.word_evaluator import WordEvaluator
+from bench.heads.softmax import SoftmaxHead
+from bench.models.backbones import Backbone
+from bench.models.word_batches import Batch, Inputs
+from bench.models.word_model import WordModel
+from bench.run import run
+
+POSITIONS = 16  # rows of the positional table; the position of a word is taken modulo this number
+
+
+class MeanOfWords(Backbone):
+    """Running mean of word vectors plus a vector of the position; its state is a dictionary without a layer axis."""
+
+    def __init__(self, *, hidden_size: int, vocabulary_size: int, input_width: int | None = None):
+        super().__init__(hidden_size=hidden_size, vocabulary_size=vocabulary_size, input_width=input_width)
+        self.words = nn.Embedding(vocabulary_size + 1, hidden_size)
+        self.positions = nn.Embedding(POSITIONS, hidden_size)
+
+    def forward(self, inputs, state=None):
+        vectors = self.words(inputs)  # [B, T, H]
+        if state is None:
+            counts = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
+            state = {"count": counts, "sums": (torch.zeros_like(vectors[:, 0]),)}
+        position = state["count"][:, None] + torch.arange(inputs.shape[1], device=inputs.device)  # [B, T]
+        sums = state["sums"][0][:, None] + vectors.cumsum(1)
+        hidden = sums / (position[..., None] + 1) + self.positions(position % POSITIONS)
+        return hidden, {"count": position[:, -1] + 1, "sums": (sums[:, -1],)}
+
+    def word_embeddings(self):
+        return [self.words]
+
+    def flops_per_position(self, steps):
+        return 3.0 * self.hidden_size
+
+
+class NoBackbone(nn.Module):
+    """Has the attributes of a backbone and is none."""
+
+    def __init__(self, **_: object):
+        super().__init__()
+        self.hidden_size = 8
+
+
+@pytest.fixture
+def model(vocabulary) -> WordModel:
+    torch.manual_seed(0)
+    backbone = MeanOfWords(hidden_size=12, vocabulary_size=len(vocabulary))
+    head = SoftmaxHead(hidden_size=12, vocabulary=vocabulary)
+    return WordModel(backbone, head, Inputs(vocabulary), lr=0.01, weight_decay=0.1)
+
+
+def test_only_word_embeddings_get_row_sparse_gradients(model, vocabulary):
+    words = torch.randint(len(vocabulary), (3, 5), generator=torch.Generator().manual_seed(0))
+    optimizer = model.configure_optimizers()
+    for step in range(2):
+        optimizer.zero_grad()
+        model.training_step(Batch(words, words, None, fresh=step == 0), step).backward()
+        sparse = {name for name, weight in model.named_parameters() if weight.grad.is_sparse}
+        assert sparse == {"backbone.words.weight"}
+        optimizer.step()
+    assert model.state["count"].tolist() == [10] * 3
+
+
+def test_states_proceed_as_the_text_does(model, corpus, vocabulary):
+    states, features = model.states(corpus.test, "test"), model.features(corpus.test, "test")
+    torch.testing.assert_close(states[0], features, rtol=1e-5, atol=1e-5)
+    here = torch.tensor([3, 40, 90])
+    words = torch.from_numpy(vocabulary.encode(corpus.test.words).astype(np.int64))
+    some = (states[0][here], {"count": states[1]["count"][here], "sums": (states[1]["sums"][0][here],)})
+    proceeded = model.proceed(some, words[here])
+    torch.testing.assert_close(proceeded[0], features[here + 1], rtol=1e-4, atol=1e-4)
+
+
+def test_every_evaluation_takes_the_model(model, judged):
+    evaluator = WordEvaluator(model)
+    scored = evaluator.score(judged)
+    assert np.isfinite(scored.nats).all() and not np.isnan(scored.brier_n).all()
+    assert set(evaluator.validate(judged)) == set(evaluator.validation_quality(judged))
+    assert len(evaluator.generate(judged.vocabulary, [3], 5, greedy=True, calibration=None, seed=0)) == 5
+
+
+def configured(folder: Path, backbone: str) -> DictConfig:
+    """The configuration of a small cell with a class of this file as its backbone."""
+    cfg = settings(folder, "system=softmax")
+    OmegaConf.set_struct(cfg, False)
+    cfg.backbone = {"name": "mean", "trunk": {"_target_": f"{__name__}.{backbone}", "hidden_size": 8}}
+    return cfg
+
+
+def test_a_cell_trains_and_evaluates_an_outside_backbone(tmp_path):
+    record = run(configured(tmp_path, "MeanOfWords"))
+    assert record.status == "ok", record.reason
+    assert record.bits_per_byte > 0 and record.generations[0]["greedy"] and record.brier_n is not None
+    assert record.flops_per_position == record.head_flops_per_position + 24
+
+
+def test_a_class_that_is_no_backbone_is_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"^backbone\.trunk\._target_: .*NoBackbone makes no bench\.models\.backb"):
+        run(configured(tmp_path, "NoBackbone"))
