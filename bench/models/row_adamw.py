@@ -130,7 +130,7 @@ class RowAdamW(torch.optim.AdamW):
             self.catch_up(weight, torch.arange(len(weight), device=weight.device))
 
 
-def clip(parameters: Iterable[Parameter], largest: float) -> None:
+def clip(parameters: Iterable[Parameter], largest: float) -> torch.Tensor:
     """`torch.nn.utils.clip_grad_norm_`, which does not know sparse gradients."""
     gradients = []
     for weight in parameters:
@@ -139,5 +139,7 @@ def clip(parameters: Iterable[Parameter], largest: float) -> None:
             gradients.append(weight.grad.values())
         elif weight.grad is not None:
             gradients.append(weight.grad)
-    share = largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    share = largest / (norm + 1e-6)
     torch._foreach_mul_(gradients, share.clamp(max=1.0))
+    return norm

@@ -1,4 +1,4 @@
-"""One configuration -> the objects it stands for; nothing is trained here."""
+"""Build a cell's corpus, model and data from its configuration; nothing is trained here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,21 +18,21 @@ from bench.models.word_batches import Inputs, WordData
 from bench.models.word_model import WordModel
 from bench.targets.tables import Targets, make_encoder
 
-LEAST_WORDS = 10  # of a split to judge on
+LEAST_WORDS = 10  # words of a split that evaluation needs
 
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """What a configuration stands for."""
+    """Objects that a configuration names."""
 
     model: Any
-    data: pl.LightningDataModule | None  # None for a model that is counted, not trained
+    data: pl.LightningDataModule | None  # None for a model that is not trained (n-grams, truth)
     judged: EvaluationData
     targets: Targets | None  # of a regressor
 
 
 def build_cell(cfg: DictConfig) -> Built:
-    """Corpus, vocabulary, targets, model and batches.
+    """Build corpus, vocabulary, targets, model and batches.
 
     Raises:
         SettingError: settings that cannot work together.
@@ -44,7 +44,7 @@ def build_cell(cfg: DictConfig) -> Built:
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
-    check_judging(vocabulary)
+    check_splits(vocabulary)
     for prompt in cfg.generation.prompts:  # before hours of training, not after
         read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
     if "head" in cfg.system:
@@ -54,11 +54,11 @@ def build_cell(cfg: DictConfig) -> Built:
     return Built(model, data, judged, None)
 
 
-def check_judging(vocabulary: Vocabulary) -> None:
-    """No figure can be had from a handful of words, or from none that the vocabulary has.
+def check_splits(vocabulary: Vocabulary) -> None:
+    """Check that both evaluation splits have enough words, some of them in the vocabulary.
 
     Raises:
-        SettingError: a split is so.
+        SettingError: a split is too short, or all its words are out of vocabulary.
     """
     for split in ("validation", "test"):
         text = getattr(vocabulary.corpus, split)
@@ -67,12 +67,12 @@ def check_judging(vocabulary: Vocabulary) -> None:
             problem = f"{len(text)} words in its {split} split, {known} of them in the vocabulary"
             raise SettingError(
                 "corpus",
-                f"{vocabulary.corpus.name} has {problem}; it needs a longer text, or evaluation.{split}_words more",
+                f"{vocabulary.corpus.name} has {problem}; give a longer text, or raise evaluation.{split}_words",
             )
 
 
 def word_system(cfg: DictConfig, judged: EvaluationData) -> Built:
-    """Any head on any trunk. A head whose settings name `targets` is given them, and only then is an encoder loaded."""
+    """Build any head on any trunk; targets and their encoder are loaded only if its settings name `targets`."""
     vocabulary = judged.vocabulary
     inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
     trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
@@ -81,11 +81,13 @@ def word_system(cfg: DictConfig, judged: EvaluationData) -> Built:
         parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
     try:
         head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
-    except TypeError as error:  # of a head whose options have no annotations that `bench.core.settings` could check
-        problem = f"{cfg.system.head._target_} does not take these settings ({error}); mend them"
+    except TypeError as error:  # options without annotations are not checked by `bench.core.settings`
+        problem = f"{cfg.system.head._target_} does not take these settings ({error}); correct them"
         raise SettingError("system.head", problem) from error
     if not isinstance(head, Head):
-        raise SettingError("system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; give one")
+        raise SettingError(
+            "system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; name a subclass of Head"
+        )
     targets = parts.get("targets")
     occurrences = targets if targets is not None and targets.level == "token" else None
     data = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)
