@@ -34,7 +34,12 @@ def test_spin_count_is_set_before_torch_unless_the_user_set_it(imports, environm
 
 @pytest.mark.parametrize(
     ("quota", "slurm", "expected"),
-    [("max 100000", "", 4), ("250000 100000", "", 2), ("max 100000", "3", 3), ("1 9", "", 1)],
+    [
+        ("max 100000", "", 4),
+        ("250000 100000", "", 2),
+        ("max 100000", "3", 3),
+        ("1 9", "", 1),
+    ],
 )
 def test_cores_follow_quota_and_slurm(tmp_path, monkeypatch, quota, slurm, expected):
     (tmp_path / "own").write_text("0::/job\n")
