@@ -138,12 +138,12 @@ def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypat
     straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"], "checkpoint.seconds=1000")
 
-    def interrupted(budget: Budget, *given: object, look=Budget._measure) -> None:
-        look(budget, *given)
+    def interrupted(budget: Budget, *given: object, validate=Budget._log_validation) -> None:
+        validate(budget, *given)
         signal.raise_signal(number)
 
     with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name), monkeypatch.context() as patch:
-        patch.setattr(Budget, "_measure", interrupted)
+        patch.setattr(Budget, "_log_validation", interrupted)
         run(cfg)
     assert weights_path(resolved_config(cfg)).with_suffix(".ckpt").is_file()
     found = run(cfg)
