@@ -1,1 +1,5 @@
 """Output heads for word-level language models, side by side on the same text."""
+
+from bench.core.cpu_threads import limit_spinning
+
+limit_spinning()  # before any module of this package imports torch

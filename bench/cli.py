@@ -21,6 +21,7 @@ from bench.core.command_line import (
     exit_with_refusal,
     explain_refusal,
 )
+from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
 from bench.core.settings import check_config
@@ -44,6 +45,7 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
     import torch
 
+    limit_threads()
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory_limit.limit_memory()
     begin = time.perf_counter()
@@ -57,6 +59,9 @@ def cell(cfg: DictConfig, *, single: bool) -> int:
     try:
         if not cfg.force and work.finished(path):
             progress.report_cell_end(name, f"stands in {path}; force=true runs it again", None)
+            from bench.training.loggers import log_finished
+
+            log_finished(config, stem, work.read_record(path))
             return 0
         record = work.run(cfg)
     except SettingError as error:

@@ -4,13 +4,13 @@ import contextlib
 import dataclasses
 import gc
 import traceback
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning_fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger
 
 from bench.core.errors import SettingError, one_line, status_of, unwrap
 from bench.core.files import write_atomically
@@ -36,8 +36,9 @@ from bench.evaluation.generation import read_prompt
 from bench.evaluation.metrics import quality
 from bench.evaluation.score import Scored
 from bench.training.build import Built, build_cell
-from bench.training.loggers import mirror, mirroring
-from bench.training.train import train_or_load
+from bench.training.cell_logger import CellLogger
+from bench.training.loggers import cell_logger, log_finished
+from bench.training.train import continues_training, train_or_load
 
 __all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]  # what a job's module has
 
@@ -50,29 +51,43 @@ def run(cfg: DictConfig) -> Record:
     """
     config = resolved_config(cfg)
     stem = record_stem(config)
-    begun = Record(**identifying_fields(config), **reproducibility_fields(config))
-    try:
-        built = build_cell(cfg)
-        logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
-        with mirroring(logger):
-            found, scored = measure(cfg, config, built, logger)
-            record = dataclasses.replace(begun, **found, finished_at=now())
+    unfinished = Record(**identifying_fields(config), **reproducibility_fields(config))
+    with contextlib.ExitStack() as stack:
+        logger = None
+        start_logger = partial(cell_logger, config, stem, resume=continues_training(cfg, config))
+        try:
+            built = build_cell(cfg)
+            logger = stack.enter_context(start_logger())
+            figures, scored = measure(cfg, config, built, logger)
+            record = dataclasses.replace(unfinished, **figures, finished_at=now())
             write_record(record, stem, {name: getattr(scored, name) for name in POSITIONS})
-            mirror(logger, record)
-    except Exception as raised:
-        error = unwrap(raised)
-        status = status_of(error)
-        if status is None:
-            raise error from None
-        trace = stem.parent / "logs" / f"{stem.name}.txt"
-        write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
-        reason = f"{one_line(error)} (trace: {trace})"
-        record = dataclasses.replace(begun, status=status, reason=reason, finished_at=now())
-        write_record(record, stem)
-        del error  # with them go the frames that hold this cell's tensors
+        except Exception as raised:
+            record = write_failure(unfinished, stem, raised)
+        if logger is None:  # the model could not be built; started here, where the exception's tensors are freed
+            logger = stack.enter_context(start_logger())
+        if logger is not None:
+            logger.log_record(record)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the next cell of this process must not find the memory cut up
+    return record
+
+
+def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
+    """Write the record of a cell that failed, and its traceback into `logs/`.
+
+    Raises:
+        SettingError: the user's settings cannot work; nothing was written.
+    """
+    error = unwrap(raised)
+    status = status_of(error)
+    if status is None:
+        raise error from None
+    trace = stem.parent / "logs" / f"{stem.name}.txt"
+    write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
+    reason = f"{one_line(error)} (trace: {trace})"
+    record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())
+    write_record(record, stem)
     return record
 
 
@@ -88,6 +103,7 @@ def failed(config: dict[str, Any], error: SettingError) -> Record:
     if replaceable(stem.with_name(f"{stem.name}.json")):
         with contextlib.suppress(SettingError):  # no place to write is what the error may be about
             write_record(record, stem)
+            log_finished(config, stem, record)
     return record
 
 
@@ -97,7 +113,7 @@ def headline(record: Record) -> str:
 
 
 def measure(
-    cfg: DictConfig, config: dict[str, Any], built: Built, logger: Logger | None
+    cfg: DictConfig, config: dict[str, Any], built: Built, logger: CellLogger | None
 ) -> tuple[dict[str, Any], Scored]:
     """Train or load a model; return all fields of its record about quality and cost, and its per-position values."""
     model, data = built.model, built.evaluation_data

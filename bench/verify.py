@@ -18,7 +18,15 @@ from bench.core.record import Record, read_record
 from bench.core.trust import add_option, check_targets
 from bench.run import run
 
-CLOCK = ("train_seconds", "train_ms_per_1k", "head_train_ms_per_1k", "decode_ms_1", "decode_ms_256", "encode_seconds")
+CLOCK = (
+    "cpu_share",
+    "train_seconds",
+    "train_ms_per_1k",
+    "head_train_ms_per_1k",
+    "decode_ms_1",
+    "decode_ms_256",
+    "encode_seconds",
+)
 
 ELSEWHERE = ("config", "versions", "device", "git_commit", "finished_at")  # where and when, not what
 

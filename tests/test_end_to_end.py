@@ -19,7 +19,7 @@ def sweep(place) -> subprocess.CompletedProcess:
     return bench(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
 
 
-def test_a_sweep_leaves_a_record_and_positions_a_cell_and_a_report(place, sweep):
+def test_sweep_writes_a_record_and_positions_per_cell_and_a_report(place, sweep):
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     assert "GPU available" not in sweep.stdout + sweep.stderr  # Lightning's news of every cell
     folder = place / "results" / "smoke"
@@ -50,7 +50,7 @@ def test_a_sweep_leaves_a_record_and_positions_a_cell_and_a_report(place, sweep)
     assert (folder / "leaderboard.md").is_file() and "softmax" in (folder / "index.html").read_text()
 
 
-def test_the_same_sweep_again_skips_what_stands(place, sweep):
+def test_repeated_sweep_skips_finished_cells(place, sweep):
     before = {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
     again = bench(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
     assert again.returncode == 0
@@ -58,7 +58,7 @@ def test_the_same_sweep_again_skips_what_stands(place, sweep):
     assert before == {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
 
 
-def test_a_kept_model_goes_on_with_a_prompt(place, sweep):
+def test_generate_continues_a_prompt_with_kept_weights(place, sweep):
     [record] = (place / "results" / "smoke").glob("softmax-*.json")
     said = bench(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
     assert said.returncode == 0, said.stderr
@@ -67,7 +67,7 @@ def test_a_kept_model_goes_on_with_a_prompt(place, sweep):
     assert again.stdout == said.stdout
 
 
-def test_a_record_alone_gives_the_same_figures_again(place, sweep, tmp_path):
+def test_verify_repeats_the_figures_from_the_record_alone(place, sweep, tmp_path):
     [path] = (place / "results" / "smoke").glob("mse-*.json")
     again = bench(place, str(path), module="bench.verify")
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "all figures agree"), again.stdout + again.stderr
@@ -81,7 +81,7 @@ def test_a_record_alone_gives_the_same_figures_again(place, sweep, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"budget": {"words": None, "seconds": 1.0}}, None])
-def test_what_cannot_be_repeated_is_refused_in_one_line(place, sweep, tmp_path, change):
+def test_verify_refuses_a_cell_that_cannot_be_repeated_in_one_line(place, sweep, tmp_path, change):
     [path] = (place / "results" / "smoke").glob("mse-*.json")
     fields, changed = json.loads(path.read_text()), tmp_path / "record.json"
     if change is not None:
@@ -92,7 +92,7 @@ def test_what_cannot_be_repeated_is_refused_in_one_line(place, sweep, tmp_path, 
     assert run.returncode == 2 and run.stderr.startswith("RECORD: ") and len(run.stderr.splitlines()) == 1
 
 
-def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
+def test_sweep_continues_after_a_cell_with_bad_settings(place):
     arguments = settings("sampled_softmax")
     arguments = [each for each in arguments if "samples" not in each]
     run = bench(
@@ -111,7 +111,7 @@ def test_a_cell_that_fails_is_a_record_and_the_sweep_goes_on(place):
     assert failed.reason.startswith("system.head.samples: 5000")
 
 
-def test_a_sweep_goes_on_past_exhausted_memory_and_divergence_and_says_so_at_the_end(place):
+def test_sweep_continues_after_exhausted_memory_and_divergence_and_lists_both(place):
     points = ["backbone.trunk.hidden_size=32,8192", "optimizer.lr=100,0.01", "optimizer.weight_decay=100"]
     small = [each for each in settings("softmax") if not each.startswith("backbone")]
     run = bench(place, *small, *points, "corpus.path=text.txt", "logger=none", "results_dir=failing", gib=3)
@@ -137,7 +137,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("setting", BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(place, setting, tmp_path):
+def test_bad_input_gives_one_line_and_writes_nothing(place, setting, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text((place / "text.txt").read_text())
     text = [] if any("corpus" in each for each in BAD[setting]) else ["corpus=text", "corpus.path=text.txt"]
@@ -166,7 +166,7 @@ class ConstantHead(Head):
 '''
 
 
-def test_a_head_of_another_package_needs_no_change_here(place, monkeypatch):
+def test_head_of_another_package_runs(place, monkeypatch):
     (place / "their_package.py").write_text(TWO_FILES)
     monkeypatch.setenv("PYTHONPATH", str(place))
     theirs = ["system.name=constant", "system.head._target_=their_package.ConstantHead"]
@@ -177,7 +177,7 @@ def test_a_head_of_another_package_needs_no_change_here(place, monkeypatch):
     assert record.head == "ConstantHead" and record.accuracy_at_10 > 0
 
 
-def test_a_new_head_is_two_files(place, tmp_path):
+def test_readme_head_of_two_files_runs_in_a_sweep(place, tmp_path):
     """A copy of the tree with the README's two files more, as they stand there: the sweep finds them."""
     root = Path(__file__).resolve().parents[1]
     for name in ("bench", "conf"):

@@ -9,7 +9,7 @@ import pytest
 import bench
 
 PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report")
-COMMANDS = {"__init__", "__main__", "cli", "generate", "pretrained", "run", "slurm", "sweep", "verify"}
+COMMANDS = {"__init__", "__main__", "cli", "generate", "pretrained", "run", "slurm", "sweep", "verify", "wandb_upload"}
 READ_BY_REPORT = ("bench.core", "bench.report", "bench.cost.ledger", "bench.cost.schema", "bench.evaluation.intervals")
 ROOT = Path(bench.__file__).parent
 

@@ -82,6 +82,7 @@ class Record:
     # cost
     trained_words: int | None = None
     train_seconds: float | None = None  # of training steps alone, validation left out
+    cpu_share: float | None = None  # of train_seconds that the training thread had a processor; training on a CPU only
     train_ms_per_1k: float | None = None  # the whole model, 1,000 positions, optimiser included
     head_train_ms_per_1k: float | None = None  # the head alone
     decode_ms_1: float | None = None  # top 10 of the head for 1 query

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from lightning_fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
 
@@ -18,10 +17,10 @@ from bench.cost.loop_timers import SETTLING, Interruptions, OnceDue, Watched, Wa
 from bench.cost.timing import span
 from bench.evaluation.evaluator import evaluator_of
 from bench.models.row_adamw import clip
-from bench.training.budget import VALIDATION_SHARES, set_rate
+from bench.training.budget import LOG_SHARES, VALIDATION_SHARES, set_learning_rate
 from bench.training.build import Built
-from bench.training.distributed import Ranks
-from bench.training.loggers import mirroring
+from bench.training.distributed import LocalRank
+from bench.training.loggers import cell_logger
 from bench.training.train import make_budget, make_trainer
 
 
@@ -44,7 +43,10 @@ class Rounds:
         step_ms = [each * cfg.batch.streams * cfg.batch.steps / 1e3 for each in self.steps]
         parts = {
             "look": [len(VALIDATION_SHARES) * each / thousands for each in self.looks],
-            "log": [len(VALIDATION_SHARES) * each / thousands for each in self.logs or [0.0] * len(self.looks)],
+            "log": [
+                (LOG_SHARES + len(VALIDATION_SHARES)) * each / thousands
+                for each in self.logs or [0.0] * len(self.looks)
+            ],
             "checkpoint": [
                 one * each / max(1e3 * cfg.checkpoint.seconds, step)
                 for one, each, step in zip(self.checkpoints, self.steps, step_ms, strict=True)
@@ -94,14 +96,14 @@ def steps_of(cfg: DictConfig) -> int:
 def bare(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar) -> None:
     """What one writes by hand."""
     model, watched, steps = built.model, Watched(built.datamodule.batches), steps_of(cfg)
-    trainer = make_trainer(cfg, SameSteps(cfg), Ranks(), None)  # knows device and precision, and is not used
+    trainer = make_trainer(cfg, SameSteps(cfg), LocalRank(), None)  # knows device and precision, and is not used
     if trainer.world_size > 1:
         raise SettingError("trainer", "the loops are measured on one device; choose trainer=auto")
     device, batches = trainer.strategy.root_device, iter(watched)
     model.to(device).train()
     optimizer, parameters = model.configure_optimizers(), [*model.parameters()]
     for step in range(steps):
-        set_rate(optimizer, model.lr, step / steps)
+        set_learning_rate(optimizer, model.lr, step / steps)
         batch = move_data_to_device(next(batches), device)
         optimizer.zero_grad()
         with trainer.precision_plugin.forward_context():
@@ -132,7 +134,7 @@ class SameSteps(pl.Callback):
 def trainer_alone(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar) -> None:
     """Lightning's loop with next to nothing hung into it."""
     data = WatchedData(built.datamodule.batches)
-    make_trainer(cfg, SameSteps(cfg), Ranks(), None).fit(built.model, data)
+    make_trainer(cfg, SameSteps(cfg), LocalRank(), None).fit(built.model, data)
     found.trainer.append(data.watched.ms_per_1k(data.watched.seconds))
 
 
@@ -142,16 +144,17 @@ def default(cfg: DictConfig, built: Built, found: Rounds, folder: Path, bar: Bar
     short = cfg.copy()
     short.budget = {"words": cfg.cost.words, "seconds": None}
     begin = time.perf_counter()
-    logger = instantiate(cfg.logger, _partial_=True)(folder=folder, cell="loop", config=plain_config(cfg))
-    started = time.perf_counter() - begin
-    with mirroring(logger):
+    with cell_logger(plain_config(cfg), folder / "loop") as logger:
+        started = time.perf_counter() - begin
         if logger is not None:
             logger.log_metrics = rows.timing(logger.log_metrics)
         checkpoint = OnceDue(folder / "loop.ckpt", seconds=cfg.checkpoint.seconds)
         checkpoint.save = saves.timing(checkpoint.save)
         validate = looks.timing(partial(evaluator_of(built.model).validate, built.evaluation_data))
-        budget = make_budget(short, look=lambda _: validate(), flops_per_position=1.0, checkpoint=checkpoint, bar=bar)
-        make_trainer(cfg, budget, Ranks(), logger).fit(built.model, data)
+        budget = make_budget(
+            short, validate=lambda _: validate(), flops_per_position=1.0, checkpoint=checkpoint, bar=bar
+        )
+        make_trainer(cfg, budget, LocalRank(), logger).fit(built.model, data)
         watched, begin = data.watched, time.perf_counter()
     if logger is not None:
         found.logger_start.append(started + time.perf_counter() - begin)

@@ -137,8 +137,8 @@ class RowAdamW(torch.optim.AdamW):
             self.apply_skipped_updates(weight, torch.arange(len(weight), device=weight.device))
 
 
-def clip(parameters: Iterable[Parameter], largest: float) -> None:
-    """Scale all gradients so that their joint norm is at most `largest`.
+def clip(parameters: Iterable[Parameter], largest: float) -> torch.Tensor:
+    """Scale all gradients so that their joint norm is at most `largest`; return the norm before. -> []
 
     `torch.nn.utils.clip_grad_norm_` gives the same for dense gradients and refuses sparse ones.
     """
@@ -149,5 +149,7 @@ def clip(parameters: Iterable[Parameter], largest: float) -> None:
             gradients.append(weight.grad.values())
         elif weight.grad is not None:
             gradients.append(weight.grad)
-    share = largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    share = largest / (norm + 1e-6)
     torch._foreach_mul_(gradients, share.clamp(max=1.0))
+    return norm

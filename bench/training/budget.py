@@ -1,4 +1,4 @@
-"""What Lightning does not know: budgets in words or seconds, and quality on the way against words, seconds, FLOPs."""
+"""Training within a budget of words or seconds, with validation and log rows at fixed shares of the budget."""
 
 import time
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from bench.core.errors import Diverged
 from bench.core.progress import Bar
 from bench.core.signals import STOP, Stopped
 from bench.models.row_adamw import RowAdamW, clip
+from bench.training.cell_logger import CellLogger
 from bench.training.checkpoint import Checkpoint, random_state, restore_random_state
 
 WARM_UP = 0.02  # share of the budget over which the learning rate rises
@@ -20,9 +21,21 @@ FLOOR = 0.02  # of the peak learning rate, at the end of its linear fall
 
 VALIDATION_SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the budget after which validation is measured
 
+LOG_SHARES = 100  # rows of training loss per budget
+
+STATE = (
+    "spent",
+    "step_ms_per_1k",
+    "curve",
+    "pending",
+    "training_rows",
+    "cpu_seconds",
+    "wall_seconds",
+)  # in checkpoints
+
 
 class Budget(pl.Callback):
-    """Stops after so many words or so many seconds of training steps, whichever comes first.
+    """Stops after a number of words or of seconds of training steps, whichever comes first.
 
     The learning rate follows the share of the budget that is spent, so systems that differ in speed end their schedules
     alike at equal data and at equal time. Validation does not count.
@@ -30,10 +43,10 @@ class Budget(pl.Callback):
     Args:
         words: predicted words; None sets no limit.
         seconds: of training steps; None sets no limit.
-        look: called with the model now and then; returns figures for the curve.
+        validate: called with the model at VALIDATION_SHARES; returns figures for the curve.
         flops_per_position: of a training step, for the curve.
         gradient_clip: the largest norm of all gradients together; None clips none.
-        checkpoint: is written now and then, and before a signal to stop is followed.
+        checkpoint: written at intervals, and before a signal to stop is followed.
         bar: shows how far training is.
     """
 
@@ -42,31 +55,33 @@ class Budget(pl.Callback):
         *,
         words: int | None,
         seconds: float | None,
-        look: Callable[[pl.LightningModule], dict[str, float]],
+        validate: Callable[[pl.LightningModule], dict[str, float]],
         flops_per_position: float,
         gradient_clip: float | None,
         checkpoint: Checkpoint,
         bar: Bar,
     ):
         self.limits = {"words": words, "seconds": seconds}
-        self.look, self.flops_per_position, self.bar = look, flops_per_position, bar
+        self.validate, self.flops_per_position, self.bar = validate, flops_per_position, bar
         self.gradient_clip, self.checkpoint = gradient_clip, checkpoint
         self.spent = {"words": 0, "seconds": 0.0}
+        self.cpu_seconds = self.wall_seconds = 0.0  # of the training thread during steps
         self.step_ms_per_1k: list[float] = []
         self.curve: list[dict[str, float]] = []
+        self.training_rows: list[dict[str, float]] = []
         self.pending = list(VALIDATION_SHARES)
-        self.random: dict[str, Any] | None = None  # that a checkpoint has brought
+        self.gradient_norm: torch.Tensor | None = None  # before clipping
+        self.random: dict[str, Any] | None = None  # state from a checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in ("spent", "step_ms_per_1k", "curve", "pending")}
-        return {**kept, "random": random_state()}
+        return {**{name: getattr(self, name) for name in STATE}, "random": random_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
 
     @property
     def share(self) -> float:
-        """Of the budget that is spent: 0 to 1."""
+        """Share of the budget that is spent: 0 to 1."""
         return min(1.0, max(self.spent[unit] / limit for unit, limit in self.limits.items() if limit is not None))
 
     @property
@@ -74,68 +89,107 @@ class Budget(pl.Callback):
         """Median over steps, the optimiser's included."""
         return median(self.step_ms_per_1k)
 
+    @property
+    def cpu_share(self) -> float:
+        """Share of the steps' time in which the training thread had a processor: 1 on a free machine.
+
+        The thread's own time, for that of all threads falls short of threads x time by the serial parts of a step too.
+        """
+        return min(1.0, self.cpu_seconds / self.wall_seconds)
+
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        self.begin = time.perf_counter()
+        """Log the rows that a checkpoint brought; a logger that has them skips them."""
+        rows = [*(("training", row) for row in self.training_rows), *(("curve", row) for row in self.curve)]
+        for logger in trainer.loggers:
+            logger.log_rows(rows)
+        self._start_clocks()
 
     def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
-        if self.random is not None:  # here, for what Lightning does before a first step draws too
+        if self.random is not None:  # restored here, for Lightning draws before its first step too
             restore_random_state(self.random)
             self.random = None
-        set_rate(trainer.optimizers[0], model.lr, self.share)
+        set_learning_rate(trainer.optimizers[0], model.lr, self.share)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, model: pl.LightningModule, outputs: Any, batch: Any, _: int
     ) -> None:
         loss = float(outputs["loss"])  # waits for the device: the step is over
         seconds = time.perf_counter() - self.begin
+        self.cpu_seconds += time.thread_time() - self.cpu_begin
+        self.wall_seconds += seconds
         if not torch.isfinite(torch.tensor(loss)):
             raise Diverged(f"the training loss is {loss} after {self.spent['words']:,} words; lower optimizer.lr")
-        words, seconds = self._of_all_devices(trainer, model, batch.trained_words, seconds)
+        words, seconds = self._reduce_over_devices(trainer, model, batch.trained_words, seconds)
+        logged = int(self.share * LOG_SHARES)
         self.spent["words"] += words
         self.spent["seconds"] += seconds
         self.step_ms_per_1k.append(seconds * 1e6 / words)
         self.bar.update(self.share, self.spent["words"] / self.spent["seconds"])
-        due = [look for look in self.pending if self.share >= look]
-        if due:  # one look where a step passed several
+        if int(self.share * LOG_SHARES) > logged or not self.training_rows:
+            self._log_training(trainer, loss)
+        due = [share for share in self.pending if self.share >= share]
+        if due:  # one validation if a step passed several shares
             self.pending = self.pending[len(due) :]
-            self._measure(trainer, model)
+            self._log_validation(trainer, model)
         trainer.should_stop = self.share >= 1
         if not trainer.should_stop and (self.checkpoint.due or STOP.asked):
-            if trainer.world_size == 1:  # of several devices each has recurrent states of its own
+            if trainer.world_size == 1:  # each of several devices has recurrent states of its own
                 self.checkpoint.save(trainer)
             if STOP.asked:
                 raise Stopped(STOP.asked)
-        self.begin = time.perf_counter()  # what fetches the next batch, targets included, counts as training
+        self._start_clocks()  # fetching the next batch, targets included, counts as training
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
-        """Lightning refuses to clip for a fused optimiser under mixed precision; bfloat16 needs no unscaling first."""
+        """Clip gradients, which Lightning refuses for a fused optimiser under mixed precision; bfloat16 is unscaled."""
         if self.gradient_clip is not None:
-            clip(model.parameters(), self.gradient_clip)
+            self.gradient_norm = clip(model.parameters(), self.gradient_clip)
 
-    def _of_all_devices(
+    def _start_clocks(self) -> None:
+        self.begin, self.cpu_begin = time.perf_counter(), time.thread_time()
+
+    def _reduce_over_devices(
         self, trainer: pl.Trainer, model: pl.LightningModule, words: int, seconds: float
     ) -> tuple[int, float]:
-        """Words are summed and the first device's clock goes for all, so that all end at the same step."""
+        """Return the words of all devices and the first device's seconds, so that all devices end at the same step."""
         if trainer.world_size == 1:
             return words, seconds
-        mine = torch.tensor([words, seconds * trainer.is_global_zero], dtype=torch.float64, device=model.device)
-        words, seconds = trainer.strategy.reduce(mine, reduce_op="sum").tolist()
+        own = torch.tensor([words, seconds * trainer.is_global_zero], dtype=torch.float64, device=model.device)
+        words, seconds = trainer.strategy.reduce(own, reduce_op="sum").tolist()
         return int(words), seconds
 
-    def _measure(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _log_training(self, trainer: pl.Trainer, loss: float) -> None:
+        before = self.training_rows[-1] if self.training_rows else {"words": 0, "seconds": 0.0}
+        row = {
+            **self.spent,
+            "flops": self.spent["words"] * self.flops_per_position,
+            "loss": loss,
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "words_per_second": (self.spent["words"] - before["words"]) / (self.spent["seconds"] - before["seconds"]),
+        }
+        if self.gradient_norm is not None:
+            row["gradient_norm"] = float(self.gradient_norm)
+        self.training_rows.append(row)
+        log_row(trainer.loggers, "training", row)
+
+    def _log_validation(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         for optimizer in trainer.optimizers:
             if isinstance(optimizer, RowAdamW):
                 optimizer.apply_all_skipped_updates()
-        figures = self.look(model)
+        figures = self.validate(model)
         model.train()
         flops = self.spent["words"] * self.flops_per_position
         self.curve.append({**self.spent, "flops": flops, **figures})
-        for logger in trainer.loggers:
-            logger.log_metrics(self.curve[-1], step=trainer.global_step)
+        log_row(trainer.loggers, "curve", self.curve[-1])
 
 
-def set_rate(optimizer: torch.optim.Optimizer, peak: float, share: float) -> None:
-    """The learning rate when this share of the budget is spent: a short rise, then a linear fall."""
+def log_row(loggers: list[CellLogger], kind: str, row: dict[str, float]) -> None:
+    """Log one row of this kind."""
+    for logger in loggers:
+        logger.log_rows([(kind, row)])
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, share: float) -> None:
+    """Set the learning rate at this share of the budget: a short rise, then a linear fall."""
     rise, fall = share / WARM_UP, 1 - (1 - FLOOR) * share
     for group in optimizer.param_groups:
         group["lr"] = peak * min(max(rise, 0.05), fall)

@@ -75,7 +75,7 @@ def check_splits(vocabulary: Vocabulary) -> None:
             problem = f"{len(text)} words in its {split} split, {known} of them in the vocabulary"
             raise SettingError(
                 "corpus",
-                f"{vocabulary.corpus.name} has {problem}; it needs a longer text, or evaluation.{split}_words more",
+                f"{vocabulary.corpus.name} has {problem}; give a longer text, or raise evaluation.{split}_words",
             )
 
 
@@ -100,7 +100,9 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
         problem = f"{cfg.system.head._target_} does not take these settings ({error}); correct them"
         raise SettingError("system.head", problem) from error
     if not isinstance(head, Head):
-        raise SettingError("system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; give one")
+        raise SettingError(
+            "system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; name a subclass of Head"
+        )
     targets = parts.get("targets")
     occurrences = targets if targets is not None and targets.level == "token" else None
     datamodule = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training under way: what brings it on to the same weights, bit by bit, after a kill."""
+"""Checkpoints of a training: after a kill it continues to the same weights, bit for bit."""
 
 import logging
 import time
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """One file, overwritten now and then, gone when training has ended.
+    """Checkpoint file, overwritten at intervals and deleted when training has ended.
 
     Args:
-        path: where it lies.
-        seconds: between two of them.
+        path: of the file.
+        seconds: between two checkpoints.
     """
 
     def __init__(self, path: Path, *, seconds: float):
@@ -29,7 +29,7 @@ class Checkpoint:
         return time.monotonic() - self.last >= self.seconds
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Whole or not at all; a disk that is full costs the checkpoint, not the training."""
+        """Write the checkpoint atomically; a full disk costs the checkpoint, not the training."""
         partial = self.path.with_suffix(".partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,34 +40,34 @@ class Checkpoint:
             partial.unlink(missing_ok=True)
         self.last = time.monotonic()
 
-    def found(self) -> Path | None:
-        """The file, if an earlier run was cut off and has left a whole one."""
+    def sound_file(self) -> Path | None:
+        """Return the path, if an earlier run was cut off and left an undamaged file; else None."""
         if not self.path.is_file():
             return None
         try:
-            with zipfile.ZipFile(self.path) as archive:  # as torch writes it, a checksum a tensor
+            with zipfile.ZipFile(self.path) as archive:  # torch writes a checksum per tensor
                 sound = archive.testzip() is None
         except (zipfile.BadZipFile, OSError):
             sound = False
         if not sound:
-            log.warning("%s is damaged; training starts anew", self.path)
-            self.drop()
+            log.warning("%s is damaged; training starts from the first step", self.path)
+            self.delete()
             return None
         return self.path
 
-    def drop(self) -> None:
-        """Training has ended, or has to start anew."""
+    def delete(self) -> None:
+        """Delete the file: training has ended, or starts from the first step."""
         self.path.unlink(missing_ok=True)
 
 
 def random_state() -> dict[str, Any]:
-    """Of the generators that dropout and sampling draw from."""
+    """Return the states of the generators that dropout and sampling draw from."""
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {"cpu": torch.get_rng_state(), "cuda": devices}
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """What `random_state` gave."""
+    """Set the generators to the states that `random_state` returned."""
     torch.set_rng_state(state["cpu"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])

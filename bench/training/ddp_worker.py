@@ -1,6 +1,6 @@
 """Train one further rank of a cell: `python -m bench.training.ddp_worker PORT RANK`, its configuration on stdin.
 
-It trains and no more: looking at validation, judging and writing are rank 0's.
+It trains only: rank 0 validates, evaluates and writes.
 """
 
 import json
@@ -11,26 +11,28 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
+from bench.core.cpu_threads import limit_threads
 from bench.core.environment import silence_libraries
 from bench.core.progress import CONSOLE, Bar
 from bench.training.build import build_cell
 from bench.training.checkpoint import Checkpoint
-from bench.training.distributed import Ranks
+from bench.training.distributed import LocalRank
 from bench.training.train import make_budget, make_trainer
 
 
 def main() -> None:
-    """Follow rank 0 through its steps."""
+    """Take the same steps as rank 0, on this rank's share of each batch."""
     port, rank = (int(each) for each in sys.argv[1:])
+    limit_threads()
     silence_libraries()
     cfg = OmegaConf.create(json.load(sys.stdin))
     built = build_cell(cfg)
-    torch.manual_seed(cfg.seed + rank)  # dropout masks and negatives of its own
+    torch.manual_seed(cfg.seed + rank)  # each rank draws other dropout masks and negatives
     CONSOLE.quiet = True
     with Bar(f"rank {rank}") as bar:
         never = Checkpoint(Path(), seconds=math.inf)
-        budget = make_budget(cfg, look=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)
-        trainer = make_trainer(cfg, budget, Ranks(rank, port), logger=None)
+        budget = make_budget(cfg, validate=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)
+        trainer = make_trainer(cfg, budget, LocalRank(rank, port), logger=None)
         built.datamodule.batches.shard(rank, trainer.world_size)
         trainer.fit(built.model, built.datamodule)
 

@@ -1,4 +1,4 @@
-"""What the devices at hand can do, and several of them on one cell: rank 0 is the cell's process, the others follow."""
+"""Several devices for one cell: rank 0 is the cell's process, the other ranks are followers, a process each."""
 
 import json
 import subprocess
@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-FOLLOWER = "bench.training.ddp_worker"  # the module that the others run
+FOLLOWER = "bench.training.ddp_worker"  # module that a follower runs
 
 
-class Ranks(LightningEnvironment):
-    """One process a device of this machine, all started by us.
+class LocalRank(LightningEnvironment):
+    """Rank of a process on this machine, one process per device, all started by `start_followers`.
 
-    Lightning itself would start the others by the command line, which in a sweep is not this cell's, and under Slurm
+    Lightning would start further processes by the command line, which in a sweep is not this cell's, and under Slurm
     would look for tasks that a cell does not have.
     """
 
@@ -31,10 +31,14 @@ class Ranks(LightningEnvironment):
 
 
 @contextmanager
-def followers(config: dict[str, Any], world: int, port: int) -> Iterator[None]:
-    """Within, ranks 1 and up train along; when rank 0 fails, they are ended."""
+def start_followers(config: dict[str, Any], world: int, port: int) -> Iterator[None]:
+    """Run ranks 1 and up during the block; if rank 0 fails, end them."""
     command = [sys.executable, "-m", FOLLOWER, str(port)]
-    how: dict[str, Any] = {"stdin": subprocess.PIPE, "text": True, "start_new_session": True}  # Ctrl-C is for rank 0
+    how: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+    }  # Ctrl-C reaches rank 0 alone
     processes = [subprocess.Popen([*command, str(rank)], **how) for rank in range(1, world)]
     try:
         for process in processes:

@@ -1,4 +1,4 @@
-"""A built model -> a trained one: within the budget, or from weights that an earlier run has kept."""
+"""Train a built model within the budget, or load the weights that an earlier run kept."""
 
 import hashlib
 import json
@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model, save_model
@@ -19,69 +18,94 @@ from safetensors.torch import load_file, load_model, save_model
 from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 from bench.core.paths import record_stem, weights_path
-from bench.core.progress import Bar
+from bench.core.progress import Bar, print_line
 from bench.core.signals import STOP
 from bench.evaluation.evaluator import evaluator_of
 from bench.training.budget import Budget
 from bench.training.build import Built
+from bench.training.cell_logger import CellLogger
 from bench.training.checkpoint import Checkpoint
-from bench.training.distributed import Ranks, followers
+from bench.training.distributed import LocalRank, start_followers
 
 log = logging.getLogger(__name__)
 
+SLOWED = 0.75  # least `cpu_share` of an undisturbed run; a quiet machine gives .9 to 1, one competing process about .5
+
 
 def train_or_load(
-    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: Logger | None
+    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: CellLogger | None
 ) -> tuple[torch.device, dict[str, Any]]:
-    """Trains and keeps the weights, or finds them kept: the device to go on with, and what training took.
+    """Train and keep the weights, or load the weights that an earlier run kept.
 
-    A training that was cut off goes on from its last checkpoint; with `force` it starts anew.
+    A training that was cut off continues from its last checkpoint; `force` starts from the first step.
+
+    Returns:
+        The device of the trainer, and the record's fields about training.
     """
     path = weights_path(config)
     checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
         validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
         budget = make_budget(
-            cfg, look=lambda _: validate(), flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar
+            cfg, validate=lambda _: validate(), flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar
         )
-        ranks = Ranks()
-        trainer = make_trainer(cfg, budget, ranks, logger)
+        rank = LocalRank()
+        trainer = make_trainer(cfg, budget, rank, logger)
         built.datamodule.batches.shard(0, trainer.world_size)
         device = trainer.strategy.root_device
         if cfg.force:
-            checkpoint.drop()
+            checkpoint.delete()
         elif (training := load_weights(built.model, path)) is not None:
+            if logger is not None:
+                logger.log_rows(("curve", row) for row in training["curve"])
             return device, training
-        with STOP.held_back(), followers(config, trainer.world_size, ranks.main_port):
-            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.found(), weights_only=True)
+        with STOP.held_back(), start_followers(config, trainer.world_size, rank.main_port):
+            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.sound_file(), weights_only=True)
             training = {
                 "trained_words": budget.spent["words"],
                 "train_seconds": budget.spent["seconds"],
                 "train_ms_per_1k": budget.train_ms_per_1k,
+                "cpu_share": budget.cpu_share if device.type == "cpu" else None,
                 "curve": budget.curve,
             }
             save_weights(built.model, path, training)
-            checkpoint.drop()
+            checkpoint.delete()
+    if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
+        print_line(slowed_line(record_stem(config).name, training["cpu_share"]))
     return device, training
 
 
+def slowed_line(cell: str, cpu_share: float) -> str:
+    """Return the line about a run that other work slowed."""
+    return (
+        f"{cell}: other work slowed this run: its training thread had a processor {cpu_share:.0%} of the time; "
+        "publish no times of it (cpu_share in its record), or run it again with force=true on a free machine"
+    )
+
+
+def continues_training(cfg: DictConfig, config: dict[str, Any]) -> bool:
+    """True if weights or a checkpoint of an earlier run will be used."""
+    path = weights_path(config)
+    return not cfg.force and (path.is_file() or path.with_suffix(".ckpt").is_file())
+
+
 def make_budget(cfg: DictConfig, **rest: Any) -> Budget:
-    """The same on every device."""
+    """Return the budget of a configuration; every device has the same."""
     return Budget(words=cfg.budget.words, seconds=cfg.budget.seconds, gradient_clip=cfg.optimizer.gradient_clip, **rest)
 
 
-def make_trainer(cfg: DictConfig, callback: pl.Callback, ranks: Ranks, logger: Logger | None) -> pl.Trainer:
-    """Lightning's, on the devices that the configuration names; the callback says when to stop.
+def make_trainer(cfg: DictConfig, callback: pl.Callback, rank: LocalRank, logger: CellLogger | None) -> pl.Trainer:
+    """Return Lightning's trainer on the devices that the configuration names; the callback says when to stop.
 
     Raises:
-        SettingError: it refuses them: a device that is not there, say.
+        SettingError: Lightning refuses the settings, for example a device that is missing.
     """
     try:
         return pl.Trainer(
             **instantiate(cfg.trainer),
             logger=logger or False,
             callbacks=[callback],
-            plugins=[ranks],
+            plugins=[rank],
             max_epochs=1,  # of an endless stream: the callback ends it
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -92,17 +116,20 @@ def make_trainer(cfg: DictConfig, callback: pl.Callback, ranks: Ranks, logger: L
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
-    """Weights that `keep` has written -> into the model; what training them took, None where no sound file is.
+    """Load weights that `save_weights` wrote into the model.
+
+    Returns:
+        The record's fields about training; None if there is no undamaged file.
 
     Raises:
-        SettingError: sound weights of another version of the code.
+        SettingError: the weights are of another version of the code.
     """
     if not path.is_file():
         return None
     try:
         with safe_open(path, "pt") as file:
-            beside = file.metadata()
-        sound = digest(load_file(path)) == beside["sha256"]
+            metadata = file.metadata()
+        sound = digest(load_file(path)) == metadata["sha256"]
     except SafetensorError:
         sound = False
     if not sound:
@@ -112,22 +139,22 @@ def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
         load_model(model, path)
     except RuntimeError as error:
         raise SettingError("force", f"{path} does not fit this version's model; force=true trains it again") from error
-    return json.loads(beside["training"])
+    return {"cpu_share": None} | json.loads(metadata["training"])
 
 
 def save_weights(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
-    """Weights and what training them took, in one file, whole or not at all; a full disk costs no result."""
+    """Write weights and the record's fields about training to one file, atomically; a full disk costs no result."""
     temporary = path.with_suffix(".partial")
     try:
         save_model(model, temporary, metadata={"training": json.dumps(training), "sha256": digest(model.state_dict())})
         temporary.replace(path)
     except (SafetensorError, OSError) as error:
-        log.warning("%s could not be written (%s); the cell goes on without", path, error)
+        log.warning("%s could not be written (%s); the cell continues without", path, error)
         temporary.unlink(missing_ok=True)
 
 
 def digest(weights: dict[str, torch.Tensor]) -> str:
-    """sha256 of their contents; what shares one memory under two names counts once, as in the file."""
+    """Return the sha256 of the tensors' contents; tensors that share memory count once, as in the file."""
     parts = {
         hashlib.sha256(memoryview(each.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())).hexdigest()
         for each in weights.values()

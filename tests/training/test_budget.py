@@ -9,7 +9,7 @@ from bench.core.errors import Diverged
 from bench.core.progress import Bar
 from bench.training.budget import FLOOR, VALIDATION_SHARES, WARM_UP, Budget
 
-CHECKPOINT = SimpleNamespace(due=False)  # test_resuming.py has those that are
+CHECKPOINT = SimpleNamespace(due=False)  # test_checkpoint.py has checkpoints that are due
 
 
 class Run:
@@ -19,18 +19,18 @@ class Run:
         self.now = 0.0
         monkeypatch.setattr("bench.training.budget.time.perf_counter", lambda: self.now)
         self.group = {"lr": None}
-        self.logged: list[dict] = []
-        logger = SimpleNamespace(log_metrics=lambda row, step: self.logged.append(row))
+        self.logged: list[tuple[str, dict]] = []
+        logger = SimpleNamespace(log_rows=self.logged.extend)
         optimizer = SimpleNamespace(param_groups=[self.group])
         self.trainer = SimpleNamespace(optimizers=[optimizer], should_stop=False, loggers=[logger], global_step=0)
-        self.trainer.world_size = 1  # test_devices.py has several
+        self.trainer.world_size = 1  # test_distributed.py has several
         self.model = SimpleNamespace(lr=0.5, train=lambda: None)
         bar = Bar("cell")
         bar.update = lambda share, speed: None
         figures = {"validation_nats": 1.0}
         self.budget = Budget(
             **limits,
-            look=lambda model: figures,
+            validate=lambda model: figures,
             flops_per_position=10.0,
             gradient_clip=None,
             checkpoint=CHECKPOINT,
@@ -50,22 +50,22 @@ class Run:
         return rates
 
 
-def test_words_end_it(monkeypatch):
+def test_training_ends_when_its_words_are_spent(monkeypatch):
     run = Run(monkeypatch, words=1000, seconds=None)
     assert len(run.steps(words=30, seconds=1.0)) == 34  # the first step that reaches it is the last
     assert run.budget.spent == {"words": 1020, "seconds": 34.0}
     assert run.budget.train_ms_per_1k == pytest.approx(1e6 / 30)
 
 
-def test_seconds_end_it(monkeypatch):
+def test_training_ends_when_its_seconds_are_spent(monkeypatch):
     assert len(Run(monkeypatch, words=None, seconds=5.0).steps(words=30, seconds=0.5)) == 10
 
 
-def test_whichever_comes_first_ends_it(monkeypatch):
+def test_training_ends_at_the_first_limit_reached(monkeypatch):
     assert len(Run(monkeypatch, words=90, seconds=5.0).steps(words=30, seconds=0.5)) == 3
 
 
-def test_the_rate_rises_then_falls_to_the_floor(monkeypatch):
+def test_learning_rate_rises_then_falls_to_the_floor(monkeypatch):
     rates = Run(monkeypatch, words=1000, seconds=None).steps(words=1, seconds=0.01)
     top = max(rates)
     assert rates.index(top) == round(WARM_UP * 1000)
@@ -74,27 +74,54 @@ def test_the_rate_rises_then_falls_to_the_floor(monkeypatch):
     assert rates[-1] == pytest.approx(0.5 * FLOOR, rel=0.1)
 
 
-def test_the_rates_are_the_same_at_equal_data_and_at_equal_time(monkeypatch):
+def test_learning_rates_are_equal_at_equal_data_and_at_equal_time(monkeypatch):
     by_words = Run(monkeypatch, words=100, seconds=None).steps(words=1, seconds=0.25)
     by_seconds = Run(monkeypatch, words=None, seconds=25.0).steps(words=1, seconds=0.25)
     assert by_words == pytest.approx(by_seconds)
 
 
-def test_validation_is_looked_at_on_the_way_and_at_the_end(monkeypatch):
+def test_validation_is_measured_at_its_shares_of_the_budget(monkeypatch):
     run = Run(monkeypatch, words=1000, seconds=None)
     run.steps(words=10, seconds=1.0)
     assert [row["words"] for row in run.budget.curve] == [share * 1000 for share in VALIDATION_SHARES]
     assert run.budget.curve[-1] == {"words": 1000, "seconds": 100.0, "flops": 10_000.0, "validation_nats": 1.0}
-    assert run.logged == run.budget.curve
+    assert [row for kind, row in run.logged if kind == "curve"] == run.budget.curve
 
 
-def test_one_large_step_is_looked_at_once(monkeypatch):
+def test_training_loss_is_logged_at_each_hundredth_of_the_budget(monkeypatch):
+    run = Run(monkeypatch, words=1000, seconds=None)
+    rates = run.steps(words=5, seconds=0.5, loss=2.5)
+    rows = [row for kind, row in run.logged if kind == "training"]
+    assert (len(rows), rows[0]["words"], rows[-1]["words"]) == (101, 5, 1000)
+    assert all((row["loss"], row["words_per_second"]) == (2.5, 10.0) for row in rows)
+    assert all(row["learning_rate"] == rates[row["words"] // 5 - 1] for row in rows)
+
+
+def test_rows_of_a_checkpoint_are_logged_again_when_training_continues(monkeypatch):
+    run = Run(monkeypatch, words=1000, seconds=None)
+    run.steps(words=100, seconds=1.0)
+    other = Run(monkeypatch, words=1000, seconds=None)
+    other.budget.load_state_dict({**run.budget.state_dict(), "random": None})
+    other.budget.on_train_start(other.trainer, other.model)
+    assert sorted(words for _, row in other.logged if (words := row["words"])) == sorted(
+        words for _, row in run.logged if (words := row["words"])
+    )
+
+
+def test_cpu_share_is_the_training_thread_s_time_over_that_of_its_steps(monkeypatch):
+    run, cpu = Run(monkeypatch, words=100, seconds=None), iter(range(1000))
+    monkeypatch.setattr("bench.training.budget.time.thread_time", lambda: 0.25 * next(cpu))
+    run.steps(words=10, seconds=1.0)
+    assert run.budget.cpu_share == 0.25
+
+
+def test_validation_is_measured_once_when_a_step_passes_all_shares(monkeypatch):
     run = Run(monkeypatch, words=10, seconds=None)
     run.steps(words=1000, seconds=1.0)
     assert len(run.budget.curve) == 1
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_ends_it(monkeypatch, loss):
+def test_training_ends_as_diverged_when_the_loss_is_not_finite(monkeypatch, loss):
     with pytest.raises(Diverged, match=r"lower optimizer\.lr"):
         Run(monkeypatch, words=10, seconds=None).steps(words=1, seconds=1.0, loss=loss)

@@ -43,7 +43,7 @@ def same(one: Record, other: Record) -> list:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_twice_cut_off_it_comes_to_the_same_record(system, tmp_path, monkeypatch):
+def test_training_that_is_cut_off_twice_gives_the_same_record(system, tmp_path, monkeypatch):
     straight = run(settings(tmp_path / "straight", *SYSTEMS[system]))
     cfg = settings(tmp_path / "cut", *SYSTEMS[system])
     for after in (3, 5):  # the second goes on from the first
@@ -66,7 +66,7 @@ def test_going_on_is_not_starting_anew(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("harm", ["cut short", "a bit flipped"])
-def test_a_damaged_checkpoint_is_left_and_training_starts_anew(tmp_path, monkeypatch, caplog, harm):
+def test_damaged_checkpoint_is_deleted_and_training_starts_from_the_first_step(tmp_path, monkeypatch, caplog, harm):
     straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"])
     cut_off(cfg, monkeypatch, 3)
@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_is_left_and_training_starts_anew(tmp_path, monkeyp
     left.write_bytes(harmed(left.read_bytes(), harm))
     with caplog.at_level(logging.WARNING, "bench"):
         assert same(straight, run(cfg)) == []
-    assert "is damaged" in caplog.text and "starts anew" in caplog.text
+    assert "is damaged" in caplog.text and "starts from the first step" in caplog.text
 
 
 def harmed(whole: bytes, harm: str) -> bytes:
@@ -138,12 +138,12 @@ def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypat
     straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"], "checkpoint.seconds=1000")
 
-    def interrupted(budget: Budget, *given: object, look=Budget._measure) -> None:
-        look(budget, *given)
+    def interrupted(budget: Budget, *given: object, validate=Budget._log_validation) -> None:
+        validate(budget, *given)
         signal.raise_signal(number)
 
     with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name), monkeypatch.context() as patch:
-        patch.setattr(Budget, "_measure", interrupted)
+        patch.setattr(Budget, "_log_validation", interrupted)
         run(cfg)
     assert weights_path(resolved_config(cfg)).with_suffix(".ckpt").is_file()
     found = run(cfg)

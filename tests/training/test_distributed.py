@@ -16,7 +16,7 @@ INPUT = "backbone.input.weight"
 TWO = ["trainer=ddp", "trainer.accelerator=cpu"]
 
 
-def test_bfloat16_is_taken_only_where_the_device_has_it(monkeypatch):
+def test_bfloat16_is_used_only_if_the_hardware_supports_it(monkeypatch):
     given = {"precision": "bf16-mixed", "otherwise": "32-true", "devices": 1}
     for there, able, chosen in ((False, True, "32-true"), (True, False, "32-true"), (True, True, "bf16-mixed")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
@@ -24,7 +24,7 @@ def test_bfloat16_is_taken_only_where_the_device_has_it(monkeypatch):
         assert mixed(**given) == {"devices": 1, "precision": chosen}
 
 
-def test_streams_are_dealt_evenly_or_not_at_all(tmp_path):
+def test_number_of_streams_that_devices_do_not_divide_is_refused(tmp_path):
     with pytest.raises(SettingError, match=r"^batch.streams: 5 .* 2 devices"):
         run(settings(tmp_path, *TWO, "batch.streams=5"))
 
@@ -49,7 +49,7 @@ def test_two_devices_train_the_same_model_as_one(tmp_path, system):
             assert apart.max() < 1e-4, name
 
 
-def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, tmp_path):
+def test_missing_gpu_is_refused_in_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     for preset in ("gpu", "ddp"):
         with pytest.raises(SettingError, match=r"^trainer: there is no GPU"):
@@ -57,7 +57,7 @@ def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, tmp_path):
     check_config(resolved_config(settings(tmp_path, *TWO)))
 
 
-def test_a_device_that_dies_ends_the_cell(monkeypatch, tmp_path):
+def test_cell_fails_when_a_device_dies(monkeypatch, tmp_path):
     """The others wait for it no longer than the trainer's timeout."""
     monkeypatch.setattr("bench.training.distributed.FOLLOWER", "bench.core.errors")  # reads nothing, ends at once
     soon = ["+trainer.strategy.timeout.seconds=2", "trainer.strategy.timeout.minutes=0"]

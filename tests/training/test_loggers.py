@@ -1,17 +1,22 @@
-"""What the mirrors are given: a run a cell, flat settings, final figures, texts."""
+"""Loggers of cells: one run per cell under its own id, curves and figures complete, failures in one line."""
 
+import csv
+import dataclasses
 import json
 import os
 import pty
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import wandb
 
-from bench.core.record import Record
-from bench.training import loggers
+from bench.core.record import Record, write_record
+from bench.training import cell_logger, loggers, wandb_run
+from bench.wandb_upload import upload
 
 CONFIG = {
     "system": {"name": "cosine", "head": {"samples": 3}},
@@ -33,81 +38,137 @@ RECORD = Record(
 )
 
 
-def test_settings_are_flat_and_keep_their_values():
-    assert loggers.flat({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
+def test_flattened_settings_keep_their_values():
+    assert wandb_run.flatten({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
 
 
-def test_csv_keeps_the_figures(tmp_path):
-    logger = loggers.csv(folder=tmp_path, cell="one", config=CONFIG)
-    with loggers.mirroring(logger):
-        logger.log_metrics({"words": 10, "validation_nats": 3.0}, step=1)
-        loggers.mirror(logger, RECORD)
-    text = (tmp_path / "logs" / "one" / "metrics.csv").read_text()
-    assert "validation_nats" in text and "bits_per_byte" in text and "2.5" in text
+CURVE = [
+    {"words": words, "seconds": words / 10, "flops": 5.0 * words, "validation_nats": nats}
+    for words, nats in ((10, 4.0), (20, 3.5), (40, 3.0))
+]
+FINISHED = dataclasses.replace(
+    RECORD, curve=CURVE, validation_nats=2.75, accuracy_by_decile=[0.5, 0.25], versions={"torch": "2.13.0"},
+    device="a CPU", git_commit="abc", trained_words=40, finished_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb.*", "ignore::ResourceWarning")
-def test_wandb_offline_has_a_run_a_cell_with_summary_and_texts(tmp_path):
-    runs = []
-    for cell in ("one", "two"):
-        logger = loggers.weights_and_biases(folder=tmp_path, cell=cell, config=CONFIG, project="test", mode="offline")
-        with loggers.mirroring(logger):
-            run = logger.experiment
-            runs.append(run)
-            logger.log_metrics({"words": 10, "seconds": 1.0, "flops": 5.0, "validation_nats": 3.0}, step=1)
-            loggers.mirror(logger, RECORD)
-            assert (run.name, run.group, run.job_type) == (cell, "trial", "cosine")
-            assert set(run.tags) == {"cosine", "kjv", "v50"}
-            assert run.config["system.head.samples"] == 3
-            summary = json.loads(json.dumps(dict(run.summary), default=str))
-            assert summary["bits_per_byte"] == 2.5 and summary["validation_nats"] == 3.0
-            assert "is_density" not in summary  # a scalar that nobody plots
-    assert runs[0].id != runs[1].id
-    assert wandb.run is None  # the next cell finds no run that it could write into
-    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
-    assert list((tmp_path / "wandb").rglob("generations*.table.json"))
-    for run in (tmp_path / "wandb").glob("offline-run-*"):  # whole, so that `wandb sync` can send it later
-        assert list(run.glob("artifacts/staging/*")) and list(run.glob("run-*.wandb"))
+def named(target: str, **settings: str) -> dict:
+    """A configuration that names a logger."""
+    return CONFIG | {"logger": {"_target_": f"bench.training.loggers.{target}", **settings}}
 
 
-class Broken(loggers.Logger):
-    """Counts what it is asked for, and does nothing of it."""
+OFFLINE = named("weights_and_biases", project="test", mode="offline", entity=None)
 
-    name = version = None
-    asked = 0
 
-    def log_hyperparams(self, *_):
-        """Nothing."""
+def inspect(path: Path, *options: str) -> list[dict]:
+    """Rows that W&B's own reader finds in a run."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", *options, "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
-    def log_metrics(self, *_):
-        self.asked += 1
+
+def runs(folder: Path) -> list[Path]:
+    return sorted((folder / "wandb").glob("offline-run-*"))
+
+
+def test_csv_holds_curve_and_figures_under_names_of_their_own(tmp_path):
+    loggers.log_finished(named("csv"), tmp_path / "one", FINISHED)
+    with (tmp_path / "logs" / "one" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["curve/validation_nats"] for row in rows] == ["4.0", "3.5", "3.0", ""]
+    assert (rows[-1]["validation_nats"], rows[-1]["bits_per_byte"], rows[-1]["status"]) == ("2.75", "2.5", "ok")
+
+
+def test_csv_of_a_resumed_cell_holds_each_row_once(tmp_path):
+    for rows in (CURVE[:2], CURVE):  # the first run is killed; the second logs the rows of its checkpoint again
+        with loggers.cell_logger(named("csv"), tmp_path / "one", resume=True) as logger:
+            logger.log_rows(("curve", row) for row in rows)
+    with (tmp_path / "logs" / "one" / "metrics.csv").open() as file:
+        assert [row["words"] for row in csv.DictReader(file)] == ["10", "20", "40"]
+
+
+def test_wandb_run_of_a_cell_has_the_same_id_after_a_resume_and_another_for_another_cell(tmp_path):
+    ids = []
+    for cell in ("one", "one", "two"):
+        with loggers.cell_logger(OFFLINE, tmp_path / cell, resume=True) as logger:
+            ids.append(logger.run.id)
+            assert (logger.run.name, logger.run.group, logger.run.job_type) == (cell, "trial", "cosine")
+            assert set(logger.run.tags) == {"cosine", "kjv", "v50"}
+            assert logger.run.config["system.head.samples"] == 3
+        assert wandb.run is None  # the next cell finds no run that it could write into
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_rows_before_the_step_that_a_resumed_wandb_run_has_reached_are_skipped():
+    logged = []
+    run = SimpleNamespace(step=21, log=lambda row, step: logged.append(step))  # 20 words were logged
+    wandb_run.WandbCellLogger(run, Path("marker")).log_rows(("curve", row) for row in CURVE)
+    assert logged == [40]
+
+
+def test_finished_cell_reaches_wandb_whole_and_once(tmp_path):
+    for _ in range(2):
+        loggers.log_finished(OFFLINE, tmp_path / "one", FINISHED)
+    [path] = runs(tmp_path)
+    text = json.dumps(inspect(path, "--summary"))
+    for part in ('"status": "ok"', '"device": "a CPU"', '"git_commit": "abc"', '"versions/torch": "2.13.0"',
+                 '"accuracy_by_decile/1": 0.5', '"validation_nats": 2.75', '"curve/validation_nats": 3'):  # fmt: skip
+        assert part in text, (part, text)
+    assert "is_density" not in text
+    assert list(path.rglob("generations*.table.json"))
+    assert list(path.glob("artifacts/staging/*")) and list(path.glob("run-*.wandb"))  # `wandb sync` can send it
+
+
+def test_changed_record_is_logged_again(tmp_path):
+    loggers.log_finished(named("csv"), tmp_path / "one", FINISHED)
+    loggers.log_finished(
+        named("csv"), tmp_path / "one", dataclasses.replace(FINISHED, bits_per_byte=7.5, finished_at="now")
+    )
+    assert "7.5" in (tmp_path / "logs" / "one" / "metrics.csv").read_text()
+
+
+def test_upload_sends_failed_cells_and_floors_from_their_records(tmp_path):
+    floor = dataclasses.replace(FINISHED, system="unigram", curve=[], config=CONFIG)
+    failure = dataclasses.replace(RECORD, status="oom", reason="no memory", finished_at="now", config=CONFIG)
+    for name, record in {"floor": floor, "failure": failure}.items():
+        write_record(record, tmp_path / name)
+    assert upload([tmp_path], project="test", mode="offline") == 2
+    text = "".join(json.dumps(inspect(path, "--summary")) for path in runs(tmp_path))
+    assert '"reason": "no memory"' in text and '"status": "oom"' in text and '"bits_per_byte": 2.5' in text
+
+
+class Broken(cell_logger.CellLogger):
+    """Counts its calls, and fails in each."""
+
+    calls = 0
+
+    def write_row(self, *_: object) -> None:
+        self.calls += 1
         raise OSError("disk full")
 
 
-def test_a_mirror_that_breaks_says_so_once_and_is_asked_no_more(capsys):
-    broken = Broken()
-    logger = loggers.Mirror(broken)
-    with loggers.mirroring(logger):
-        for step in range(3):
-            logger.log_metrics({"words": 1.0}, step)
-        loggers.mirror(logger, RECORD)
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and said.startswith("logger: the mirror is broken (OSError); the run goes on")
-    assert broken.asked == 1
+def test_broken_logger_costs_one_line_and_is_not_called_again(capsys, tmp_path):
+    logger = Broken(tmp_path / "marker")
+    for row in CURVE:
+        logger.log_rows([("curve", row)])
+    logger.log_record(RECORD)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and printed.startswith("logger: broken (OSError); the run continues")
+    assert logger.calls == 1 and not logger.marker.exists()
 
 
-def test_a_mirror_that_hangs_is_left_behind():
+def test_call_that_hangs_is_left_behind():
     begin = time.perf_counter()
-    assert loggers.bounded(lambda: time.sleep(60), seconds=0.2) == "no answer in 0.2 s"
+    assert cell_logger.call_with_limit(lambda: time.sleep(60), seconds=0.2) == "no answer in 0.2 s"
     assert time.perf_counter() - begin < 5
-    assert loggers.bounded(lambda: None) is None
+    assert cell_logger.call_with_limit(lambda: None) is None
 
 
-def test_names_that_wandb_would_not_take_are_cut(tmp_path):
-    config = CONFIG | {"system": {"name": "s" * 200}, "experiment_name": "e" * 100}
-    logger = loggers.weights_and_biases(folder=tmp_path, cell="c" * 180, config=config, project="test", mode="offline")
-    with loggers.mirroring(logger):
-        assert "s" * 64 in logger.experiment.tags
+def test_long_names_are_cut_to_what_wandb_accepts(tmp_path):
+    config = OFFLINE | {"system": {"name": "s" * 200}, "experiment_name": "e" * 100}
+    with loggers.cell_logger(config, tmp_path / ("c" * 180)) as logger:
+        assert "s" * 64 in logger.run.tags
 
 
 SCRIPT = """
@@ -117,24 +178,25 @@ import psutil
 from bench.training import loggers
 from bench.core.record import Record
 config = {"system": {"name": "mse"}, "corpus": {"name": "kjv"}, "vocabulary": {"size": 50}, "experiment_name": "e"}
+target = {"_target_": "bench.training.loggers.weights_and_biases", "project": "test", "mode": sys.argv[1]}
+config["logger"] = target
 record = Record(experiment="e", system="mse", head="x", backbone="l", corpus="kjv", vocabulary_size=50, seed=0)
 for cell in ("one", "two"):
     begin = time.perf_counter()
-    logger = loggers.weights_and_biases(folder=Path("out"), cell=cell, config=config, project="test", mode=sys.argv[1])
-    with loggers.mirroring(logger):
+    with loggers.cell_logger(config, Path("out") / cell) as logger:
         if cell == "one" and sys.argv[2:]:
             for child in psutil.Process().children():
                 child.kill()
                 child.wait()
         for step in range(3):
             logger.log_metrics({"words": step, "validation_nats": 3.0}, step=step)
-        loggers.mirror(logger, record)
+        logger.log_record(record)
     print(cell, "took", time.perf_counter() - begin)
 """
 
 
-def mirrored(folder, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess:
-    """Two cells' mirrors in a process of their own, whose home has no key."""
+def two_cells(folder, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess:
+    """Two cells' loggers in a process of their own, whose home has no key."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments]
     env = kept | {"HOME": str(folder)} | environment
@@ -142,30 +204,20 @@ def mirrored(folder, *arguments: str, **environment: str | None) -> subprocess.C
     return subprocess.run(command, cwd=folder, env=env, timeout=240, check=False, **piped)
 
 
-def summaries(folder) -> list[dict]:
-    """What W&B's own reader finds in the runs of a folder."""
-    found = []
-    for run in sorted((folder / "out" / "wandb").glob("offline-run-*")):
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(run)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        found.append(json.loads(done.stdout))
-    return found
-
-
 @pytest.mark.slow
-def test_online_without_a_key_asks_nothing_and_goes_on_offline(tmp_path):
-    run = mirrored(tmp_path, "online")
+def test_online_run_without_a_key_continues_offline(tmp_path):
+    run = two_cells(tmp_path, "online")
     assert run.returncode == 0, run.stdout
-    line = "logger.mode: wandb cannot run online (UsageError: no API key); the run goes on offline"
+    line = "logger.mode: wandb cannot run online (UsageError: no API key); the run continues offline"
     assert run.stdout.splitlines()[0] == line
     assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 2
 
 
 @pytest.mark.slow
-def test_online_without_a_key_on_a_terminal_waits_for_no_answer(tmp_path):
+def test_online_run_without_a_key_does_not_prompt_on_a_terminal(tmp_path):
     controller, terminal = pty.openpty()
-    code = "import wandb; from bench.training.loggers import begun; from pathlib import Path; "
-    code += "begun('online', {'project': 'test', 'dir': Path('out')}).finish()"
+    code = "import wandb; from bench.training.wandb_run import init; from pathlib import Path; "
+    code += "init('online', {'project': 'test', 'dir': Path('out')}).finish()"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     env = kept | {"HOME": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env, stdin=terminal, stdout=terminal) as run:
@@ -175,21 +227,21 @@ def test_online_without_a_key_on_a_terminal_waits_for_no_answer(tmp_path):
 
 
 @pytest.mark.slow
-def test_online_out_of_reach_goes_on_offline_within_the_bound(tmp_path):
+def test_online_run_out_of_reach_continues_offline_within_the_limit(tmp_path):
     reach = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    run = mirrored(tmp_path, "online", **reach)
+    run = two_cells(tmp_path, "online", **reach)
     assert run.returncode == 0, run.stdout
     assert run.stdout.count("wandb cannot run online (") == 1
     seconds = [float(line.split()[-1]) for line in run.stdout.splitlines() if " took " in line]
-    assert seconds[0] < loggers.REACH_SECONDS + 15 and seconds[1] < 15  # the next cell does not try again
+    assert seconds[0] < wandb_run.REACH_SECONDS + 15 and seconds[1] < 15  # the next cell does not try again
     assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 2
 
 
 @pytest.mark.slow
-def test_a_service_that_dies_costs_a_line_and_the_next_cell_has_another(tmp_path):
-    run = mirrored(tmp_path, "offline", "kill")
+def test_service_that_dies_costs_one_line_and_the_next_cell_starts_another(tmp_path):
+    run = two_cells(tmp_path, "offline", "kill")
     assert run.returncode == 0, run.stdout
-    assert run.stdout.count("the mirror is broken") == 1
+    assert run.stdout.count("logger: broken") == 1
     assert "Traceback" not in run.stdout
-    first, second = summaries(tmp_path)
+    first, second = (inspect(path, "--summary") for path in runs(tmp_path / "out"))
     assert "seed" not in json.dumps(first) and '"seed": 0' in json.dumps(second)

@@ -1,0 +1,107 @@
+"""Runs of Weights & Biases: one per cell, under an id that follows from the cell's identity."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from bench.core.record import Record
+from bench.training.cell_logger import FINISH_SECONDS, STEP_METRICS, CellLogger, summary_of
+
+REACH_SECONDS = 30  # limit on the time that W&B takes to start a run
+
+LONGEST_TAG = 64  # characters; W&B refuses longer tags
+
+SETTINGS = {
+    "init_timeout": REACH_SECONDS,
+    "finish_timeout": FINISH_SECONDS / 2,
+    "silent": True,
+    "console": "off",
+    "disable_git": True,
+    "x_save_requirements": False,
+}
+
+FAILED_MODES: set[str] = set()  # W&B modes that failed in this process; the next cells of a sweep skip these modes
+
+
+class WandbCellLogger(CellLogger):
+    """Run of Weights & Biases; the step of a row is its number of words."""
+
+    def __init__(self, run: Any, marker: Path):
+        super().__init__(marker)
+        self.run, self.first_step = run, run.step
+
+    def write_row(self, metrics: dict[str, Any], step: int) -> None:
+        self.run.log(metrics, step=step)
+
+    def write_record(self, record: Record) -> None:
+        """Numbers, status and origin into the summary, generations into a table."""
+        self.run.summary.update(summary_of(record))
+        texts = [[row["prompt"], row["greedy"], row["sampled"]] for row in record.generations]
+        if texts:
+            self.run.log({"generations": wandb.Table(columns=["prompt", "greedy", "sampled"], data=texts)})
+
+    def end(self) -> None:
+        self.run.finish(exit_code=self.exit_code)
+
+    def abandon(self) -> None:
+        """End W&B's service process, so that the next cell starts another."""
+        wandb.teardown()
+
+
+def run_id(config: dict[str, Any], cell: str) -> str:
+    """Return the id of a cell's run: a hash of experiment and cell, the same after a resume."""
+    return hashlib.sha256(f"{config['experiment_name']}/{cell}".encode()).hexdigest()[:16]
+
+
+def start_run(folder: Path, cell: str, config: dict[str, Any], mode: str, place: dict[str, Any]) -> Any:
+    """Start a cell's run in this mode, else offline; None if neither works.
+
+    Args:
+        place: `project`, `entity` and `resume` of `wandb.init`.
+    """
+    tags = [config["system"]["name"], config["corpus"]["name"], f"v{config['vocabulary']['size']}"]
+    arguments = {
+        "id": run_id(config, cell),
+        "name": cell,
+        "group": config["experiment_name"],
+        "job_type": config["system"]["name"],
+        "tags": [str(tag)[:LONGEST_TAG] for tag in tags],
+        "config": flatten(config),
+        "dir": folder,
+        "settings": wandb.Settings(**SETTINGS),
+    }
+    run = init(mode, arguments | place)
+    if run is not None:
+        os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` looks for staged files here
+        for metric in STEP_METRICS:
+            run.define_metric(metric, hidden=True)
+        for kind in ("curve", "training"):
+            run.define_metric(f"{kind}/*", step_metric="words")
+    return run
+
+
+def init(mode: str, arguments: dict[str, Any]) -> Any:
+    """Call `wandb.init` in this mode, else offline; None if neither works."""
+    for attempt in dict.fromkeys(("offline" if mode in FAILED_MODES else mode, "offline")):
+        try:
+            if attempt == "online" and not wandb.login(prompt=False):  # a prompt would wait for ever
+                raise wandb.errors.UsageError("no API key")
+            arguments["dir"].mkdir(parents=True, exist_ok=True)
+            return wandb.init(mode=attempt, **arguments)
+        except Exception as error:  # no error of W&B is a reason not to train
+            FAILED_MODES.add(attempt)
+            text = next(iter(str(error).splitlines()), "")
+            then = "offline" if attempt != "offline" else "without a logger; its record will hold all figures"
+            print(f"logger.mode: wandb cannot run {attempt} ({type(error).__name__}: {text}); the run continues {then}")
+    return None
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings -> dotted keys, as dashboards filter by."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

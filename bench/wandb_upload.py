@@ -1,0 +1,51 @@
+"""`python -m bench.wandb_upload results/…`: send finished cells to Weights & Biases, from their records alone."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from bench.core.errors import SettingError
+from bench.core.record import read_records
+from bench.training.loggers import log_finished
+
+
+def upload(folders: list[Path], *, project: str, mode: str, entity: str | None = None) -> int:
+    """Log every record in the folders, failed cells and floors too, unless it was logged.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        SettingError: a folder holds no record.
+    """
+    logger = {"_target_": "bench.training.loggers.weights_and_biases", "project": project, "entity": entity}
+    records = read_records(folders)
+    if not records:
+        raise SettingError("FOLDER", f"no record in {', '.join(map(str, folders))}; give a folder of finished cells")
+    for path, record in records:
+        log_finished(record.config | {"logger": logger | {"mode": mode}}, path.with_suffix(""), record)
+    return len(records)
+
+
+def main() -> None:
+    """Upload, and print how many records W&B has."""
+    parser = argparse.ArgumentParser(prog="python -m bench.wandb_upload", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="folders with records")
+    parser.add_argument("--project", default="head-bench", help="W&B project (default head-bench)")
+    parser.add_argument("--entity", help="W&B team or user (default: yours)")
+    modes = ("offline", "online")
+    parser.add_argument(
+        "--mode", choices=modes, default=os.environ.get("WANDB_MODE", "offline"), help="default offline"
+    )
+    given = parser.parse_args()
+    try:
+        count = upload(given.folders, project=given.project, mode=given.mode, entity=given.entity)
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"{count} records are logged")
+
+
+if __name__ == "__main__":
+    main()
