@@ -13,10 +13,10 @@ from bench.core.paths import plain_config
 from bench.core.progress import Bar
 from bench.core.provenance import ledger_header
 from bench.cost.ann_indexes import approximate
-from bench.cost.baseline_losses import PEERS
-from bench.cost.baseline_search import SEARCHERS
-from bench.cost.contender import Contender, Missing, Searched
-from bench.cost.interleave import attempt, measure
+from bench.cost.baseline_losses import BASELINE_LOSSES
+from bench.cost.baseline_search import BASELINE_SEARCHES
+from bench.cost.contender import Contender, Missing, SearchableRows
+from bench.cost.head_rounds import measure
 from bench.cost.ledger import stem
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> HeadLedger:
     """
     config = plain_config(cfg)
     cost = config["cost"]
-    scene = make_inputs(
+    inputs = make_inputs(
         size=cfg.vocabulary.size,
         positions=cost["positions"],
         hidden_size=cost["hidden_size"],
@@ -69,12 +69,12 @@ def run(cfg: DictConfig) -> HeadLedger:
     limits = Limits(**{field.name: cost[field.name] for field in dataclasses.fields(Limits)})
     path = record_stem(config)
     with Bar(path.name) as bar:
-        notes, peaks = measure(chosen(cfg), scene, limits, bar.note, smaller(config))
-        search(notes, scene, cost["index_seconds"], bar)
+        results, peaks = measure(chosen(cfg), inputs, limits, bar.note, smaller(config))
+        search(results, inputs, cost["index_seconds"], bar)
     ledger = HeadLedger(
         **facts(config),
         peak_gflops=span(peaks),
-        rows=[row(note, config, peak_gflops=span(peaks)[1]) for note in notes],
+        rows=[row(each, config, peak_gflops=span(peaks)[1]) for each in results],
     )
     ledger.write(path)
     return ledger
@@ -105,7 +105,7 @@ def chosen(cfg: DictConfig) -> list[Contender]:
     if cfg.cost.part == "model":
         everyone = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
     else:
-        everyone = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
+        everyone = [*map(head_alone, systems()), *BASELINE_LOSSES, *BASELINE_SEARCHES]
     if cfg.cost.contenders is None:
         return everyone
     names = [contender.name for contender in everyone]
@@ -115,20 +115,20 @@ def chosen(cfg: DictConfig) -> list[Contender]:
     return [contender for contender in everyone if contender.name in cfg.cost.contenders]
 
 
-def search(notes: Sequence[Measurement], scene: SyntheticInputs, seconds: float, bar: Bar) -> None:
+def search(results: Sequence[Measurement], inputs: SyntheticInputs, seconds: float, bar: Bar) -> None:
     """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
-    hidden, _ = scene.queries(max(QUERIES))
+    hidden, _ = inputs.queries(max(QUERIES))
     known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, what was found
-    for note in (note for note in notes if note.searched):
-        with attempt(note, "approximate"), torch.no_grad():
-            bar.note(1.0, f"indexes: {note.contender.name}")
-            make_queries, rows, offsets = note.contender.build(scene).searched
+    for result in (each for each in results if each.searchable):
+        with result.attempt("approximate"), torch.no_grad():
+            bar.note(1.0, f"indexes: {result.contender.name}")
+            make_queries, rows, offsets = result.contender.build(inputs).searchable
             if offsets is not None and float(offsets.max() - offsets.min()) < LEVEL:
                 offsets = None  # the same for all, and moves no word
             same = [found for *other, found in known if all(map(equal, other, (rows, offsets)))]
-            note.figures["approximate"] = same[0] if same else indexes((make_queries, rows, offsets), hidden, seconds)
+            result.figures["approximate"] = same[0] if same else indexes((make_queries, rows, offsets), hidden, seconds)
             if not same:
-                known.append((rows, offsets, note.figures["approximate"]))
+                known.append((rows, offsets, result.figures["approximate"]))
 
 
 def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
@@ -136,10 +136,10 @@ def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
-def indexes(searched: Searched, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
+def indexes(searchable: SearchableRows, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
     """Their rows, or one that says why there are none."""
     try:
-        return approximate(searched, hidden, seconds)
+        return approximate(searchable, hidden, seconds)
     except Missing as missing:
         return [{"index": "faiss", "reason": str(missing)}]
 
@@ -154,20 +154,20 @@ def facts(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def row(note: Measurement, config: dict[str, Any], *, peak_gflops: float) -> Row:
+def row(result: Measurement, config: dict[str, Any], *, peak_gflops: float) -> Row:
     """What has been found of one contender, as the file has it."""
-    figures = {key: value for key, value in note.figures.items() if key != "sgd_mib"}
-    spans = {f"{act}_ms": span(taken) for act, taken in note.taken.items()}
-    if "step_ms" in spans:
+    figures = {key: value for key, value in result.figures.items() if key != "sgd_mib"}
+    spans = {f"{operation}_ms": span(times) for operation, times in result.times_ms.items()}
+    if "step_ms" in spans and figures["flops_per_position"] is not None:
         achieved = figures["flops_per_position"] * config["cost"]["positions"] / spans["step_ms"][1] / 1e6  # GFLOP/s
         figures["peak_share"] = float(f"{achieved / peak_gflops:.4g}")
     return Row(
-        contender=note.contender.name,
+        contender=result.contender.name,
         part=config["cost"]["part"],
         vocabulary_size=config["vocabulary"]["size"],
-        reads_targets=note.contender.reads_targets,
-        status=note.status,
-        reason=note.reason,
+        reads_targets=result.contender.reads_targets,
+        status=result.status,
+        reason=result.reason,
         **spans,
         **figures,
     )

@@ -31,7 +31,7 @@ class Budget(pl.Callback):
         words: predicted words; None sets no limit.
         seconds: of training steps; None sets no limit.
         look: called with the model now and then; returns figures for the curve.
-        flops_per_position: of a training step, for the curve.
+        flops_per_position: of a training step, for the curve; None leaves the curve's `flops` out.
         gradient_clip: the largest norm of all gradients together; None clips none.
         checkpoint: is written now and then, and before a signal to stop is followed.
         bar: shows how far training is.
@@ -43,7 +43,7 @@ class Budget(pl.Callback):
         words: int | None,
         seconds: float | None,
         look: Callable[[pl.LightningModule], dict[str, float]],
-        flops_per_position: float,
+        flops_per_position: float | None,
         gradient_clip: float | None,
         checkpoint: Checkpoint,
         bar: Bar,
@@ -128,8 +128,10 @@ class Budget(pl.Callback):
                 optimizer.settle()
         figures = self.look(model)
         model.train()
-        flops = self.spent["words"] * self.flops_per_position
-        self.curve.append({**self.spent, "flops": flops, **figures})
+        spent = self.spent
+        if self.flops_per_position is not None:
+            spent = spent | {"flops": spent["words"] * self.flops_per_position}
+        self.curve.append({**spent, **figures})
         for logger in trainer.loggers:
             logger.log_metrics(self.curve[-1], step=trainer.global_step)
 

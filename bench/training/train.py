@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def train_or_load(
-    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: Logger | None
+    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float | None, logger: Logger | None
 ) -> tuple[torch.device, dict[str, Any]]:
     """Trains and keeps the weights, or finds them kept: the device to go on with, and what training took.
 

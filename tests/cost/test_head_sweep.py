@@ -18,12 +18,12 @@ from torch.testing import assert_close
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.settings import check_config
-from bench.cost import head_sweep, interleave, timing
+from bench.cost import head_rounds, head_sweep, timing
 from bench.cost.ann_indexes import approximate, as_distances
-from bench.cost.baseline_losses import CHUNKINGS, PEERS
-from bench.cost.baseline_search import SEARCHERS
+from bench.cost.baseline_losses import BASELINE_LOSSES, CHUNKINGS
+from bench.cost.baseline_search import BASELINE_SEARCHES
 from bench.cost.contender import Contender, Missing, Operations
-from bench.cost.interleave import measure
+from bench.cost.head_rounds import measure
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.schema import HeadLedger, Row
@@ -42,7 +42,7 @@ WITH_HEAD = {
     each["name"] for each in map(yaml.safe_load, (file.read_text() for file in (TREE / "system").glob("*.yaml")))
     if "head" in each
 }  # fmt: skip
-NAMES = WITH_HEAD | {each.name for each in (*PEERS, *SEARCHERS)}
+NAMES = WITH_HEAD | {each.name for each in (*BASELINE_LOSSES, *BASELINE_SEARCHES)}
 LIMITS = Limits(rounds=3, act_seconds=1, visit_seconds=0.0005, longest_seconds=30)
 ACTS = ("step_ms", "adam_ms", "sgd_ms", "decode_1_ms", "decode_256_ms", "rank_256_ms")
 
@@ -67,7 +67,7 @@ def tree():
 
 
 @pytest.fixture(scope="module")
-def scene() -> SyntheticInputs:
+def inputs() -> SyntheticInputs:
     return make_inputs(size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
 
 
@@ -84,17 +84,17 @@ def ledger(tree, tmp_path_factory) -> HeadLedger:
     return measured
 
 
-def built(name: str, scene: SyntheticInputs) -> Operations:
+def built(name: str, inputs: SyntheticInputs) -> Operations:
     """A contender, by its name."""
-    everyone = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
-    return next(each for each in everyone if each.name == name).build(scene)
+    everyone = [*map(head_alone, systems()), *BASELINE_LOSSES, *BASELINE_SEARCHES]
+    return next(each for each in everyone if each.name == name).build(inputs)
 
 
 def test_every_system_that_has_a_head_and_every_peer_is_there(ledger):
     assert {row.contender for row in ledger.rows} == NAMES - {COMPILED}
     missing = {row.contender: row.reason for row in ledger.rows if row.status != "ok"}
     assert set(missing) == {"peer:liger fused linear cross-entropy", "peer:cut cross-entropy"}
-    assert set(missing.values()) == {"its kernels need a GPU; device=cuda"}
+    assert set(missing.values()) == {"the kernels need a GPU; use device=cuda"}
 
 
 def test_what_is_measured_is_a_span_or_nothing(ledger):
@@ -131,14 +131,14 @@ def test_regressors_and_softmaxes_have_indexes_and_a_sampled_softmax_the_softmax
 
 
 @pytest.mark.parametrize("name", ["softmax", "linear + cross_entropy", *CHUNKINGS])
-def test_exact_peers_have_the_loss_and_the_gradients_of_a_plain_softmax(tree, scene, name):
-    acts = built(name if name == "softmax" else f"peer:{name}", scene)
+def test_exact_peers_have_the_loss_and_the_gradients_of_a_plain_softmax(tree, inputs, name):
+    acts = built(name if name == "softmax" else f"peer:{name}", inputs)
     weight, bias = acts.module.parameters()
-    exact = [each.detach().clone().requires_grad_() for each in (scene.hidden, scene.weight, scene.bias)]
-    expected = F.cross_entropy(F.linear(*exact), scene.words)
+    exact = [each.detach().clone().requires_grad_() for each in (inputs.hidden, inputs.weight, inputs.bias)]
+    expected = F.cross_entropy(F.linear(*exact), inputs.words)
     expected.backward()
-    hidden = scene.hidden.detach().clone().requires_grad_()
-    loss = acts.loss(hidden, scene.words)
+    hidden = inputs.hidden.detach().clone().requires_grad_()
+    loss = acts.loss(hidden, inputs.words)
     loss.backward()
     assert_close(loss, expected)
     assert_close([hidden.grad, weight.grad, bias.grad], [each.grad for each in exact], rtol=1e-4, atol=1e-6)
@@ -146,25 +146,25 @@ def test_exact_peers_have_the_loss_and_the_gradients_of_a_plain_softmax(tree, sc
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # inductor's own
-def test_what_is_compiled_is_the_same_loss(tree, scene):
-    acts, plain = built(COMPILED, scene), built("peer:linear + cross_entropy", scene)
-    assert_close(acts.loss(scene.hidden, scene.words), plain.loss(scene.hidden, scene.words))
+def test_what_is_compiled_is_the_same_loss(tree, inputs):
+    acts, plain = built(COMPILED, inputs), built("peer:linear + cross_entropy", inputs)
+    assert_close(acts.loss(inputs.hidden, inputs.words), plain.loss(inputs.hidden, inputs.words))
 
 
-def test_adaptive_softmax_and_its_peer_are_the_same_on_the_same_weights(tree, scene):
-    head, peer = built("adaptive_softmax", scene), built("peer:AdaptiveLogSoftmaxWithLoss", scene)
+def test_adaptive_softmax_and_its_peer_are_the_same_on_the_same_weights(tree, inputs):
+    head, peer = built("adaptive_softmax", inputs), built("peer:AdaptiveLogSoftmaxWithLoss", inputs)
     peer.module.load_state_dict(head.module.clusters.state_dict())
-    assert_close(head.loss(scene.hidden, scene.words), peer.loss(scene.hidden, scene.words))
-    hidden, _ = scene.queries(20)
+    assert_close(head.loss(inputs.hidden, inputs.words), peer.loss(inputs.hidden, inputs.words))
+    hidden, _ = inputs.queries(20)
     assert torch.equal(head.decode(hidden, 10), peer.decode(hidden, 10))
 
 
-def test_sampled_peers_differ_in_the_form_of_their_gradient_alone(scene):
+def test_sampled_peers_differ_in_the_form_of_their_gradient_alone(inputs):
     gradients = []
     for name in ("dense gradient", "Embedding(sparse=True)"):
-        acts = built_peer(f"peer:sampled softmax, {name}", scene)
+        acts = built_peer(f"peer:sampled softmax, {name}", inputs)
         torch.manual_seed(0)
-        acts.loss(scene.hidden, scene.words).backward()
+        acts.loss(inputs.hidden, inputs.words).backward()
         rows, offsets = acts.module
         gradients.append([rows.weight.grad, offsets.weight.grad])
         assert acts.flops_per_position is None  # counted
@@ -173,40 +173,40 @@ def test_sampled_peers_differ_in_the_form_of_their_gradient_alone(scene):
     assert_close([each.to_dense() for each in gradients[1]], gradients[0])
 
 
-def built_peer(name: str, scene: SyntheticInputs) -> Operations:
-    return next(each for each in (*PEERS, *SEARCHERS) if each.name == name).build(scene)
+def built_peer(name: str, inputs: SyntheticInputs) -> Operations:
+    return next(each for each in (*BASELINE_LOSSES, *BASELINE_SEARCHES) if each.name == name).build(inputs)
 
 
 @pytest.mark.parametrize("many", [0, 10**9])
-def test_all_that_decode_a_softmax_give_the_same_words_and_ranks(tree, scene, many, monkeypatch):
+def test_all_that_decode_a_softmax_give_the_same_words_and_ranks(tree, inputs, many, monkeypatch):
     monkeypatch.setattr(decoding, "MANY", many)
-    hidden, words = scene.queries(50)
+    hidden, words = inputs.queries(50)
     with torch.no_grad():
-        scores = hidden @ scene.weight.T + scene.bias
+        scores = hidden @ inputs.weight.T + inputs.bias
         expected = scores.topk(10).indices
         ranks = 1 + (scores > scores.gather(1, words[:, None])).sum(1)
         for name in ("softmax", "sampled_softmax", "peer:matmul + topk", "peer:faiss flat"):
-            acts = built(name, scene)
+            acts = built(name, inputs)
             assert torch.equal(acts.decode(hidden, 10), expected), name
             found = acts.rank(hidden, words) if acts.rank else ranks
-            known = words != scene.vocabulary.unk  # which heads rank after all others
+            known = words != inputs.vocabulary.unk  # which heads rank after all others
             gap = (found - ranks)[known & (words > 0)]
             assert ((gap == 0) | (gap == -1)).all()  # where it is no answer, it stands before nobody
 
 
 @pytest.mark.parametrize("many", [0, 10**9])
-def test_all_that_decode_targets_give_the_same_words(tree, scene, many, monkeypatch):
+def test_all_that_decode_targets_give_the_same_words(tree, inputs, many, monkeypatch):
     monkeypatch.setattr(decoding, "MANY", many)
-    hidden, _ = scene.queries(50)
-    # as the scene leaves a regressor: its projection is the identity, and its bias the mean target
-    shares = torch.from_numpy(scene.vocabulary.counts / scene.vocabulary.counts.sum()).float()
-    predicted = F.pad(hidden, (0, D - H)) + shares @ scene.targets.table
-    nearest = torch.cdist(predicted, scene.targets.table).topk(10, largest=False).indices
+    hidden, _ = inputs.queries(50)
+    # as the inputs leaves a regressor: its projection is the identity, and its bias the mean target
+    shares = torch.from_numpy(inputs.vocabulary.counts / inputs.vocabulary.counts.sum()).float()
+    predicted = F.pad(hidden, (0, D - H)) + shares @ inputs.targets.table
+    nearest = torch.cdist(predicted, inputs.targets.table).topk(10, largest=False).indices
     for name in ("mse", "cosine"):
-        assert torch.equal(built(name, scene).decode(hidden, 10), nearest), name
-    unbiased = (F.pad(hidden, (0, D - H)) @ scene.targets.table.T).topk(10).indices
+        assert torch.equal(built(name, inputs).decode(hidden, 10), nearest), name
+    unbiased = (F.pad(hidden, (0, D - H)) @ inputs.targets.table.T).topk(10).indices
     for name in ("matmul + topk", "faiss flat", "sklearn.neighbors"):
-        assert torch.equal(built_peer(f"peer:{name}, targets", scene).decode(hidden, 10), unbiased), name
+        assert torch.equal(built_peer(f"peer:{name}, targets", inputs).decode(hidden, 10), unbiased), name
 
 
 def test_the_nearest_of_the_widened_rows_has_the_largest_product():
@@ -217,7 +217,7 @@ def test_the_nearest_of_the_widened_rows_has_the_largest_product():
     assert torch.equal(torch.cdist(asked, wide).topk(10, largest=False).indices, best)
 
 
-def test_an_index_that_takes_too_long_says_how_far_it_came(scene):
+def test_an_index_that_takes_too_long_says_how_far_it_came(inputs):
     rows = torch.randn(3000, 8)
     found = approximate((lambda hidden: hidden, rows, None), torch.randn(4, 8), seconds=0.0)
     assert set(found[0]) == {"index", "reason"} and found[0]["index"] == "hnsw"
@@ -227,7 +227,7 @@ def test_an_index_that_takes_too_long_says_how_far_it_came(scene):
     )
 
 
-def test_words_are_as_zipf_has_them_up_to_one(scene):
+def test_words_are_as_zipf_has_them_up_to_one(inputs):
     big = make_inputs(size=5000, positions=1000, hidden_size=4, target_size=4, device="cpu", precision="fp32", seed=1)
     shares = big.vocabulary.counts / big.vocabulary.counts.sum()
     assert np.all(np.diff(big.vocabulary.counts) <= 0) and shares[0] == pytest.approx(2 * shares[1], rel=1e-3)
@@ -239,7 +239,7 @@ def test_words_are_as_zipf_has_them_up_to_one(scene):
 def pretender(name: str, calls: list[str], *, loss=None, decode=None) -> Contender:
     """One weight, and what it is told to do."""
 
-    def build(scene: SyntheticInputs) -> Operations:
+    def build(inputs: SyntheticInputs) -> Operations:
         calls.append(name)
         linear = nn.Linear(H, 1)
         return Operations(module=linear, loss=loss or (lambda hidden, _: linear(hidden).mean()), decode=decode)
@@ -247,11 +247,11 @@ def pretender(name: str, calls: list[str], *, loss=None, decode=None) -> Contend
     return Contender(name=name, build=build)
 
 
-def test_rounds_are_interleaved(scene):
+def test_rounds_are_interleaved(inputs):
     calls: list[str] = []
-    notes, peaks = measure([pretender(name, calls) for name in "abc"], scene, LIMITS, lambda *_: None)
+    notes, peaks = measure([pretender(name, calls) for name in "abc"], inputs, LIMITS, lambda *_: None)
     assert calls == [*"abc"] * 3
-    assert {len(note.taken["step"]) for note in notes} == {3} == {len(peaks)}
+    assert {len(note.times_ms["step"]) for note in notes} == {3} == {len(peaks)}
 
 
 def test_what_is_slow_has_fewer_visits_but_two_and_one_where_it_is_very_slow():
@@ -259,12 +259,12 @@ def test_what_is_slow_has_fewer_visits_but_two_and_one_where_it_is_very_slow():
         Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1),
         Measurement(pretender("a", [])),
     )
-    assert [note.visits(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
-    assert [note.seconds(ms, limits) for ms in (1, 1400, 1600)] == pytest.approx([0.1, 0.45, 0.9])
+    assert [note.rounds(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
+    assert [note.seconds_per_round(ms, limits) for ms in (1, 1400, 1600)] == pytest.approx([0.1, 0.45, 0.9])
     note.build_ms = 400
-    assert note.visits(1, limits) == 5
+    assert note.rounds(1, limits) == 5
     note.build_ms = 4000
-    assert note.visits(1, limits) == 2
+    assert note.rounds(1, limits) == 2
 
 
 def proportional(loss) -> Contender:
@@ -282,7 +282,7 @@ def stood(**figures) -> dict[str, Row]:
     return {"proportional": Row(contender="proportional", part="head", vocabulary_size=V // 10, **figures)}
 
 
-def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(scene):
+def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(inputs):
     def step(loss):
         raise AssertionError("tried")
 
@@ -290,19 +290,19 @@ def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(scene
         (stood(step_ms=[1600.0] * 3), "at V = 30 it took 1.6 s"),
         (stood(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
     ):
-        [note] = measure([proportional(step)], scene, LIMITS, lambda *_: None, row)[0]
+        [note] = measure([proportional(step)], inputs, LIMITS, lambda *_: None, row)[0]
         assert note.status == "slow"
         assert note.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
 
 
-def test_what_could_be_in_time_is_tried(scene):
+def test_what_could_be_in_time_is_tried(inputs):
     smaller = [stood(step_ms=[1400.0] * 3), stood(status="slow", reason="rank_256: more", step_ms=[1.0] * 3), {}]
     for row in smaller:
-        [note] = measure([proportional(lambda loss: loss)], scene, LIMITS, lambda *_: None, row)[0]
-        assert (note.status, len(note.taken["step"])) == ("ok", 3)
+        [note] = measure([proportional(lambda loss: loss)], inputs, LIMITS, lambda *_: None, row)[0]
+        assert (note.status, len(note.times_ms["step"])) == ("ok", 3)
 
 
-def test_the_figure_of_a_slow_step_is_not_its_first(scene):
+def test_the_figure_of_a_slow_step_is_not_its_first(inputs):
     """Which counts FLOPs and memory too."""
     calls = []
 
@@ -311,8 +311,8 @@ def test_the_figure_of_a_slow_step_is_not_its_first(scene):
         return loss
 
     limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
-    [note] = measure([proportional(step)], scene, limits, lambda *_: None)[0]
-    assert len(calls) == 2 and note.taken["step"][0] < 100
+    [note] = measure([proportional(step)], inputs, limits, lambda *_: None)[0]
+    assert len(calls) == 2 and note.times_ms["step"][0] < 100
 
 
 def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path):
@@ -346,7 +346,7 @@ def test_one_that_was_less_patient_is_no_reason_not_to_try(tree, tmp_path):
     assert head_sweep.smaller(at(200, 20)) == {}
 
 
-def test_an_act_without_memory_is_a_row_and_the_others_go_on(scene):
+def test_an_act_without_memory_is_a_row_and_the_others_go_on(inputs):
     def exhausted(*_):
         raise torch.OutOfMemoryError("can't allocate memory: you tried to allocate 99 bytes")
 
@@ -355,50 +355,50 @@ def test_an_act_without_memory_is_a_row_and_the_others_go_on(scene):
         pretender("hungry", calls, loss=exhausted, decode=lambda hidden, count: hidden.topk(count)),
         pretender("modest", calls),
     ]
-    hungry, modest = measure(some, scene, LIMITS, lambda *_: None)[0]
+    hungry, modest = measure(some, inputs, LIMITS, lambda *_: None)[0]
     assert (hungry.status, modest.status) == ("oom", "ok")
     assert hungry.reason.startswith("step: OutOfMemoryError: can't allocate memory")
-    assert set(hungry.taken) == {"decode_1", "decode_256"} and set(modest.taken) == {"step", "adam", "sgd"}
+    assert set(hungry.times_ms) == {"decode_1", "decode_256"} and set(modest.times_ms) == {"step", "adam", "sgd"}
 
 
-def test_a_first_call_that_is_too_long_is_left_out_and_says_so(scene):
+def test_a_first_call_that_is_too_long_is_left_out_and_says_so(inputs):
     def endless(*_):
         time.sleep(20)
 
     begin = time.perf_counter()
     limits = Limits(rounds=2, act_seconds=1, visit_seconds=0, longest_seconds=0.2)
-    [note] = measure([pretender("slow", [], loss=endless)], scene, limits, lambda *_: None)[0]
+    [note] = measure([pretender("slow", [], loss=endless)], inputs, limits, lambda *_: None)[0]
     assert time.perf_counter() - begin < 10
     assert (note.status, note.reason) == ("slow", "step: more than 0.2 s; cost.longest_seconds allows more")
 
 
-def test_what_is_not_installed_says_the_remedy(scene):
+def test_what_is_not_installed_says_the_remedy(inputs):
     def build(_: SyntheticInputs) -> Operations:
         raise Missing("pip install it")
 
-    [note] = measure([Contender(name="absent", build=build)], scene, LIMITS, lambda *_: None)[0]
-    assert (note.status, note.reason, note.taken) == ("missing", "pip install it", {})
+    [note] = measure([Contender(name="absent", build=build)], inputs, LIMITS, lambda *_: None)[0]
+    assert (note.status, note.reason, note.times_ms) == ("missing", "pip install it", {})
 
 
-def test_no_head_draws_its_rows_at_random(scene, tree, monkeypatch):
+def test_no_head_draws_its_rows_at_random(inputs, tree, monkeypatch):
     """At a million words that would take longer than a step."""
 
     def refuse(rows: torch.Tensor, *_, **__):
-        assert rows.shape != scene.weight.shape
+        assert rows.shape != inputs.weight.shape
         return rows
 
     for name in ("uniform_", "normal_"):
         monkeypatch.setattr(torch.Tensor, name, refuse)
     for each in systems():
-        head_alone(each).build(scene)
+        head_alone(each).build(inputs)
 
 
-def test_a_visit_leaves_no_gradient_behind(scene):
-    interleave.visit(Measurement(pretender("a", [])), scene, LIMITS)
-    assert scene.hidden.grad is None
+def test_a_visit_leaves_no_gradient_behind(inputs):
+    head_rounds.measure_once(Measurement(pretender("a", [])), inputs, LIMITS, 0)
+    assert inputs.hidden.grad is None
 
 
-def test_a_whole_model_costs_its_head_and_its_trunk(tree, scene, tmp_path):
+def test_a_whole_model_costs_its_head_and_its_trunk(tree, inputs, tmp_path):
     cfg = configured("cost_sweep_model", *SMALL, "cost.rounds=1", f"results_dir={tmp_path}")
     measured = head_sweep.run(cfg)
     assert {row.contender for row in measured.rows} == WITH_HEAD and measured.status == "ok"
