@@ -12,8 +12,8 @@ from bench.core.paths import resolved_config
 from bench.core.progress import Bar
 from bench.core.provenance import ledger_header
 from bench.cost.encoder_drift import drifts
-from bench.cost.encoder_rounds import compared, measure
-from bench.cost.encoder_variants import EqualReader, PlainReader, Way, sample
+from bench.cost.encoder_rounds import drift_vectors, measure
+from bench.cost.encoder_variants import EncoderVariant, EqualLengthReader, PlainReader, make_sample
 from bench.cost.ledger import stem
 from bench.cost.schema import EncoderLedger, Reading
 from bench.targets.encoder import Encoder
@@ -49,37 +49,39 @@ def run(cfg: DictConfig) -> EncoderLedger:
     if cost["device"] == "cuda" and not torch.cuda.is_available():
         raise SettingError("device", "torch finds no CUDA device here; use device=cpu")
     corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
-    given = sample(corpus, cost["words"])
-    every = ways(config)
+    sample = make_sample(corpus, cost["words"])
+    every = variants(config)
     with Bar(path.name) as bar:
-        notes = measure(every, given, cost["rounds"], bar.note)
+        results = measure(every, sample, cost["rounds"], bar.note)
         bar.note(1.0, "drift")
-        found = compared(notes, given, cost["window"])
-        drift = drifts(*found, seed=config["seed"]) if found else []
+        vectors = drift_vectors(results, sample, cost["window"])
+        drift = drifts(*vectors, seed=config["seed"]) if vectors else []
     ledger = EncoderLedger(
-        **facts(config, every[0].encoder, len(given.text)), rows=[each.row() for each in notes], drift=drift
+        **facts(config, every[0].encoder, len(sample.text)), rows=[each.row() for each in results], drift=drift
     )
     ledger.write(path)
     return ledger
 
 
-def ways(config: dict[str, Any]) -> list[Way]:
-    """Every context at `cost.window`, causal at `targets.window` too; beside two of them what a user would write."""
+def variants(config: dict[str, Any]) -> list[EncoderVariant]:
+    """Return every context at `cost.window`, causal at `targets.window` too, and two baselines."""
 
-    def way(name: str, context: str, window: int, **more: Any) -> Way:
+    def variant(name: str, context: str, window: int, **more: Any) -> EncoderVariant:
         settings = config["targets"] | {"context": context, "window": window}
-        return Way(name=name, encoder=make_encoder(settings, config["cache_dir"], config["cost"]["device"]), **more)
+        return EncoderVariant(
+            name=name, encoder=make_encoder(settings, config["cache_dir"], config["cost"]["device"]), **more
+        )
 
     few, many = config["cost"]["window"], config["targets"].get("window", 0)
     found = [
-        way("causal", "causal", many),
-        way("peer:plain batches", "causal", many, reader=PlainReader),
-        way("prefix", "prefix", few),
-        way("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader),
-        way("bidirectional", "bidirectional", few),
+        variant("causal", "causal", many),
+        variant("peer:plain batches", "causal", many, baseline=PlainReader),
+        variant("prefix", "prefix", few),
+        variant("peer:a forward a word, equal lengths", "prefix", few, baseline=EqualLengthReader),
+        variant("bidirectional", "bidirectional", few),
     ]
     if many != few:
-        found.append(way("causal", "causal", few))
+        found.append(variant("causal", "causal", few))
     return found
 
 

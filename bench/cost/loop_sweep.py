@@ -1,14 +1,12 @@
 """One configuration -> one LoopLedger: a bare loop, Lightning's Trainer, and training as it is. `cost_loop` runs it."""
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.errors import SettingError, one_line, status_of, unwrap
+from bench.core.errors import SettingError
 from bench.core.history import ADDED_SINCE_LOOPS
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
@@ -16,9 +14,8 @@ from bench.core.provenance import ledger_header
 from bench.cost.ledger import stem
 from bench.cost.our_heads import systems
 from bench.cost.schema import Loop, LoopLedger
-from bench.cost.training_loops import Rounds, bare, default, trainer_alone
+from bench.cost.training_loops import LoopTimings, measure
 from bench.training.budget import VALIDATION_SHARES
-from bench.training.build import build_cell
 
 __all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
 
@@ -48,22 +45,18 @@ def run(cfg: DictConfig) -> LoopLedger:
     """
     config = resolved_config(cfg)
     path, cases = record_stem(config), chosen(cfg)
-    starts: list[float] = []  # of the logger, s
+    results: dict[str, LoopTimings] = {}
     with Bar(path.name) as bar:
-        rows = []
-        for nth, (name, case) in enumerate(cases.items()):
-            found, row = Rounds(), {"contender": name}
-            try:
-                for done in measure(case, found, bar):
-                    bar.note((nth + done) / len(cases), name)
-                row |= found.figures(case)
-            except Exception as raised:
-                error = unwrap(raised)
-                if status_of(error) is None:
-                    raise error from None
-                row |= {"status": status_of(error), "reason": one_line(error)}
-            starts += found.logger_start
-            rows.append(Loop(**row))
+
+        def show(share: float, text: str) -> None:
+            bar.note((len(results) + share) / len(cases), text)
+
+        for name, case in cases.items():
+            results[name] = measure(case, show, bar)
+    starts = [seconds for each in results.values() for seconds in each.logger_start]
+    rows = [
+        Loop(contender=name, status=each.status, reason=each.reason, **each.figures) for name, each in results.items()
+    ]
     ledger = LoopLedger(**facts(config), logger_start_seconds=starts, rows=rows)
     ledger.write(path)
     return ledger
@@ -84,21 +77,6 @@ def chosen(cfg: DictConfig) -> dict[str, DictConfig]:
     if unknown:
         raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(cases)}")
     return {name: cases[name] for name in cases if name in names}
-
-
-def measure(cfg: DictConfig, found: Rounds, bar: Bar) -> Iterator[float]:
-    """All rounds of one system, in which the three loops take turns from the same weights; yields the share done."""
-    built = build_cell(cfg)
-    begun = {name: each.clone() for name, each in built.model.state_dict().items()}
-    loops = (bare, trainer_alone, default)
-    for turn in range(cfg.cost.rounds):
-        for nth, loop in enumerate(loops):
-            yield (turn + nth / len(loops)) / cfg.cost.rounds
-            built.model.load_state_dict(begun)
-            built.model.state = None
-            torch.manual_seed(cfg.seed)
-            with tempfile.TemporaryDirectory() as folder:
-                loop(cfg, built, found, Path(folder), bar)
 
 
 def facts(config: dict[str, Any]) -> dict[str, Any]:
