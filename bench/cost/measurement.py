@@ -16,7 +16,7 @@ UPDATES = ("adam", "sgd")  # operations that run in the rounds of `step`, and ha
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long is measured; the fields are keys of `cost` in the configuration."""
+    """Limits of the measurement; the fields are keys of `cost` in the configuration."""
 
     rounds: int  # of fast operations
     act_seconds: float  # for one operation of one contender in all rounds; slower operations have fewer rounds
