@@ -22,7 +22,7 @@ from bench.heads.kernels.topk import Index
 BLOCK = 1024  # rows that are added between two checks of the time limit
 
 # share of the remaining time, extrapolated at the speed so far, that must fit the limit; below 1, so that an index
-# near the limit is built on although later rows are as a rule slower
+# near the limit is built on although later rows are usually slower
 TRUSTED = 0.5
 
 NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links per node, and nodes that a search keeps; more find more, slower

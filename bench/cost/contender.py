@@ -69,8 +69,8 @@ class Operations:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """Built anew in each round, so that no two contenders are in memory at once."""
+    """Built again in each round, so that no two contenders are in memory at once."""
 
     name: str
     build: Callable[[SyntheticInputs], Operations]  # may raise Missing
-    reads_targets: bool = False  # True if the head needs word vectors, and as a rule an encoding of the text first
+    reads_targets: bool = False  # True if the head needs word vectors, and usually an encoding of the text first

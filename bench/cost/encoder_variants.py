@@ -69,7 +69,7 @@ class EncoderVariant:
         return self.context == "prefix"
 
     def build(self) -> Reader:
-        """Load the model anew, so that no two models are in memory at once."""
+        """Load the model again, so that no two models are in memory at once."""
         return self.encoder.reader(self.baseline or Reader, precision=self.precision)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_end_to_end import bench
+from factories.commands import bench
 
 from bench.core.record import read_records
 
