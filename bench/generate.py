@@ -6,9 +6,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.paths import weights_path
-from bench.core.record import read_record
+from bench.core.record import Record
 from bench.core.trust import add_option, check_targets
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.generation import generate, read_prompt
@@ -24,7 +25,7 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
     """
     if not path.is_file():
         raise SettingError("RUN", f"{path} is not there; give the .json of a finished cell")
-    record = read_record(path)
+    record = Record.read(path)
     if record.status != "ok":
         raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
     # the record may have been moved: what lies beside it counts, not where it was written
@@ -47,6 +48,7 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
 
 def main() -> None:
     """Print the prompt and what follows it."""
+    substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__.split(": ", 1)[1])
     parser.add_argument("run", type=Path, metavar="RUN", help="the .json of a finished cell")
     parser.add_argument("--prompt", required=True, help="its words; those the corpus has never seen are dropped")
@@ -57,7 +59,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         if given.run.is_file():
-            check_targets(read_record(given.run).config, given.trust)
+            check_targets(Record.read(given.run).config, given.trust)
         text = continuation(given.run, given.prompt, words=given.words, greedy=given.greedy, seed=given.seed)
     except SettingError as error:
         sys.exit(str(error))

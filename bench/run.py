@@ -1,9 +1,9 @@
-"""One configuration -> one Record: train or load, evaluate, time, write."""
+"""Run one cell: train or load its model, evaluate, time, write the record."""
 
-import contextlib
 import dataclasses
 import gc
 import traceback
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,18 +14,10 @@ from pytorch_lightning.loggers import Logger
 
 from bench.core.errors import SettingError, one_line, status_of, unwrap
 from bench.core.files import write_atomically
+from bench.core.job import Job
 from bench.core.paths import identifying_fields, record_stem, resolved_config
 from bench.core.provenance import now, reproducibility_fields
-from bench.core.record import (
-    POSITIONS,
-    Record,
-    finished,
-    parse_record,
-    read_record,
-    record_json,
-    replaceable,
-    write_record,
-)
+from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.cost.flops import training_flops
 from bench.cost.run_cost import decoding_cost, training_cost
@@ -36,7 +28,24 @@ from bench.training.build import Built, build_cell
 from bench.training.loggers import mirror, mirroring
 from bench.training.train import train_or_load
 
-__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]  # what a job's module has
+
+class CellJob(Job[Record]):
+    """Train and evaluate one system: the cell of a quality sweep."""
+
+    result = Record
+
+    def record_stem(self, config: dict[str, Any]) -> Path:
+        return record_stem(config)
+
+    def run(self, cfg: DictConfig) -> Record:
+        return run(cfg)
+
+    def failure(self, config: dict[str, Any], error: SettingError) -> Record:
+        fields = identifying_fields(config)
+        return Record(**fields, config=config, status="failed", reason=str(error), finished_at=now())
+
+    def headline(self, result: Record) -> str:
+        return f"{result.bits_per_byte:.3f} bits per byte"
 
 
 def run(cfg: DictConfig) -> Record:
@@ -47,13 +56,13 @@ def run(cfg: DictConfig) -> Record:
     """
     config = resolved_config(cfg)
     stem = record_stem(config)
-    begun = Record(**identifying_fields(config), **reproducibility_fields(config))
+    unfinished = Record(**identifying_fields(config), **reproducibility_fields(config))
     try:
         built = build_cell(cfg)
         logger = instantiate(cfg.logger, _partial_=True)(folder=stem.parent, cell=stem.name, config=config)
         with mirroring(logger):
-            found, scored = measure(cfg, config, built, logger)
-            record = dataclasses.replace(begun, **found, finished_at=now())
+            figures, scored = measure(cfg, config, built, logger)
+            record = dataclasses.replace(unfinished, **figures, finished_at=now())
             write_record(record, stem, {name: getattr(scored, name) for name in POSITIONS})
             mirror(logger, record)
     except Exception as raised:
@@ -64,33 +73,13 @@ def run(cfg: DictConfig) -> Record:
         trace = stem.parent / "logs" / f"{stem.name}.txt"
         write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
         reason = f"{one_line(error)} (trace: {trace})"
-        record = dataclasses.replace(begun, status=status, reason=reason, finished_at=now())
+        record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())
         write_record(record, stem)
-        del error  # with them go the frames that hold this cell's tensors
+        del error  # its traceback holds the frames, and they hold the cell's tensors
     gc.collect()
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the next cell of this process must not find the memory cut up
+        torch.cuda.empty_cache()  # so that the next cell of this process finds unfragmented memory
     return record
-
-
-def failed(config: dict[str, Any], error: SettingError) -> Record:
-    """The record of a sweep's cell whose settings cannot work; written where no other is in its place.
-
-    Raises:
-        SettingError: they do not even make a record.
-    """
-    record = Record(**identifying_fields(config), config=config, status="failed", reason=str(error), finished_at=now())
-    stem = record_stem(config)
-    parse_record(record_json(record), stem)
-    if replaceable(stem.with_name(f"{stem.name}.json")):
-        with contextlib.suppress(SettingError):  # no place to write is what the error may be about
-            write_record(record, stem)
-    return record
-
-
-def headline(record: Record) -> str:
-    """How it went, in a few words."""
-    return f"{record.bits_per_byte:.3f} bits per byte"
 
 
 def measure(

@@ -4,11 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.report import report
 
 
 def main() -> None:
+    substitute_unprintable()
     parser = argparse.ArgumentParser(
         prog="python -m bench.report", description="Records and cost ledgers -> tables, figures, page."
     )

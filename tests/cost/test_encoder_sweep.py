@@ -13,10 +13,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from transformers import DistilBertConfig, DistilBertModel
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check_config
+from bench.core.paths import resolved_config
 from bench.cost import encoder_drift, encoder_rounds, encoder_sweep
+from bench.cost.encoder_sweep import EncoderSweep
 from bench.cost.encoder_variants import (
     SEGMENTS,
     EncoderVariant,
@@ -217,14 +219,14 @@ def configured(text, tmp_path_factory) -> Callable[..., DictConfig]:
 
 def least_cosine_of_plain_passes(cfg: DictConfig, precision: str) -> float:
     """Least cosine of plain passes in this precision to the same passes in fp32, over all variants of the ledger."""
-    config = encoder_sweep.resolved_config(cfg)
+    config = resolved_config(cfg)
     corpus = instantiate(cfg.corpus.source).trained_on(None)
     sample = make_sample(corpus, config["cost"]["words"])
     cosines = [
         encoder_drift.cosines(
             *(encode(variant.encoder.reader(PlainReader, precision=each), sample) for each in (precision, "fp32"))
         )
-        for variant in encoder_sweep.variants(config)
+        for variant in encoder_sweep.encoder_variants(config)
     ]
     return float(np.min(cosines))
 
@@ -236,11 +238,11 @@ def test_job_measures_every_variant_and_its_file_holds_the_same(configured, prec
     # bf16 has 8 significant bits: ours may lose at most four times what a plain pass in bf16 loses
     lost = 1e-4 if precision == "fp32" else 4 * (1 - least_cosine_of_plain_passes(cfg, precision))
     assert 0 < lost < 0.2
-    ledger = encoder_sweep.run(cfg)
-    path = encoder_sweep.record_stem(encoder_sweep.resolved_config(cfg))
+    ledger = EncoderSweep().run(cfg)
+    path = EncoderSweep().record_stem(resolved_config(cfg))
     assert path.name.startswith("encoder-") and path.parent.name == "cost_sweep"
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == ledger
-    assert encoder_sweep.finished(path.with_name(f"{path.name}.json"))
+    assert EncoderSweep().finished(path.with_name(f"{path.name}.json"))
     assert [row.contender for row in ledger.rows] == NAMES
     assert [row.window for row in ledger.rows] == [8, 8, 4, 4, 4, 4]
     for row in ledger.rows:
@@ -254,12 +256,12 @@ def test_job_measures_every_variant_and_its_file_holds_the_same(configured, prec
     assert (ledger.status, ledger.corpus, ledger.rounds, ledger.threads) == ("ok", cfg.corpus.name, 2, 1)
     assert len(ledger.drift) == 4 and ledger.weights_sha256
     speeds = [f"{row.contender} {row.words_per_second[1]:,.0f} words/s" for row in (ledger.rows[i] for i in (2, 4, 5))]
-    assert encoder_sweep.headline(ledger) == ", ".join(speeds)
+    assert EncoderSweep().headline(ledger) == ", ".join(speeds)
 
 
 def test_file_name_depends_on_the_settings_that_the_figures_depend_on(configured):
     def place(*more: str) -> str:
-        return encoder_sweep.record_stem(encoder_sweep.resolved_config(configured(*more))).name
+        return EncoderSweep().record_stem(resolved_config(configured(*more))).name
 
     assert place() == place(
         "cost.rounds=9", "force=true", "targets.context=prefix", "targets.level=token", "system=mse"
@@ -307,16 +309,16 @@ def test_bad_setting_is_reported_in_one_line(configured, override, line):
         pytest.skip("there is one")
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
-        encoder_sweep.run(cfg)
+        EncoderSweep().run(cfg)
 
 
 def test_failed_job_leaves_a_ledger_that_is_not_finished(configured):
-    config = encoder_sweep.resolved_config(configured("corpus.lowercase=false"))
-    failed = encoder_sweep.failed(config, SettingError("targets.layer", "99 is not between -4 and 3"))
+    config = resolved_config(configured("corpus.lowercase=false"))
+    failed = EncoderSweep().failed(config, SettingError("targets.layer", "99 is not between -4 and 3"))
     assert (failed.status, failed.reason) == ("failed", "all: targets.layer: 99 is not between -4 and 3")
-    path = encoder_sweep.record_stem(config)
+    path = EncoderSweep().record_stem(config)
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == failed
-    assert not encoder_sweep.finished(path.with_name(f"{path.name}.json"))
+    assert not EncoderSweep().finished(path.with_name(f"{path.name}.json"))
 
 
 @pytest.mark.slow
@@ -335,4 +337,4 @@ def test_command_measures_reports_and_skips_finished_jobs(configured, tmp_path):
     assert first.returncode == 0, first.stdout + first.stderr
     assert "words/s" in first.stderr and "Warning" not in first.stderr
     assert "How far each context is from prefix" in (tmp_path / "results" / "cost_sweep" / "costs.md").read_text()
-    assert bench(tmp_path, *command).stderr.count("stands in") == 1
+    assert bench(tmp_path, *command).stderr.count("skipped: result exists") == 1

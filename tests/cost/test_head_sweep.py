@@ -15,15 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.testing import assert_close
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check_config
-from bench.cost import head_rounds, head_sweep, timing
+from bench.cost import earlier_rows, head_rounds, head_sweep, timing
 from bench.cost.ann_indexes import approximate, as_distances
 from bench.cost.baseline_losses import BASELINE_LOSSES, CHUNKINGS
 from bench.cost.baseline_search import BASELINE_SEARCHES
 from bench.cost.contender import Contender, Missing, Operations
 from bench.cost.head_rounds import measure
+from bench.cost.head_sweep import HeadSweep
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.schema import HeadLedger, Row
@@ -79,8 +80,8 @@ def ledger(tree, tmp_path_factory) -> HeadLedger:
     cfg = configured(
         "cost_sweep", *SMALL, f"results_dir={tmp_path_factory.mktemp('cost')}", f"cost.contenders=[{names}]"
     )
-    ledger = head_sweep.run(cfg)
-    path = head_sweep.record_stem(OmegaConf.to_container(cfg, resolve=True))
+    ledger = HeadSweep().run(cfg)
+    path = HeadSweep().record_stem(OmegaConf.to_container(cfg, resolve=True))
     assert HeadLedger.read(path.with_name(f"{path.name}.json")) == ledger
     return ledger
 
@@ -265,11 +266,11 @@ def test_step_without_flop_formula_is_timed_and_its_flops_are_null(tree, inputs,
     )
     cfg = configured("cost_sweep", *SMALL, f"results_dir={tmp_path}")
     config = OmegaConf.to_container(cfg, resolve=True)
-    row = head_sweep.row(result, config, peak_gflops=peaks[0])
+    row = head_sweep.head_row(result, config, peak_gflops=peaks[0])
     assert row.status == "ok" and row.step_ms is not None and row.adam_mib is not None
     assert row.flops_per_position is None and row.peak_share is None
-    written = HeadLedger(**head_sweep.facts(config), peak_gflops=peaks, rows=[row]).write(
-        head_sweep.record_stem(config)
+    written = HeadLedger(**earlier_rows.header(config), peak_gflops=peaks, rows=[row]).write(
+        HeadSweep().record_stem(config)
     )
     assert HeadLedger.read(written).rows == [row]
     report([written.parent], tmp_path)
@@ -341,6 +342,11 @@ def test_first_step_is_not_timed(inputs):
     assert len(calls) == 2 and result.times_ms["step"][0] < 100
 
 
+def smaller(config: dict) -> dict[str, Row]:
+    ledgers = earlier_rows.comparable_ledgers(config, HeadSweep().record_stem(config).parent)
+    return earlier_rows.smaller_rows(config, ledgers)
+
+
 def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     def at(size: int, *more: str) -> DictConfig:
         return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
@@ -348,16 +354,14 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     def stand(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
         rows = [Row(contender="softmax", part="head", vocabulary_size=size)]
-        head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(
-            head_sweep.record_stem(config)
-        )
+        HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
 
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
-    assert head_sweep.smaller(config) == {}
+    assert smaller(config) == {}
     for size in (100, 200, 400):
         stand(size)
     stand(250, "cost.hidden_size=32"), stand(260, "seed=1")
-    assert head_sweep.smaller(config)["softmax"].vocabulary_size == 200
+    assert smaller(config)["softmax"].vocabulary_size == 200
 
 
 def test_slow_row_of_a_shorter_time_limit_is_ignored(tree, tmp_path):
@@ -367,9 +371,9 @@ def test_slow_row_of_a_shorter_time_limit_is_ignored(tree, tmp_path):
 
     config = at(100, 10)
     rows = [Row(contender="softmax", part="head", vocabulary_size=100, status="slow", reason="step: more than 10 s")]
-    head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(head_sweep.record_stem(config))
-    assert set(head_sweep.smaller(at(200, 10))) == {"softmax"}
-    assert head_sweep.smaller(at(200, 20)) == {}
+    HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
+    assert set(smaller(at(200, 10))) == {"softmax"}
+    assert smaller(at(200, 20)) == {}
 
 
 def test_operation_without_memory_fails_alone(inputs):
@@ -426,7 +430,7 @@ def test_round_leaves_no_gradient_behind(inputs):
 
 def test_figures_of_a_whole_model_are_head_plus_trunk(tree, inputs, tmp_path):
     cfg = configured("cost_sweep_model", *SMALL, "cost.rounds=1", f"results_dir={tmp_path}")
-    ledger = head_sweep.run(cfg)
+    ledger = HeadSweep().run(cfg)
     assert {row.contender for row in ledger.rows} == WITH_HEAD and ledger.status == "ok"
     [softmax] = [row for row in ledger.rows if row.contender == "softmax"]
     assert softmax.part == "model" and softmax.decode_256_ms is not None
@@ -456,7 +460,7 @@ def test_bad_setting_is_reported_in_one_line(tree, override, line):
     cfg = configured("cost_sweep", *SMALL, override)
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
-        head_sweep.run(cfg)
+        HeadSweep().run(cfg)
 
 
 @pytest.mark.parametrize(("experiment", "part"), [("cost_sweep", "head"), ("cost_sweep_model", "model")])
@@ -468,7 +472,7 @@ def test_sweep_has_one_job_and_one_file_per_vocabulary_size(tree, experiment, pa
     assert jobs(cfg) == [[f"vocabulary.size={size}", f"+experiment={experiment}"] for size in sizes]
 
     def place(*more: str) -> Path:
-        return head_sweep.record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
+        return HeadSweep().record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
 
     assert len({place(f"vocabulary.size={size}") for size in sizes}) == len(sizes)
     assert place("vocabulary.size=1000").name.startswith("v1000-")
@@ -485,4 +489,4 @@ def test_command_measures_reports_and_skips_finished_jobs(tmp_path):
     files = sorted((tmp_path / "results" / "cost_sweep").glob("*.json"))
     assert [HeadLedger.read(file).vocabulary_size for file in files] == [300, 400]
     again = bench(tmp_path, *command)
-    assert again.returncode == 0 and again.stderr.count("stands in") == 2
+    assert again.returncode == 0 and again.stderr.count("skipped: result exists") == 2
