@@ -1,1 +1,1 @@
-"""What every head costs as V grows, beside the implementations that a user would pick: one file of rows a V."""
+"""Cost of every head as V grows, beside the implementations that a user would pick: one ledger per V."""

@@ -1,68 +1,77 @@
-"""Approximate decoding: faiss indexes over the rows whose inner products are a head's scores, of any head alike.
+"""Approximate decoding: faiss indexes over the rows whose inner products with a query are a head's scores.
 
-The largest inner product is made the smallest distance by one more column (Bachrach et al. 2014). Indexes are on the
-CPU. n queries, V words, K columns.
+One more column turns the largest inner product into the smallest distance (Bachrach et al. 2014). Indexes are on the
+CPU.
+
+Legend: n queries, V words, K columns.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.cost.contender import Missing, Searched
-from bench.cost.interleave import ANSWERS
-from bench.cost.run_cost import QUERIES
+from bench.cost.contender import Missing, SearchableRows
+from bench.cost.run_cost import ANSWERS, QUERIES
 from bench.cost.timing import once_ms, span
 from bench.heads.kernels.topk import Index
 
-BLOCK = 1024  # rows between two looks at the clock
+BLOCK = 1024  # rows that are added between two checks of the time limit
 
-TRUSTED = 0.5  # of the time that the others would take at the speed so far, though later ones are as a rule slower
+# share of the remaining time, extrapolated at the speed so far, that must fit the limit; below 1, so that an index
+# near the limit is built on although later rows are usually slower
+TRUSTED = 0.5
 
-NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links a node, nodes in view while searching
+NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links per node, and nodes that a search keeps; more find more, slower
 
-PROBES = 16  # cells that IVF looks into, of √V
+PROBES = 16  # cells of √V that IVF searches; more find more, slower
 
-REPEATS = 5
+REPEATS = 5  # timed calls per figure
 
 
-def approximate(searched: Searched, hidden: Tensor, seconds: float) -> list[dict[str, Any]]:
-    """A row an index: time to build and to decode, and the share of exact answers that it finds.
+def approximate(searchable_rows: SearchableRows, hidden: Tensor, seconds: float) -> list[dict[str, Any]]:
+    """Measure every kind of index: time to build and to decode, and recall of the exact answers.
 
     Args:
         hidden: states to decode. [n, H]
-        seconds: that building one may take; beyond, the row says how far it came.
+        seconds: time limit of building one index; beyond it, the row holds a reason instead of figures.
+
+    Raises:
+        Missing: faiss is not installed.
     """
     try:
         import faiss
     except ImportError:
         raise Missing("pip install faiss-cpu") from None
     faiss.omp_set_num_threads(torch.get_num_threads())
-    make_queries, table, offsets = searched
+    make_queries, table, offsets = searchable_rows
     queries = make_queries(hidden)
     exact = Index(table, offsets)(queries, min(ANSWERS, len(table)))[1].cpu().numpy()
-    rows, asked = as_distances(queries, table, table.new_zeros(len(table)) if offsets is None else offsets)
-    return [measured(kind, rows, asked, exact, seconds) for kind in (Hierarchy, Cells)]
+    wide_rows, wide_queries = as_distances(queries, table, table.new_zeros(len(table)) if offsets is None else offsets)
+    return [measure_index(kind, wide_rows, wide_queries, exact, seconds) for kind in (HNSW, IVF)]
 
 
 def as_distances(queries: Tensor, rows: Tensor, offsets: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [V, K + 2] of one length, and queries [n, K + 2]: the nearest row is that of the highest score.
+    """Return rows of equal length, [V, K + 2], and queries, [n, K + 2]: the nearest row has the highest score.
 
-    [n, K], [V, K], [V]
+    Args:
+        queries: [n, K]
+        rows: [V, K]
+        offsets: [V]
     """
-    offsets = offsets - (offsets.max() + offsets.min()) / 2  # the same for all, and the rows are shorter
+    offsets = offsets - (offsets.max() + offsets.min()) / 2  # a common shift moves no word, and makes the rows shorter
     squares = torch.linalg.vector_norm(rows, dim=1).square() + offsets.square()
     filling = (squares.max() - squares).clamp_min(0).sqrt()
-    wide = torch.cat([rows, offsets[:, None], filling[:, None]], 1)
-    asked = torch.cat([queries, queries.new_ones(len(queries), 1), queries.new_zeros(len(queries), 1)], 1)
-    return wide.float().cpu().numpy(), asked.float().cpu().numpy()
+    wide_rows = torch.cat([rows, offsets[:, None], filling[:, None]], 1)
+    wide_queries = torch.cat([queries, queries.new_ones(len(queries), 1), queries.new_zeros(len(queries), 1)], 1)
+    return wide_rows.float().cpu().numpy(), wide_queries.float().cpu().numpy()
 
 
-class Hierarchy:
-    """A navigable graph (Malkov & Yashunin 2018)."""
+class HNSW:
+    """Hierarchical navigable small-world graph (Malkov & Yashunin 2018)."""
 
     name = "hnsw"
 
@@ -73,8 +82,8 @@ class Hierarchy:
         self.index.hnsw.efSearch = CANDIDATES
 
 
-class Cells:
-    """√V cells around the means of k-means, of which a query looks into the nearest."""
+class IVF:
+    """Inverted file: √V k-means cells, of which a query searches the nearest PROBES."""
 
     name = "ivf"
 
@@ -89,10 +98,10 @@ class Cells:
         self.index.train(rows)
 
 
-def measured(
-    kind: type[Hierarchy] | type[Cells], rows: np.ndarray, queries: np.ndarray, exact: np.ndarray, seconds: float
+def measure_index(
+    kind: type[HNSW] | type[IVF], rows: np.ndarray, queries: np.ndarray, exact: np.ndarray, seconds: float
 ) -> dict[str, Any]:
-    """One index's row."""
+    """Build one index and measure it; return the ledger's row of figures."""
     begin = time.perf_counter()
     index = kind(rows).index
     trained = time.perf_counter()
@@ -103,22 +112,21 @@ def measured(
             reached = f"{added:,} of {len(rows):,} rows after {now - begin:.2g} s, too slow to end within {seconds:g} s"
             return {"index": kind.name, "reason": f"{reached}; cost.index_seconds allows more"}
     built = time.perf_counter() - begin
-    found = index.search(queries, exact.shape[1])[1]
-    common = [len(np.intersect1d(one, other)) for one, other in zip(found, exact, strict=True)]
+    answers = index.search(queries, exact.shape[1])[1]
+    common = [len(np.intersect1d(one, other)) for one, other in zip(answers, exact, strict=True)]
     return {
         "index": kind.name,
         "build_s": float(f"{built:.4g}"),
-        "recall_at_1": float((found[:, 0] == exact[:, 0]).mean()),
+        "recall_at_1": float((answers[:, 0] == exact[:, 0]).mean()),
         "recall_at_10": sum(common) / exact.size,
         **{
-            f"decode_{count}_ms": span([*times(lambda asked=queries[:count]: index.search(asked, exact.shape[1]))])
+            f"decode_{count}_ms": span(times_ms(lambda some=queries[:count]: index.search(some, exact.shape[1])))
             for count in QUERIES
         },
     }
 
 
-def times(call: Callable[[], object]) -> Iterator[float]:
-    """ms a call, after one to warm up."""
+def times_ms(call: Callable[[], object]) -> list[float]:
+    """Return the times of REPEATS calls after a warm-up call, ms."""
     call()
-    for _ in range(REPEATS):
-        yield once_ms(call, torch.device("cpu"))
+    return [once_ms(call, torch.device("cpu")) for _ in range(REPEATS)]

@@ -1,6 +1,6 @@
-"""The losses that a user would pick, on the scene's own weights: the same work, by other hands.
+"""Baseline losses: implementations of other libraries that a user would pick, on the same weights.
 
-N positions, V words, H hidden size, k negatives.
+Legend: N positions, V words, H hidden size, k negatives.
 """
 
 import importlib.util
@@ -17,95 +17,103 @@ from bench.cost.contender import Contender, Missing, Operations
 from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.cost.torch_compile import compiled
 
-NEGATIVES = 256  # as conf/system/sampled_softmax.yaml
+NEGATIVES = 256  # words per step, as conf/system/sampled_softmax.yaml
 
 CUTOFFS, NARROWING = (0.2, 0.6), 2.0  # as conf/system/adaptive_softmax.yaml
 
-CHUNKINGS = {  # options of F.linear_cross_entropy, which without any is cross_entropy of linear
+CHUNKINGS = {  # options of F.linear_cross_entropy; without options it computes all logits at once
     "linear_cross_entropy, chunks by its default": {},
     "linear_cross_entropy, chunks of 128": {"batch_chunk_size": 128, "chunking_method": None},
 }
 
 
-def layer(scene: SyntheticInputs) -> nn.Linear:
-    """`nn.Linear` on the scene's memory."""
-    linear = nn.Linear(scene.hidden_size, len(scene.vocabulary), device="meta")
-    linear.weight, linear.bias = nn.Parameter(scene.weight), nn.Parameter(scene.bias)
+def shared_linear(inputs: SyntheticInputs) -> nn.Linear:
+    """Return `nn.Linear` that shares the inputs' weights."""
+    linear = nn.Linear(inputs.hidden_size, len(inputs.vocabulary), device="meta")
+    linear.weight, linear.bias = nn.Parameter(inputs.weight), nn.Parameter(inputs.bias)
     return linear
 
 
-def three_products(scene: SyntheticInputs) -> float:
-    """FLOPs a position of an exact softmax: logits, and the gradients of states and weights."""
-    return 3 * 2 * scene.hidden_size * len(scene.vocabulary)
+def exact_softmax_flops(inputs: SyntheticInputs) -> float:
+    """Return an exact softmax's FLOPs per position: logits, gradient of states, gradient of weights."""
+    return 3 * 2 * inputs.hidden_size * len(inputs.vocabulary)
 
 
-def plain(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor:
-    """What all exact ones compute. [N, H], [V, H], [V], [N] -> []"""
+def plain_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor:
+    """Compute the exact softmax loss in two calls. [N, H], [V, H], [V], [N] -> []"""
     return F.cross_entropy(F.linear(hidden, weight, bias), words)
 
 
-def exact(name: str, loss: Callable[[SyntheticInputs], Callable[..., Tensor]]) -> Contender:
-    """One of `plain`'s signature."""
+def exact_softmax(name: str, make_loss: Callable[[SyntheticInputs], Callable[..., Tensor]]) -> Contender:
+    """Return the contender of an exact softmax loss.
 
-    def build(scene: SyntheticInputs) -> Operations:
-        linear, function = layer(scene), loss(scene)
+    Args:
+        make_loss: returns a function with the signature of `plain_cross_entropy`; may raise Missing.
+    """
+
+    def build(inputs: SyntheticInputs) -> Operations:
+        linear, loss = shared_linear(inputs), make_loss(inputs)
         return Operations(
             module=linear,
-            loss=lambda hidden, words: function(hidden, linear.weight, linear.bias, words),
-            flops_per_position=lambda: three_products(scene),
+            loss=lambda hidden, words: loss(hidden, linear.weight, linear.bias, words),
+            flops_per_position=lambda: exact_softmax_flops(inputs),
             proportional=True,
         )
 
     return Contender(name=f"peer:{name}", build=build)
 
 
-def linear_cross_entropy(options: dict[str, Any], scene: SyntheticInputs) -> Callable[..., Tensor]:
-    """torch's own form, which holds the logits of a few positions at a time."""
+def linear_cross_entropy(options: dict[str, Any], inputs: SyntheticInputs) -> Callable[..., Tensor]:
+    """Make torch's F.linear_cross_entropy, which holds the logits of one chunk of positions at a time."""
     if not hasattr(F, "linear_cross_entropy"):
         raise Missing("F.linear_cross_entropy is not in this torch; pip install 'torch>=2.13'")
-    how = nn.LinearCrossEntropyOptions(**options)
+    chunking = nn.LinearCrossEntropyOptions(**options)
     return lambda hidden, weight, bias, words: F.linear_cross_entropy(
-        hidden, weight, words, linear_bias=bias, options=how
+        hidden, weight, words, linear_bias=bias, options=chunking
     )
 
 
-def on_a_gpu(package: str, scene: SyntheticInputs) -> None:
-    """Raises Missing where its kernels cannot run."""
-    if scene.device.type != "cuda":
-        raise Missing("its kernels need a GPU; device=cuda")
+def require_gpu_package(package: str, inputs: SyntheticInputs) -> None:
+    """Check that the package is installed and that the device is a GPU.
+
+    Raises:
+        Missing: the package's kernels cannot run.
+    """
+    if inputs.device.type != "cuda":
+        raise Missing("the kernels need a GPU; use device=cuda")
     if importlib.util.find_spec(package) is None:
         raise Missing(f"pip install {package.replace('_', '-')}")
 
 
-def liger(scene: SyntheticInputs) -> Callable[..., Tensor]:
-    """LinkedIn's fused linear cross-entropy."""
-    on_a_gpu("liger_kernel", scene)
+def liger(inputs: SyntheticInputs) -> Callable[..., Tensor]:
+    """Make LinkedIn's fused linear cross-entropy (Liger-Kernel)."""
+    require_gpu_package("liger_kernel", inputs)
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
     fused = LigerFusedLinearCrossEntropyLoss()
     return lambda hidden, weight, bias, words: fused(weight, hidden, words, bias)
 
 
-def cut(scene: SyntheticInputs) -> Callable[..., Tensor]:
-    """Apple's cut cross-entropy."""
-    on_a_gpu("cut_cross_entropy", scene)
-    import cut_cross_entropy
+def cut_cross_entropy(inputs: SyntheticInputs) -> Callable[..., Tensor]:
+    """Make Apple's cut cross-entropy (Wijmans et al. 2024)."""
+    require_gpu_package("cut_cross_entropy", inputs)
+    from cut_cross_entropy import linear_cross_entropy
 
-    if scene.precision == "fp32":
-        raise Missing("its kernels take 16-bit numbers; precision=bf16")
-    return lambda hidden, weight, bias, words: cut_cross_entropy.linear_cross_entropy(
+    if inputs.precision == "fp32":
+        raise Missing("the kernels take 16-bit numbers; use precision=bf16")
+    return lambda hidden, weight, bias, words: linear_cross_entropy(
         hidden.bfloat16(), weight.bfloat16(), words, bias=bias.bfloat16()
     )
 
 
-def adaptive(scene: SyntheticInputs) -> Operations:
-    """torch's own module."""
-    if scene.precision == "bf16":
-        raise Missing("torch's module fails under autocast; precision=fp32")
-    size = len(scene.vocabulary)
+def adaptive(inputs: SyntheticInputs) -> Operations:
+    """Build torch's adaptive softmax (Grave et al. 2017)."""
+    if inputs.precision == "bf16":
+        raise Missing("torch's module fails under autocast; use precision=fp32")
+    size = len(inputs.vocabulary)
     cutoffs = [round(cutoff * size) for cutoff in CUTOFFS]
-    clusters = nn.AdaptiveLogSoftmaxWithLoss(scene.hidden_size, size, cutoffs, div_value=NARROWING, head_bias=True)
-    clusters.to(scene.device)
+    clusters = nn.AdaptiveLogSoftmaxWithLoss(inputs.hidden_size, size, cutoffs, div_value=NARROWING, head_bias=True)
+    clusters.to(inputs.device)
     return Operations(
         module=clusters,
         loss=lambda hidden, words: clusters(hidden, words).loss,
@@ -113,12 +121,17 @@ def adaptive(scene: SyntheticInputs) -> Operations:
     )
 
 
-def sampled(sparse: bool, scene: SyntheticInputs) -> Operations:
-    """As it is commonly written: k log-uniform draws with replacement, log q taken off, accidental hits masked."""
-    size = len(scene.vocabulary)
-    rows = nn.Embedding(size, scene.hidden_size, sparse=sparse, device="meta")
+def sampled(sparse: bool, inputs: SyntheticInputs) -> Operations:
+    """Build sampled softmax as commonly written: k log-uniform draws with replacement, log-q correction, accidental
+    hits masked.
+
+    Args:
+        sparse: True for sparse gradients of the embedding rows.
+    """
+    size = len(inputs.vocabulary)
+    rows = nn.Embedding(size, inputs.hidden_size, sparse=sparse, device="meta")
     offsets = nn.Embedding(size, 1, sparse=sparse, device="meta")
-    rows.weight, offsets.weight = nn.Parameter(scene.weight), nn.Parameter(scene.bias[:, None])
+    rows.weight, offsets.weight = nn.Parameter(inputs.weight), nn.Parameter(inputs.bias[:, None])
 
     def log_expected(ids: Tensor) -> Tensor:
         return torch.log(NEGATIVES * (torch.log1p(1 / (ids + 1.0)) / math.log(size + 1)))
@@ -134,12 +147,12 @@ def sampled(sparse: bool, scene: SyntheticInputs) -> Operations:
     return Operations(module=nn.ModuleList([rows, offsets]), loss=loss)
 
 
-PEERS = [
-    exact("linear + cross_entropy", lambda scene: plain),
-    exact("torch.compile(linear + cross_entropy)", lambda scene: compiled(plain, scene)),
-    *(exact(name, partial(linear_cross_entropy, how)) for name, how in CHUNKINGS.items()),
-    exact("liger fused linear cross-entropy", liger),
-    exact("cut cross-entropy", cut),
+BASELINE_LOSSES = [
+    exact_softmax("linear + cross_entropy", lambda inputs: plain_cross_entropy),
+    exact_softmax("torch.compile(linear + cross_entropy)", lambda inputs: compiled(plain_cross_entropy, inputs)),
+    *(exact_softmax(name, partial(linear_cross_entropy, options)) for name, options in CHUNKINGS.items()),
+    exact_softmax("liger fused linear cross-entropy", liger),
+    exact_softmax("cut cross-entropy", cut_cross_entropy),
     Contender(name="peer:AdaptiveLogSoftmaxWithLoss", build=adaptive),
     Contender(name="peer:sampled softmax, dense gradient", build=partial(sampled, False)),
     Contender(name="peer:sampled softmax, Embedding(sparse=True)", build=partial(sampled, True)),

@@ -1,6 +1,6 @@
-"""The nearest-word look-ups that a user would pick, over a softmax's rows and over a regressor's targets.
+"""Baseline searches: nearest-word look-ups that a user would pick, over softmax rows and over a regressor's targets.
 
-n queries, V words, H hidden size, D target size.
+Legend: n queries, V words, H hidden size, D target size.
 """
 
 import importlib.util
@@ -14,90 +14,88 @@ from torch import Tensor, nn
 from bench.cost.contender import Contender, Missing, Operations
 from bench.cost.synthetic_inputs import SyntheticInputs
 
-Search = Callable[[Tensor, int], Tensor]
+MakeRows = Callable[[SyntheticInputs], tuple[Tensor, Callable[[Tensor], Tensor]]]
 
 
-def held(**tensors: Tensor) -> nn.Module:
-    """What a contender holds beside parameters."""
+def buffers(**tensors: Tensor) -> nn.Module:
+    """Return a module that holds the tensors as buffers, so that the contender's memory counts them."""
     module = nn.Module()
     for name, tensor in tensors.items():
         module.register_buffer(name, tensor)
     return module
 
 
-def softmax_rows(scene: SyntheticInputs) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Rows with the bias as one more column, and what makes queries of states. [V, H + 1]"""
-    return torch.cat([scene.weight, scene.bias[:, None]], 1), lambda hidden: F.pad(hidden, (0, 1), value=1.0)
+def softmax_rows(inputs: SyntheticInputs) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return rows with the bias as one more column, [V, H + 1], and the function from states to queries."""
+    return torch.cat([inputs.weight, inputs.bias[:, None]], 1), lambda hidden: F.pad(hidden, (0, 1), value=1.0)
 
 
-def target_rows(scene: SyntheticInputs) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The table, of unit rows, and queries of its width. [V, D]"""
-    wider = scene.targets.table.shape[1] - scene.hidden_size
-    return scene.targets.table.to(scene.device), lambda hidden: F.normalize(F.pad(hidden, (0, wider)), dim=-1)
+def target_rows(inputs: SyntheticInputs) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return the target table of unit rows, [V, D], and the function from states to unit queries of width D."""
+    padding = inputs.targets.table.shape[1] - inputs.hidden_size
+    return inputs.targets.table.to(inputs.device), lambda hidden: F.normalize(F.pad(hidden, (0, padding)), dim=-1)
 
 
-def product(scene: SyntheticInputs) -> Operations:
-    """A matrix product and `topk`, for a softmax."""
+def softmax_product(inputs: SyntheticInputs) -> Operations:
+    """Build a matrix product and `topk` over softmax rows."""
 
     def scores(hidden: Tensor) -> Tensor:
-        return torch.addmm(scene.bias, hidden, scene.weight.T)  # [n, V]
+        return torch.addmm(inputs.bias, hidden, inputs.weight.T)  # [n, V]
 
     def rank(hidden: Tensor, words: Tensor) -> Tensor:
-        found = scores(hidden)
-        return 1 + (found > found.gather(1, words[:, None])).sum(1)
+        logits = scores(hidden)
+        return 1 + (logits > logits.gather(1, words[:, None])).sum(1)
 
     return Operations(
-        module=held(weight=scene.weight, bias=scene.bias),
+        module=buffers(weight=inputs.weight, bias=inputs.bias),
         decode=lambda hidden, count: scores(hidden).topk(count).indices,
         rank=rank,
     )
 
 
-def product_of_targets(scene: SyntheticInputs) -> Operations:
-    """The same, for targets."""
-    table, query = target_rows(scene)
+def target_product(inputs: SyntheticInputs) -> Operations:
+    """Build a matrix product and `topk` over targets."""
+    table, query = target_rows(inputs)
     return Operations(
-        module=held(table=table), decode=lambda hidden, count: (query(hidden) @ table.T).topk(count).indices
+        module=buffers(table=table), decode=lambda hidden, count: (query(hidden) @ table.T).topk(count).indices
     )
 
 
-def faiss_flat(
-    rows: Callable[[SyntheticInputs], tuple[Tensor, Callable[[Tensor], Tensor]]], scene: SyntheticInputs
-) -> Operations:
-    """`faiss.IndexFlatIP`, which is exact; on the CPU."""
+def faiss_flat(make_rows: MakeRows, inputs: SyntheticInputs) -> Operations:
+    """Build `faiss.IndexFlatIP`, an exact search on the CPU."""
     if importlib.util.find_spec("faiss") is None:
         raise Missing("pip install faiss-cpu")
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
-    table, query = rows(scene)
+    table, query = make_rows(inputs)
     index = faiss.IndexFlatIP(table.shape[1])
     index.add(table.cpu().numpy())
 
     def decode(hidden: Tensor, count: int) -> Tensor:
         return torch.from_numpy(index.search(query(hidden).float().cpu().numpy(), count)[1])
 
-    return Operations(module=held(table=table), decode=decode)
+    return Operations(module=buffers(table=table), decode=decode)
 
 
-def scikit_learn(scene: SyntheticInputs) -> Operations:
-    """`sklearn.neighbors`, brute force; on unit rows the Euclidean order is the cosine's."""
+def scikit_learn(inputs: SyntheticInputs) -> Operations:
+    """Build brute force by `sklearn.neighbors`; on unit rows the Euclidean order is the order by cosine."""
     from sklearn.neighbors import NearestNeighbors
 
-    table, query = target_rows(scene)
+    table, query = target_rows(inputs)
     neighbors = NearestNeighbors(algorithm="brute").fit(table.cpu().numpy())
 
     def decode(hidden: Tensor, count: int) -> Tensor:
-        asked = query(hidden).float().cpu().numpy()
-        return torch.from_numpy(neighbors.kneighbors(asked, count, return_distance=False))
+        queries = query(hidden).float().cpu().numpy()
+        return torch.from_numpy(neighbors.kneighbors(queries, count, return_distance=False))
 
-    return Operations(module=held(table=table), decode=decode)
+    return Operations(module=buffers(table=table), decode=decode)
 
 
-SEARCHERS = [
-    Contender(name="peer:matmul + topk", build=product),
+BASELINE_SEARCHES = [
+    Contender(name="peer:matmul + topk", build=softmax_product),
     Contender(name="peer:faiss flat", build=partial(faiss_flat, softmax_rows)),
-    Contender(name="peer:matmul + topk, targets", build=product_of_targets),
+    Contender(name="peer:matmul + topk, targets", build=target_product),
     Contender(name="peer:faiss flat, targets", build=partial(faiss_flat, target_rows)),
     Contender(name="peer:sklearn.neighbors, targets", build=scikit_learn),
 ]

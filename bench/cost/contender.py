@@ -1,6 +1,6 @@
-"""What a contender is: a name, and how it is built on a scene into the acts that are timed.
+"""Contenders of the cost ledger: a name, and a function that builds the operations that are timed.
 
-N positions, n queries, V words, H hidden size, K columns of a query.
+Legend: N positions, n queries, V words, H hidden size, K columns of a query.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,27 +13,27 @@ from torch.optim import Optimizer
 
 from bench.cost.synthetic_inputs import SyntheticInputs
 
-LR = 1e-8  # an update is the same work however small, and losses stay comparable
+LR = 1e-8  # no unit: an update's work does not depend on the rate, and a small rate keeps losses comparable
 
-# what makes queries [n, K] of states [n, H]; rows [V, K]; offsets [V]: scores = queries @ rows.T + offsets
-Searched = tuple[Callable[[Tensor], Tensor], Tensor, Tensor | None]
+# (function from states [n, H] to queries [n, K], rows [V, K], offsets [V]): scores = queries @ rows.T + offsets
+SearchableRows = tuple[Callable[[Tensor], Tensor], Tensor, Tensor | None]
 
 
 class Missing(Exception):
-    """A package or a device that a contender needs is not there; its text says the remedy."""
+    """A package or a device that a contender needs is missing; the text says the remedy."""
 
 
 def adam(parameters: Sequence[Parameter]) -> list[Optimizer]:
-    """Fused for dense gradients, of the touched rows for sparse ones."""
-    makers = {False: lambda some: torch.optim.Adam(some, lr=LR, fused=True), True: torch_sparse_adam}
+    """Make Adam: fused for dense gradients, of the touched rows for sparse gradients."""
+    makers = {False: lambda dense: torch.optim.Adam(dense, lr=LR, fused=True), True: torch_sparse_adam}
     return by_gradient(parameters, makers)
 
 
 def sgd(parameters: Sequence[Parameter]) -> list[Optimizer]:
-    """Plain, without momentum."""
+    """Make SGD without momentum."""
     makers = {
-        False: lambda some: torch.optim.SGD(some, lr=LR, fused=True),
-        True: lambda some: torch.optim.SGD(some, lr=LR, fused=False, foreach=False),
+        False: lambda dense: torch.optim.SGD(dense, lr=LR, fused=True),
+        True: lambda sparse: torch.optim.SGD(sparse, lr=LR, fused=False, foreach=False),
     }
     return by_gradient(parameters, makers)
 
@@ -45,32 +45,32 @@ def torch_sparse_adam(parameters: list[Parameter]) -> Optimizer:
 def by_gradient(
     parameters: Sequence[Parameter], makers: dict[bool, Callable[[list[Parameter]], Optimizer]]
 ) -> list[Optimizer]:
-    """An optimiser for those whose gradient is dense, and one for those whose is sparse."""
+    """Make an optimiser for the weights with dense gradients, and another for those with sparse gradients."""
     groups = {
         sparse: [weight for weight in parameters if weight.grad is not None and weight.grad.is_sparse == sparse]
         for sparse in makers
     }
-    return [makers[sparse](some) for sparse, some in groups.items() if some]
+    return [makers[sparse](weights) for sparse, weights in groups.items() if weights]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Operations:
-    """What is timed; None where a contender has no such act."""
+    """Operations that are timed; None where a contender has no such operation."""
 
-    module: nn.Module  # its parameters and tables
+    module: nn.Module  # its parameters and buffers are the contender's memory
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # [N, H], [N] -> []
-    flops_per_position: Callable[[], float] | None = None  # None: counted as a step runs
-    proportional: bool = False  # a step takes as much longer as V is larger, at the least
+    flops_per_position: Callable[[], float | None] | None = None  # None: counted while the first step runs
+    proportional: bool = False  # True if the time of a step grows at least in proportion to V
     adam: Callable[[Sequence[Parameter]], list[Optimizer]] = adam
     decode: Callable[[Tensor, int], Tensor] | None = None  # the k best words. [n, H] -> [n, k]
     rank: Callable[[Tensor, Tensor], Tensor] | None = None  # [n, H], [n] -> [n]
-    searched: Searched | None = None  # where scores are inner products: what an index of neighbours can search
+    searchable: SearchableRows | None = None  # None if scores are not inner products with rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """Built anew for each visit, so that no two are in memory at once."""
+    """Built again in each round, so that no two contenders are in memory at once."""
 
     name: str
     build: Callable[[SyntheticInputs], Operations]  # may raise Missing
-    reads_targets: bool = False  # needs word vectors, and as a rule an encoding first
+    reads_targets: bool = False  # True if the head needs word vectors, and usually an encoding of the text first

@@ -1,6 +1,6 @@
-"""How far the vectors of a cheap context are from exact ones.
+"""Drift: how far the vectors of a cheap context are from exact vectors.
 
-N words, D the width.
+Legend: N words, D width of the encoder.
 """
 
 from collections.abc import Mapping
@@ -9,42 +9,42 @@ import numpy as np
 
 from bench.cost.schema import Drift
 
-CELLS = 1 << 24  # of a block of cosines
+CELLS = 1 << 24  # cosines per block; bounds memory to 64 MiB
 
-SAME = 1e-6  # of a cosine: no more than float32 rounds
+TIE = 1e-6  # cosines that differ by less are equal: float32 rounding
 
 
 def drifts(cheap: Mapping[str, np.ndarray], exact: np.ndarray, within: np.ndarray, *, seed: int) -> list[Drift]:
-    """A row for each of the cheap, and one for what words have in common that have nothing to do with each other.
+    """Return a row per cheap context, and a row of exact vectors in shuffled order: the similarity of unrelated words.
 
     Args:
-        cheap: [N, D] each.
-        exact: `prefix`: a pass over the words that end at each. [N, D]
-        within: the same, over those alone that a causal pass reads too: its window from the start. [N, D]
+        cheap: by name. [N, D] each
+        exact: `prefix`: one pass per word, over the window that ends at the word. [N, D]
+        within: exact vectors over only the words that a causal pass reads: from the start of its window. [N, D]
     """
     shuffled = np.random.default_rng(seed).permutation(len(exact))
     rows = [
         Drift(
             vectors=name,
-            cosine=mean_cosine(some, exact),
-            own_nearest=own_nearest(some, exact),
-            cosine_within=mean_cosine(some, within),
-            own_nearest_within=own_nearest(some, within),
+            cosine=mean_cosine(vectors, exact),
+            own_nearest=own_nearest(vectors, exact),
+            cosine_within=mean_cosine(vectors, within),
+            own_nearest_within=own_nearest(vectors, within),
         )
-        for name, some in cheap.items()
+        for name, vectors in cheap.items()
     ]
-    apart = {"cosine": mean_cosine(exact[shuffled], exact), "cosine_within": mean_cosine(within[shuffled], within)}
-    return [*rows, Drift(vectors="prefix of another place", **apart)]
+    unrelated = {"cosine": mean_cosine(exact[shuffled], exact), "cosine_within": mean_cosine(within[shuffled], within)}
+    return [*rows, Drift(vectors="prefix of another place", **unrelated)]
 
 
-def unit(some: np.ndarray) -> np.ndarray:
-    """Rows of length 1; those of length 0 stay."""
-    length = np.linalg.norm(some, axis=1, keepdims=True)
-    return some / np.where(length > 0, length, 1)
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Scale rows to length 1; zero rows stay. [N, D] -> [N, D]"""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)
 
 
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Row by row. [N, D], [N, D] -> [N]"""
+    """Return the cosine of each pair of rows. [N, D], [N, D] -> [N]"""
     return np.einsum("nd,nd->n", unit(one), unit(other))
 
 
@@ -52,15 +52,15 @@ def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(f"{cosines(one, other).mean():.5g}")
 
 
-def own_nearest(some: np.ndarray, exact: np.ndarray) -> float:
-    """The share of places whose own exact vector is the nearest by cosine, alone or with others. [N, D], [N, D]
+def own_nearest(vectors: np.ndarray, exact: np.ndarray) -> float:
+    """Return the share of positions whose own exact vector is the nearest by cosine, ties included.
 
-    Places where the same words were read have the same vector.
+    Positions after equal words have equal exact vectors, hence ties. [N, D], [N, D]
     """
-    asked, known = unit(some), unit(exact)
+    queries, known = unit(vectors), unit(exact)
     block, own = max(1, CELLS // len(known)), 0
-    for start in range(0, len(asked), block):
-        found = asked[start : start + block] @ known.T
-        theirs = found[np.arange(len(found)), np.arange(start, start + len(found))]
-        own += int((theirs >= found.max(1) - SAME).sum())
-    return own / len(asked)
+    for start in range(0, len(queries), block):
+        similarity = queries[start : start + block] @ known.T  # [block, N]
+        to_own = similarity[np.arange(len(similarity)), np.arange(start, start + len(similarity))]
+        own += int((to_own >= similarity.max(1) - TIE).sum())
+    return own / len(queries)

@@ -1,131 +1,128 @@
-"""Ways to read take turns: what each takes, how near its vectors are to a plain pass's, what drift is told from.
+"""Interleaved rounds of encoder variants: speed, memory, and similarity to the vectors of plain passes in fp32.
 
-N words, D the width.
+Legend: N words, D width of the encoder.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from bench.core.errors import SettingError, one_line, status_of
+from bench.core.errors import SettingError
+from bench.cost.contender import Missing
 from bench.cost.encoder_drift import cosines
-from bench.cost.encoder_variants import PlainReader, Sample, Way, gathered, vectors
+from bench.cost.encoder_variants import EncoderVariant, PlainReader, Sample, encode, encode_pieces
+from bench.cost.interleave import Participant, Result, interleave
 from bench.cost.memory import peak_mib
 from bench.cost.schema import Reading
 from bench.cost.timing import span
 
 
 @dataclass(eq=False)
-class EncoderResult:
-    """What has been found of one way."""
+class EncoderResult(Result):
+    """Result of one variant."""
 
-    way: Way
-    speeds: list[float] = field(default_factory=list)  # words a second, a round each
-    figures: dict[str, Any] = field(default_factory=dict)
-    vectors: dict[int | None, np.ndarray] = field(default_factory=dict)  # by stretch; None: of the whole text
-    status: str = "ok"
-    reason: str | None = None
+    variant: EncoderVariant
+    words_per_second: list[float] = field(default_factory=list)  # one speed per round
+    vectors: dict[int | None, np.ndarray] = field(default_factory=dict)  # [N, D] by segment; None: of the whole text
 
     def row(self) -> Reading:
-        """As the file has it."""
+        """Return the ledger's row."""
         return Reading(
-            contender=self.way.name,
+            contender=self.variant.name,
             status=self.status,
             reason=self.reason,
-            context=self.way.context,
-            window=self.way.window,
-            precision=self.way.precision,
-            words_per_second=span(self.speeds) if self.speeds else None,
+            context=self.variant.context,
+            window=self.variant.window,
+            precision=self.variant.precision,
+            words_per_second=span(self.words_per_second) if self.words_per_second else None,
             **self.figures,
         )
 
 
-def measure(every: list[Way], given: Sample, rounds: int, show: Callable[[float, str], None]) -> list[EncoderResult]:
-    """All rounds, in which all take turns; what fails is not tried again."""
-    notes = [EncoderResult(way) for way in every]
-    for turn in range(rounds):
-        for nth, note in enumerate(notes):
-            show((turn + nth / len(notes)) / rounds, f"round {turn + 1}: {note.way.name}, {note.way.context}")
-            if note.status == "ok":
-                with attempt(note):
-                    visit(note, given, turn)
-    for note in notes:
-        if note.status == "ok" and note.way.reader is None:
-            peer = peer_of(note, notes)
-            note.figures |= fidelity(note, peer, given)
-            if peer is not None:
-                pairs = zip(note.speeds, peer.speeds, strict=True)
-                note.figures["times_peer"] = span([theirs / ours for ours, theirs in pairs])
-    return notes
+def measure(
+    variants: list[EncoderVariant], sample: Sample, rounds: int, show: Callable[[float, str], None]
+) -> list[EncoderResult]:
+    """Measure all rounds, then compare this project's variants with their baselines."""
+    results = [EncoderResult(each) for each in variants]
+    labels = [f"{each.name}, {each.context}" for each in variants]
+    measures = [partial(measure_once, each, sample) for each in results]
+    interleave([*map(Participant, labels, results, measures)], rounds, show)
+    for result in results:
+        if result.status == "ok" and result.variant.baseline is None:
+            with result.attempt("comparison"):
+                compare_with_baseline(result, baseline_of(result, results), sample)
+    return results
 
 
-def peer_of(note: EncoderResult, notes: list[EncoderResult]) -> EncoderResult | None:
-    """What a user would write in its place, over the same windows."""
-    key = note.way.context, note.way.window
-    others = (each for each in notes if each.way.reader is not None and each.status == "ok")
-    return next((each for each in others if (each.way.context, each.way.window) == key), None)
+def measure_once(result: EncoderResult, sample: Sample, nth_round: int) -> None:
+    """Load the model, warm up, and time one pass over the sample, or over one segment if every word has a pass.
 
+    The first round measures memory too. The vectors are kept for the comparisons.
 
-@contextmanager
-def attempt(note: EncoderResult) -> Iterator[None]:
-    """What is raised within fails this way alone; what this model cannot do is missing."""
+    Raises:
+        Missing: the model cannot be read in this context.
+    """
+    segment = nth_round % len(sample.text.documents()) if result.variant.one_pass_per_word else None
+    part = sample if segment is None else sample.segment(segment)
     try:
-        yield
+        reader = result.variant.build()
     except SettingError as error:
-        note.status, note.reason = "missing", str(error)
-    except Exception as error:
-        note.status, note.reason = status_of(error), one_line(error)
-
-
-def visit(note: EncoderResult, given: Sample, turn: int) -> None:
-    """Load, warm up, read once against the clock; the first visit tells the memory too, and keeps what was read."""
-    stretch = turn % len(given.text.documents()) if note.way.a_word_a_pass else None
-    part = given if stretch is None else given.stretch(stretch)
-    reader = note.way.build()
+        raise Missing(str(error)) from None
     pieces, begins = reader.tokenize(part.lexicon, part.text.words)
 
     def read() -> np.ndarray:
-        return gathered(reader, pieces, begins, part.text.starts)
+        return encode_pieces(reader, pieces, begins, part.text.starts)
 
-    few = given.stretch(0).cut(note.way.window)
-    vectors(reader, Sample(few.lexicon, few.text.head(note.way.window)))
-    if not note.speeds:
-        note.figures["peak_mib"] = peak_mib(read, reader.model.device)
+    few = sample.segment(0).cut(result.variant.window)
+    encode(reader, Sample(few.lexicon, few.text.head(result.variant.window)))
+    if not result.words_per_second:
+        result.figures["peak_mib"] = peak_mib(read, reader.model.device)
     begin = time.perf_counter()
-    note.vectors[stretch] = read()
-    note.speeds.append(len(part.text) / (time.perf_counter() - begin))
+    result.vectors[segment] = read()
+    result.words_per_second.append(len(part.text) / (time.perf_counter() - begin))
 
 
-def fidelity(note: EncoderResult, peer: EncoderResult | None, given: Sample) -> dict[str, float]:
-    """Cosines of its vectors to those of plain passes over the same windows in fp32: its peer's, or made for it."""
-    stretch, mine = next(iter(note.vectors.items()))
-    if peer is not None:
-        theirs = peer.vectors[stretch]
+def baseline_of(result: EncoderResult, results: list[EncoderResult]) -> EncoderResult | None:
+    """Return the baseline that reads the same windows; None if no sound result has one."""
+    windows = result.variant.context, result.variant.window
+    sound = (each for each in results if each.variant.baseline is not None and each.status == "ok")
+    return next((each for each in sound if (each.variant.context, each.variant.window) == windows), None)
+
+
+def compare_with_baseline(result: EncoderResult, baseline: EncoderResult | None, sample: Sample) -> None:
+    """Add the ratio of times to the baseline, and cosines to plain passes over the same windows in fp32.
+
+    The plain passes are the baseline's; without a baseline they are run here.
+    """
+    segment, vectors = next(iter(result.vectors.items()))
+    if baseline is not None:
+        plain = baseline.vectors[segment]
+        speeds = zip(result.words_per_second, baseline.words_per_second, strict=True)
+        result.figures["times_peer"] = span([theirs / ours for ours, theirs in speeds])
     else:
-        part = given if stretch is None else given.stretch(stretch)
-        theirs = vectors(replace(note.way, reader=PlainReader).build(), part)
-    found = cosines(mine, theirs)
-    return {"cosine_to_fp32": float(found.mean()), "least_cosine_to_fp32": float(found.min())}
+        part = sample if segment is None else sample.segment(segment)
+        plain = encode(replace(result.variant, baseline=PlainReader).build(), part)
+    similarity = cosines(vectors, plain)
+    result.figures["cosine_to_fp32"] = float(similarity.mean())
+    result.figures["least_cosine_to_fp32"] = float(similarity.min())
 
 
-Compared = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
-
-
-def compared(notes: list[EncoderResult], given: Sample, window: int) -> Compared | None:
-    """What `drifts` is told: the cheap vectors by name, the exact ones, and those within a causal pass; None where
-    there are no exact ones."""
-    sound = (note for note in notes if note.status == "ok" and note.way.reader is None and note.way.window == window)
-    own = {note.way.context: note for note in sound}
-    exact = own.pop("prefix", None)
+def drift_vectors(
+    results: list[EncoderResult], sample: Sample, window: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray] | None:
+    """Return the arguments of `drifts`: vectors of cheap contexts by name, exact vectors, and exact vectors within a
+    causal pass; each [N, D]. None if there are no exact vectors."""
+    sound = (each for each in results if each.status == "ok" and each.variant.baseline is None)
+    by_context = {each.variant.context: each for each in sound if each.variant.window == window}
+    exact = by_context.pop("prefix", None)
     if exact is None:
         return None
-    reader, known = exact.way.build(), exact.vectors
-    stretches = range(len(given.text.documents()))
-    parts = [known[nth] if nth in known else vectors(reader, given.stretch(nth)) for nth in stretches]
-    cheap = {context: note.vectors[None] for context, note in own.items()}
-    cheap["the bare word"] = vectors(reader, given.alone())[given.text.words]
-    return cheap, np.concatenate(parts), vectors(reader, given.cut(window))
+    reader, known = exact.variant.build(), exact.vectors
+    segments = range(len(sample.text.documents()))
+    parts = [known[nth] if nth in known else encode(reader, sample.segment(nth)) for nth in segments]
+    cheap = {context: each.vectors[None] for context, each in by_context.items()}
+    cheap["the bare word"] = encode(reader, sample.isolated_types())[sample.text.words]
+    return cheap, np.concatenate(parts), encode(reader, sample.cut(window))

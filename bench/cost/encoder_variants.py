@@ -1,6 +1,6 @@
-"""Ways to read a text with the target encoder: ours by context, and what a user would write instead, in fp32.
+"""Variants of reading a text with the target encoder: ours by context, and baselines that a user would write, in fp32.
 
-N words of a text, B rows of a batch, T positions of a row, D the width.
+Legend: N words of a text, S spans that passes read, B rows of a batch, T positions of a row, D width of the encoder.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from bench.data.corpus import Corpus, Text, concatenate
 from bench.targets.encoder import Encoder
 from bench.targets.encoder_forward import EncoderModel
 
-STRETCHES = 4  # of the text, each of another document; what makes a pass a word reads one of them a round
+SEGMENTS = 4  # documents of a sample; a variant with one pass per word reads one of them per round
 
-ROWS = 32  # of a plain batch
+ROWS = 32  # spans per batch of a plain reader
 
 
 class PlainReader(EncoderModel):
-    """Windows in the order of the text, so many a batch, padded and masked, all of the model."""
+    """Baseline: windows in the order of the text, ROWS per batch, padded and masked, through the whole model."""
 
     def shortened(self) -> None:
         return None
@@ -33,23 +33,23 @@ class PlainReader(EncoderModel):
             yield np.arange(start, min(start + ROWS, len(lengths)))
 
 
-class EqualReader(PlainReader):
-    """A forward a word, those of one length together, so that none is padded."""
+class EqualLengthReader(PlainReader):
+    """Baseline: one forward pass per word, batched by length, so that no row is padded."""
 
     def batches(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
         for length in np.unique(lengths):
-            same, size = np.flatnonzero(lengths == length), self.rows(int(length))
-            for start in range(0, len(same), size):
-                yield same[start : start + size]
+            spans, size = np.flatnonzero(lengths == length), self.rows(int(length))
+            for start in range(0, len(spans), size):
+                yield spans[start : start + size]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """One contender. The encoder is the same for all but for context and window; `reader` None is ours."""
+class EncoderVariant:
+    """Contender of the encoder's ledger. All variants have the same encoder, except for context and window."""
 
     name: str
     encoder: Encoder
-    reader: type[EncoderModel] | None = None
+    baseline: type[EncoderModel] | None = None  # None: this project's reader
 
     @property
     def context(self) -> str:
@@ -61,64 +61,71 @@ class Way:
 
     @property
     def precision(self) -> str:
-        return self.encoder.precision if self.reader is None else "fp32"
+        return self.encoder.precision if self.baseline is None else "fp32"
 
     @property
-    def a_word_a_pass(self) -> bool:
-        """It takes tens of times as long."""
+    def one_pass_per_word(self) -> bool:
+        """True if every word has a forward pass of its own, which takes tens of times as long."""
         return self.context == "prefix"
 
     def build(self) -> EncoderModel:
-        """The model, loaded anew: no two are in memory at once."""
-        return self.encoder.load_model(self.reader or EncoderModel, precision=self.precision)
+        """Load the model again, so that no two models are in memory at once."""
+        return self.encoder.load_model(self.baseline or EncoderModel, precision=self.precision)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A text over the types that it has, and their spelling in pieces, which all ways share."""
+    """Text as ids into its own list of types; all variants share the types' spelling in pieces."""
 
     lexicon: list[str]
     text: Text
 
-    def stretch(self, nth: int) -> "Sample":
-        """One document of it."""
+    def segment(self, nth: int) -> "Sample":
+        """Return one document of the text."""
         return Sample(self.lexicon, concatenate([self.text.documents()[nth]]))
 
-    def alone(self) -> "Sample":
-        """Each type once, a document of its own."""
+    def isolated_types(self) -> "Sample":
+        """Return each type once, in a document of its own."""
         types = np.arange(len(self.lexicon))
         return Sample(self.lexicon, Text(types.astype(np.int32), np.append(types, len(types))))
 
     def cut(self, words: int) -> "Sample":
-        """The same words, in documents of at most so many."""
+        """Return the same words in documents of at most this length."""
         parts = [
             document[at : at + words] for document in self.text.documents() for at in range(0, len(document), words)
         ]
         return Sample(self.lexicon, concatenate(parts))
 
 
-def sample(corpus: Corpus, words: int) -> Sample:
-    """The beginnings of STRETCHES training documents, from all over the text; fewer where it has no more."""
-    share = -(-words // STRETCHES)
+def make_sample(corpus: Corpus, words: int) -> Sample:
+    """Return the beginnings of SEGMENTS training documents, spread over the corpus; fewer if the corpus has fewer.
+
+    Args:
+        words: of all beginnings together.
+    """
+    share = -(-words // SEGMENTS)
     documents = corpus.train.documents()
-    enough = [each for each in documents if len(each) >= share] or documents
-    chosen = np.unique(np.linspace(0, len(enough) - 1, STRETCHES).astype(int))
-    found = concatenate([enough[i][:share] for i in chosen])
-    types, indices = np.unique(found.words, return_inverse=True)
-    return Sample(corpus.spell(types), Text(indices.astype(np.int32), found.starts))
+    long_enough = [each for each in documents if len(each) >= share] or documents
+    chosen = np.unique(np.linspace(0, len(long_enough) - 1, SEGMENTS).astype(int))
+    text = concatenate([long_enough[i][:share] for i in chosen])
+    types, indices = np.unique(text.words, return_inverse=True)
+    return Sample(corpus.spell(types), Text(indices.astype(np.int32), text.starts))
 
 
-def vectors(reader: EncoderModel, given: Sample) -> np.ndarray:
-    """[N, D] float32"""
-    pieces, begins = reader.tokenize(given.lexicon, given.text.words)
-    return gathered(reader, pieces, begins, given.text.starts)
+def encode(reader: EncoderModel, sample: Sample) -> np.ndarray:
+    """Spell and encode a sample. -> [N, D] float32"""
+    pieces, begins = reader.tokenize(sample.lexicon, sample.text.words)
+    return encode_pieces(reader, pieces, begins, sample.text.starts)
 
 
-def gathered(reader: EncoderModel, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The passes alone: a type is spelt once, which over a whole text takes nothing beside them. [N, D] float32"""
-    found: Any = None
-    for positions, some in reader.passes(pieces, begins, starts):
-        if found is None:
-            found = np.empty((len(begins) - 1, some.shape[1]), np.float32)
-        found[positions] = some.numpy()
-    return found
+def encode_pieces(reader: EncoderModel, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Run the passes alone. A timer leaves spelling out: each type is spelt once, at no cost over a whole text.
+
+    -> [N, D] float32
+    """
+    vectors: Any = None
+    for positions, of_batch in reader.passes(pieces, begins, starts):
+        if vectors is None:
+            vectors = np.empty((len(begins) - 1, of_batch.shape[1]), np.float32)
+        vectors[positions] = of_batch.numpy()
+    return vectors

@@ -1,4 +1,4 @@
-"""Training loops under a clock that they do not feel: when each batch was asked for, and what else took how long."""
+"""Timers around a training loop: its batches, and its calls of validation, logger and checkpoint."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,16 +10,16 @@ import pytorch_lightning as pl
 from bench.data.step_batches import StepData
 from bench.training.checkpoint import Checkpoint
 
-SETTLING = 5  # steps of a loop before those that count
+WARM_UP_STEPS = 5  # first steps of a loop, which no figure counts
 
 
-class Watched:
-    """Endless batches that note when they were asked for and given."""
+class TimedBatches:
+    """Endless batches that record when each was asked for and when it was ready."""
 
     def __init__(self, batches: Iterable[Any]):
         self.batches = batches
         self.asked: list[float] = []  # s
-        self.given: list[float] = []
+        self.ready: list[float] = []  # s
         self.words: list[int] = []
 
     def __iter__(self) -> Iterator[Any]:
@@ -27,64 +27,71 @@ class Watched:
         while True:
             self.asked.append(time.perf_counter())
             batch = next(batches)
-            self.given.append(time.perf_counter())
+            self.ready.append(time.perf_counter())
             self.words.append(batch.trained_words)
             yield batch
 
     @property
-    def since(self) -> float:
-        """When the first step that counts began. s"""
-        return self.asked[SETTLING]
+    def begin(self) -> float:
+        """Return when the first counted step began, s."""
+        return self.asked[WARM_UP_STEPS]
 
-    def ms_per_1k(self, seconds: float) -> float:
-        """What took so long in the steps that count, of 1,000 of their words."""
-        return 1e6 * seconds / sum(self.words[SETTLING:-1])
+    @property
+    def end(self) -> float:
+        """Return when the last counted step ended, s."""
+        return self.asked[-1]
 
     @property
     def seconds(self) -> float:
-        """From the first step that counts to the last."""
-        return self.asked[-1] - self.since
+        """Return the time from the first counted step to the last."""
+        return self.end - self.begin
 
     @property
     def waiting(self) -> float:
-        """Of these, for batches. s"""
-        return sum(given - asked for asked, given in zip(self.asked[SETTLING:-1], self.given[SETTLING:-1], strict=True))
+        """Return the part of `seconds` that the loop waited for batches."""
+        counted = slice(WARM_UP_STEPS, -1)
+        return sum(ready - asked for asked, ready in zip(self.asked[counted], self.ready[counted], strict=True))
+
+    def ms_per_1k(self, seconds: float) -> float:
+        """Spread a time over the words of the counted steps, ms per 1,000 words."""
+        return 1e6 * seconds / sum(self.words[WARM_UP_STEPS:-1])
 
 
-class WatchedData(StepData):
-    """Batches as training has them, watched where training waits for them."""
+class TimedData(StepData):
+    """Training data whose batches are timed where training waits for them."""
 
-    def train_dataloader(self) -> Watched:
-        self.watched = Watched(super().train_dataloader())
-        return self.watched
+    def train_dataloader(self) -> TimedBatches:
+        self.timed = TimedBatches(super().train_dataloader())
+        return self.timed
 
 
 @dataclass(eq=False)
-class Interruptions:
-    """Calls of one kind: when each began, and how long it took. s"""
+class TimedCalls:
+    """Calls of one kind: when each began and how long it took."""
 
-    begun: list[float] = field(default_factory=list)
-    taken: list[float] = field(default_factory=list)
+    begins: list[float] = field(default_factory=list)  # s
+    durations: list[float] = field(default_factory=list)  # s
 
     def timing(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, noted."""
+        """Return the function with a timer around every call."""
 
-        def timed(*given: Any, **named: Any) -> Any:
-            self.begun.append(time.perf_counter())
+        def timed(*arguments: Any, **named: Any) -> Any:
+            self.begins.append(time.perf_counter())
             try:
-                return call(*given, **named)
+                return call(*arguments, **named)
             finally:
-                self.taken.append(time.perf_counter() - self.begun[-1])
+                self.durations.append(time.perf_counter() - self.begins[-1])
 
         return timed
 
-    def between(self, begin: float, end: float) -> float:
-        """What those took that began within. s"""
-        return sum(taken for begun, taken in zip(self.begun, self.taken, strict=True) if begin <= begun < end)
+    def seconds_between(self, begin: float, end: float) -> float:
+        """Return the duration of all calls that began in [begin, end)."""
+        calls = zip(self.begins, self.durations, strict=True)
+        return sum(duration for begun, duration in calls if begin <= begun < end)
 
 
-class OnceDue(Checkpoint):
-    """Due at the first chance and not again."""
+class SingleCheckpoint(Checkpoint):
+    """Due at the first step and not again."""
 
     saved = False
 

@@ -1,83 +1,76 @@
-"""What has been found of a contender so far, and how often it is still visited."""
+"""Timings of one contender so far, and the number of rounds that each of its operations has left."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from bench.core.errors import one_line, status_of
-from bench.cost.contender import Contender, Missing
+from bench.cost.contender import Contender
+from bench.cost.interleave import Result
 from bench.cost.schema import Row
 from bench.cost.timing import TooLong
 
-LEAST_ROUNDS = 2
+LEAST_ROUNDS = 2  # of an operation that takes up to ONCE_MS
 
-ONCE_MS = 1_500  # what takes longer is timed once
+ONCE_MS = 1_500  # an operation that takes longer has one round
 
-UPDATES = ("adam", "sgd")
+UPDATES = ("adam", "sgd")  # operations that run in the rounds of `step`, and have none of their own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long is measured."""
+    """Limits of the measurement; the fields are keys of `cost` in the configuration."""
 
-    rounds: int  # of what is fast
-    act_seconds: float  # that one act of one contender may take in all rounds, before it has fewer
-    visit_seconds: float  # for which a fast act is repeated within a visit
-    longest_seconds: float  # of a first call, compilation included: what takes longer is left out
+    rounds: int  # of fast operations
+    act_seconds: float  # for one operation of one contender in all rounds; slower operations have fewer rounds
+    visit_seconds: float  # for which a fast operation is repeated in one round
+    longest_seconds: float  # of a first call, compilation included; a slower operation is left out
 
 
 @dataclass(eq=False)
-class Measurement:
-    """What has been found of one contender."""
+class Measurement(Result):
+    """Result of one head or baseline."""
 
     contender: Contender
-    smaller: Row | None = None  # what stands of it at a smaller V
-    taken: dict[str, list[float]] = field(default_factory=dict)  # ms an act, one figure a visit
-    left: dict[str, int] = field(default_factory=dict)  # visits
-    figures: dict[str, Any] = field(default_factory=dict)
-    build_ms: float = 0.0  # what a visit costs beside its acts
-    searched: bool = False  # has it rows that an index of neighbours can search?
-    status: str = "ok"
-    reason: str | None = None
+    smaller: Row | None = None  # the contender's row at a smaller V, from an earlier ledger
+    times_ms: dict[str, list[float]] = field(default_factory=dict)  # by operation, one time per round
+    rounds_left: dict[str, int] = field(default_factory=dict)  # by operation, from its first round on
+    build_ms: float = 0.0  # time of a round that no operation accounts for
+    searchable: bool = False  # True if an approximate index can search its rows
 
     @property
     def due(self) -> bool:
-        """Is there an act that has rounds left? Updates go with the steps before them."""
-        return not self.left or any(left for act, left in self.left.items() if act not in UPDATES)
+        """True if an operation has rounds left; updates run in the rounds of `step`."""
+        return not self.rounds_left or any(left for name, left in self.rounds_left.items() if name not in UPDATES)
 
-    def wants(self, act: str) -> bool:
-        """Has this act rounds left?"""
-        return self.left.get(act, 1) > 0
+    def operation_due(self, operation: str) -> bool:
+        """True if this operation has rounds left, or has had none."""
+        return self.rounds_left.get(operation, 1) > 0
 
-    def take(self, act: str, ms: float, limits: Limits) -> None:
-        """One visit's figure; the first says how many more there are."""
-        self.taken.setdefault(act, []).append(ms)
-        self.left[act] = self.left.get(act, self.visits(ms, limits)) - 1
+    def add(self, operation: str, ms: float, limits: Limits) -> None:
+        """Keep the time of one round; the first time decides how many rounds follow."""
+        self.times_ms.setdefault(operation, []).append(ms)
+        self.rounds_left[operation] = self.rounds_left.get(operation, self.rounds(ms, limits)) - 1
 
-    def visits(self, ms: float, limits: Limits) -> int:
-        """How often an act is visited in all."""
+    def rounds(self, ms: float, limits: Limits) -> int:
+        """Return the number of rounds of an operation that takes this long."""
         if ms > ONCE_MS:
             return 1
         affordable = int(1e3 * limits.act_seconds / max(ms, self.build_ms, 1e-6))
         return min(limits.rounds, max(LEAST_ROUNDS, affordable))
 
-    def seconds(self, ms: float, limits: Limits) -> float:
-        """For which an act is repeated within a visit: fewer visits are longer ones."""
-        return limits.visit_seconds * limits.rounds / self.visits(ms, limits)
+    def seconds_per_round(self, ms: float, limits: Limits) -> float:
+        """Return how long an operation is repeated in one round: the fewer rounds, the longer each."""
+        return limits.visit_seconds * limits.rounds / self.rounds(ms, limits)
 
-    def fail(self, act: str, error: Exception) -> None:
-        """The act is not tried again; the first failure is the row's."""
-        self.left[act] = 0
-        if self.status == "ok":
-            told = {TooLong: "slow", Missing: "missing"}.get(type(error))
-            self.status = told or status_of(error) or "failed"
-            where = "" if isinstance(error, Missing) else f"{act}: "
-            self.reason = where + (str(error) if told else one_line(error))
+    def fail(self, error: Exception, operation: str = "") -> None:
+        """Leave the operation out of the next rounds; a failure outside of all operations is one of `build`."""
+        operation = operation or "build"
+        self.rounds_left[operation] = 0
+        super().fail(error, operation)
 
-    def expect(self, size: int, limits: Limits) -> None:
-        """Is a step worth trying that takes as much longer as V is larger?
+    def check_step_fits(self, size: int, limits: Limits) -> None:
+        """Check, for a step whose time grows with V, that two steps (warm-up and measurement) fit the time limit.
 
         Raises:
-            TooLong: by what it took at a smaller V, two of them, one to warm up, would take too long.
+            TooLong: by the time at a smaller V, they take longer than `cost.longest_seconds`.
         """
         if self.smaller is None:
             return

@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 
 def peak_mib(step: Callable[[], object], device: torch.device) -> float:
-    """The most that one call holds beyond what was allocated before it, MiB, by the allocator's own account."""
-    gc.collect()  # what an earlier cell has left must not be freed within, and count as less
+    """Return the most memory that one call holds beyond the memory allocated before it, MiB."""
+    gc.collect()  # garbage of an earlier cell, freed during the call, would lower the figure
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -34,7 +34,7 @@ def peak_mib(step: Callable[[], object], device: torch.device) -> float:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """The profiler's C++ side writes start and stop notes to the screen, and no setting stops it."""
+    """Silence stderr inside: the profiler's C++ code writes start and stop lines, and no setting stops them."""
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -46,15 +46,15 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def mib(tensors: Iterable[Tensor]) -> float:
-    """Memory of so many tensors."""
+    """Return the memory of all tensors, MiB."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
 
 
 def state_of(optimizer: Optimizer) -> list[Tensor]:
-    """All that it keeps between steps."""
+    """Return the tensors that an optimiser keeps between steps."""
     return [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
 
 
 def trained(model: nn.Module) -> int:
-    """Parameters that training moves."""
+    """Return the number of trainable parameters."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

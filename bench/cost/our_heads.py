@@ -1,6 +1,6 @@
-"""The systems of the configuration tree that have a head, as contenders: the head alone, and the whole model.
+"""Contenders for the systems of the configuration tree that have a head: the head alone, and the whole model.
 
-n queries, V words, H hidden size, D target size.
+Legend: n queries, V words, H hidden size, D target size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,11 +28,11 @@ from bench.models.row_adamw import RowAdamW
 from bench.models.word_batches import Batch, Inputs
 from bench.models.word_model import WordModel
 
-DRAWING = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, Tensor.uniform_, Tensor.normal_}
+INITIALISERS = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, Tensor.uniform_, Tensor.normal_}
 
 
 def systems() -> Iterator[DictConfig]:
-    """The configuration of every system that has a head, by the group's files: one more file is one more contender."""
+    """Yield the configuration of every system that has a head; a new file in conf/system/ is a new contender."""
     loader = GlobalHydra.instance().config_loader()
     for name in loader.get_group_options("system"):
         cfg = composed(name, str(loader.get_search_path()))
@@ -42,51 +42,55 @@ def systems() -> Iterator[DictConfig]:
 
 @cache
 def composed(name: str, _: str) -> DictConfig:
-    """The default configuration with this system; once for each tree, as it takes a while."""
+    """Compose the default configuration with this system, once per configuration tree: composing is slow."""
     return compose("config", [f"system={name}"])
 
 
 def head_alone(cfg: DictConfig) -> Contender:
-    """Loss, decoding and ranks from hidden states on."""
+    """Return the contender whose loss, decoding and ranks start from hidden states."""
 
-    def build(scene: SyntheticInputs) -> Operations:
-        head = make_head(cfg, scene)
-        head.row_sparse = True  # as RowAdamW takes them
-        answers = ExactDecoder(head, scene.vocabulary.unk)
+    def build(inputs: SyntheticInputs) -> Operations:
+        head = make_head(cfg, inputs)
+        head.row_sparse = True  # as in training, for RowAdamW
+        answers = ExactDecoder(head, inputs.vocabulary.unk)
         return Operations(
             module=head,
             loss=head.loss,
             adam=row_adam,
             decode=answers.best,
             rank=answers.ranks,
-            searched=None if answers.rows is None else (head.queries, *answers.rows),
+            searchable=None if answers.rows is None else (head.queries, *answers.rows),
         )
 
     return Contender(name=cfg.system.name, build=build, reads_targets="targets" in cfg.system.head)
 
 
 def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Contender:
-    """Trunk and head; decoding is a step of the trunk for every query, and the head's answer."""
+    """Return the contender that has trunk and head; decoding runs one step of the trunk per query, then the head.
 
-    def build(scene: SyntheticInputs) -> Operations:
-        if scene.positions % streams:
-            raise SettingError("cost.positions", f"{scene.positions} is no multiple of batch.streams = {streams}")
-        head = make_head(cfg, scene)
-        answers = ExactDecoder(head, scene.vocabulary.unk)
-        size = len(scene.vocabulary)
+    Args:
+        streams: rows B of a batch; must divide the number of positions.
+    """
+
+    def build(inputs: SyntheticInputs) -> Operations:
+        if inputs.positions % streams:
+            raise SettingError("cost.positions", f"{inputs.positions} is no multiple of batch.streams = {streams}")
+        head = make_head(cfg, inputs)
+        answers = ExactDecoder(head, inputs.vocabulary.unk)
+        size = len(inputs.vocabulary)
         trunk = instantiate(backbone.trunk, vocabulary_size=size, input_width=None)
-        model = WordModel(trunk, head, Inputs(scene.vocabulary), lr=LR, weight_decay=0.0).to(scene.device)
-        words = scene.words.view(streams, -1)  # [B, T]
+        model = WordModel(trunk, head, Inputs(inputs.vocabulary), lr=LR, weight_decay=0.0).to(inputs.device)
+        words = inputs.words.view(streams, -1)  # [B, T]
         batch = Batch(words.roll(1, dims=1), words, None, fresh=True)
 
         def adam(_: Sequence[Parameter]) -> list[Optimizer]:
-            """What training uses, and after it what brings the input layer up to date for the next step."""
-            catching_up = SimpleNamespace(step=lambda: model.apply_skipped_updates(batch.inputs), state={})
-            return [model.configure_optimizers(), catching_up]
+            """Make training's optimiser, and after it the update of the input rows that the next step reads."""
+            catch_up = SimpleNamespace(step=lambda: model.apply_skipped_updates(batch.inputs), state={})
+            return [model.configure_optimizers(), catch_up]
 
         def states(hidden: Tensor) -> Tensor:
             model.eval()
-            return trunk(scene.queries(len(hidden))[1][:, None], None)[0][:, 0]
+            return trunk(inputs.queries(len(hidden))[1][:, None], None)[0][:, 0]
 
         return Operations(
             module=model,
@@ -100,19 +104,19 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
     return Contender(name=cfg.system.name, build=build, reads_targets="targets" in cfg.system.head)
 
 
-def make_head(cfg: DictConfig, scene: SyntheticInputs) -> Head:
-    """Any head on the scene's vocabulary and targets."""
-    parts: dict[str, Any] = {"hidden_size": scene.hidden_size, "vocabulary": scene.vocabulary}
+def make_head(cfg: DictConfig, inputs: SyntheticInputs) -> Head:
+    """Instantiate a system's head on the inputs' vocabulary, targets and weights."""
+    parts: dict[str, Any] = {"hidden_size": inputs.hidden_size, "vocabulary": inputs.vocabulary}
     if "targets" in cfg.system.head:
-        parts["targets"] = scene.targets
-    with Unfilled(scene.weight.shape):
+        parts["targets"] = inputs.targets
+    with SkipInitialisation(inputs.weight.shape):
         head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
-    share(head.to(scene.device), scene)
+    share_weights(head.to(inputs.device), inputs)
     return head
 
 
-class Unfilled(TorchFunctionMode):
-    """Leaves random weights of one shape as they were allocated: drawing a million rows takes longer than a step."""
+class SkipInitialisation(TorchFunctionMode):
+    """Leave weights of one shape uninitialised: drawing a million random rows takes longer than a step."""
 
     def __init__(self, shape: torch.Size):
         super().__init__()
@@ -120,23 +124,23 @@ class Unfilled(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = args[0] if args else kwargs.get("tensor")
-        return given if function in DRAWING and given.shape == self.shape else function(*args, **kwargs)
+        weight = args[0] if args else kwargs.get("tensor")
+        return weight if function in INITIALISERS and weight.shape == self.shape else function(*args, **kwargs)
 
 
-def share(head: nn.Module, scene: SyntheticInputs) -> None:
-    """A matrix of a row a word becomes the scene's own, and a projection to targets the identity.
+def share_weights(head: nn.Module, inputs: SyntheticInputs) -> None:
+    """Replace every [V, H] matrix by the inputs' weight, and every projection to targets [D, H] by the identity.
 
-    So all softmaxes do the same work in the same memory, and what a regressor predicts lies among its targets.
+    All softmaxes then do the same work in the same memory, and a regressor's predictions are near its targets.
     """
-    projection = scene.targets.table.shape[1], scene.hidden_size
+    projection = inputs.targets.table.shape[1], inputs.hidden_size
     for weight in head.parameters():
-        if weight.shape == scene.weight.shape:
-            weight.data = scene.weight
+        if weight.shape == inputs.weight.shape:
+            weight.data = inputs.weight
         elif weight.shape == projection:
             nn.init.eye_(weight)
 
 
 def row_adam(parameters: Sequence[Parameter]) -> list[Optimizer]:
-    """What training uses."""
+    """Make training's optimiser."""
     return [RowAdamW(parameters, lr=LR, weight_decay=0.0)]

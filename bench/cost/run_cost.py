@@ -1,7 +1,6 @@
 """What one head costs: time, memory and FLOPs of training and decoding, apart from trunk and data.
 
-Convention: a multiply-add is 2 FLOPs, and only matrix products count; an op that is neither known to be free of them
-nor counted is an error, never a zero. N positions, H hidden size, V vocabulary size.
+N positions, H hidden size, V vocabulary size.
 """
 
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.cost.flops import aims
+from bench.cost.flops import head_targets
 from bench.cost.memory import mib, peak_mib, state_of, trained
 from bench.cost.timing import milliseconds, once_ms
 from bench.evaluation.evaluator import Evaluator
@@ -58,7 +57,7 @@ def head_milliseconds(head: nn.Module, batch: Any) -> float:
     def step() -> None:
         head.zero_grad(set_to_none=True)
         hidden.grad = None
-        head.loss(hidden, *aims(batch)).backward()
+        head.loss(hidden, *head_targets(batch)).backward()
 
     taken = milliseconds(step, hidden.device) * 1000 / batch.trained_words
     head.zero_grad(set_to_none=True)

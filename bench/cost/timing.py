@@ -1,4 +1,4 @@
-"""How long a call takes, what bounds it, and how fast the machine is meanwhile."""
+"""Time of calls, a time limit, and the machine's matmul peak."""
 
 import signal
 import threading
@@ -10,11 +10,17 @@ from statistics import median
 import numpy as np
 import torch
 
-LEAST_SECONDS, LEAST_TIMES = 0.2, 5
+LEAST_SECONDS, LEAST_CALLS = 0.2, 5  # of `milliseconds`: repeated until both are reached
+
+MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that measures the machine's peak, by device
+
+
+class TooLong(Exception):
+    """A first call exceeded the time limit."""
 
 
 def once_ms(call: Callable[[], object], device: torch.device) -> float:
-    """One call, the device's queue awaited before and after."""
+    """Time one call, ms; waits for the device before and after."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     wait()
     begin = time.perf_counter()
@@ -24,44 +30,37 @@ def once_ms(call: Callable[[], object], device: torch.device) -> float:
 
 
 def milliseconds(call: Callable[[], object], device: torch.device) -> float:
-    """Median of repeated calls after two to warm up."""
-    taken: list[float] = []
+    """Return the median time of repeated calls after two warm-up calls, ms."""
+    times: list[float] = []
     call(), call()
-    while len(taken) < LEAST_TIMES or sum(taken) < 1e3 * LEAST_SECONDS:
-        taken.append(once_ms(call, device))
-    return median(taken)
-
-
-MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that stands for the machine's peak
-
-
-class TooLong(Exception):
-    """A first call went beyond the limit."""
+    while len(times) < LEAST_CALLS or sum(times) < 1e3 * LEAST_SECONDS:
+        times.append(once_ms(call, device))
+    return median(times)
 
 
 def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """The median of calls for so many seconds."""
-    taken: list[float] = []
-    while not taken or sum(taken) < 1e3 * seconds:
-        taken.append(once_ms(call, device))
-    return median(taken)
+    """Return the median time of calls that are repeated for a given time, without warm-up, ms."""
+    times: list[float] = []
+    while not times or sum(times) < 1e3 * seconds:
+        times.append(once_ms(call, device))
+    return median(times)
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Bounds what runs inside; only a process's main thread can, elsewhere it takes what it takes.
+def time_limit(seconds: float) -> Iterator[None]:
+    """Time limit of the body; applies in the main thread alone.
 
     Raises:
-        TooLong: it was cut off.
+        TooLong: the body was cut off.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def ring(*_: object) -> None:
+    def cut_off(*_: object) -> None:
         raise TooLong(f"more than {seconds:g} s; cost.longest_seconds allows more")
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, cut_off)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -70,14 +69,14 @@ def within(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def matmul_gflops(device: torch.device, kind: torch.dtype, seconds: float) -> float:
-    """What a large square product reaches now."""
+def matmul_gflops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """Return the speed of a large square matrix product at present, GFLOP/s."""
     size = MATRIX[device.type]
-    one, other = torch.randn(2, size, size, device=device, dtype=kind)
+    one, other = torch.randn(2, size, size, device=device, dtype=dtype)
     one @ other
     return 2 * size**3 / 1e6 / repeated_ms(lambda: one @ other, device, seconds)
 
 
-def span(taken: Sequence[float]) -> list[float]:
-    """[p20, p50, p80]"""
-    return [float(f"{each:.4g}") for each in np.quantile(taken, (0.2, 0.5, 0.8))]
+def span(values: Sequence[float]) -> list[float]:
+    """Return [p20, p50, p80], to four digits."""
+    return [float(f"{each:.4g}") for each in np.quantile(values, (0.2, 0.5, 0.8))]

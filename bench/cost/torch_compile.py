@@ -1,4 +1,4 @@
-"""torch.compile as a contender: it may be absent, and says so in one line instead of many."""
+"""torch.compile as a contender; without a compiler the ledger says so in one line."""
 
 import functools
 import logging
@@ -13,14 +13,14 @@ from bench.cost.contender import Missing
 from bench.cost.synthetic_inputs import SyntheticInputs
 
 
-def compiled(function: Callable[..., Tensor], scene: SyntheticInputs) -> Callable[..., Tensor]:
-    """The same function for these shapes alone, as a script that has one V would have it.
+def compiled(function: Callable[..., Tensor], inputs: SyntheticInputs) -> Callable[..., Tensor]:
+    """Compile the function for the shapes of these inputs alone, as a script with one V would.
 
     Raises:
-        Missing: there is nothing to compile with; now, or at the first call.
+        Missing: no compiler is installed; raised here or by the first call of the result.
     """
     torch._logging.set_logs(all=logging.ERROR)
-    if scene.device.type == "cpu":
+    if inputs.device.type == "cpu":
         from torch._inductor.cpp_builder import get_cpp_compiler
         from torch._inductor.exc import InvalidCxxCompiler
 
@@ -28,11 +28,11 @@ def compiled(function: Callable[..., Tensor], scene: SyntheticInputs) -> Callabl
             get_cpp_compiler()
         except InvalidCxxCompiler:
             raise Missing("torch.compile needs a C++ compiler; install g++ or set CXX") from None
-    fast = of_shape(function, len(scene.vocabulary))
+    fast = compiled_for_size(function, len(inputs.vocabulary))
 
-    def call(*given: Any) -> Tensor:
+    def call(*arguments: Any) -> Tensor:
         try:
-            return fast(*given)
+            return fast(*arguments)
         except torch._dynamo.exc.BackendCompilerFailed as error:
             raise Missing(f"torch.compile: {one_line(error)}") from None
 
@@ -40,7 +40,7 @@ def compiled(function: Callable[..., Tensor], scene: SyntheticInputs) -> Callabl
 
 
 @functools.cache
-def of_shape(function: Callable[..., Tensor], _: int) -> Callable[..., Tensor]:
-    """Once a V and process; what was compiled for another V is let go."""
+def compiled_for_size(function: Callable[..., Tensor], size: int) -> Callable[..., Tensor]:
+    """Compile once per V and process; drop the code that was compiled for another V."""
     torch._dynamo.reset()
     return torch.compile(function, dynamic=False)

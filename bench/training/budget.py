@@ -44,7 +44,7 @@ class Budget(pl.Callback):
         words: predicted words; None sets no limit.
         seconds: of training steps; None sets no limit.
         validate: called with the model at VALIDATION_SHARES; returns figures for the curve.
-        flops_per_position: of a training step, for the curve.
+        flops_per_position: of a training step, for the curve; None leaves `flops` out.
         gradient_clip: the largest norm of all gradients together; None clips none.
         checkpoint: written at intervals, and before a signal to stop is followed.
         bar: shows how far training is.
@@ -56,7 +56,7 @@ class Budget(pl.Callback):
         words: int | None,
         seconds: float | None,
         validate: Callable[[pl.LightningModule], dict[str, float]],
-        flops_per_position: float,
+        flops_per_position: float | None,
         gradient_clip: float | None,
         checkpoint: Checkpoint,
         bar: Bar,
@@ -160,8 +160,7 @@ class Budget(pl.Callback):
     def _log_training(self, trainer: pl.Trainer, loss: float) -> None:
         before = self.training_rows[-1] if self.training_rows else {"words": 0, "seconds": 0.0}
         row = {
-            **self.spent,
-            "flops": self.spent["words"] * self.flops_per_position,
+            **self._spent_with_flops(),
             "loss": loss,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "words_per_second": (self.spent["words"] - before["words"]) / (self.spent["seconds"] - before["seconds"]),
@@ -171,14 +170,18 @@ class Budget(pl.Callback):
         self.training_rows.append(row)
         log_row(trainer.loggers, "training", row)
 
+    def _spent_with_flops(self) -> dict[str, float]:
+        if self.flops_per_position is None:
+            return {**self.spent}
+        return {**self.spent, "flops": self.spent["words"] * self.flops_per_position}
+
     def _log_validation(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         for optimizer in trainer.optimizers:
             if isinstance(optimizer, RowAdamW):
                 optimizer.apply_all_skipped_updates()
         figures = self.validate(model)
         model.train()
-        flops = self.spent["words"] * self.flops_per_position
-        self.curve.append({**self.spent, "flops": flops, **figures})
+        self.curve.append({**self._spent_with_flops(), **figures})
         log_row(trainer.loggers, "curve", self.curve[-1])
 
 

@@ -80,15 +80,14 @@ def cell_logger(config: dict[str, Any], stem: Path, **state: Any) -> Iterator[Ce
             logger.attempt(logger.end)
 
 
-def log_finished(config: dict[str, Any], stem: Path, record: Any) -> None:
-    """Log a finished cell from its record alone, unless its logger holds that record; ledgers have no logger.
+def log_finished(config: dict[str, Any], stem: Path, record: Record) -> None:
+    """Log a finished cell from its record alone, unless its logger holds that record.
 
     Args:
         config: names the logger.
         stem: path of the record without its suffix.
     """
-    if isinstance(record, Record):
-        with cell_logger(config, stem, resume=True, finished_at=record.finished_at) as logger:
-            if logger is not None:
-                logger.log_rows(("curve", row) for row in record.curve)
-                logger.log_record(record)
+    with cell_logger(config, stem, resume=True, finished_at=record.finished_at) as logger:
+        if logger is not None:
+            logger.log_rows(("curve", row) for row in record.curve)
+            logger.log_record(record)

@@ -33,7 +33,7 @@ SLOWED = 0.75  # least `cpu_share` of an undisturbed run; a quiet machine gives 
 
 
 def train_or_load(
-    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float, logger: CellLogger | None
+    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float | None, logger: CellLogger | None
 ) -> tuple[torch.device, dict[str, Any]]:
     """Train and keep the weights, or load the weights that an earlier run kept.
 

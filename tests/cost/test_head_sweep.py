@@ -1,4 +1,4 @@
-"""The cost sweep: who is measured, that peers do the same work, what becomes of those that cannot."""
+"""Head ledger: its contenders, baselines that do equal work, rounds, and contenders that fail."""
 
 import re
 import time
@@ -15,20 +15,22 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.testing import assert_close
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check_config
-from bench.cost import head_sweep, interleave, timing
+from bench.cost import earlier_rows, head_rounds, head_sweep, timing
 from bench.cost.ann_indexes import approximate, as_distances
-from bench.cost.baseline_losses import CHUNKINGS, PEERS
-from bench.cost.baseline_search import SEARCHERS
+from bench.cost.baseline_losses import BASELINE_LOSSES, CHUNKINGS
+from bench.cost.baseline_search import BASELINE_SEARCHES
 from bench.cost.contender import Contender, Missing, Operations
-from bench.cost.interleave import measure
+from bench.cost.head_rounds import measure
+from bench.cost.head_sweep import HeadSweep
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.schema import HeadLedger, Row
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.evaluation import decoding
+from bench.report import report
 from bench.sweep import jobs
 
 V, N, H, D = 300, 64, 32, 48
@@ -42,9 +44,9 @@ WITH_HEAD = {
     each["name"] for each in map(yaml.safe_load, (file.read_text() for file in (TREE / "system").glob("*.yaml")))
     if "head" in each
 }  # fmt: skip
-NAMES = WITH_HEAD | {each.name for each in (*PEERS, *SEARCHERS)}
+NAMES = WITH_HEAD | {each.name for each in (*BASELINE_LOSSES, *BASELINE_SEARCHES)}
 LIMITS = Limits(rounds=3, act_seconds=1, visit_seconds=0.0005, longest_seconds=30)
-ACTS = ("step_ms", "adam_ms", "sgd_ms", "decode_1_ms", "decode_256_ms", "rank_256_ms")
+OPERATIONS = ("step_ms", "adam_ms", "sgd_ms", "decode_1_ms", "decode_256_ms", "rank_256_ms")
 
 
 def configured(experiment: str, *overrides: str, hydra: bool = False) -> DictConfig:
@@ -53,7 +55,7 @@ def configured(experiment: str, *overrides: str, hydra: bool = False) -> DictCon
 
 @pytest.fixture(scope="module", autouse=True)
 def small_matrix():
-    """The machine's peak by a small product."""
+    """Measure the machine's peak by a small product."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(timing.MATRIX, "cpu", 256)
         yield
@@ -61,45 +63,45 @@ def small_matrix():
 
 @pytest.fixture(scope="module")
 def tree():
-    """Hydra, as it is within a job."""
+    """Hydra as a job finds it."""
     with initialize_config_dir(str(TREE), version_base="1.3"):
         yield
 
 
 @pytest.fixture(scope="module")
-def scene() -> SyntheticInputs:
+def inputs() -> SyntheticInputs:
     return make_inputs(size=V, positions=N, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
 
 
 @pytest.fixture(scope="module")
 def ledger(tree, tmp_path_factory) -> HeadLedger:
-    """All but what is compiled, which takes long."""
+    """Ledger of all contenders, except the compiled baseline: compiling is slow."""
     names = ",".join(f"'{name}'" for name in sorted(NAMES - {COMPILED}))
     cfg = configured(
         "cost_sweep", *SMALL, f"results_dir={tmp_path_factory.mktemp('cost')}", f"cost.contenders=[{names}]"
     )
-    measured = head_sweep.run(cfg)
-    path = head_sweep.record_stem(OmegaConf.to_container(cfg, resolve=True))
-    assert HeadLedger.read(path.with_name(f"{path.name}.json")) == measured
-    return measured
+    ledger = HeadSweep().run(cfg)
+    path = HeadSweep().record_stem(OmegaConf.to_container(cfg, resolve=True))
+    assert HeadLedger.read(path.with_name(f"{path.name}.json")) == ledger
+    return ledger
 
 
-def built(name: str, scene: SyntheticInputs) -> Operations:
-    """A contender, by its name."""
-    everyone = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
-    return next(each for each in everyone if each.name == name).build(scene)
+def built(name: str, inputs: SyntheticInputs) -> Operations:
+    """Build a contender by its name."""
+    everyone = [*map(head_alone, systems()), *BASELINE_LOSSES, *BASELINE_SEARCHES]
+    return next(each for each in everyone if each.name == name).build(inputs)
 
 
-def test_every_system_that_has_a_head_and_every_peer_is_there(ledger):
+def test_ledger_holds_every_system_with_a_head_and_every_baseline(ledger):
     assert {row.contender for row in ledger.rows} == NAMES - {COMPILED}
     missing = {row.contender: row.reason for row in ledger.rows if row.status != "ok"}
     assert set(missing) == {"peer:liger fused linear cross-entropy", "peer:cut cross-entropy"}
-    assert set(missing.values()) == {"its kernels need a GPU; device=cuda"}
+    assert set(missing.values()) == {"the kernels need a GPU; use device=cuda"}
 
 
-def test_what_is_measured_is_a_span_or_nothing(ledger):
+def test_every_figure_is_a_span_or_null(ledger):
     for row in ledger.rows:
-        spans = [getattr(row, act) for act in ACTS]
+        spans = [getattr(row, operation) for operation in OPERATIONS]
         assert all(found is None or 0 < found[0] <= found[1] <= found[2] for found in spans)
         if row.contender in WITH_HEAD:
             assert None not in spans
@@ -109,7 +111,7 @@ def test_what_is_measured_is_a_span_or_nothing(ledger):
     assert len(ledger.peak_gflops) == 3 and ledger.status == "ok" and ledger.reason is None
 
 
-def test_the_figures_of_a_softmax_are_those_of_arithmetic(ledger):
+def test_figures_of_softmax_equal_arithmetic(ledger):
     for name in ("softmax", "peer:linear + cross_entropy"):
         [row] = [row for row in ledger.rows if row.contender == name]
         assert row.parameters == V * (H + 1)
@@ -120,7 +122,7 @@ def test_the_figures_of_a_softmax_are_those_of_arithmetic(ledger):
         assert row.peak_share == pytest.approx(achieved / ledger.peak_gflops[1], rel=1e-3)
 
 
-def test_regressors_and_softmaxes_have_indexes_and_a_sampled_softmax_the_softmaxs(ledger):
+def test_indexes_of_equal_rows_are_shared_by_softmax_and_sampled_softmax(ledger):
     found = {row.contender: row.approximate for row in ledger.rows if row.approximate is not None}
     assert set(found) == {"softmax", "sampled_softmax", "nce", "mse", "cosine", "vmf", "infonce"}
     assert found["softmax"] == found["sampled_softmax"] == found["nce"]
@@ -131,85 +133,85 @@ def test_regressors_and_softmaxes_have_indexes_and_a_sampled_softmax_the_softmax
 
 
 @pytest.mark.parametrize("name", ["softmax", "linear + cross_entropy", *CHUNKINGS])
-def test_exact_peers_have_the_loss_and_the_gradients_of_a_plain_softmax(tree, scene, name):
-    acts = built(name if name == "softmax" else f"peer:{name}", scene)
-    weight, bias = acts.module.parameters()
-    exact = [each.detach().clone().requires_grad_() for each in (scene.hidden, scene.weight, scene.bias)]
-    expected = F.cross_entropy(F.linear(*exact), scene.words)
+def test_exact_baselines_have_loss_and_gradients_of_plain_cross_entropy(tree, inputs, name):
+    operations = built(name if name == "softmax" else f"peer:{name}", inputs)
+    weight, bias = operations.module.parameters()
+    exact = [each.detach().clone().requires_grad_() for each in (inputs.hidden, inputs.weight, inputs.bias)]
+    expected = F.cross_entropy(F.linear(*exact), inputs.words)
     expected.backward()
-    hidden = scene.hidden.detach().clone().requires_grad_()
-    loss = acts.loss(hidden, scene.words)
+    hidden = inputs.hidden.detach().clone().requires_grad_()
+    loss = operations.loss(hidden, inputs.words)
     loss.backward()
     assert_close(loss, expected)
     assert_close([hidden.grad, weight.grad, bias.grad], [each.grad for each in exact], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # inductor's own
-def test_what_is_compiled_is_the_same_loss(tree, scene):
-    acts, plain = built(COMPILED, scene), built("peer:linear + cross_entropy", scene)
-    assert_close(acts.loss(scene.hidden, scene.words), plain.loss(scene.hidden, scene.words))
+@pytest.mark.filterwarnings("ignore")  # inductor's own warnings
+def test_compiled_baseline_has_the_loss_of_the_plain_baseline(tree, inputs):
+    operations, plain = built(COMPILED, inputs), built("peer:linear + cross_entropy", inputs)
+    assert_close(operations.loss(inputs.hidden, inputs.words), plain.loss(inputs.hidden, inputs.words))
 
 
-def test_adaptive_softmax_and_its_peer_are_the_same_on_the_same_weights(tree, scene):
-    head, peer = built("adaptive_softmax", scene), built("peer:AdaptiveLogSoftmaxWithLoss", scene)
+def test_adaptive_softmax_equals_torchs_module_on_equal_weights(tree, inputs):
+    head, peer = built("adaptive_softmax", inputs), built("peer:AdaptiveLogSoftmaxWithLoss", inputs)
     peer.module.load_state_dict(head.module.clusters.state_dict())
-    assert_close(head.loss(scene.hidden, scene.words), peer.loss(scene.hidden, scene.words))
-    hidden, _ = scene.queries(20)
+    assert_close(head.loss(inputs.hidden, inputs.words), peer.loss(inputs.hidden, inputs.words))
+    hidden, _ = inputs.queries(20)
     assert torch.equal(head.decode(hidden, 10), peer.decode(hidden, 10))
 
 
-def test_sampled_peers_differ_in_the_form_of_their_gradient_alone(scene):
+def test_sampled_baselines_differ_only_in_the_form_of_their_gradient(inputs):
     gradients = []
     for name in ("dense gradient", "Embedding(sparse=True)"):
-        acts = built_peer(f"peer:sampled softmax, {name}", scene)
+        operations = built_baseline(f"peer:sampled softmax, {name}", inputs)
         torch.manual_seed(0)
-        acts.loss(scene.hidden, scene.words).backward()
-        rows, offsets = acts.module
+        operations.loss(inputs.hidden, inputs.words).backward()
+        rows, offsets = operations.module
         gradients.append([rows.weight.grad, offsets.weight.grad])
-        assert acts.flops_per_position is None  # counted
+        assert operations.flops_per_position is None  # counted
     (dense, _), (sparse, _) = gradients
     assert sparse.is_sparse and not dense.is_sparse
     assert_close([each.to_dense() for each in gradients[1]], gradients[0])
 
 
-def built_peer(name: str, scene: SyntheticInputs) -> Operations:
-    return next(each for each in (*PEERS, *SEARCHERS) if each.name == name).build(scene)
+def built_baseline(name: str, inputs: SyntheticInputs) -> Operations:
+    return next(each for each in (*BASELINE_LOSSES, *BASELINE_SEARCHES) if each.name == name).build(inputs)
 
 
 @pytest.mark.parametrize("many", [0, 10**9])
-def test_all_that_decode_a_softmax_give_the_same_words_and_ranks(tree, scene, many, monkeypatch):
+def test_all_contenders_with_softmax_rows_give_equal_words_and_ranks(tree, inputs, many, monkeypatch):
     monkeypatch.setattr(decoding, "MANY", many)
-    hidden, words = scene.queries(50)
+    hidden, words = inputs.queries(50)
     with torch.no_grad():
-        scores = hidden @ scene.weight.T + scene.bias
+        scores = hidden @ inputs.weight.T + inputs.bias
         expected = scores.topk(10).indices
         ranks = 1 + (scores > scores.gather(1, words[:, None])).sum(1)
         for name in ("softmax", "sampled_softmax", "peer:matmul + topk", "peer:faiss flat"):
-            acts = built(name, scene)
-            assert torch.equal(acts.decode(hidden, 10), expected), name
-            found = acts.rank(hidden, words) if acts.rank else ranks
-            known = words != scene.vocabulary.unk  # which heads rank after all others
+            operations = built(name, inputs)
+            assert torch.equal(operations.decode(hidden, 10), expected), name
+            found = operations.rank(hidden, words) if operations.rank else ranks
+            known = words != inputs.vocabulary.unk  # heads rank <unk> after all other words
             gap = (found - ranks)[known & (words > 0)]
-            assert ((gap == 0) | (gap == -1)).all()  # where it is no answer, it stands before nobody
+            assert ((gap == 0) | (gap == -1)).all()  # a head does not count <unk> before the target
 
 
 @pytest.mark.parametrize("many", [0, 10**9])
-def test_all_that_decode_targets_give_the_same_words(tree, scene, many, monkeypatch):
+def test_all_contenders_with_targets_give_equal_words(tree, inputs, many, monkeypatch):
     monkeypatch.setattr(decoding, "MANY", many)
-    hidden, _ = scene.queries(50)
-    # as the scene leaves a regressor: its projection is the identity, and its bias the mean target
-    shares = torch.from_numpy(scene.vocabulary.counts / scene.vocabulary.counts.sum()).float()
-    predicted = F.pad(hidden, (0, D - H)) + shares @ scene.targets.table
-    nearest = torch.cdist(predicted, scene.targets.table).topk(10, largest=False).indices
+    hidden, _ = inputs.queries(50)
+    # a regressor on these inputs: the projection is the identity, and the bias the mean target
+    shares = torch.from_numpy(inputs.vocabulary.counts / inputs.vocabulary.counts.sum()).float()
+    predicted = F.pad(hidden, (0, D - H)) + shares @ inputs.targets.table
+    nearest = torch.cdist(predicted, inputs.targets.table).topk(10, largest=False).indices
     for name in ("mse", "cosine"):
-        assert torch.equal(built(name, scene).decode(hidden, 10), nearest), name
-    unbiased = (F.pad(hidden, (0, D - H)) @ scene.targets.table.T).topk(10).indices
+        assert torch.equal(built(name, inputs).decode(hidden, 10), nearest), name
+    unbiased = (F.pad(hidden, (0, D - H)) @ inputs.targets.table.T).topk(10).indices
     for name in ("matmul + topk", "faiss flat", "sklearn.neighbors"):
-        assert torch.equal(built_peer(f"peer:{name}, targets", scene).decode(hidden, 10), unbiased), name
+        assert torch.equal(built_baseline(f"peer:{name}, targets", inputs).decode(hidden, 10), unbiased), name
 
 
-def test_the_nearest_of_the_widened_rows_has_the_largest_product():
+def test_nearest_widened_row_has_the_largest_inner_product():
     torch.manual_seed(0)
     queries, rows, offsets = torch.randn(20, 5), torch.randn(40, 5), torch.randn(40)
     wide, asked = map(torch.from_numpy, as_distances(queries, rows, offsets))
@@ -217,7 +219,7 @@ def test_the_nearest_of_the_widened_rows_has_the_largest_product():
     assert torch.equal(torch.cdist(asked, wide).topk(10, largest=False).indices, best)
 
 
-def test_an_index_that_takes_too_long_says_how_far_it_came(scene):
+def test_index_beyond_the_time_limit_reports_how_many_rows_it_holds(inputs):
     rows = torch.randn(3000, 8)
     found = approximate((lambda hidden: hidden, rows, None), torch.randn(4, 8), seconds=0.0)
     assert set(found[0]) == {"index", "reason"} and found[0]["index"] == "hnsw"
@@ -227,7 +229,7 @@ def test_an_index_that_takes_too_long_says_how_far_it_came(scene):
     )
 
 
-def test_words_are_as_zipf_has_them_up_to_one(scene):
+def test_word_counts_follow_zipf_up_to_one_word_per_bound(inputs):
     big = make_inputs(size=5000, positions=1000, hidden_size=4, target_size=4, device="cpu", precision="fp32", seed=1)
     shares = big.vocabulary.counts / big.vocabulary.counts.sum()
     assert np.all(np.diff(big.vocabulary.counts) <= 0) and shares[0] == pytest.approx(2 * shares[1], rel=1e-3)
@@ -236,10 +238,10 @@ def test_words_are_as_zipf_has_them_up_to_one(scene):
         assert abs(((big.words >= low) & (big.words < high)).sum().item() - expected) <= 2
 
 
-def pretender(name: str, calls: list[str], *, loss=None, decode=None) -> Contender:
-    """One weight, and what it is told to do."""
+def fake_contender(name: str, calls: list[str], *, loss=None, decode=None) -> Contender:
+    """Return a contender of one weight with the given loss and decoding."""
 
-    def build(scene: SyntheticInputs) -> Operations:
+    def build(inputs: SyntheticInputs) -> Operations:
         calls.append(name)
         linear = nn.Linear(H, 1)
         return Operations(module=linear, loss=loss or (lambda hidden, _: linear(hidden).mean()), decode=decode)
@@ -247,28 +249,49 @@ def pretender(name: str, calls: list[str], *, loss=None, decode=None) -> Contend
     return Contender(name=name, build=build)
 
 
-def test_rounds_are_interleaved(scene):
+def test_heads_are_built_once_per_round_in_turn(inputs):
     calls: list[str] = []
-    notes, peaks = measure([pretender(name, calls) for name in "abc"], scene, LIMITS, lambda *_: None)
+    results, peaks = measure([fake_contender(name, calls) for name in "abc"], inputs, LIMITS, lambda *_: None)
     assert calls == [*"abc"] * 3
-    assert {len(note.taken["step"]) for note in notes} == {3} == {len(peaks)}
+    assert {len(result.times_ms["step"]) for result in results} == {3} == {len(peaks)}
 
 
-def test_what_is_slow_has_fewer_visits_but_two_and_one_where_it_is_very_slow():
-    limits, note = (
-        Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1),
-        Measurement(pretender("a", [])),
+def test_step_without_flop_formula_is_timed_and_its_flops_are_null(tree, inputs, tmp_path, capsys):
+    weight = torch.randn(H, requires_grad=True)
+    contender = fake_contender("uncounted", [], loss=lambda hidden, _: (hidden @ weight).mean())
+    [result], peaks = measure([contender], inputs, LIMITS, lambda *_: None)
+    assert capsys.readouterr().err == (
+        "flops_per_position: null, as no formula counts torch.ops.aten.mv; register one with "
+        "torch.utils.flop_counter.register_flop_formula\n"
     )
-    assert [note.visits(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
-    assert [note.seconds(ms, limits) for ms in (1, 1400, 1600)] == pytest.approx([0.1, 0.45, 0.9])
-    note.build_ms = 400
-    assert note.visits(1, limits) == 5
-    note.build_ms = 4000
-    assert note.visits(1, limits) == 2
+    cfg = configured("cost_sweep", *SMALL, f"results_dir={tmp_path}")
+    config = OmegaConf.to_container(cfg, resolve=True)
+    row = head_sweep.head_row(result, config, peak_gflops=peaks[0])
+    assert row.status == "ok" and row.step_ms is not None and row.adam_mib is not None
+    assert row.flops_per_position is None and row.peak_share is None
+    written = HeadLedger(**earlier_rows.header(config), peak_gflops=peaks, rows=[row]).write(
+        HeadSweep().record_stem(config)
+    )
+    assert HeadLedger.read(written).rows == [row]
+    report([written.parent], tmp_path)
+    assert "uncounted" in (tmp_path / "costs.md").read_text()
+
+
+def test_slow_operation_has_at_least_two_rounds_and_a_very_slow_one_has_one():
+    limits, result = (
+        Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1),
+        Measurement(fake_contender("a", [])),
+    )
+    assert [result.rounds(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
+    assert [result.seconds_per_round(ms, limits) for ms in (1, 1400, 1600)] == pytest.approx([0.1, 0.45, 0.9])
+    result.build_ms = 400
+    assert result.rounds(1, limits) == 5
+    result.build_ms = 4000
+    assert result.rounds(1, limits) == 2
 
 
 def proportional(loss) -> Contender:
-    """One whose time goes with V."""
+    """Return a contender whose step time grows with V."""
     linear = nn.Linear(H, 1)
 
     def build(_: SyntheticInputs) -> Operations:
@@ -277,33 +300,37 @@ def proportional(loss) -> Contender:
     return Contender(name="proportional", build=build)
 
 
-def stood(**figures) -> dict[str, Row]:
-    """Its row at a tenth of the V."""
+def smaller_row(**figures) -> dict[str, Row]:
+    """Return the row of `proportional` at a tenth of V."""
     return {"proportional": Row(contender="proportional", part="head", vocabulary_size=V // 10, **figures)}
 
 
-def test_what_would_be_cut_off_by_what_it_took_at_a_smaller_v_is_not_tried(scene):
+def test_step_is_not_tried_when_predicted_time_exceeds_the_limit(inputs):
     def step(loss):
         raise AssertionError("tried")
 
     for row, why in (
-        (stood(step_ms=[1600.0] * 3), "at V = 30 it took 1.6 s"),
-        (stood(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
+        (smaller_row(step_ms=[1600.0] * 3), "at V = 30 it took 1.6 s"),
+        (smaller_row(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
     ):
-        [note] = measure([proportional(step)], scene, LIMITS, lambda *_: None, row)[0]
-        assert note.status == "slow"
-        assert note.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
+        [result] = measure([proportional(step)], inputs, LIMITS, lambda *_: None, row)[0]
+        assert result.status == "slow"
+        assert result.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
 
 
-def test_what_could_be_in_time_is_tried(scene):
-    smaller = [stood(step_ms=[1400.0] * 3), stood(status="slow", reason="rank_256: more", step_ms=[1.0] * 3), {}]
+def test_step_runs_when_predicted_time_is_within_the_limit(inputs):
+    smaller = [
+        smaller_row(step_ms=[1400.0] * 3),
+        smaller_row(status="slow", reason="rank_256: more", step_ms=[1.0] * 3),
+        {},
+    ]
     for row in smaller:
-        [note] = measure([proportional(lambda loss: loss)], scene, LIMITS, lambda *_: None, row)[0]
-        assert (note.status, len(note.taken["step"])) == ("ok", 3)
+        [result] = measure([proportional(lambda loss: loss)], inputs, LIMITS, lambda *_: None, row)[0]
+        assert (result.status, len(result.times_ms["step"])) == ("ok", 3)
 
 
-def test_the_figure_of_a_slow_step_is_not_its_first(scene):
-    """Which counts FLOPs and memory too."""
+def test_first_step_is_not_timed(inputs):
+    """The first step counts FLOPs and memory too."""
     calls = []
 
     def step(loss):
@@ -311,105 +338,108 @@ def test_the_figure_of_a_slow_step_is_not_its_first(scene):
         return loss
 
     limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
-    [note] = measure([proportional(step)], scene, limits, lambda *_: None)[0]
-    assert len(calls) == 2 and note.taken["step"][0] < 100
+    [result] = measure([proportional(step)], inputs, limits, lambda *_: None)[0]
+    assert len(calls) == 2 and result.times_ms["step"][0] < 100
 
 
-def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path):
+def smaller(config: dict) -> dict[str, Row]:
+    ledgers = earlier_rows.comparable_ledgers(config, HeadSweep().record_stem(config).parent)
+    return earlier_rows.smaller_rows(config, ledgers)
+
+
+def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     def at(size: int, *more: str) -> DictConfig:
         return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
 
     def stand(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
         rows = [Row(contender="softmax", part="head", vocabulary_size=size)]
-        head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(
-            head_sweep.record_stem(config)
-        )
+        HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
 
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
-    assert head_sweep.smaller(config) == {}
+    assert smaller(config) == {}
     for size in (100, 200, 400):
         stand(size)
     stand(250, "cost.hidden_size=32"), stand(260, "seed=1")
-    assert head_sweep.smaller(config)["softmax"].vocabulary_size == 200
+    assert smaller(config)["softmax"].vocabulary_size == 200
 
 
-def test_one_that_was_less_patient_is_no_reason_not_to_try(tree, tmp_path):
+def test_slow_row_of_a_shorter_time_limit_is_ignored(tree, tmp_path):
     def at(size: int, seconds: int) -> dict:
         more = [f"vocabulary.size={size}", f"results_dir={tmp_path}", f"cost.longest_seconds={seconds}"]
         return OmegaConf.to_container(configured("cost_sweep", *more), resolve=True)
 
     config = at(100, 10)
     rows = [Row(contender="softmax", part="head", vocabulary_size=100, status="slow", reason="step: more than 10 s")]
-    head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(head_sweep.record_stem(config))
-    assert set(head_sweep.smaller(at(200, 10))) == {"softmax"}
-    assert head_sweep.smaller(at(200, 20)) == {}
+    HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
+    assert set(smaller(at(200, 10))) == {"softmax"}
+    assert smaller(at(200, 20)) == {}
 
 
-def test_an_act_without_memory_is_a_row_and_the_others_go_on(scene):
+def test_operation_without_memory_fails_alone(inputs):
     def exhausted(*_):
         raise torch.OutOfMemoryError("can't allocate memory: you tried to allocate 99 bytes")
 
     calls: list[str] = []
     some = [
-        pretender("hungry", calls, loss=exhausted, decode=lambda hidden, count: hidden.topk(count)),
-        pretender("modest", calls),
+        fake_contender("hungry", calls, loss=exhausted, decode=lambda hidden, count: hidden.topk(count)),
+        fake_contender("modest", calls),
     ]
-    hungry, modest = measure(some, scene, LIMITS, lambda *_: None)[0]
+    hungry, modest = measure(some, inputs, LIMITS, lambda *_: None)[0]
     assert (hungry.status, modest.status) == ("oom", "ok")
     assert hungry.reason.startswith("step: OutOfMemoryError: can't allocate memory")
-    assert set(hungry.taken) == {"decode_1", "decode_256"} and set(modest.taken) == {"step", "adam", "sgd"}
+    assert set(hungry.times_ms) == {"decode_1", "decode_256"} and set(modest.times_ms) == {"step", "adam", "sgd"}
 
 
-def test_a_first_call_that_is_too_long_is_left_out_and_says_so(scene):
+def test_first_call_beyond_the_time_limit_is_slow(inputs):
     def endless(*_):
         time.sleep(20)
 
     begin = time.perf_counter()
     limits = Limits(rounds=2, act_seconds=1, visit_seconds=0, longest_seconds=0.2)
-    [note] = measure([pretender("slow", [], loss=endless)], scene, limits, lambda *_: None)[0]
+    [result] = measure([fake_contender("slow", [], loss=endless)], inputs, limits, lambda *_: None)[0]
     assert time.perf_counter() - begin < 10
-    assert (note.status, note.reason) == ("slow", "step: more than 0.2 s; cost.longest_seconds allows more")
+    assert (result.status, result.reason) == ("slow", "step: more than 0.2 s; cost.longest_seconds allows more")
 
 
-def test_what_is_not_installed_says_the_remedy(scene):
+def test_missing_package_is_reported_with_the_remedy(inputs):
     def build(_: SyntheticInputs) -> Operations:
         raise Missing("pip install it")
 
-    [note] = measure([Contender(name="absent", build=build)], scene, LIMITS, lambda *_: None)[0]
-    assert (note.status, note.reason, note.taken) == ("missing", "pip install it", {})
+    [result] = measure([Contender(name="absent", build=build)], inputs, LIMITS, lambda *_: None)[0]
+    assert (result.status, result.reason, result.times_ms) == ("missing", "pip install it", {})
 
 
-def test_no_head_draws_its_rows_at_random(scene, tree, monkeypatch):
-    """At a million words that would take longer than a step."""
+def test_no_head_draws_its_rows_at_random(inputs, tree, monkeypatch):
+    """Drawing a million rows would take longer than a step."""
 
     def refuse(rows: torch.Tensor, *_, **__):
-        assert rows.shape != scene.weight.shape
+        assert rows.shape != inputs.weight.shape
         return rows
 
     for name in ("uniform_", "normal_"):
         monkeypatch.setattr(torch.Tensor, name, refuse)
     for each in systems():
-        head_alone(each).build(scene)
+        head_alone(each).build(inputs)
 
 
-def test_a_visit_leaves_no_gradient_behind(scene):
-    interleave.visit(Measurement(pretender("a", [])), scene, LIMITS)
-    assert scene.hidden.grad is None
+def test_round_leaves_no_gradient_behind(inputs):
+    head_rounds.measure_once(Measurement(fake_contender("a", [])), inputs, LIMITS, 0)
+    assert inputs.hidden.grad is None
 
 
-def test_a_whole_model_costs_its_head_and_its_trunk(tree, scene, tmp_path):
+def test_figures_of_a_whole_model_are_head_plus_trunk(tree, inputs, tmp_path):
     cfg = configured("cost_sweep_model", *SMALL, "cost.rounds=1", f"results_dir={tmp_path}")
-    measured = head_sweep.run(cfg)
-    assert {row.contender for row in measured.rows} == WITH_HEAD and measured.status == "ok"
-    [softmax] = [row for row in measured.rows if row.contender == "softmax"]
+    ledger = HeadSweep().run(cfg)
+    assert {row.contender for row in ledger.rows} == WITH_HEAD and ledger.status == "ok"
+    [softmax] = [row for row in ledger.rows if row.contender == "softmax"]
     assert softmax.part == "model" and softmax.decode_256_ms is not None
     assert softmax.flops_per_position == 3 * 2 * (H * V + 2 * 4 * H**2)  # an LSTM of one layer
     assert softmax.parameters == V * (H + 1) + (V + 1) * H + 4 * H * (2 * H + 2)
     assert softmax.adam_mib == pytest.approx(2 * softmax.parameters * 4 / 2**20, rel=0.02)  # of head and trunk
 
 
-def test_positions_that_make_no_streams_fail_in_one_line(tree):
+def test_positions_that_are_no_multiple_of_streams_are_reported_in_one_line(tree):
     odd = make_inputs(size=V, positions=30, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
     cfg = configured("cost_sweep_model", *SMALL)
     contender = whole_model(next(iter(systems())), cfg.backbone, streams=16)
@@ -426,15 +456,15 @@ def test_positions_that_make_no_streams_fail_in_one_line(tree):
         ("cost.contenders=[nobody]", r"^cost\.contenders: there is no nobody"),
     ],
 )
-def test_a_setting_that_cannot_work_is_one_line(tree, override, line):
+def test_bad_setting_is_reported_in_one_line(tree, override, line):
     cfg = configured("cost_sweep", *SMALL, override)
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
-        head_sweep.run(cfg)
+        HeadSweep().run(cfg)
 
 
 @pytest.mark.parametrize(("experiment", "part"), [("cost_sweep", "head"), ("cost_sweep_model", "model")])
-def test_a_sweep_is_a_job_a_size_each_with_a_file_of_its_own(tree, experiment, part):
+def test_sweep_has_one_job_and_one_file_per_vocabulary_size(tree, experiment, part):
     cfg = configured(experiment, hydra=True)
     cfg.hydra.overrides.task = [f"+experiment={experiment}"]
     assert cfg.cost.part == part and cfg.experiment_name == "cost_sweep"  # one page
@@ -442,7 +472,7 @@ def test_a_sweep_is_a_job_a_size_each_with_a_file_of_its_own(tree, experiment, p
     assert jobs(cfg) == [[f"vocabulary.size={size}", f"+experiment={experiment}"] for size in sizes]
 
     def place(*more: str) -> Path:
-        return head_sweep.record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
+        return HeadSweep().record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
 
     assert len({place(f"vocabulary.size={size}") for size in sizes}) == len(sizes)
     assert place("vocabulary.size=1000").name.startswith("v1000-")
@@ -451,7 +481,7 @@ def test_a_sweep_is_a_job_a_size_each_with_a_file_of_its_own(tree, experiment, p
 
 
 @pytest.mark.slow
-def test_the_command_measures_skips_what_stands_and_reports(tmp_path):
+def test_command_measures_reports_and_skips_finished_jobs(tmp_path):
     command = ["+experiment=cost_sweep", *SMALL[1:], "vocabulary.size=300,400", "cost.contenders=[softmax,mse]"]
     first = bench(tmp_path, *command)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -459,4 +489,4 @@ def test_the_command_measures_skips_what_stands_and_reports(tmp_path):
     files = sorted((tmp_path / "results" / "cost_sweep").glob("*.json"))
     assert [HeadLedger.read(file).vocabulary_size for file in files] == [300, 400]
     again = bench(tmp_path, *command)
-    assert again.returncode == 0 and again.stderr.count("stands in") == 2
+    assert again.returncode == 0 and again.stderr.count("skipped: result exists") == 2

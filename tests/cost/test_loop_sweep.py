@@ -1,4 +1,4 @@
-"""The loop's ledger: what stands in it, against a clock that only the test moves, and what the report says of it."""
+"""Loop ledger: its rows, its timers against a clock that the test moves, and its section of the report."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,15 +7,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.paths import resolved_config
-from bench.core.settings import check_config
-from bench.cost import loop_sweep, loop_timers
-from bench.cost.ledger import stem
-from bench.cost.loop_timers import SETTLING, Interruptions, Watched
+from bench.cost import loop_timers
+from bench.cost.ledger import ledger_stem
+from bench.cost.loop_sweep import LoopSweep
+from bench.cost.loop_timers import WARM_UP_STEPS, TimedBatches, TimedCalls
 from bench.cost.schema import Loop, LoopLedger
-from bench.cost.training_loops import Rounds
+from bench.cost.training_loops import LoopTimings
 from bench.report import loop_report, report
 from bench.training.budget import VALIDATION_SHARES
 
@@ -41,8 +42,8 @@ def configured(folder: Path, *more: str) -> DictConfig:
 def ledger(tree, tmp_path_factory) -> LoopLedger:
     cfg = configured(tmp_path_factory.mktemp("loop"), "cost.contenders=[cosine,softmax]")
     check_config(resolved_config(cfg))
-    found = loop_sweep.run(cfg)
-    path = loop_sweep.record_stem(resolved_config(cfg))
+    found = LoopSweep().run(cfg)
+    path = LoopSweep().record_stem(resolved_config(cfg))
     assert path.name.startswith("loop-") and path.parent.name == "cost_sweep"
     assert LoopLedger.read(path.with_name(f"{path.name}.json")) == found
     return found
@@ -64,15 +65,15 @@ def test_every_loop_of_every_system_is_measured(ledger):
     )
 
 
-def test_without_a_logger_nothing_is_said_of_it(tree, tmp_path):
-    found = loop_sweep.run(configured(tmp_path, "cost.contenders=[mse]", "logger=none", "cost.rounds=1"))
+def test_logger_figures_are_null_without_a_logger(tree, tmp_path):
+    found = LoopSweep().run(configured(tmp_path, "cost.contenders=[mse]", "logger=none", "cost.rounds=1"))
     (row,) = found.rows
     assert row.status == "ok" and row.look_ms is not None
     assert row.log_ms is row.log_share is None and found.logger_start_seconds == []
 
 
-def test_a_loop_leaves_nothing_behind(tree, tmp_path):
-    loop_sweep.run(configured(tmp_path, "cost.contenders=[mse]", "cost.rounds=1"))
+def test_job_leaves_its_ledger_alone_in_the_folder(tree, tmp_path):
+    LoopSweep().run(configured(tmp_path, "cost.contenders=[mse]", "cost.rounds=1"))
     assert [path.suffix for path in (tmp_path / "cost_sweep").iterdir()] == [".json"]
 
 
@@ -80,24 +81,27 @@ def test_a_loop_leaves_nothing_behind(tree, tmp_path):
     ("given", "line"),
     [
         ("cost.contenders=[ngram]", r"^cost\.contenders: there is no ngram; choose of adaptive_softmax, "),
-        ("cost.words=320", r"^cost\.words: 320 words are 4 steps; more than 6 count$"),
+        (
+            "cost.words=320",
+            r"^cost\.words: 320 words are 4 steps; give words for more than 6 steps, as the first 5",
+        ),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(tree, tmp_path, given, line):
+def test_bad_setting_is_reported_in_one_line(tree, tmp_path, given, line):
     with pytest.raises(SettingError, match=line):
-        loop_sweep.run(configured(tmp_path, "cost.contenders=[mse]", given))
+        LoopSweep().run(configured(tmp_path, "cost.contenders=[mse]", given))
 
 
-def test_a_system_that_fails_is_a_row_and_the_others_go_on(tree, tmp_path):
+def test_system_that_fails_is_a_row_and_the_others_are_measured(tree, tmp_path):
     cfg = configured(tmp_path, "cost.contenders=[mse,cosine]", "cost.rounds=1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.heads.mse.MSEHead.loss", lambda *_: 1 / 0)
-        rows = {row.contender: row for row in loop_sweep.run(cfg).rows}
+        rows = {row.contender: row for row in LoopSweep().run(cfg).rows}
     assert (rows["mse"].status, rows["mse"].reason) == ("failed", "ZeroDivisionError: division by zero")
     assert rows["cosine"].status == "ok"
 
 
-def test_a_watch_counts_from_the_sixth_batch_to_the_last(monkeypatch):
+def test_timed_batches_count_from_the_sixth_batch_to_the_last(monkeypatch):
     now = 0.0
 
     def tick(seconds: float) -> None:
@@ -111,36 +115,36 @@ def test_a_watch_counts_from_the_sixth_batch_to_the_last(monkeypatch):
             tick(0.25)  # making one
             yield SimpleNamespace(trained_words=100)
 
-    watched = Watched(endless())
-    batches = iter(watched)
-    calls = Interruptions()
+    timed = TimedBatches(endless())
+    batches = iter(timed)
+    calls = TimedCalls()
     pause = calls.timing(lambda: tick(3.0))
-    for step in range(SETTLING + 4):
+    for step in range(WARM_UP_STEPS + 4):
         next(batches)
         tick(0.75)
-        if step in (1, SETTLING + 1):
+        if step in (1, WARM_UP_STEPS + 1):
             pause()
     next(batches)
-    assert watched.seconds == 4 * 1.0 + 3.0
-    assert watched.waiting == 4 * 0.25
-    assert calls.taken == [3.0, 3.0] and calls.between(watched.since, watched.asked[-1]) == 3.0
-    assert watched.ms_per_1k(4.0) == 10_000.0  # of four batches
+    assert timed.seconds == 4 * 1.0 + 3.0
+    assert timed.waiting == 4 * 0.25
+    assert calls.durations == [3.0, 3.0] and calls.seconds_between(timed.begin, timed.end) == 3.0
+    assert timed.ms_per_1k(4.0) == 10_000.0  # of four batches
 
 
-def test_what_is_due_now_and_then_is_spread_over_the_words_between(tree, tmp_path):
+def test_periodic_calls_are_spread_over_the_words_until_they_are_due_again(tree, tmp_path):
     cfg = configured(tmp_path, "budget.words=60000", "checkpoint.seconds=10")
-    found = Rounds(bare=[100.0], trainer=[110.0], steps=[100.0], data=[1.0], looks=[50.0], logs=[10.0])
-    found.checkpoints = [200.0]
-    figures = {name: span[1] for name, span in found.figures(cfg).items()}
-    # six looks of 50 ms over sixty thousand words, six rows of 10 ms; 200 ms in 10 s
+    timings = LoopTimings(bare=[100.0], trainer=[110.0], steps=[100.0], data=[1.0], validations=[50.0], logs=[10.0])
+    timings.checkpoints = [200.0]
+    figures = {name: span[1] for name, span in timings.spans(cfg).items()}
+    # six validations of 50 ms over sixty thousand words, six log rows of 10 ms; 200 ms in 10 s
     assert figures["look_share"] == pytest.approx(0.05) and figures["log_share"] == pytest.approx(0.01)
     assert figures["checkpoint_share"] == pytest.approx(0.02) and figures["data_share"] == pytest.approx(0.01)
     assert figures["default_ms"] == pytest.approx(108.0) and figures["default_ratio"] == pytest.approx(1.08)
     assert figures["trainer_ratio"] == pytest.approx(1.1)
     cfg.budget = {"words": None, "seconds": 6.0}  # sixty thousand words too
-    assert found.figures(cfg)["look_share"][1] == pytest.approx(0.05)
+    assert timings.spans(cfg)["look_share"][1] == pytest.approx(0.05)
     cfg.checkpoint.seconds = 0  # one a step, of 80 words: 8 ms
-    assert found.figures(cfg)["checkpoint_share"][1] == pytest.approx(200 / 8)
+    assert timings.spans(cfg)["checkpoint_share"][1] == pytest.approx(200 / 8)
 
 
 def made_up(**fields: object) -> LoopLedger:
@@ -159,7 +163,7 @@ def made_up(**fields: object) -> LoopLedger:
     return LoopLedger(**settings | fields)
 
 
-def test_the_report_shows_the_loop(tmp_path, capsys):
+def test_report_shows_the_loop_ledger(tmp_path, capsys):
     (section,) = loop_report.sections([made_up(rows=[]), made_up()])  # of one setting the last
     times, parts = section.summary
     assert {row.label: str(row.figures["default_ratio"]) for row in times.rows} == {
@@ -175,7 +179,7 @@ def test_the_report_shows_the_loop(tmp_path, capsys):
         "Starting and ending the logger comes on top: 0.70 s in a process's first run, 0.030 s at most in each run "
         "after it.",
     ]
-    made_up().write(stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.begins, {}))
+    made_up().write(ledger_stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.prefix, {}))
     report([tmp_path / "cost_sweep"], tmp_path)
     for file in ("costs.md", "index.html"):
         assert "What the training loop costs" in (tmp_path / file).read_text()
