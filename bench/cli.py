@@ -1,4 +1,4 @@
-"""The Hydra entry: one configuration -> one Record."""
+"""The command `python -m bench`: Hydra composes a configuration, and the configuration's job runs."""
 
 import contextlib
 import os
@@ -9,7 +9,6 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core import memory_limit, progress
@@ -21,62 +20,71 @@ from bench.core.command_line import (
     exit_with_refusal,
     explain_refusal,
 )
+from bench.core.config_check import check_config
 from bench.core.cpu_threads import limit_threads
-from bench.core.environment import config_dir, silence_libraries
+from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
-from bench.core.settings import check_config
 from bench.core.signals import STOP, STOPPED, Stopped
 
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
 def job(cfg: DictConfig) -> None:
-    """One cell; in a sweep, a bad setting fails its cell and the sweep goes on. A signal ends it with STOPPED."""
+    """Run one job; in a sweep, a bad setting fails its job alone. A signal ends the process with STOPPED."""
     try:
-        with STOP.heeded():
-            status = cell(cfg, single=HydraConfig.get().mode == RunMode.RUN)
+        with STOP.catching():
+            status = run_job(cfg, single=HydraConfig.get().mode == RunMode.RUN)
     except Stopped as stopped:
-        print(f"stopped by {stopped}; the same command goes on from here", file=sys.stderr)
+        print(f"stopped by {stopped}; the same command continues from here", file=sys.stderr)
         status = STOPPED
     if status:
         sys.exit(status)
 
 
-def cell(cfg: DictConfig, *, single: bool) -> int:
-    """Run one, unless its record stands, and say how it ended; the exit status, 0 in a sweep."""
+def run_job(cfg: DictConfig, *, single: bool) -> int:
+    """Run one job unless its result exists, and report its end.
+
+    Args:
+        single: the process has this job alone; in a sweep, the exit status is always 0.
+
+    Returns:
+        The exit status.
+    """
     import torch
+
+    from bench.core.job import job_of
+    from bench.core.stored_result import json_path
 
     limit_threads()
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory_limit.limit_memory()
     begin = time.perf_counter()
-    config = settled(cfg, single=single)
+    config = checked_config(cfg, single=single)
     if config is None:
         return 0
-    work = get_object(cfg.job)  # heavy imports wait until Hydra has answered --help
-    silence_libraries()  # after them: Lightning's turns its own news on
+    work = job_of(config)
+    silence_libraries()  # after the imports: importing Lightning sets the level of its loggers
     stem = work.record_stem(config)
-    name, path = stem.name, stem.with_name(f"{stem.name}.json")
+    path = json_path(stem)
     try:
         if not cfg.force and work.finished(path):
-            progress.report_cell_end(name, f"stands in {path}; force=true runs it again", None)
-            from bench.training.loggers import log_finished
-
-            log_finished(config, stem, work.read_record(path))
+            progress.report_cell_end(stem.name, f"skipped: result exists ({path}); force=true runs it again", None)
+            work.log(config, stem, work.read(path))
             return 0
-        record = work.run(cfg)
+        result = work.run(cfg)
     except SettingError as error:
         if single:
             print(error, file=sys.stderr)
             return BAD_INPUT
-        record = work.failed(config, error)
-    ok = record.status == "ok"
-    outcome = work.headline(record) if ok else f"{record.status}: {record.reason}"
-    progress.report_cell_end(name, outcome, time.perf_counter() - begin)
+        result = work.failed(config, error)
+    ok = result.status == "ok"
+    outcome = work.headline(result) if ok else f"{result.status}: {result.reason}"
+    progress.report_cell_end(stem.name, outcome, time.perf_counter() - begin)
     return FAILED if single and not ok else 0
 
 
-def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
-    """The configuration as plain data, checked; None for a cell of a sweep that cannot be: it counts as failed."""
+def checked_config(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
+    """Return the checked configuration as plain data; None for a job of a sweep with a bad setting, which fails."""
+    from bench.core.job import job_of
     from bench.core.paths import plain_config, resolved_config
 
     config: dict[str, Any] = {}
@@ -87,20 +95,21 @@ def settled(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
     except REFUSED as error:
         if single:
             exit_with_refusal(error)
-        job = HydraConfig.get()
-        refused = explain_refusal(error, OmegaConf.to_container(job.overrides.task, resolve=False))
-        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # not even a name for a record
-            get_object(cfg.job).failed(config, refused)
-        progress.report_cell_end(job.job.override_dirname, f"failed: {refused}", 0.0)
+        context = HydraConfig.get()
+        refused = explain_refusal(error, OmegaConf.to_container(context.overrides.task, resolve=False))
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # settings that name no result
+            job_of(config).failed(config, refused)
+        progress.report_cell_end(context.job.override_dirname, f"failed: {refused}", 0.0)
         return None
 
 
 def main() -> None:
-    """Hand over to Hydra, and say in one line what it refuses at length; a bug of ours keeps its traceback."""
-    if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants to see it all
+    """Hand over to Hydra, and put its refusals into one line; an error in this program keeps its traceback."""
+    substitute_unprintable()
+    if "HYDRA_FULL_ERROR" in os.environ:  # the user asks for Hydra's own messages
         job()
         return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its errors itself, and exits
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # without the variable, Hydra prints its errors itself and exits
     try:
         check_text(sys.argv[1:])
         check_groups(sys.argv[1:])

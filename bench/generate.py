@@ -6,9 +6,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.paths import weights_path
-from bench.core.record import read_record
+from bench.core.record import Record
 from bench.core.trust import add_option, check_targets
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import evaluator_of
@@ -25,7 +26,7 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
     """
     if not path.is_file():
         raise SettingError("RUN", f"{path} is not there; give the .json of a finished cell")
-    record = read_record(path)
+    record = Record.read(path)
     if record.status != "ok":
         raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
     # the record may have been moved: weights are read from the folder of the record
@@ -49,6 +50,7 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
 
 def main() -> None:
     """Print the prompt and its continuation."""
+    substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__.split(": ", 1)[1])
     parser.add_argument("run", type=Path, metavar="RUN", help="the .json of a finished cell")
     parser.add_argument("--prompt", required=True, help="words to continue; words unknown to the corpus are dropped")
@@ -59,7 +61,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         if given.run.is_file():
-            check_targets(read_record(given.run).config, given.trust)
+            check_targets(Record.read(given.run).config, given.trust)
         text = continuation(given.run, given.prompt, words=given.words, greedy=given.greedy, seed=given.seed)
     except SettingError as error:
         sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""One configuration -> one Record: train or load, evaluate, time, write."""
+"""Run one cell: train or load its model, evaluate, time, write the record."""
 
 import contextlib
 import dataclasses
@@ -14,18 +14,10 @@ from omegaconf import DictConfig
 
 from bench.core.errors import SettingError, one_line, status_of, unwrap
 from bench.core.files import write_atomically
+from bench.core.job import Job
 from bench.core.paths import identifying_fields, record_stem, resolved_config
 from bench.core.provenance import now, reproducibility_fields
-from bench.core.record import (
-    POSITIONS,
-    Record,
-    finished,
-    parse_record,
-    read_record,
-    record_json,
-    replaceable,
-    write_record,
-)
+from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.cost.flops import training_flops
 from bench.cost.run_cost import decoding_cost, training_cost
@@ -40,7 +32,27 @@ from bench.training.cell_logger import CellLogger
 from bench.training.loggers import cell_logger, log_finished
 from bench.training.train import continues_training, train_or_load
 
-__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]  # what a job's module has
+
+class CellJob(Job[Record]):
+    """Train and evaluate one system: the cell of a quality sweep."""
+
+    result = Record
+
+    def record_stem(self, config: dict[str, Any]) -> Path:
+        return record_stem(config)
+
+    def run(self, cfg: DictConfig) -> Record:
+        return run(cfg)
+
+    def failure(self, config: dict[str, Any], error: SettingError) -> Record:
+        fields = identifying_fields(config)
+        return Record(**fields, config=config, status="failed", reason=str(error), finished_at=now())
+
+    def headline(self, result: Record) -> str:
+        return f"{result.bits_per_byte:.3f} bits per byte"
+
+    def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
+        log_finished(config, stem, result)
 
 
 def run(cfg: DictConfig) -> Record:
@@ -69,7 +81,7 @@ def run(cfg: DictConfig) -> Record:
             logger.log_record(record)
     gc.collect()
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the next cell of this process must not find the memory cut up
+        torch.cuda.empty_cache()  # so that the next cell of this process finds unfragmented memory
     return record
 
 
@@ -89,27 +101,6 @@ def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
     record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())
     write_record(record, stem)
     return record
-
-
-def failed(config: dict[str, Any], error: SettingError) -> Record:
-    """The record of a sweep's cell whose settings cannot work; written where no other is in its place.
-
-    Raises:
-        SettingError: they do not even make a record.
-    """
-    record = Record(**identifying_fields(config), config=config, status="failed", reason=str(error), finished_at=now())
-    stem = record_stem(config)
-    parse_record(record_json(record), stem)
-    if replaceable(stem.with_name(f"{stem.name}.json")):
-        with contextlib.suppress(SettingError):  # no place to write is what the error may be about
-            write_record(record, stem)
-            log_finished(config, stem, record)
-    return record
-
-
-def headline(record: Record) -> str:
-    """How it went, in a few words."""
-    return f"{record.bits_per_byte:.3f} bits per byte"
 
 
 def measure(

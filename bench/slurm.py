@@ -1,4 +1,4 @@
-"""Sweeps through Slurm outlive their jobs: submitit alone gives up the whole sweep when one is killed."""
+"""Submitit with two changes: a job that is killed fails its own cell, not the sweep; squeue tells what has ended."""
 
 import shutil
 import sys
@@ -13,37 +13,37 @@ from submitit.slurm import slurm
 from bench.core.errors import BAD_INPUT
 from bench.core.progress import print_line
 
-POLL_SECONDS = 30  # at most this long after its end a job without a result is known to be dead
+POLL_SECONDS = 30  # interval of squeue; the end of a job without a result is noticed after this time at most
 
 ENDED = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED FORGOTTEN NODE_FAIL OUT_OF_MEMORY REVOKED TIMEOUT".split()
 )
 
 
-class Queue(slurm.SlurmInfoWatcher):
-    """Asks squeue, which every cluster answers; submitit's sacct never does where Slurm keeps no accounts."""
+class SqueueWatcher(slurm.SlurmInfoWatcher):
+    """States of jobs from squeue, which works on every cluster; submitit's sacct needs Slurm's accounting."""
 
     def _make_command(self) -> list[str] | None:
         pending = self._registered - self._finished
         return ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T"] if pending else None
 
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
-        """A job that the queue has forgotten is as good as dead."""
+        """Return the state of every registered job; a job that squeue does not list is FORGOTTEN."""
         listed = dict(line.split("|") for line in (string if isinstance(string, str) else string.decode()).split())
         return {job: {"State": listed.get(job, "FORGOTTEN")} for job in self._registered - self._finished}
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
-        """submitit takes a job that is suspended, or whose node is being switched on, for one that has ended."""
+        """True if the job has ended. Submitit also counts a suspended job, and one whose node is being switched on."""
         return self.get_state(job_id, mode=mode) in ENDED
 
 
-class Job(slurm.SlurmJob):
-    """A cell's job; one that dies costs its own cell alone."""
+class CellSlurmJob(slurm.SlurmJob):
+    """A Slurm job that runs one cell; if it dies, its own cell alone fails."""
 
-    watcher = Queue(delay_s=POLL_SECONDS)
+    watcher = SqueueWatcher(delay_s=POLL_SECONDS)
 
     def results(self) -> list[JobReturn]:
-        """What the job returned, or, where it failed or left nothing, an empty return: its cell then has no record."""
+        """Return the job's result; an empty result if the job failed or left none, and its cell then has no record."""
         try:
             [returned] = super().results()
             if returned.status == JobStatus.COMPLETED:
@@ -58,24 +58,27 @@ class Job(slurm.SlurmJob):
 
 
 class SlurmExecutor(slurm.SlurmExecutor):
-    """Leaves the last word to sbatch, whose own lines stand above ours. submitit goes by the class's name."""
+    """Exits with one line below sbatch's own if Slurm refuses a job. Submitit finds this class by its name."""
 
-    job_class = Job
+    job_class = CellSlurmJob
 
     def _submit_command(self, command: str) -> slurm.SlurmJob:
         try:
             return super()._submit_command(command)
         except FailedJobError:
-            print("hydra.launcher: Slurm takes no such job; ask for what sinfo lists", file=sys.stderr)
+            print("hydra.launcher: Slurm refuses this job; ask for resources that sinfo lists", file=sys.stderr)
             sys.exit(BAD_INPUT)
 
 
 class SlurmCallback(Callback):
-    """Part of hydra/launcher=slurm."""
+    """Hydra callback of hydra/launcher=slurm."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Let submitit make our jobs, whether single or in an array."""
+        """Make submitit create the classes of this module, for single jobs and for arrays."""
         if shutil.which("sbatch") is None:
-            print("hydra/launcher: there is no sbatch here; sweep from a node of a Slurm cluster", file=sys.stderr)
+            print(
+                "hydra/launcher: there is no sbatch on this machine; sweep from a node of a Slurm cluster",
+                file=sys.stderr,
+            )
             sys.exit(BAD_INPUT)
-        slurm.SlurmJob, slurm.SlurmExecutor = Job, SlurmExecutor
+        slurm.SlurmJob, slurm.SlurmExecutor = CellSlurmJob, SlurmExecutor

@@ -1,4 +1,4 @@
-"""`python -m bench.verify RECORD`: run a cell again from its record alone, and say whether the figures agree."""
+"""`python -m bench.verify RECORD`: run a cell again from its record alone, and compare all figures."""
 
 import argparse
 import dataclasses
@@ -11,14 +11,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.core.environment import silence_libraries
+from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.provenance import reproducibility_fields
-from bench.core.record import Record, read_record
+from bench.core.record import Record
 from bench.core.trust import add_option, check_targets
 from bench.run import run
 
-CLOCK = (
+TIMES = (
     "cpu_share",
     "train_seconds",
     "train_ms_per_1k",
@@ -28,34 +28,33 @@ CLOCK = (
     "encode_seconds",
 )
 
-ELSEWHERE = ("config", "versions", "device", "git_commit", "finished_at")  # where and when, not what
+CIRCUMSTANCES = ("config", "versions", "device", "git_commit", "finished_at")  # where and when a cell ran
 
 
-def again(record: Record, path: Path) -> Record:
-    """The record of the same cell, trained anew in a folder that is gone afterwards.
+def run_again(record: Record, path: Path) -> Record:
+    """Train the cell of a record anew in a temporary folder, and return the new record.
 
     Raises:
-        SettingError: the record is of a cell that failed, or that a clock ended.
+        SettingError: the record's cell failed, or its training was ended by a time limit.
     """
     if record.status != "ok":
         raise SettingError("RECORD", f"{path} is a cell that ended as {record.status}; give one that is ok")
     if record.config["budget"]["seconds"] is not None:
-        raise SettingError(
-            "RECORD", f"{path} was trained until a clock ended it; only a budget in words can be repeated"
-        )
+        problem = f"{path} was trained until a time limit; only a budget in words can be repeated"
+        raise SettingError("RECORD", problem)
     with tempfile.TemporaryDirectory() as folder:
-        here = {
+        replaced = {
             "results_dir": folder,
             "force": True,
             "checkpoint": {"seconds": 1e9},
             "logger": OmegaConf.create({"_target_": "bench.training.loggers.none"}),
         }
         cache = os.environ.get("HEAD_BENCH_CACHE") or str(Path(record.config["cache_dir"]).expanduser())
-        return run(OmegaConf.create({**record.config, **here, "cache_dir": cache}))
+        return run(OmegaConf.create({**record.config, **replaced, "cache_dir": cache}))
 
 
 def differences(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
-    """The figures that differ, clocks left out: name, here, there."""
+    """Yield the figures that differ, times left out: name, value in the first record, value in the second."""
     first, second = (dict(figures(dataclasses.asdict(record))) for record in (one, other))
     for name in first | second:
         if first.get(name) != second.get(name):
@@ -63,49 +62,50 @@ def differences(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
 
 
 def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number and text of a record, by its dotted name."""
+    """Yield every number and text of a record with its dotted name."""
     if isinstance(value, dict | list):
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:
-            if name or key not in (*CLOCK, *ELSEWHERE):
+            if name or key not in (*TIMES, *CIRCUMSTANCES):
                 yield from figures(part, f"{name}.{key}" if name else str(key))
     elif not name.endswith(".seconds"):
         yield name, value
 
 
 def distance(one: Any, other: Any) -> float:
-    """Relative, of two numbers; infinite for what does not compare."""
+    """Return the relative difference of two numbers; infinite for values that are not numbers."""
     if isinstance(one, int | float) and isinstance(other, int | float):
         return abs(one - other) / max(abs(one), abs(other))
     return float("inf")
 
 
 def main() -> None:
-    """Exit with 0 where every figure agrees, with 1 where one does not."""
+    """Exit with 0 if every figure agrees, with 1 if a figure differs, with 2 on bad input."""
+    substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.verify", description=__doc__.split(": ", 1)[1])
     parser.add_argument("record", type=Path, metavar="RECORD", help="the .json of a finished cell")
     parser.add_argument(
-        "--tolerance", type=float, default=0.0, help="relative difference allowed (default 0: to the bit)"
+        "--tolerance", type=float, default=0.0, help="relative difference allowed (default 0: equal to the bit)"
     )
     add_option(parser)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        if not given.record.is_file():
-            raise SettingError("RECORD", f"{given.record} is not there; give the .json of a finished cell")
+        if not arguments.record.is_file():
+            raise SettingError("RECORD", f"{arguments.record} does not exist; give the .json of a finished cell")
         silence_libraries()
-        known = read_record(given.record)
-        check_targets(known.config, given.trust)
-        found = again(known, given.record)
+        recorded = Record.read(arguments.record)
+        check_targets(recorded.config, arguments.trust)
+        repeated = run_again(recorded, arguments.record)
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    different = [each for each in differences(known, found) if not distance(*each[1:]) <= given.tolerance]
-    for name, there, here in different:
-        print(f"{name}: {there} in the record, {here} now")
-    for name, here in reproducibility_fields(known.config).items():
-        there = getattr(known, name)
-        if name != "config" and there != here:
-            print(f"({name} is another: {there} in the record, {here} now)")
+    different = [each for each in differences(recorded, repeated) if not distance(*each[1:]) <= arguments.tolerance]
+    for name, before, after in different:
+        print(f"{name}: {before} in the record, {after} now")
+    for name, after in reproducibility_fields(recorded.config).items():
+        before = getattr(recorded, name)
+        if name != "config" and before != after:
+            print(f"({name} differs: {before} in the record, {after} now)")
     print(f"{len(different)} of the figures differ" if different else "all figures agree")
     sys.exit(bool(different))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from factories.commands import bench, settings
 
-from bench.core.record import POSITIONS, read_positions, read_record, read_records
+from bench.core.record import POSITIONS, Record, read_positions, read_records
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +192,6 @@ def test_readme_head_of_two_files_runs_in_a_sweep(place, tmp_path):
     arguments = [each for each in settings(name) if not each.startswith("system=")]
     run = bench(tmp_path, *arguments, f"system=glob({name[:3]}*)", f"corpus.path={place}/text.txt", "logger=none")
     assert run.returncode == 0, run.stdout + run.stderr
-    records = [read_record(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
+    records = [Record.read(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
     assert [record.system for record in records] == [name]
     assert records[0].accuracy_at_10 > 0

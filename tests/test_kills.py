@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from factories.encoder import tiny_bert
 
-from bench.core.record import Record, read_record
+from bench.core.record import Record
 from bench.core.signals import STOPPED
 from bench.data.sources.bible import kjv
 from bench.verify import differences, distance
@@ -88,7 +88,7 @@ def sweep(name: str) -> list[str]:
 
 def records(folder: Path) -> dict[str, Record]:
     """By file name; a half one fails to be read."""
-    return {path.name: read_record(path) for path in (folder / "smoke").glob("*.json")}
+    return {path.name: Record.read(path) for path in (folder / "smoke").glob("*.json")}
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from factories.commands import bench, settings
 
-from bench.core.record import read_record
-from bench.verify import CLOCK, ELSEWHERE
+from bench.core.record import Record
+from bench.verify import CIRCUMSTANCES, TIMES
 
 pytestmark = pytest.mark.slow
 TINY = ["hydra.mode=RUN", "corpus.path=text.txt", "budget.words=1000", "evaluation.test_words=500"]
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_when_training_has_ended_costs_no_training(place, di
     again = bench(place, *arguments)
     assert again.returncode == 0, again.stderr
     [path] = records(folder)
-    assert read_record(path).status == "ok" and weights.stat().st_mtime_ns == kept
+    assert Record.read(path).status == "ok" and weights.stat().st_mtime_ns == kept
 
 
 JUMPING = """
@@ -126,9 +126,9 @@ def test_a_clock_that_jumps_changes_no_figure(place, tmp_path):
         done = run(place, f"results_dir={tmp_path}/{name}", "logger=wandb", **more)
         assert done.returncode == 0, done.stdout + done.stderr
         [record] = records(tmp_path / name)
-        found.append(dataclasses.asdict(read_record(record)))
+        found.append(dataclasses.asdict(Record.read(record)))
     for fields in found:
-        for name in (*CLOCK, *ELSEWHERE):
+        for name in (*TIMES, *CIRCUMSTANCES):
             assert (fields.pop(name) is None) == (name == "encode_seconds")
         for row in fields["curve"]:
             assert 0 < row.pop("seconds") < 100

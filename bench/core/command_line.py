@@ -1,73 +1,119 @@
-"""What Hydra and OmegaConf say about a command line, as the one line that our own errors are."""
+"""Check a command line, and put what Hydra and OmegaConf say about it into one line."""
 
 import re
+import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.core.environment import config_dir
 from bench.core.errors import BAD_INPUT, SettingError
-from bench.core.settings import nothing_of, quoted
+from bench.core.known_settings import unknown_setting
+from bench.core.settings import quoted
 
 REFUSED = (SettingError, HydraException, OmegaConfBaseException)
 
-NO_NEWS = re.compile(r"(full_key|object_type|reference_type|See https?:)")  # lines that say nothing to a user
+NOISE = re.compile(r"(full_key|object_type|reference_type|See https?:)")  # lines of Hydra that tell a user nothing
 
 
 def explain_refusal(error: BaseException, arguments: list[str]) -> SettingError:
-    """The same error, by the key that it is about."""
+    """Return an error of Hydra or OmegaConf as one line that begins with the key at fault."""
+    if "add --multirun" in str(error):
+        error = error_beside_commas(arguments) or error
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
     for each in chain:
         if isinstance(each, SettingError):
             return each
-    setting = culprit(chain, arguments)
+    setting = key_at_fault(chain, arguments)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return SettingError(group, f"there is no {choice}; choose of {', '.join(error.options)}")
     lines = [line.strip() for each in chain for line in str(each).splitlines()]
-    said = "; ".join(dict.fromkeys(line for line in lines if line and not NO_NEWS.match(line)))
-    if said.startswith("Could not override") and "defaults list" not in said:
-        said = nothing_of(setting)
+    message = "; ".join(dict.fromkeys(line for line in lines if line and not NOISE.match(line)))
+    if message.startswith("Could not override") and "defaults list" not in message:
+        message = unknown_setting(setting)
     if isinstance(error, OverrideParseException):
-        said = f"Hydra cannot read {quoted(error.override)}; put a value that is not plain in quotes, {setting}='…'"
-    return SettingError(setting, said)
+        message = f"Hydra cannot read {quoted(error.override)}; {quoting_advice(error.override)}"
+    return SettingError(setting, message)
 
 
-def culprit(chain: list[BaseException], arguments: list[str]) -> str:
-    """The key that Hydra, or else OmegaConf, names; or else the argument that the message quotes."""
+def error_beside_commas(arguments: list[str]) -> BaseException | None:
+    """Return the error that the command line has even without its sweeps; None if it has no other.
+
+    Hydra composes a command line with commas before it knows that the experiment is a sweep. Another error, such as a
+    misspelt key, then makes it complain about the commas.
+    """
+    overrides = [argument for argument in arguments if "=" in argument.lstrip("-") and not argument.startswith("-")]
+    try:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            parsed = parser.parse_overrides(overrides)
+            first = [
+                f"{each.get_key_element()}={next(each.sweep_string_iterator())}"
+                if each.is_sweep_override()
+                else each.input_line
+                for each in parsed
+            ]
+            compose("config", first, return_hydra_config=True)
+    except REFUSED as error:
+        return error
+    return None
+
+
+def quoting_advice(argument: str) -> str:
+    """Return how to type an argument that Hydra cannot read: with its value in quotes that the shell leaves alone."""
+    key, separator, value = argument.partition("=")
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    typed = f'{key}{separator}"{escaped}{trailing * chr(92)}"'
+    try:
+        readable = OverridesParser.create().parse_override(typed).value() == value
+    except HydraException:
+        readable = False
+    line = shlex.quote(typed)
+    if readable and " ".join(line.split()) == line:  # an error message joins white space
+        return f"type {line}"
+    return "give key=value, with a key of letters, digits, - and _"
+
+
+def key_at_fault(chain: list[BaseException], arguments: list[str]) -> str:
+    """Return the key that Hydra or OmegaConf names, or else the key of the argument that the message quotes."""
     for each in chain:
         if isinstance(each, OverrideParseException):
             return key_of(each.override)
-    said = " ".join(map(str, chain))
+    message = " ".join(map(str, chain))
     keys = sorted(map(key_of, arguments), key=len, reverse=True)
-    quoted = [key for key in keys if key and re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", said)]
+    named = [key for key in keys if key and re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message)]
     full = next((each.full_key for each in chain if getattr(each, "full_key", None)), None)
-    return full or next(iter(quoted), None) or next(iter(keys), None) or "command line"
+    return full or next(iter(named), None) or next(iter(keys), None) or "command line"
 
 
 def key_of(argument: str) -> str:
-    """`+a.b@c=1` -> a.b"""
+    """Return the key of an argument: `+a.b@c=1` -> a.b"""
     return re.split(r"[=@]", argument.lstrip("+~"), maxsplit=1)[0].strip() or argument
 
 
 def check_text(arguments: list[str]) -> None:
-    """Hydra writes the arguments down, so they have to be text.
+    """Check that the arguments are text, as Hydra writes them into files.
 
     Raises:
-        SettingError: one is not.
+        SettingError: an argument holds NUL or bytes that are not UTF-8.
     """
     for argument in arguments:
-        if re.search("[\0\ud800-\udfff]", argument):  # Python's sign for a byte that is not UTF-8
+        if re.search("[\0\ud800-\udfff]", argument):  # Python decodes a byte that is not UTF-8 as a surrogate
             raise SettingError(ascii(key_of(argument))[1:-1], "it holds NUL or bytes that are not UTF-8; give text")
 
 
-PLUGINS = {  # hydra/launcher: package, and the extra of ours that brings it
+PLUGINS = {  # hydra/launcher -> its package, and the extra of this project that installs it
     "slurm": ("hydra-submitit-launcher", "cluster"),
     "joblib": ("hydra-joblib-launcher", "cluster"),
     "ray": ("hydra-ray-launcher", "ray"),
@@ -75,10 +121,10 @@ PLUGINS = {  # hydra/launcher: package, and the extra of ours that brings it
 
 
 def check_launcher(arguments: list[str]) -> None:
-    """Hydra answers a launcher whose plugin is missing with a page that names no package.
+    """Check that a launcher's plugin is installed; Hydra's own message names no package.
 
     Raises:
-        SettingError: it is missing; the line says how to get it.
+        SettingError: the plugin is missing; the line says how to install it.
     """
     for argument in arguments:
         group, _, choice = argument.lstrip("+").partition("=")
@@ -93,16 +139,16 @@ def check_launcher(arguments: list[str]) -> None:
 
 
 def exit_with_refusal(error: BaseException) -> NoReturn:
-    """One line, and the status of bad input."""
+    """Print one line about bad input, and exit with its status."""
     print(explain_refusal(error, sys.argv[1:]), file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 
 def check_groups(arguments: list[str]) -> None:
-    """Each `group=choice` names a file of the configuration tree.
+    """Check that each `group=choice` names a file of the configuration tree.
 
     Raises:
-        SettingError: it does not; the line lists what there is.
+        SettingError: a choice has no file; the line lists the choices that exist.
     """
     for argument in arguments:
         group, _, choice = argument.lstrip("+").partition("=")
@@ -111,5 +157,5 @@ def check_groups(arguments: list[str]) -> None:
             continue
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         unknown = [each for each in choice.split(",") if each.strip() not in known]
-        if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own: glob(…), quotes, references
+        if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own syntax: glob(…), quotes, references
             raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""What a record must say so that another can get the same again."""
+"""Facts that reproduce a result: configuration, versions, device, commit, time."""
 
 import datetime
 import importlib.metadata
@@ -13,22 +13,28 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy",
 
 
 def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
-    """The record fields that say how to get the same again."""
-    git = subprocess.run(
-        ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    """Return the record fields that reproduce a result."""
     on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
     return {
         "config": config,
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
         "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
-        "git_commit": git.stdout.strip() or None,
+        "git_commit": git_commit(),
     }
 
 
+def git_commit() -> str | None:
+    """Return the commit of this checkout; None outside a checkout, or on a machine without git."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:
+        return None
+
+
 def cpu_name() -> str:
-    """As /proc/cpuinfo has it, where there is one."""
+    """Return the processor's name from /proc/cpuinfo, or as Python knows it on a system without that file."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
@@ -39,24 +45,24 @@ def cpu_name() -> str:
 
 
 def now() -> str:
-    """ISO 8601, UTC, to the second."""
+    """Return the time in ISO 8601, UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds: int) -> dict[str, Any]:
-    """All of `bench.cost.ledger.Ledger` but the rows.
+    """Return the fields that every cost ledger has beside its rows.
 
     Args:
-        device: `cpu` or `cuda`; the ledger has its name.
-        precision: what was computed in.
+        device: `cpu` or `cuda`; the ledger holds the name of that device.
+        precision: precision of the computation.
     """
-    made_by = reproducibility_fields(config)
+    reproduces = reproducibility_fields(config)
     return {
         "experiment": config["experiment_name"],
         "device": torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else cpu_name(),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "rounds": rounds,
-        **{key: made_by[key] for key in ("config", "versions", "git_commit")},
+        **{key: reproduces[key] for key in ("config", "versions", "git_commit")},
         "finished_at": now(),
     }

@@ -1,6 +1,6 @@
-"""One run = one frozen Record <-> one JSON file, with the values a position beside it in an `.npz`.
+"""Record of one cell: one flat JSON file, and the values per test position beside it in an `.npz`.
 
-The path is the identity: it follows from the configuration, so a cell whose record stands need not run again.
+The path follows from the configuration, so a cell whose record exists need not run again.
 """
 
 import dataclasses
@@ -10,33 +10,32 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pydantic
 
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
-from bench.core.history import current
 from bench.core.identity import identity
 from bench.core.secrets import scrub
+from bench.core.stored_result import REMEDY, StoredResult
 
 SCHEMA = 2
 
-LEDGER = re.compile(r"[a-z]+\d*-[0-9a-f]{8}")  # the stem of a cost ledger's file; a record's has more parts
-
-ELSEWHERE = "move it away, or run its cell again by force=true"
+LEDGER = re.compile(r"[a-z]+\d*-[0-9a-f]{8}")  # stem of a cost ledger's file; the stem of a record has more parts
 
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """What one run found. A figure that was not measured is None, never 0; units are in the names."""
+class Record(StoredResult):
+    """Result of one cell. A figure that was not measured is None, never 0; units are in the field names."""
 
+    noun: ClassVar[str] = "record"
     __pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    # which cell
+    # identifies the cell
     experiment: str
     system: str  # the name in the tables
     head: str | None  # class of the output head; None for a model that brings its own
@@ -47,7 +46,7 @@ class Record:
     status: str = "ok"  # ok | oom | diverged | failed
     reason: str | None = None  # of a status that is not ok, one line
 
-    # quality on the test split: bench/evaluation/metrics.py says what each means
+    # quality on the test split; bench/evaluation/metrics.py defines each figure
     coverage: float | None = None
     test_words: int | None = None
     test_bytes: int | None = None  # of the words, with one separator per word
@@ -60,7 +59,7 @@ class Record:
     calibrated_accuracy_at_5: float | None = None
     calibrated_accuracy_at_10: float | None = None
     calibrated_mrr_at_10: float | None = None
-    ranked_words: int | None = None  # test words that accuracies and ranks were measured on
+    ranked_words: int | None = None  # number of test words behind accuracies and ranks
     accuracy_by_decile: list[float] | None = None  # @1, test words from the most frequent tenth to the rarest
     word_perplexity: float | None = None
     bits_per_byte: float | None = None
@@ -71,33 +70,33 @@ class Record:
     rank_perplexity: float | None = None
     brier: float | None = None
     brier_lm: float | None = None
-    brier_n: list[float] | None = None  # its four factors; it is undefined where one is not positive
-    validation_nats: float | None = None  # open, calibrated: what settings are chosen by, never by test
-    entropy_rate_bits: float | None = None  # a word, of the language that the corpus was drawn from, where known
-    blocks: dict[str, list[float]] = field(default_factory=dict)  # sums a block of test documents: for intervals
+    brier_n: list[float] | None = None  # the four factors of brier_lm, which is None if a factor is not positive
+    validation_nats: float | None = None  # open, calibrated; settings are chosen by this figure, never by a test figure
+    entropy_rate_bits: float | None = None  # per word, of the language that a synthetic corpus was drawn from
+    blocks: dict[str, list[float]] = field(default_factory=dict)  # sums per block of test documents, for intervals
     is_density: bool | None = None  # False: the raw perplexity is a proxy
     calibration_scale: float | None = None  # a in softmax(a * score + b * log unigram)
     calibration_prior: float | None = None  # b
 
     # cost
     trained_words: int | None = None
-    train_seconds: float | None = None  # of training steps alone, validation left out
+    train_seconds: float | None = None  # training steps alone, without validation
     cpu_share: float | None = None  # of train_seconds that the training thread had a processor; training on a CPU only
-    train_ms_per_1k: float | None = None  # the whole model, 1,000 positions, optimiser included
-    head_train_ms_per_1k: float | None = None  # the head alone
-    decode_ms_1: float | None = None  # top 10 of the head for 1 query
+    train_ms_per_1k: float | None = None  # whole model per 1,000 positions, with the optimiser
+    head_train_ms_per_1k: float | None = None  # head alone, per 1,000 positions
+    decode_ms_1: float | None = None  # top 10 of the head, 1 query
     decode_ms_256: float | None = None
     peak_mib: float | None = None
     parameters: int | None = None
-    flops_per_position: float | None = None  # a training step of the whole model
+    flops_per_position: float | None = None  # training step of the whole model
     head_flops_per_position: float | None = None
-    encode_seconds: float | None = None  # what the target encoding took when it was made, cached or not
+    encode_seconds: float | None = None  # time of the target encoding when it was computed, even if it is cached now
 
-    # the way there: rows of {words, seconds, flops, validation_nats, validation_accuracy_at_1}
+    # learning curve: rows of {words, seconds, flops, validation_nats, validation_accuracy_at_1}
     curve: list[dict[str, float]] = field(default_factory=list)
     generations: list[dict[str, str]] = field(default_factory=list)  # rows of {prompt, greedy, sampled}
 
-    # what reproduces it
+    # reproduces the cell
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     device: str | None = None
@@ -107,90 +106,42 @@ class Record:
     finished_at: str | None = None  # ISO 8601, UTC
     schema: int = SCHEMA
 
+    def without_secrets(self) -> Self:
+        """Return the record with secrets removed from its reason, which may quote another library's error."""
+        return self if self.reason is None else dataclasses.replace(self, reason=scrub(self.reason))
 
-FIELDS = pydantic.TypeAdapter(Record)
+    def check_name(self, path: Path) -> None:
+        """Check that the file name is the identity of the record's configuration.
 
-
-def record_json(record: Record) -> str:
-    """What its file holds."""
-    return json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+        Raises:
+            SettingError: it is the identity of other settings.
+        """
+        if identity(self.config) != path.stem:
+            raise SettingError(str(path), f"holds other settings than its name says; {REMEDY}")
 
 
 def write_record(record: Record, stem: Path, positions: dict[str, np.ndarray] | None = None) -> Path:
-    """Put `stem`.npz (the values a position, [N] each) and then `stem`.json in place, each whole or not at all."""
-    if record.reason is not None:
-        record = dataclasses.replace(record, reason=scrub(record.reason))
-    text = record_json(record)
-    beside = stem.with_name(stem.name + ".npz")
+    """Write `stem`.npz (the values per position, [N] each) and then `stem`.json, each whole or not at all.
+
+    Raises:
+        ValueError: a figure is not finite; nothing was written.
+        SettingError: the folder cannot be written.
+    """
+    record.json()  # raises before the positions are written
+    beside = stem.with_name(f"{stem.name}.npz")
     if positions is None:
-        beside.unlink(missing_ok=True)  # a run before this one may have left its own
+        beside.unlink(missing_ok=True)  # an earlier run may have left its positions
     else:
         write_atomically(beside, lambda file: np.savez_compressed(file, **positions))
-    return write_atomically(stem.with_name(stem.name + ".json"), lambda file: file.write(text.encode()))
-
-
-def read_record(path: Path) -> Record:
-    """One JSON file -> its Record.
-
-    Raises:
-        SettingError: the file is no record, or one of another schema.
-    """
-    try:
-        return parse_record(path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(str(path), f"cannot be read ({error}); {ELSEWHERE}") from None
-
-
-def parse_record(text: str, path: Path) -> Record:
-    """JSON -> the Record, whose every field has the type that it says.
-
-    Args:
-        path: what an error names.
-
-    Raises:
-        SettingError: it is no record, or one of another schema.
-    """
-    try:
-        schema = json.loads(text)["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SettingError(str(path), f"is not a record ({type(error).__name__}: {error}); {ELSEWHERE}") from None
-    if schema != SCHEMA:
-        newer = isinstance(schema, int) and schema > SCHEMA
-        remedy = "update this program, or give another results_dir" if newer else "run its cell again by force=true"
-        raise SettingError(str(path), f"has schema {schema}, this version reads {SCHEMA}; {remedy}")
-    try:
-        record = FIELDS.validate_json(text)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingError(str(path), f"is not a record ({where}: {first['msg']}); {ELSEWHERE}") from None
-    return dataclasses.replace(record, config=current(record.config))
-
-
-def finished(path: Path) -> bool:
-    """Whether the record of a cell that went well is there, so that the cell need not run again.
-
-    Raises:
-        SettingError: what is there is no record, or that of other settings than its name says.
-    """
-    if not path.is_file():
-        return False
-    record = read_record(path)
-    if identity(record.config) != path.stem:
-        raise SettingError(str(path), f"holds other settings than its name says; {ELSEWHERE}")
-    return record.status == "ok"
-
-
-def replaceable(path: Path) -> bool:
-    """Whether a failure may be written there: over nothing, or over the failure of an earlier run."""
-    try:
-        return not finished(path)
-    except SettingError:
-        return False
+    return record.write(stem)
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray] | None:
-    """The values a position of the record at `path`, by name, [N] each; None where the run has none."""
+    """Read the values per position beside the record at `path`, by name, [N] each; None if the run has none.
+
+    Raises:
+        SettingError: the file is damaged, or holds a pickle.
+    """
     beside = path.with_suffix(".npz")
     if not beside.is_file():
         return None
@@ -202,6 +153,24 @@ def read_positions(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def read_records(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
-    """Every record in the folders and the folders in them, by path; deeper lie mirrors' files, beside them ledgers."""
+    """Read every record in the folders and in their direct subfolders, sorted by path; cost ledgers are left out.
+
+    Deeper folders hold the files of loggers.
+    """
     paths = sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
-    return [(path, read_record(path)) for path in paths if not LEDGER.fullmatch(path.stem)]
+    return [(path, Record.read(path)) for path in paths if ledger_kind(path) is None]
+
+
+def ledger_kind(path: Path) -> str | None:
+    """Return the kind of cost ledger that a file holds, from its field `kind`; None for a record.
+
+    Ledgers published before that field are recognised by their file name: `v1000-22a7e4fb` has the kind `v`.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kind = content.get("kind")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        kind = None  # reading the file as a record or as a ledger gives the error its text
+    if isinstance(kind, str):
+        return kind
+    return path.stem.rpartition("-")[0].rstrip("0123456789") if LEDGER.fullmatch(path.stem) else None

@@ -28,7 +28,7 @@ class Stop:
             raise Stopped(self.asked)
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
+    def catching(self) -> Iterator[None]:
         """Within, both signals are ours; only a process's main thread may ask for that."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -1,90 +1,117 @@
-"""One configuration -> one EncoderLedger: what reading a text costs, context by context. `cost_encoder` runs it."""
+"""Cost sweep of the encoder: one job measures each context of the target encoder, and writes an EncoderLedger."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import pydantic
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.core.errors import SettingError
+from bench.core.job import Job
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
 from bench.core.provenance import ledger_header
+from bench.core.settings import Count, Group, Settings
 from bench.cost.encoder_drift import drifts
 from bench.cost.encoder_rounds import compared, measure
 from bench.cost.encoder_variants import EqualReader, PlainReader, Way, sample
-from bench.cost.ledger import stem
+from bench.cost.ledger import ledger_stem
 from bench.cost.schema import EncoderLedger, Reading
 from bench.targets.encoder import Encoder
 from bench.targets.tables import make_encoder
 
-__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
+EMBEDDED = "all-MiniLM-L6-v2"  # the encoder of targets.encoder=null
 
-read_record, finished = EncoderLedger.read, EncoderLedger.finished
-
-EMBEDDED = "all-MiniLM-L6-v2"  # what null stands for
-
-PATIENCE = ("rounds",)  # no figure's meaning
+TIME_LIMITS = ("rounds",)  # settings that do not change what a figure means
 
 
-def record_stem(config: dict[str, Any]) -> Path:
-    """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
-    kept = {"cost": {key: value for key, value in config["cost"].items() if key not in PATIENCE}}
-    kept |= {"corpus": config["corpus"], "seed": config["seed"]}
-    kept["targets"] = {key: value for key, value in config["targets"].items() if key not in ("context", "level")}
-    return stem(config, EncoderLedger.begins, kept)
+class EncoderCost(Group):
+    words: Annotated[int, pydantic.Field(ge=256, le=2**17)]
+    window: Annotated[int, pydantic.Field(ge=1, le=2**20)]
+    device: Literal["cpu", "cuda"]
+    rounds: Count
 
 
-def run(cfg: DictConfig) -> EncoderLedger:
-    """Measure, and write the file.
+class EncoderSweepSettings(Settings):
+    device: Literal["cpu", "cuda"]
+    cost: EncoderCost
+
+
+class EncoderSweep(Job[EncoderLedger]):
+    """Measure the target encoder on the beginnings of a text's documents."""
+
+    settings = EncoderSweepSettings
+    result = EncoderLedger
+
+    def record_stem(self, config: dict[str, Any]) -> Path:
+        kept = {"cost": {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}}
+        kept |= {"corpus": config["corpus"], "seed": config["seed"]}
+        kept["targets"] = {key: value for key, value in config["targets"].items() if key not in ("context", "level")}
+        return ledger_stem(config, EncoderLedger.prefix, kept)
+
+    def run(self, cfg: DictConfig) -> EncoderLedger:
+        config = resolved_config(cfg)
+        cost, stem = EncoderCost.model_validate(config["cost"]), self.record_stem(config)
+        if "encoder" not in config["targets"]:
+            problem = f"{config['targets']['name']} has no encoder to measure; choose targets=bert"
+            raise SettingError("targets", problem)
+        if cost.device == "cuda" and not torch.cuda.is_available():
+            raise SettingError("device", "torch finds no CUDA device here; use device=cpu")
+        corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
+        text, variants = sample(corpus, cost.words), encoder_variants(config)
+        with Bar(stem.name) as bar:
+            results = measure(variants, text, cost.rounds, bar.note)
+            bar.note(1.0, "drift")
+            vectors = compared(results, text, cost.window)
+            drift = drifts(*vectors, seed=config["seed"]) if vectors else []
+        rows = [result.row() for result in results]
+        ledger = EncoderLedger(**header(config, variants[0].encoder, len(text.text)), rows=rows, drift=drift)
+        ledger.write(stem)
+        return ledger
+
+    def failure(self, config: dict[str, Any], error: SettingError) -> EncoderLedger:
+        row = Reading(contender="all", status="failed", reason=str(error))
+        return EncoderLedger(**header(config, None, 0), rows=[row])
+
+    def headline(self, result: EncoderLedger) -> str:
+        rows = [row for row in result.rows if row.words_per_second and row.window == result.window]
+        speeds = {row.contender: row.words_per_second[1] for row in rows if not row.contender.startswith("peer:")}
+        return ", ".join(f"{context} {speed:,.0f} words/s" for context, speed in speeds.items())
+
+
+def encoder_variants(config: dict[str, Any]) -> list[Way]:
+    """Return each context at `cost.window`, causal at `targets.window` too, and two baselines that a user would write.
 
     Raises:
-        SettingError: settings that cannot work; nothing was written.
+        SettingError: an encoder that cannot be loaded.
     """
-    config = resolved_config(cfg)
-    cost, path = config["cost"], record_stem(config)
-    if "encoder" not in config["targets"]:
-        raise SettingError("targets", f"{config['targets']['name']} has no encoder to measure; choose targets=bert")
-    if cost["device"] == "cuda" and not torch.cuda.is_available():
-        raise SettingError("device", "torch finds no CUDA device here; use device=cpu")
-    corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
-    given = sample(corpus, cost["words"])
-    every = ways(config)
-    with Bar(path.name) as bar:
-        notes = measure(every, given, cost["rounds"], bar.note)
-        bar.note(1.0, "drift")
-        found = compared(notes, given, cost["window"])
-        drift = drifts(*found, seed=config["seed"]) if found else []
-    ledger = EncoderLedger(
-        **facts(config, every[0].encoder, len(given.text)), rows=[each.row() for each in notes], drift=drift
-    )
-    ledger.write(path)
-    return ledger
 
-
-def ways(config: dict[str, Any]) -> list[Way]:
-    """Every context at `cost.window`, causal at `targets.window` too; beside two of them what a user would write."""
-
-    def way(name: str, context: str, window: int, **more: Any) -> Way:
+    def variant(name: str, context: str, window: int, **more: Any) -> Way:
         settings = config["targets"] | {"context": context, "window": window}
         return Way(name=name, encoder=make_encoder(settings, config["cache_dir"], config["cost"]["device"]), **more)
 
     few, many = config["cost"]["window"], config["targets"].get("window", 0)
-    found = [
-        way("causal", "causal", many),
-        way("peer:plain batches", "causal", many, reader=PlainReader),
-        way("prefix", "prefix", few),
-        way("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader),
-        way("bidirectional", "bidirectional", few),
+    variants = [
+        variant("causal", "causal", many),
+        variant("peer:plain batches", "causal", many, reader=PlainReader),
+        variant("prefix", "prefix", few),
+        variant("peer:a forward a word, equal lengths", "prefix", few, reader=EqualReader),
+        variant("bidirectional", "bidirectional", few),
     ]
     if many != few:
-        found.append(way("causal", "causal", few))
-    return found
+        variants.append(variant("causal", "causal", few))
+    return variants
 
 
-def facts(config: dict[str, Any], encoder: Encoder | None, words: int) -> dict[str, Any]:
-    """What the figures of a ledger hold for."""
+def header(config: dict[str, Any], encoder: Encoder | None, words: int) -> dict[str, Any]:
+    """Return all fields of a ledger except its rows and drift.
+
+    Args:
+        encoder: None for a job that failed before its encoder was loaded.
+        words: number of words measured on.
+    """
     cost = config["cost"]
     return {
         "encoder": str(config["targets"].get("encoder") or EMBEDDED),
@@ -99,18 +126,3 @@ def facts(config: dict[str, Any], encoder: Encoder | None, words: int) -> dict[s
             rounds=cost["rounds"],
         ),
     }
-
-
-def failed(config: dict[str, Any], error: SettingError) -> EncoderLedger:
-    """What stands for a sweep's job whose settings cannot work."""
-    row = Reading(contender="all", status="failed", reason=str(error))
-    ledger = EncoderLedger(**facts(config, None, 0), rows=[row])
-    ledger.write(record_stem(config))
-    return ledger
-
-
-def headline(ledger: EncoderLedger) -> str:
-    """How it went, in a few words."""
-    own = [row for row in ledger.rows if row.words_per_second and row.window == ledger.window]
-    speeds = {row.contender: row.words_per_second[1] for row in own if not row.contender.startswith("peer:")}
-    return ", ".join(f"{context} {speed:,.0f} words/s" for context, speed in speeds.items())

@@ -1,23 +1,28 @@
-"""One configuration -> one HeadLedger: all contenders at one V, in one process. What `cost_sweep` runs a job."""
+"""Cost sweep of the heads: one job measures all contenders at one V in one process, and writes a HeadLedger.
+
+bench/cost/earlier_rows.py says which contenders need not be timed again.
+"""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.errors import SettingError
+from bench.core.job import Job
 from bench.core.paths import plain_config
 from bench.core.progress import Bar
-from bench.core.provenance import ledger_header
+from bench.core.settings import Count, Group, Rows, Seconds, Settings, Width
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import PEERS
 from bench.cost.baseline_search import SEARCHERS
 from bench.cost.contender import Contender, Missing, Searched
+from bench.cost.earlier_rows import comparable_ledgers, head_identities, header, meaning, reusable_rows, smaller_rows
 from bench.cost.interleave import attempt, measure
-from bench.cost.ledger import stem
+from bench.cost.ledger import ledger_stem
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.run_cost import QUERIES
@@ -25,163 +30,138 @@ from bench.cost.schema import HeadLedger, Row
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.cost.timing import span
 
-__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
-
-read_record, finished = HeadLedger.read, HeadLedger.finished
-
-LEVEL = 1e-5  # of scores: what differs less is rounding
-
-PATIENCE = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")  # no figure's meaning
+OFFSET_TOLERANCE = 1e-5  # of scores: offsets of words that differ less differ by rounding
 
 
-def record_stem(config: dict[str, Any]) -> Path:
-    """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
-    kept = meant(config) | {"heads": [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]}
-    return stem(config, f"{HeadLedger.begins}{config['vocabulary']['size']}", kept)
+class HeadCost(Group):
+    part: Literal["head", "model"]
+    contenders: list[str] | None
+    positions: Rows
+    hidden_size: Width
+    target_size: Width
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    rounds: Count
+    act_seconds: Seconds
+    visit_seconds: Seconds
+    longest_seconds: Seconds
+    index_seconds: Seconds
 
 
-def meant(config: dict[str, Any]) -> dict[str, Any]:
-    """What of a configuration gives its figures their meaning."""
-    kept = {key: config[key] for key in ("vocabulary", "seed")}
-    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
-    if config["cost"]["part"] == "model":
-        kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
-    return kept
+class HeadSweepSettings(Settings):
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    cost: HeadCost
 
 
-def run(cfg: DictConfig) -> HeadLedger:
-    """Measure, and write the file.
+class HeadSweep(Job[HeadLedger]):
+    """Measure heads and baselines at one V."""
 
-    Raises:
-        SettingError: settings that cannot work; nothing was written.
-    """
-    config = plain_config(cfg)
-    cost = config["cost"]
-    scene = make_inputs(
-        size=cfg.vocabulary.size,
-        positions=cost["positions"],
-        hidden_size=cost["hidden_size"],
-        target_size=cost["target_size"],
-        device=cost["device"],
-        precision=cost["precision"],
-        seed=cfg.seed,
-    )
-    limits = Limits(**{field.name: cost[field.name] for field in dataclasses.fields(Limits)})
-    path = record_stem(config)
-    with Bar(path.name) as bar:
-        notes, peaks = measure(chosen(cfg), scene, limits, bar.note, smaller(config))
-        search(notes, scene, cost["index_seconds"], bar)
-    ledger = HeadLedger(
-        **facts(config),
-        peak_gflops=span(peaks),
-        rows=[row(note, config, peak_gflops=span(peaks)[1]) for note in notes],
-    )
-    ledger.write(path)
-    return ledger
+    settings = HeadSweepSettings
+    result = HeadLedger
 
+    def record_stem(self, config: dict[str, Any]) -> Path:
+        heads = [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]
+        return ledger_stem(
+            config, f"{HeadLedger.prefix}{config['vocabulary']['size']}", meaning(config) | {"heads": heads}
+        )
 
-def smaller(config: dict[str, Any]) -> dict[str, Row]:
-    """Each contender's row at the largest smaller V that stands beside this one, and means the same."""
+    def run(self, cfg: DictConfig) -> HeadLedger:
+        config = plain_config(cfg)
+        stem, contenders = self.record_stem(config), selected_contenders(cfg)
+        cost = HeadCost.model_validate(config["cost"])
+        inputs = make_inputs(
+            size=cfg.vocabulary.size,
+            seed=cfg.seed,
+            **{key: getattr(cost, key) for key in ("positions", "hidden_size", "target_size", "device", "precision")},
+        )
+        limits = Limits(**{field.name: getattr(cost, field.name) for field in dataclasses.fields(Limits)})
+        ledgers = comparable_ledgers(config, stem.parent)
+        rows = {} if cfg.force else reusable_rows(config, ledgers)
+        due = [contender for contender in contenders if contender.name not in rows]
+        with Bar(stem.name) as bar:
+            results, peaks = measure(due, inputs, limits, bar.note, smaller_rows(config, ledgers))
+            search(results, inputs, cost.index_seconds, bar)
+        rows |= {each.contender.name: head_row(each, config, peak_gflops=span(peaks)[1]) for each in results}
+        ledger = HeadLedger(
+            **header(config), peak_gflops=span(peaks), rows=[rows[contender.name] for contender in contenders]
+        )
+        ledger.write(stem)
+        return ledger
 
-    def kind(of: dict[str, Any]) -> dict[str, Any]:
-        return meant(of) | {"vocabulary": None, "cost": meant(of)["cost"] | {"contenders": None}}
+    def failure(self, config: dict[str, Any], error: SettingError) -> HeadLedger:
+        size, part = config["vocabulary"]["size"], config["cost"]["part"]
+        row = Row(contender="all", part=part, vocabulary_size=size, status="failed", reason=str(error))
+        return HeadLedger(**header(config), peak_gflops=[], rows=[row])
 
-    files = record_stem(config).parent.glob(f"{HeadLedger.begins}*.json")
-    others = [each for each in map(read_record, files) if kind(each.config) == kind(config)]
-    found: dict[str, Row] = {}
-    for other in sorted(others, key=lambda each: each.vocabulary_size):
-        patient = other.config["cost"]["longest_seconds"] >= config["cost"]["longest_seconds"]
-        if other.vocabulary_size < config["vocabulary"]["size"]:
-            found |= {row.contender: row for row in other.rows if patient or row.status != "slow"}
-    return found
+    def headline(self, result: HeadLedger) -> str:
+        earlier = sum(row.measured_at is not None for row in result.rows)
+        return f"{result.measured} contenders measured" + (f", {earlier} of them earlier" if earlier else "")
 
 
-def chosen(cfg: DictConfig) -> list[Contender]:
-    """Systems, and for heads alone their peers; or those of them that `cost.contenders` names.
+def selected_contenders(cfg: DictConfig) -> list[Contender]:
+    """Return the systems, and for heads alone their baselines; or those of them that `cost.contenders` names.
 
     Raises:
-        SettingError: a name that nobody has.
+        SettingError: a name that no contender has.
     """
     if cfg.cost.part == "model":
-        everyone = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
+        contenders = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
     else:
-        everyone = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
+        contenders = [*map(head_alone, systems()), *PEERS, *SEARCHERS]
     if cfg.cost.contenders is None:
-        return everyone
-    names = [contender.name for contender in everyone]
+        return contenders
+    names = [contender.name for contender in contenders]
     unknown = sorted(set(cfg.cost.contenders) - set(names))
     if unknown:
         raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(names)}")
-    return [contender for contender in everyone if contender.name in cfg.cost.contenders]
+    return [contender for contender in contenders if contender.name in cfg.cost.contenders]
 
 
-def search(notes: Sequence[Measurement], scene: SyntheticInputs, seconds: float, bar: Bar) -> None:
-    """Approximate decoding of all whose scores are inner products; those of the same rows share what was found."""
-    hidden, _ = scene.queries(max(QUERIES))
-    known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, what was found
-    for note in (note for note in notes if note.searched):
-        with attempt(note, "approximate"), torch.no_grad():
-            bar.note(1.0, f"indexes: {note.contender.name}")
-            make_queries, rows, offsets = note.contender.build(scene).searched
-            if offsets is not None and float(offsets.max() - offsets.min()) < LEVEL:
-                offsets = None  # the same for all, and moves no word
-            same = [found for *other, found in known if all(map(equal, other, (rows, offsets)))]
-            note.figures["approximate"] = same[0] if same else indexes((make_queries, rows, offsets), hidden, seconds)
+def search(results: Sequence[Measurement], inputs: SyntheticInputs, seconds: float, bar: Bar) -> None:
+    """Measure approximate decoding wherever scores are inner products; contenders with equal rows share the figures."""
+    hidden, _ = inputs.queries(max(QUERIES))
+    known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, figures
+    for result in (result for result in results if result.searched):
+        with attempt(result, "approximate"), torch.no_grad():
+            bar.note(1.0, f"indexes: {result.contender.name}")
+            make_queries, rows, offsets = result.contender.build(inputs).searched
+            if offsets is not None and float(offsets.max() - offsets.min()) < OFFSET_TOLERANCE:
+                offsets = None  # equal for all words, so the order of words does not depend on it
+            same = [figures for *other, figures in known if all(map(equal, other, (rows, offsets)))]
+            result.figures["approximate"] = same[0] if same else indexes((make_queries, rows, offsets), hidden, seconds)
             if not same:
-                known.append((rows, offsets, note.figures["approximate"]))
+                known.append((rows, offsets, result.figures["approximate"]))
 
 
 def equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
-    """To the bit, or neither is there."""
+    """True if both tensors are equal to the bit, or both are None."""
     return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 def indexes(searched: Searched, hidden: torch.Tensor, seconds: float) -> list[dict[str, Any]]:
-    """Their rows, or one that says why there are none."""
+    """Return a row per approximate index, or one row that says why there is none."""
     try:
         return approximate(searched, hidden, seconds)
     except Missing as missing:
         return [{"index": "faiss", "reason": str(missing)}]
 
 
-def facts(config: dict[str, Any]) -> dict[str, Any]:
-    """What the figures of a ledger hold for."""
-    cost = config["cost"]
-    return {
-        "vocabulary_size": config["vocabulary"]["size"],
-        **{key: cost[key] for key in ("positions", "hidden_size", "target_size")},
-        **ledger_header(config, device=cost["device"], precision=cost["precision"], rounds=cost["rounds"]),
-    }
-
-
-def row(note: Measurement, config: dict[str, Any], *, peak_gflops: float) -> Row:
-    """What has been found of one contender, as the file has it."""
-    figures = {key: value for key, value in note.figures.items() if key != "sgd_mib"}
-    spans = {f"{act}_ms": span(taken) for act, taken in note.taken.items()}
+def head_row(result: Measurement, config: dict[str, Any], *, peak_gflops: float) -> Row:
+    """Return the ledger row of one contender."""
+    figures = {key: value for key, value in result.figures.items() if key != "sgd_mib"}
+    spans = {f"{operation}_ms": span(taken) for operation, taken in result.taken.items()}
     if "step_ms" in spans:
         achieved = figures["flops_per_position"] * config["cost"]["positions"] / spans["step_ms"][1] / 1e6  # GFLOP/s
         figures["peak_share"] = float(f"{achieved / peak_gflops:.4g}")
     return Row(
-        contender=note.contender.name,
+        contender=result.contender.name,
         part=config["cost"]["part"],
         vocabulary_size=config["vocabulary"]["size"],
-        reads_targets=note.contender.reads_targets,
-        status=note.status,
-        reason=note.reason,
+        reads_targets=result.contender.reads_targets,
+        identity=head_identities().get(result.contender.name),
+        status=result.status,
+        reason=result.reason,
         **spans,
         **figures,
     )
-
-
-def failed(config: dict[str, Any], error: SettingError) -> HeadLedger:
-    """What stands for a sweep's job whose settings cannot work."""
-    size = config["vocabulary"]["size"]
-    row = Row(contender="all", part=config["cost"]["part"], vocabulary_size=size, status="failed", reason=str(error))
-    ledger = HeadLedger(**facts(config), peak_gflops=[], rows=[row])
-    ledger.write(record_stem(config))
-    return ledger
-
-
-def headline(ledger: HeadLedger) -> str:
-    """How it went, in a few words."""
-    return f"{ledger.measured} contenders measured"

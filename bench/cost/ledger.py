@@ -1,43 +1,46 @@
-"""What every cost ledger says beside its rows, and how its file is written and read: a subclass is a kind of file."""
+"""Base of the cost ledgers: the fields that every ledger has beside its rows. A subclass is a kind of ledger."""
 
 import dataclasses
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import pydantic
-
-from bench.core.errors import SettingError
-from bench.core.files import write_atomically
-from bench.core.history import ADDED, current
+from bench.core.history import ADDED
 from bench.core.identity import short_hash
+from bench.core.secrets import scrub
+from bench.core.stored_result import StoredResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One contender; a kind adds its figures. A span is [p20, p50, p80] over interleaved rounds; None: not measured."""
+    """Row of one contender; a subclass adds the figures. A span is [p20, p50, p80] over interleaved rounds.
 
-    contender: str  # a name of ours, or `peer:…`
+    A figure that was not measured is None.
+    """
+
+    contender: str  # the name of a system, or `peer:…`
     status: str = "ok"  # ok | oom | slow (cut off, or not tried) | failed | missing (a package or a device)
     reason: str | None = None  # of a status that is not ok, one line
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ledger:
-    """One file: all contenders that took turns in one process.
+class Ledger(StoredResult):
+    """All contenders whose rounds were interleaved in one process.
 
-    A kind sets `begins`, narrows the type of `rows`, and raises `schema` when its old files can no more be read.
+    A subclass sets `prefix`, adds the field `kind` with its name, narrows the type of `rows`, and raises `schema`
+    when files of its earlier schema cannot be read. A field that this version does not know is left out.
     """
 
-    begins: ClassVar[str]  # a file's name, before its digest
+    noun: ClassVar[str] = "ledger"
+    prefix: ClassVar[str]  # of the file name, before the digest
 
     experiment: str
     device: str
     precision: str
     threads: int
     rounds: int
-    rows: list[Line]
+    rows: Sequence[Line]
     config: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None
@@ -46,58 +49,29 @@ class Ledger:
 
     @property
     def status(self) -> str:
-        """`failed` where a row is: what is out of memory or missing is a finding."""
+        """`failed` if a row failed. A row that is out of memory, slow or missing is a finding."""
         return "failed" if any(row.status == "failed" for row in self.rows) else "ok"
 
     @property
     def reason(self) -> str | None:
-        """Of all failed rows, one line."""
+        """Reasons of all failed rows in one line; None if no row failed."""
         return "; ".join(f"{row.contender}: {row.reason}" for row in self.rows if row.status == "failed") or None
 
     @property
     def measured(self) -> str:
-        """How many rows are sound, of how many."""
+        """Number of sound rows and of all rows, as in `3 of 4`."""
         return f"{sum(row.status == 'ok' for row in self.rows)} of {len(self.rows)}"
 
-    def write(self, stem: Path) -> Path:
-        """`stem`.json, whole or not at all."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)
-        return write_atomically(stem.with_name(f"{stem.name}.json"), lambda file: file.write(text.encode()))
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """One JSON file -> its ledger; what this version no more reads of it is left out.
-
-        Raises:
-            SettingError: the file is no ledger of this kind, or one of another schema.
-        """
-        try:
-            text = path.read_text()
-            schema = json.loads(text)["schema"]
-            if schema == cls.schema:
-                ledger = pydantic.TypeAdapter(cls).validate_json(text, strict=True)
-                return dataclasses.replace(ledger, config=current(ledger.config))
-            problem = f"has schema {schema}, this version reads {cls.schema}; run it again"
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            problem = f"is not a ledger ({'.'.join(map(str, first['loc']))}: {first['msg']}); {AGAIN}"
-        except (ValueError, KeyError, TypeError) as error:
-            problem = f"is not a ledger ({type(error).__name__}: {error}); {AGAIN}"
-        raise SettingError(str(path), problem)
-
-    @classmethod
-    def finished(cls, path: Path) -> bool:
-        """Need this job not run again?"""
-        return path.is_file() and cls.read(path).status == "ok"
+    def without_secrets(self) -> Self:
+        """Return the ledger with secrets removed from its rows' reasons, which may quote another library's error."""
+        rows = [dataclasses.replace(row, reason=row.reason and scrub(row.reason)) for row in self.rows]
+        return dataclasses.replace(self, rows=rows)
 
 
-AGAIN = "delete it and run the job again"
-
-
-def stem(config: dict[str, Any], begins: str, kept: dict[str, Any], added: dict[str, Any] = ADDED) -> Path:
-    """Where a configuration's ledger stands, without the suffix.
+def ledger_stem(config: dict[str, Any], prefix: str, kept: dict[str, Any], added: dict[str, Any] = ADDED) -> Path:
+    """Return the path of a configuration's ledger, without the suffix.
 
     Args:
-        kept: all that its figures hang on.
+        kept: all settings that the ledger's figures depend on.
     """
-    return Path(config["results_dir"]) / config["experiment_name"] / f"{begins}-{short_hash(kept, added)}"
+    return Path(config["results_dir"]) / config["experiment_name"] / f"{prefix}-{short_hash(kept, added)}"

@@ -1,108 +1,130 @@
-"""One configuration -> one LoopLedger: a bare loop, Lightning's Trainer, and training as it is. `cost_loop` runs it."""
+"""Cost sweep of the training loop: a bare loop, Lightning's Trainer and this project's training, in a LoopLedger."""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import pydantic
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.errors import SettingError, one_line, status_of, unwrap
 from bench.core.history import ADDED_SINCE_LOOPS
+from bench.core.job import Job
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
 from bench.core.provenance import ledger_header
-from bench.cost.ledger import stem
+from bench.core.settings import Count, Group, Settings
+from bench.cost.ledger import ledger_stem
 from bench.cost.our_heads import systems
 from bench.cost.schema import Loop, LoopLedger
 from bench.cost.training_loops import Rounds, bare, default, trainer_alone
 from bench.training.budget import VALIDATION_SHARES
 from bench.training.build import build_cell
 
-__all__ = ["failed", "finished", "headline", "read_record", "record_stem", "run"]
+TIME_LIMITS = ("rounds",)  # settings that do not change what a figure means
 
-read_record, finished = LoopLedger.read, LoopLedger.finished
-
-PATIENCE = ("rounds",)  # no figure's meaning
-
-HANGS_ON = (
+DEPENDS_ON = (
     "seed", "inputs", "vocabulary", "batch", "optimizer", "budget", "checkpoint", "corpus", "targets", "backbone",
     "trainer", "logger", "evaluation",
 )  # fmt: skip
 
 
-def record_stem(config: dict[str, Any]) -> Path:
-    """Where a configuration's ledger stands, without the suffix: named by all that its figures hang on."""
-    kept = {key: config[key] for key in HANGS_ON}
-    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in PATIENCE}
-    kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
-    return stem(config, LoopLedger.begins, kept, ADDED_SINCE_LOOPS)
+class LoopCost(Group):
+    contenders: list[str] | None
+    words: Annotated[int, pydantic.Field(ge=256, le=2**17)]
+    rounds: Count
 
 
-def run(cfg: DictConfig) -> LoopLedger:
-    """Measure, and write the file.
+class LoopSweepSettings(Settings):
+    cost: LoopCost
 
-    Raises:
-        SettingError: settings that cannot work; nothing was written.
-    """
-    config = resolved_config(cfg)
-    path, cases = record_stem(config), chosen(cfg)
-    starts: list[float] = []  # of the logger, s
-    with Bar(path.name) as bar:
+
+class LoopSweep(Job[LoopLedger]):
+    """Measure the training loop of each selected system."""
+
+    settings = LoopSweepSettings
+    result = LoopLedger
+
+    def record_stem(self, config: dict[str, Any]) -> Path:
+        kept = {key: config[key] for key in DEPENDS_ON}
+        kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
+        kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
+        return ledger_stem(config, LoopLedger.prefix, kept, ADDED_SINCE_LOOPS)
+
+    def run(self, cfg: DictConfig) -> LoopLedger:
+        config = resolved_config(cfg)
+        stem, cells = self.record_stem(config), selected_cells(cfg)
+        starts: list[float] = []  # of the logger, s
         rows = []
-        for nth, (name, case) in enumerate(cases.items()):
-            found, row = Rounds(), {"contender": name}
-            try:
-                for done in measure(case, found, bar):
-                    bar.note((nth + done) / len(cases), name)
-                row |= found.figures(case)
-            except Exception as raised:
-                error = unwrap(raised)
-                if status_of(error) is None:
-                    raise error from None
-                row |= {"status": status_of(error), "reason": one_line(error)}
-            starts += found.logger_start
-            rows.append(Loop(**row))
-    ledger = LoopLedger(**facts(config), logger_start_seconds=starts, rows=rows)
-    ledger.write(path)
-    return ledger
+        with Bar(stem.name) as bar:
+            for nth, (name, cell) in enumerate(cells.items()):
+                rounds, row = Rounds(), {"contender": name}
+                try:
+                    for done in measure(cell, rounds, bar):
+                        bar.note((nth + done) / len(cells), name)
+                    row |= rounds.figures(cell)
+                except Exception as raised:
+                    error = unwrap(raised)
+                    if status_of(error) is None:
+                        raise error from None
+                    row |= {"status": status_of(error), "reason": one_line(error)}
+                starts += rounds.logger_start
+                rows.append(Loop(**row))
+        ledger = LoopLedger(**header(config), logger_start_seconds=starts, rows=rows)
+        ledger.write(stem)
+        return ledger
+
+    def failure(self, config: dict[str, Any], error: SettingError) -> LoopLedger:
+        row = Loop(contender="all", status="failed", reason=str(error))
+        return LoopLedger(**header(config), logger_start_seconds=[], rows=[row])
+
+    def headline(self, result: LoopLedger) -> str:
+        return f"{result.measured} systems measured"
 
 
-def chosen(cfg: DictConfig) -> dict[str, DictConfig]:
-    """This configuration with every system that has a head, or with those that `cost.contenders` names.
+def selected_cells(cfg: DictConfig) -> dict[str, DictConfig]:
+    """Return this configuration with every system that has a head, or with those that `cost.contenders` names.
 
     Raises:
-        SettingError: a name that nobody has.
+        SettingError: a name that no such system has.
     """
-    cases = {}
+    cells = {}
     for each in systems():
-        cases[each.system.name] = cfg.copy()
-        cases[each.system.name].system = each.system
-    names = cfg.cost.contenders or list(cases)
-    unknown = sorted(set(names) - set(cases))
+        cells[each.system.name] = cfg.copy()
+        cells[each.system.name].system = each.system
+    names = cfg.cost.contenders or list(cells)
+    unknown = sorted(set(names) - set(cells))
     if unknown:
-        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(cases)}")
-    return {name: cases[name] for name in cases if name in names}
+        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(cells)}")
+    return {name: cells[name] for name in cells if name in names}
 
 
-def measure(cfg: DictConfig, found: Rounds, bar: Bar) -> Iterator[float]:
-    """All rounds of one system, in which the three loops take turns from the same weights; yields the share done."""
+def measure(cfg: DictConfig, rounds: Rounds, bar: Bar) -> Iterator[float]:
+    """Run all rounds of one system, the three loops interleaved and each from the same weights.
+
+    Args:
+        rounds: collects the figures.
+
+    Yields:
+        The share of the work that is done.
+    """
     built = build_cell(cfg)
-    begun = {name: each.clone() for name, each in built.model.state_dict().items()}
+    weights = {name: each.clone() for name, each in built.model.state_dict().items()}
     loops = (bare, trainer_alone, default)
-    for turn in range(cfg.cost.rounds):
+    for number in range(cfg.cost.rounds):
         for nth, loop in enumerate(loops):
-            yield (turn + nth / len(loops)) / cfg.cost.rounds
-            built.model.load_state_dict(begun)
+            yield (number + nth / len(loops)) / cfg.cost.rounds
+            built.model.load_state_dict(weights)
             built.model.state = None
             torch.manual_seed(cfg.seed)
             with tempfile.TemporaryDirectory() as folder:
-                loop(cfg, built, found, Path(folder), bar)
+                loop(cfg, built, rounds, Path(folder), bar)
 
 
-def facts(config: dict[str, Any]) -> dict[str, Any]:
-    """What the figures of a ledger hold for."""
+def header(config: dict[str, Any]) -> dict[str, Any]:
+    """Return all fields of a ledger except its rows and the logger's start times."""
     cost, budget, trainer = config["cost"], config["budget"], config["trainer"]
     on_gpu = torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
     limits = [f"{budget[unit]:,} {unit}" for unit in ("words", "seconds") if budget[unit] is not None]
@@ -120,16 +142,3 @@ def facts(config: dict[str, Any]) -> dict[str, Any]:
             config, device="cuda" if on_gpu else "cpu", precision=trainer["precision"], rounds=cost["rounds"]
         ),
     }
-
-
-def failed(config: dict[str, Any], error: SettingError) -> LoopLedger:
-    """What stands for a sweep's job whose settings cannot work."""
-    row = Loop(contender="all", status="failed", reason=str(error))
-    ledger = LoopLedger(**facts(config), logger_start_seconds=[], rows=[row])
-    ledger.write(record_stem(config))
-    return ledger
-
-
-def headline(ledger: LoopLedger) -> str:
-    """How it went, in a few words."""
-    return f"{ledger.measured} systems measured"

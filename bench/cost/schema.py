@@ -1,68 +1,77 @@
-"""What one head costs at one V, and the file that holds the rows of all: all that its tables are made of."""
+"""The three kinds of cost ledger and their rows: what the tables of costs are made of."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+from bench.core.errors import SettingError
+from bench.core.record import ledger_kind
 from bench.cost.ledger import Ledger, Line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Line):
-    """One contender: a system's name, or `peer:…`. None: not measured, or it has no such act."""
+    """Costs of one head at one V. An operation that the contender does not have is None."""
 
     part: str  # head | model
     vocabulary_size: int
-    reads_targets: bool = False  # needs word vectors, and as a rule an encoding first
+    reads_targets: bool = False  # needs word vectors, usually from an encoding of the text
+    identity: str | None = None  # short hash of the head's configuration; None for baselines and in earlier ledgers
+    measured_at: str | None = None  # for a row taken over from an earlier ledger: end of that ledger's rounds
 
-    step_ms: list[float] | None = None  # forward and backward of `positions` positions
-    adam_ms: list[float] | None = None  # the update after it, in the contender's own form: dense or of a few rows
+    step_ms: list[float] | None = None  # forward and backward pass of `positions` positions
+    adam_ms: list[float] | None = None  # Adam's update after a step, dense or of the touched rows as the contender does
     sgd_ms: list[float] | None = None
     decode_1_ms: list[float] | None = None  # exact top 10 of 1 query
     decode_256_ms: list[float] | None = None
-    rank_256_ms: list[float] | None = None  # the rank of the true word, 256 queries
+    rank_256_ms: list[float] | None = None  # rank of the true word, 256 queries
 
     peak_mib: float | None = None  # of a step, beyond the weights
     weights_mib: float | None = None  # parameters and tables
     adam_mib: float | None = None  # the optimiser's state
     parameters: int | None = None
     flops_per_position: float | None = None  # of a step
-    peak_share: float | None = None  # FLOP/s of the step over the machine's matmul peak of the same rounds
+    peak_share: float | None = None  # FLOP/s of the step over the machine's matmul peak in the same rounds
     # rows of {index, build_s, recall_at_1, recall_at_10, decode_1_ms, decode_256_ms, reason}
     approximate: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadLedger(Ledger):
-    """All contenders at one V."""
+    """Costs of all heads and baselines at one V."""
 
-    begins: ClassVar[str] = "v"  # and the V
+    prefix: ClassVar[str] = "v"  # followed by V
 
     vocabulary_size: int
     positions: int
     hidden_size: int
     target_size: int
-    peak_gflops: list[float]  # of a large matrix product, a span over the same rounds
+    peak_gflops: list[float]  # span of a large matrix product over the same rounds
     rows: list[Row]
+    kind: Literal["head"] = "head"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading(Line):
-    """One way to read: a `targets.context` of ours, or what a user would write instead of one."""
+    """Costs of one way to encode a text: a `targets.context` of ours, or the baseline a user would write instead."""
 
     context: str | None = None  # causal | prefix | bidirectional
-    window: int | None = None  # words of a pass at most
-    precision: str | None = None  # fp32 | bf16: what it came to
-    words_per_second: list[float] | None = None  # vectors kept, a second
-    times_peer: list[float] | None = None  # its time a word over that of its peer in the same round
+    window: int | None = None  # words per pass at most
+    precision: str | None = None  # fp32 | bf16, as resolved on the machine
+    words_per_second: list[float] | None = None  # number of kept vectors per second
+    times_peer: list[float] | None = None  # speed relative to the baseline in the same round
     peak_mib: float | None = None  # beyond the weights
-    cosine_to_fp32: float | None = None  # mean, of its vectors to those of a plain pass of each window in fp32
+    cosine_to_fp32: float | None = None  # mean cosine of the vectors to those of a plain pass over each window in fp32
     least_cosine_to_fp32: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How far vectors of the same words are from exact ones: mean cosine, and the share whose nearest exact vector is
-    that of their own place. `within`: exact over those words alone that a causal pass reads too."""
+    """Distance of approximate vectors from exact vectors of the same words.
+
+    `own_nearest` is the share of vectors whose nearest exact vector is that of the same position. The figures that
+    end in `_within` compare with exact vectors over those words alone that a causal pass reads too.
+    """
 
     vectors: str
     cosine: float
@@ -73,53 +82,74 @@ class Drift:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderLedger(Ledger):
-    """One encoder on one text."""
+    """Costs of one encoder on one text."""
 
-    begins: ClassVar[str] = "encoder"
+    prefix: ClassVar[str] = "encoder"
 
-    encoder: str  # what it was loaded from, in short
+    encoder: str  # short name of the model that was loaded
     weights_sha256: str | None
     corpus: str
-    words: int  # measured on
-    window: int  # of those whose drift is told
+    words: int  # number of words measured on
+    window: int  # of the vectors whose drift is reported
     rows: list[Reading]
     drift: list[Drift] = field(default_factory=list)
+    kind: Literal["encoder"] = "encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loop(Line):
-    """One system, whole: trunk, head and optimiser. Times are of 1,000 words, but for the last three."""
+    """Costs of training one whole system (trunk, head, optimiser). Times are per 1,000 words, except the last three."""
 
-    bare_ms: list[float] | None = None  # batch, forward, backward, clipping, update in a plain loop
-    trainer_ms: list[float] | None = None  # the same by Lightning's Trainer, without logger or other callbacks
-    default_ms: list[float] | None = None  # by this project's training: all that follows, each as often as it is due
-    steps_ms: list[float] | None = None  # of it all between two steps, but looks, rows and checkpoints
-    data_ms: list[float] | None = None  # of these waiting for the next batch
+    bare_ms: list[float] | None = None  # batch, forward, backward, clipping and update in a plain loop
+    trainer_ms: list[float] | None = None  # the same steps by Lightning's Trainer, without logger or other callbacks
+    default_ms: list[float] | None = None  # this project's training, with validation, logging and checkpoints when due
+    steps_ms: list[float] | None = None  # the part of default_ms between steps, without these three
+    data_ms: list[float] | None = None  # the part of steps_ms spent waiting for the next batch
     trainer_ratio: list[float] | None = None  # to the bare loop of the same round
     default_ratio: list[float] | None = None
-    look_share: list[float] | None = None  # of the bare loop's time
+    look_share: list[float] | None = None  # time of validation over the bare loop's time
     log_share: list[float] | None = None
     checkpoint_share: list[float] | None = None
     data_share: list[float] | None = None
-    look_ms: list[float] | None = None  # one look at validation
+    look_ms: list[float] | None = None  # one validation
     log_ms: list[float] | None = None  # one row for the logger
-    checkpoint_ms: list[float] | None = None  # writing one
+    checkpoint_ms: list[float] | None = None  # writing one checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopLedger(Ledger):
-    """The loops in turns, on one text at one V."""
+    """Costs of the three training loops on one text at one V."""
 
-    begins: ClassVar[str] = "loop"
+    prefix: ClassVar[str] = "loop"
 
     corpus: str
     vocabulary_size: int
     backbone: str
     hidden_size: int
-    words: int  # that each loop trains on in a round
-    budget: str  # that looks are spread over
-    looks: int
+    words: int  # number of words that each loop trains on in a round
+    budget: str  # over which validations are spread
+    looks: int  # number of validations
     checkpoint_seconds: float
     logger: str
-    logger_start_seconds: list[float]  # and end, each time: the first starts its service, which others then share
+    logger_start_seconds: list[float]  # start and end of the logger, each time; the first starts a shared service
     rows: list[Loop]
+    kind: Literal["loop"] = "loop"
+
+
+LEDGERS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger)
+
+
+def ledger_class(path: Path) -> type[Ledger] | None:
+    """Return the class of the ledger that a file holds; None if the file is a record.
+
+    Raises:
+        SettingError: the file is a ledger of a kind that this version does not know.
+    """
+    kind = ledger_kind(path)
+    if kind is None:
+        return None
+    for each in LEDGERS:
+        if kind in (each.kind, each.prefix):
+            return each
+    known = ", ".join(each.kind for each in LEDGERS)
+    raise SettingError(str(path), f"is no kind of ledger that this version knows ({known}); move it away")

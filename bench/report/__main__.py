@@ -4,12 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.report import FORMATS, report
 
 
 def main() -> None:
     """Write the report of the folders given on the command line."""
+    substitute_unprintable()
     parser = argparse.ArgumentParser(
         prog="python -m bench.report", description="Write tables, figures and a page from records and cost ledgers."
     )

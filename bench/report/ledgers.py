@@ -6,13 +6,9 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from bench.core.errors import SettingError
-from bench.core.record import LEDGER
 from bench.cost.ledger import Ledger
-from bench.cost.schema import EncoderLedger, HeadLedger, LoopLedger
+from bench.cost.schema import ledger_class
 from bench.report.cost_tables import Sheet
-
-KINDS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger)
 
 Kind = TypeVar("Kind", bound=Ledger)
 
@@ -33,24 +29,14 @@ class Section:
 
 
 def load(folders: list[Path]) -> list[Ledger]:
-    """Every ledger in the folders and the folders in them, the one last finished last.
+    """Read every ledger in the folders and their direct subfolders, sorted by the time when each finished.
 
     Raises:
-        SettingError: a file is named as a ledger and is none.
+        SettingError: a ledger cannot be read.
     """
     paths = sorted({path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}*.json")})
-    found = [kind_of(path).read(path) for path in paths if LEDGER.fullmatch(path.stem)]
-    return sorted(found, key=lambda each: each.finished_at)
-
-
-def kind_of(path: Path) -> type[Ledger]:
-    """By the file's name: `v1000-…` a HeadLedger."""
-    begins = path.stem.rpartition("-")[0].rstrip("0123456789")
-    for kind in KINDS:
-        if kind.begins == begins:
-            return kind
-    known = ", ".join(f"{kind.begins}…" for kind in KINDS)
-    raise SettingError(str(path), f"is no kind of ledger that this version knows ({known}); move it away")
+    ledgers = [kind.read(path) for path in paths if (kind := ledger_class(path)) is not None]
+    return sorted(ledgers, key=lambda each: each.finished_at)
 
 
 def of(ledgers: list[Ledger], kind: type[Kind]) -> list[Kind]:

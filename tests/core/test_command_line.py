@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.record import SCHEMA, read_record
+from bench.core.record import SCHEMA, Record
 
 SMALL = [
     "system=unigram", "corpus=text", "corpus.path=text.txt", "vocabulary.size=20", "logger=none", "trainer=cpu",
@@ -33,7 +33,7 @@ def bench(place: Path, *arguments: str, module: str = "bench", **environment: st
 
 def records(place: Path) -> dict[str, str]:
     """Status by seed."""
-    return {json.loads(path.read_text())["seed"]: read_record(path).status for path in place.glob("results/*/*.json")}
+    return {json.loads(path.read_text())["seed"]: Record.read(path).status for path in place.glob("results/*/*.json")}
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_a_record_of_another_version_is_named_and_stays(place, schema, advice):
     assert sweep.returncode != 0 and line in sweep.stderr and "Traceback" not in sweep.stderr
     assert path.read_bytes() == before
     assert bench(place, *SMALL, "force=true").returncode == 0
-    assert read_record(path).status == "ok"
+    assert Record.read(path).status == "ok"
 
 
 def test_a_bug_of_ours_keeps_its_traceback(place):

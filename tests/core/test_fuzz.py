@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import bench.run
 from bench import cli
+from bench.core.known_settings import model_keys
 from bench.core.record import POSITIONS
-from bench.core.settings import NEEDED, POSSIBLE
+from bench.core.settings import Settings
 from bench.evaluation.score import Scored
 
 EXAMPLES = 1000
@@ -112,7 +113,7 @@ def damage(draw, line: list[str]) -> list[str]:
 def known(key: str, line: list[str]) -> bool:
     """Whether a message's key is one of the configuration's, or of the command line's."""
     given = [each.lstrip("+~").split("=")[0].split("@")[0].strip() for each in line]
-    keys = [*NEEDED, *POSSIBLE, *KEYS, *given, *(each.split("=")[0] for each in (*PLAIN, *LANGUAGE, *REFERENCE))]
+    keys = [*model_keys(Settings), *KEYS, *given, *(each.split("=")[0] for each in (*PLAIN, *LANGUAGE, *REFERENCE))]
     keys += [each.split("=")[0] for extra in SYSTEMS.values() for each in extra]
     return any(each and (key == each or key.startswith(f"{each}.") or each.startswith(f"{key}.")) for each in keys)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
-from hydra.utils import get_object
 
 from bench.core.environment import config_dir
 from bench.core.history import current
 from bench.core.identity import identity
+from bench.core.job import job_of
 from bench.core.record import LEDGER
 
 PUBLISHED = sorted((Path(__file__).parents[2] / "results" / "reference").glob("*/*.json"))
@@ -38,4 +38,4 @@ def test_published_records_keep_their_names_under_the_class_names_of_today():
 def test_published_ledgers_keep_their_names(path: Path):
     config = current(config_of(path))
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        assert get_object(config["job"]).record_stem(config).name == path.stem
+        assert job_of(config).record_stem(config).name == path.stem

@@ -16,7 +16,7 @@ from bench.core import command_line
 from bench.core.command_line import PLUGINS, check_launcher
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.slurm import Job, Queue, SlurmCallback
+from bench.slurm import CellSlurmJob, SlurmCallback, SqueueWatcher
 
 
 def launcher(*overrides: str) -> dict:
@@ -40,11 +40,11 @@ def test_without_sbatch_a_sweep_through_slurm_is_one_line(monkeypatch, capsys):
         SlurmCallback().on_multirun_start(None)
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("hydra/launcher: there is no sbatch here; ")
+    assert line.startswith("hydra/launcher: there is no sbatch on this machine; ")
 
 
 def test_a_job_is_dead_when_slurm_says_so_or_has_forgotten_it(monkeypatch):
-    queue = Queue(delay_s=30)
+    queue = SqueueWatcher(delay_s=30)
     told = "7_0|RUNNING\n7_1|CONFIGURING\n7_2|CANCELLED\n7_3|SUSPENDED\n8|TIMEOUT\n9|PENDING\n"
     monkeypatch.setattr(subprocess, "check_output", lambda command, shell: told.encode())
     jobs = ["7_0", "7_1", "7_2", "7_3", "7_4", "8"]
@@ -52,7 +52,7 @@ def test_a_job_is_dead_when_slurm_says_so_or_has_forgotten_it(monkeypatch):
         queue.register_job(job)
     assert [job for job in jobs if queue.is_done(job)] == ["7_2", "7_4", "8"]
     assert queue.get_state("7_4", mode="cache") == "FORGOTTEN"
-    unanswered = Queue(delay_s=30)
+    unanswered = SqueueWatcher(delay_s=30)
     monkeypatch.setattr(subprocess, "check_output", lambda command, shell: 1 / 0)  # no answer says nothing
     assert not unanswered.is_done("7_4")
 
@@ -61,8 +61,8 @@ def test_an_exception_that_a_job_returns_costs_its_own_cell(monkeypatch, capsys,
     """The sweeper would raise it, and there would be no report of the others."""
     broken = JobReturn(_return_value=ImportError("no such name"), status=JobStatus.FAILED)
     monkeypatch.setattr(slurm.SlurmJob, "results", lambda self: [broken])
-    monkeypatch.setattr(Job, "submission", lambda self: SimpleNamespace(args=(["system=mse"], 0)))
-    [returned] = Job(tmp_path, "7_1").results()
+    monkeypatch.setattr(CellSlurmJob, "submission", lambda self: SimpleNamespace(args=(["system=mse"], 0)))
+    [returned] = CellSlurmJob(tmp_path, "7_1").results()
     assert returned.return_value is None
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("job 7_1 (system=mse) failed: ImportError('no such name'); see ")

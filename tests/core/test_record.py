@@ -14,11 +14,8 @@ from bench.core.identity import OUTSIDE_IDENTITY, identity
 from bench.core.record import (
     SCHEMA,
     Record,
-    finished,
     read_positions,
-    read_record,
     read_records,
-    replaceable,
     write_record,
 )
 
@@ -42,7 +39,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     path = write_record(RECORD, tmp_path / "deep" / "mse-1.7B", POSITIONS)
     assert path == tmp_path / "deep" / "mse-1.7B.json"
     assert names(path.parent) == {"mse-1.7B.json", "mse-1.7B.npz"}
-    assert read_record(path) == RECORD
+    assert Record.read(path) == RECORD
     found = read_positions(path)
     assert found.keys() == POSITIONS.keys()
     for name, values in POSITIONS.items():
@@ -141,12 +138,12 @@ def test_targets_count_only_where_they_are_read():
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('{"schema": 0}', f"has schema 0, this version reads {SCHEMA}; run its cell again by force=true"),
+        ('{"schema": 0}', f"has schema 0, this version reads {SCHEMA}; run its job again by force=true"),
         (
             f'{{"schema": {SCHEMA + 1}, "colour": 0}}',
             f"has schema {SCHEMA + 1}, .* update this program, or give another",
         ),
-        ('{"schema": 1', "is not a record .*; move it away, or run its cell again by force=true"),
+        ('{"schema": 1', "is not a record .*; move it away, or run its job again by force=true"),
         ("[" * 100_000, "is not a record .RecursionError"),
         ("[]", "is not a record"),
         ("{}", "is not a record"),
@@ -157,7 +154,7 @@ def test_files_that_are_no_records(tmp_path, content, problem):
     path = tmp_path / "r.json"
     path.write_text(content)
     with pytest.raises(SettingError, match=f"^{path}: {problem}"):
-        read_record(path)
+        Record.read(path)
 
 
 @pytest.mark.parametrize(
@@ -174,19 +171,19 @@ def test_a_field_of_another_kind_is_named(tmp_path, field, value, problem):
     path = write_record(RECORD, tmp_path / "r")
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(SettingError, match=rf"^{path}: is not a record \({problem}"):
-        read_record(path)
+        Record.read(path)
 
 
 def test_a_record_stands_under_its_own_name_alone(tmp_path):
     record = dataclasses.replace(RECORD, config=CONFIG)
     path = write_record(record, tmp_path / identity(CONFIG))
-    assert finished(path) and not replaceable(path)
-    assert not finished(tmp_path / "nothing.json") and replaceable(tmp_path / "nothing.json")
+    assert Record.finished(path) and not Record.replaceable(path)
+    assert not Record.finished(tmp_path / "nothing.json") and Record.replaceable(tmp_path / "nothing.json")
     with pytest.raises(SettingError, match="holds other settings than its name says"):
-        finished(path.rename(tmp_path / "other.json"))
-    assert not replaceable(tmp_path / "other.json")
+        Record.finished(path.rename(tmp_path / "other.json"))
+    assert not Record.replaceable(tmp_path / "other.json")
     write_record(dataclasses.replace(record, status="failed"), tmp_path / identity(CONFIG))
-    assert not finished(path) and replaceable(path)
+    assert not Record.finished(path) and Record.replaceable(path)
 
 
 def test_a_user_s_text_is_named_by_its_content_alone():

@@ -6,8 +6,12 @@ import typing
 import pytest
 from factories.configurations import CHOICES, SYSTEMS, TREE, plain
 
+from bench.core.config_check import check_config
 from bench.core.errors import SettingError
-from bench.core.settings import GIVEN, NEEDED, PASSED_ON, POSSIBLE, check_config, find, options
+from bench.core.job import job_of
+from bench.core.known_settings import field_types
+from bench.core.settings import Built, Group, Settings, System
+from bench.core.value_check import find_target, target_options
 
 COMPOSED = {f"{group}={choice}": [f"{group}={choice}"] for group, choice in CHOICES}
 COMPOSED |= {file.stem: [f"+experiment={file.stem}"] for file in (TREE / "experiment").glob("*.yaml")}
@@ -15,41 +19,53 @@ COMPOSED |= {f"tune {file.stem}": ["+experiment=tune", f"+search={file.stem}"] f
 BASE = plain("system=sampled_softmax", "corpus=synthetic", "targets=random")
 
 
-def unruled(config: dict, key: str = "") -> list[str]:
-    """The keys that nothing but chance would keep sane."""
-    found, hints = [], {}
+def unruled(config: dict, model: type[Group], key: str = "") -> list[str]:
+    """The keys that have neither a field nor an annotation, so that any value would pass."""
+    found, hints, fields = [], {}, field_types(model)
     if "_target_" in config:
-        hints = options(find(key, config["_target_"]))[0]
-        hints = hints | (options(find(key, PASSED_ON[key]))[0] if key in PASSED_ON else {})
+        hints = target_options(find_target(key, config["_target_"]))[0]
+        passed_on_to = getattr(model, "passed_on_to", None)
+        hints = hints | (target_options(find_target(key, passed_on_to))[0] if passed_on_to else {})
     for name, value in config.items():
-        path = f"{key}.{name}" if key else name
+        path, kind = f"{key}.{name}" if key else name, fields.get(name, hints.get(name, typing.Any))
         if isinstance(value, dict):
-            found += unruled(value, path)
-        elif name != "_target_" and (NEEDED | POSSIBLE).get(path, hints.get(name, typing.Any)) is typing.Any:
+            found += unruled(value, kind if isinstance(kind, type) and issubclass(kind, Group) else Built, path)
+        elif name != "_target_" and kind is typing.Any:
             found.append(path)
+    return found
+
+
+def required_keys(model: type[Group], key: str = "") -> list[str]:
+    """The full keys of a model's required settings; of an object that Hydra builds, those of its own fields."""
+    found = []
+    for name, kind in field_types(model).items():
+        path = f"{key}.{name}" if key else name
+        if model.model_fields[name].is_required():
+            found += required_keys(kind, path) if isinstance(kind, type) and issubclass(kind, Group) else [path]
     return found
 
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_every_key_has_a_rule_and_keeps_it(name, monkeypatch):
-    monkeypatch.setattr("bench.core.settings.gpu", lambda: True)
+    monkeypatch.setattr("bench.core.config_check.gpu_available", lambda: True)
     config = plain(*COMPOSED[name])
-    assert unruled(config) == []
+    assert unruled(config, job_of(config).settings) == []
     check_config(config)
 
 
 def test_a_key_without_a_rule_is_found():
-    assert unruled({"seed": 0, "colour": "red", "vocabulary": {"size": 1, "hue": 2}}) == ["colour", "vocabulary.hue"]
-    assert unruled({"_target_": "bench.models.count_model.CountModel", "order": 2}, "system.model") == []
-    assert unruled({"_target_": "builtins.dict", "order": 2}, "system.model") == ["system.model.order"]
+    config = {"seed": 0, "colour": "red", "vocabulary": {"size": 1, "hue": 2}}
+    assert unruled(config, Settings) == ["colour", "vocabulary.hue"]
+    assert unruled({"_target_": "bench.models.count_model.CountModel", "order": 2}, Built, "system.model") == []
+    assert unruled({"_target_": "builtins.dict", "order": 2}, Built, "system.model") == ["system.model.order"]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_whatever_is_filled_in_is_an_option_of_what_takes_it(system):
     config = plain(f"system={system}")
     part = "head" if "head" in config["system"] else "model"
-    hints, _, _ = options(find("", config["system"][part]["_target_"]))
-    assert set(GIVEN[f"system.{part}"]) <= set(hints)
+    hints, _, _ = target_options(find_target("", config["system"][part]["_target_"]))
+    assert set(field_types(System)[part].filled_in) <= set(hints)
 
 
 def changed(key: str, value: object) -> dict:
@@ -85,7 +101,7 @@ def changed(key: str, value: object) -> dict:
         ("system.head.colour", "red", "SampledSoftmaxHead has no such option; choose of samples"),
         ("system.head.hidden_size", 5, "the harness fills it in; remove it"),
         ("system.head.samples", 0, "give greater than or equal to 1"),
-        ("system.head", 5, "makes no object; give it a _target_"),
+        ("system.head", 5, "5 is not a group of settings; set system.head._target_"),
         ("targets.dimension", 0, "give greater than or equal to 1"),
         ("trainer.devices", 0, "give 'auto' or greater than or equal to 1 or a valid list"),
         ("trainer.colour", 2, "has no such option"),
@@ -101,7 +117,9 @@ def test_what_breaks_a_rule_is_named(key, value, problem):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("key", [*NEEDED, "logger", "trainer._target_", "corpus.source", "targets.dimension"])
+@pytest.mark.parametrize(
+    "key", [*required_keys(Settings), "logger", "trainer._target_", "corpus.source", "targets.dimension"]
+)
 def test_what_is_needed_cannot_be_deleted(key):
     config = copy.deepcopy(BASE)
     *groups, name = key.split(".")
@@ -109,7 +127,7 @@ def test_what_is_needed_cannot_be_deleted(key):
     for group in groups:
         place = place[group]
     del place[name]
-    with pytest.raises(SettingError, match=rf"^{key}: .*; do not delete it"):
+    with pytest.raises(SettingError, match=rf"^{key}: .*; restore it"):
         check_config(config)
 
 

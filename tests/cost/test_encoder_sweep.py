@@ -13,10 +13,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from transformers import DistilBertConfig, DistilBertModel
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check_config
+from bench.core.paths import resolved_config
 from bench.cost import encoder_drift, encoder_rounds, encoder_sweep
+from bench.cost.encoder_sweep import EncoderSweep
 from bench.cost.encoder_variants import STRETCHES, EqualReader, PlainReader, Sample, Way, sample, vectors
 from bench.cost.schema import EncoderLedger
 from bench.data.corpus import build_corpus
@@ -200,14 +202,14 @@ def configured(text, tmp_path_factory) -> Callable[..., DictConfig]:
 
 def least_cosine_of_plain_passes(cfg: DictConfig, precision: str) -> float:
     """Least cosine of plain passes in this precision to the same passes in fp32, over all variants of the ledger."""
-    config = encoder_sweep.resolved_config(cfg)
+    config = resolved_config(cfg)
     corpus = instantiate(cfg.corpus.source).trained_on(None)
     given = sample(corpus, config["cost"]["words"])
     found = [
         encoder_drift.cosines(
             *(vectors(way.encoder.load_model(PlainReader, precision=each), given) for each in (precision, "fp32"))
         )
-        for way in encoder_sweep.ways(config)
+        for way in encoder_sweep.encoder_variants(config)
     ]
     return float(np.min(found))
 
@@ -219,11 +221,11 @@ def test_job_measures_every_variant_and_its_file_holds_the_same(configured, prec
     # bf16 has 8 significant bits: ours may lose at most four times what a plain pass in bf16 loses
     lost = 1e-4 if precision == "fp32" else 4 * (1 - least_cosine_of_plain_passes(cfg, precision))
     assert 0 < lost < 0.2
-    measured = encoder_sweep.run(cfg)
-    path = encoder_sweep.record_stem(encoder_sweep.resolved_config(cfg))
+    measured = EncoderSweep().run(cfg)
+    path = EncoderSweep().record_stem(resolved_config(cfg))
     assert path.name.startswith("encoder-") and path.parent.name == "cost_sweep"
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == measured
-    assert encoder_sweep.finished(path.with_name(f"{path.name}.json"))
+    assert EncoderSweep().finished(path.with_name(f"{path.name}.json"))
     assert [row.contender for row in measured.rows] == NAMES
     assert [row.window for row in measured.rows] == [8, 8, 4, 4, 4, 4]
     for row in measured.rows:
@@ -239,12 +241,12 @@ def test_job_measures_every_variant_and_its_file_holds_the_same(configured, prec
     speeds = [
         f"{row.contender} {row.words_per_second[1]:,.0f} words/s" for row in (measured.rows[i] for i in (2, 4, 5))
     ]
-    assert encoder_sweep.headline(measured) == ", ".join(speeds)
+    assert EncoderSweep().headline(measured) == ", ".join(speeds)
 
 
 def test_a_file_is_named_by_what_its_figures_hang_on(configured):
     def place(*more: str) -> str:
-        return encoder_sweep.record_stem(encoder_sweep.resolved_config(configured(*more))).name
+        return EncoderSweep().record_stem(resolved_config(configured(*more))).name
 
     assert place() == place(
         "cost.rounds=9", "force=true", "targets.context=prefix", "targets.level=token", "system=mse"
@@ -292,16 +294,16 @@ def test_a_setting_that_cannot_work_is_one_line(configured, override, line):
         pytest.skip("there is one")
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
-        encoder_sweep.run(cfg)
+        EncoderSweep().run(cfg)
 
 
 def test_what_stands_for_a_job_that_cannot_work(configured):
-    config = encoder_sweep.resolved_config(configured("corpus.lowercase=false"))
-    failed = encoder_sweep.failed(config, SettingError("targets.layer", "99 is not between -4 and 3"))
+    config = resolved_config(configured("corpus.lowercase=false"))
+    failed = EncoderSweep().failed(config, SettingError("targets.layer", "99 is not between -4 and 3"))
     assert (failed.status, failed.reason) == ("failed", "all: targets.layer: 99 is not between -4 and 3")
-    path = encoder_sweep.record_stem(config)
+    path = EncoderSweep().record_stem(config)
     assert EncoderLedger.read(path.with_name(f"{path.name}.json")) == failed
-    assert not encoder_sweep.finished(path.with_name(f"{path.name}.json"))
+    assert not EncoderSweep().finished(path.with_name(f"{path.name}.json"))
 
 
 @pytest.mark.slow

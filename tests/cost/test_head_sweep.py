@@ -15,14 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.testing import assert_close
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
-from bench.core.settings import check_config
-from bench.cost import head_sweep, interleave, timing
+from bench.cost import earlier_rows, interleave, timing
 from bench.cost.ann_indexes import approximate, as_distances
 from bench.cost.baseline_losses import CHUNKINGS, PEERS
 from bench.cost.baseline_search import SEARCHERS
 from bench.cost.contender import Contender, Missing, Operations
+from bench.cost.head_sweep import HeadSweep
 from bench.cost.interleave import measure
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
@@ -78,8 +79,8 @@ def ledger(tree, tmp_path_factory) -> HeadLedger:
     cfg = configured(
         "cost_sweep", *SMALL, f"results_dir={tmp_path_factory.mktemp('cost')}", f"cost.contenders=[{names}]"
     )
-    measured = head_sweep.run(cfg)
-    path = head_sweep.record_stem(OmegaConf.to_container(cfg, resolve=True))
+    measured = HeadSweep().run(cfg)
+    path = HeadSweep().record_stem(OmegaConf.to_container(cfg, resolve=True))
     assert HeadLedger.read(path.with_name(f"{path.name}.json")) == measured
     return measured
 
@@ -315,6 +316,11 @@ def test_the_figure_of_a_slow_step_is_not_its_first(scene):
     assert len(calls) == 2 and note.taken["step"][0] < 100
 
 
+def smaller(config: dict) -> dict[str, Row]:
+    ledgers = earlier_rows.comparable_ledgers(config, HeadSweep().record_stem(config).parent)
+    return earlier_rows.smaller_rows(config, ledgers)
+
+
 def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path):
     def at(size: int, *more: str) -> DictConfig:
         return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
@@ -322,16 +328,14 @@ def test_a_job_finds_the_nearest_smaller_one_of_the_same_sweep(tree, tmp_path):
     def stand(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
         rows = [Row(contender="softmax", part="head", vocabulary_size=size)]
-        head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(
-            head_sweep.record_stem(config)
-        )
+        HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
 
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
-    assert head_sweep.smaller(config) == {}
+    assert smaller(config) == {}
     for size in (100, 200, 400):
         stand(size)
     stand(250, "cost.hidden_size=32"), stand(260, "seed=1")
-    assert head_sweep.smaller(config)["softmax"].vocabulary_size == 200
+    assert smaller(config)["softmax"].vocabulary_size == 200
 
 
 def test_one_that_was_less_patient_is_no_reason_not_to_try(tree, tmp_path):
@@ -341,9 +345,9 @@ def test_one_that_was_less_patient_is_no_reason_not_to_try(tree, tmp_path):
 
     config = at(100, 10)
     rows = [Row(contender="softmax", part="head", vocabulary_size=100, status="slow", reason="step: more than 10 s")]
-    head_sweep.HeadLedger(**head_sweep.facts(config), peak_gflops=[], rows=rows).write(head_sweep.record_stem(config))
-    assert set(head_sweep.smaller(at(200, 10))) == {"softmax"}
-    assert head_sweep.smaller(at(200, 20)) == {}
+    HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
+    assert set(smaller(at(200, 10))) == {"softmax"}
+    assert smaller(at(200, 20)) == {}
 
 
 def test_an_act_without_memory_is_a_row_and_the_others_go_on(scene):
@@ -400,7 +404,7 @@ def test_a_visit_leaves_no_gradient_behind(scene):
 
 def test_a_whole_model_costs_its_head_and_its_trunk(tree, scene, tmp_path):
     cfg = configured("cost_sweep_model", *SMALL, "cost.rounds=1", f"results_dir={tmp_path}")
-    measured = head_sweep.run(cfg)
+    measured = HeadSweep().run(cfg)
     assert {row.contender for row in measured.rows} == WITH_HEAD and measured.status == "ok"
     [softmax] = [row for row in measured.rows if row.contender == "softmax"]
     assert softmax.part == "model" and softmax.decode_256_ms is not None
@@ -430,7 +434,7 @@ def test_a_setting_that_cannot_work_is_one_line(tree, override, line):
     cfg = configured("cost_sweep", *SMALL, override)
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
-        head_sweep.run(cfg)
+        HeadSweep().run(cfg)
 
 
 @pytest.mark.parametrize(("experiment", "part"), [("cost_sweep", "head"), ("cost_sweep_model", "model")])
@@ -442,7 +446,7 @@ def test_a_sweep_is_a_job_a_size_each_with_a_file_of_its_own(tree, experiment, p
     assert jobs(cfg) == [[f"vocabulary.size={size}", f"+experiment={experiment}"] for size in sizes]
 
     def place(*more: str) -> Path:
-        return head_sweep.record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
+        return HeadSweep().record_stem(OmegaConf.to_container(configured(experiment, *more), resolve=True))
 
     assert len({place(f"vocabulary.size={size}") for size in sizes}) == len(sizes)
     assert place("vocabulary.size=1000").name.startswith("v1000-")
@@ -459,4 +463,4 @@ def test_the_command_measures_skips_what_stands_and_reports(tmp_path):
     files = sorted((tmp_path / "results" / "cost_sweep").glob("*.json"))
     assert [HeadLedger.read(file).vocabulary_size for file in files] == [300, 400]
     again = bench(tmp_path, *command)
-    assert again.returncode == 0 and again.stderr.count("stands in") == 2
+    assert again.returncode == 0 and again.stderr.count("skipped: result exists") == 2

@@ -7,12 +7,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.paths import resolved_config
-from bench.core.settings import check_config
-from bench.cost import loop_sweep, loop_timers
-from bench.cost.ledger import stem
+from bench.cost import loop_timers
+from bench.cost.ledger import ledger_stem
+from bench.cost.loop_sweep import LoopSweep
 from bench.cost.loop_timers import SETTLING, Interruptions, Watched
 from bench.cost.schema import Loop, LoopLedger
 from bench.cost.training_loops import Rounds
@@ -41,8 +42,8 @@ def configured(folder: Path, *more: str) -> DictConfig:
 def ledger(tree, tmp_path_factory) -> LoopLedger:
     cfg = configured(tmp_path_factory.mktemp("loop"), "cost.contenders=[cosine,softmax]")
     check_config(resolved_config(cfg))
-    found = loop_sweep.run(cfg)
-    path = loop_sweep.record_stem(resolved_config(cfg))
+    found = LoopSweep().run(cfg)
+    path = LoopSweep().record_stem(resolved_config(cfg))
     assert path.name.startswith("loop-") and path.parent.name == "cost_sweep"
     assert LoopLedger.read(path.with_name(f"{path.name}.json")) == found
     return found
@@ -65,14 +66,14 @@ def test_every_loop_of_every_system_is_measured(ledger):
 
 
 def test_without_a_logger_nothing_is_said_of_it(tree, tmp_path):
-    found = loop_sweep.run(configured(tmp_path, "cost.contenders=[mse]", "logger=none", "cost.rounds=1"))
+    found = LoopSweep().run(configured(tmp_path, "cost.contenders=[mse]", "logger=none", "cost.rounds=1"))
     (row,) = found.rows
     assert row.status == "ok" and row.look_ms is not None
     assert row.log_ms is row.log_share is None and found.logger_start_seconds == []
 
 
 def test_a_loop_leaves_nothing_behind(tree, tmp_path):
-    loop_sweep.run(configured(tmp_path, "cost.contenders=[mse]", "cost.rounds=1"))
+    LoopSweep().run(configured(tmp_path, "cost.contenders=[mse]", "cost.rounds=1"))
     assert [path.suffix for path in (tmp_path / "cost_sweep").iterdir()] == [".json"]
 
 
@@ -85,14 +86,14 @@ def test_a_loop_leaves_nothing_behind(tree, tmp_path):
 )
 def test_what_cannot_be_measured_is_one_line(tree, tmp_path, given, line):
     with pytest.raises(SettingError, match=line):
-        loop_sweep.run(configured(tmp_path, "cost.contenders=[mse]", given))
+        LoopSweep().run(configured(tmp_path, "cost.contenders=[mse]", given))
 
 
 def test_a_system_that_fails_is_a_row_and_the_others_go_on(tree, tmp_path):
     cfg = configured(tmp_path, "cost.contenders=[mse,cosine]", "cost.rounds=1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.heads.mse.MSEHead.loss", lambda *_: 1 / 0)
-        rows = {row.contender: row for row in loop_sweep.run(cfg).rows}
+        rows = {row.contender: row for row in LoopSweep().run(cfg).rows}
     assert (rows["mse"].status, rows["mse"].reason) == ("failed", "ZeroDivisionError: division by zero")
     assert rows["cosine"].status == "ok"
 
@@ -175,7 +176,7 @@ def test_the_report_shows_the_loop(tmp_path, capsys):
         "Starting and ending the logger comes on top: 0.70 s in a process's first run, 0.030 s at most in each run "
         "after it.",
     ]
-    made_up().write(stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.begins, {}))
+    made_up().write(ledger_stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.prefix, {}))
     report([tmp_path / "cost_sweep"], tmp_path)
     for file in ("costs.md", "index.html"):
         assert "What the training loop costs" in (tmp_path / file).read_text()

@@ -142,7 +142,11 @@ def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypat
         validate(budget, *given)
         signal.raise_signal(number)
 
-    with STOP.heeded(), pytest.raises(Stopped, match=signal.Signals(number).name), monkeypatch.context() as patch:
+    with (
+        STOP.catching(),
+        pytest.raises(Stopped, match=signal.Signals(number).name),
+        monkeypatch.context() as patch,
+    ):
         patch.setattr(Budget, "_log_validation", interrupted)
         run(cfg)
     assert weights_path(resolved_config(cfg)).with_suffix(".ckpt").is_file()
@@ -153,10 +157,10 @@ def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypat
 
 def test_outside_training_a_signal_is_followed_at_once():
     before = signal.getsignal(signal.SIGTERM)
-    with STOP.heeded(), pytest.raises(Stopped, match="SIGTERM"):
+    with STOP.catching(), pytest.raises(Stopped, match="SIGTERM"):
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
-    with pytest.raises(Stopped), STOP.heeded(), STOP.held_back():
+    with pytest.raises(Stopped), STOP.catching(), STOP.held_back():
         signal.raise_signal(signal.SIGTERM)
         reached = True
     assert reached

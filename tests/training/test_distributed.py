@@ -5,10 +5,10 @@ import torch
 from factories.cells import SYSTEMS, settings
 from safetensors.torch import load_file
 
+from bench.core.config_check import check_config
 from bench.core.errors import SettingError
 from bench.core.hardware import mixed
 from bench.core.paths import resolved_config, weights_path
-from bench.core.settings import check_config
 from bench.run import run
 
 DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device

@@ -1,0 +1,65 @@
+"""Keys that a configuration can have: fields of the models, and the suggestion for a key that does not exist."""
+
+import difflib
+import functools
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from bench.core.environment import config_dir
+from bench.core.settings import Group, Settings
+
+
+def unknown_setting(key: str) -> str:
+    """Return the message about a key that is not read, with the nearest key that is."""
+    near = difflib.get_close_matches(key, known_settings(), n=1, cutoff=0.8)
+    remedy = f"did you mean {near[0]}?" if near and near[0] != key else "`--cfg job` shows those that there are"
+    return f"there is no such setting with these groups; {remedy}"
+
+
+@functools.cache
+def known_settings() -> list[str]:
+    """Return the full keys of all models' fields and of all files of the configuration tree."""
+    root, keys = Path(config_dir()), set(model_keys(Settings))
+    for file in root.rglob("*.yaml"):
+        package = "" if "@package _global_" in file.read_text() else ".".join(file.relative_to(root).parts[:-1])
+        keys |= set(dict_keys(OmegaConf.to_container(OmegaConf.load(file)), package))
+    return sorted(key for key in keys if not key.startswith(("hydra", "defaults")) and "._target_" not in key)
+
+
+def model_keys(model: type[Group], key: str = "") -> Iterator[str]:
+    """Yield the full keys of a model's plain fields."""
+    for name, kind in field_types(model).items():
+        group = isinstance(kind, type) and issubclass(kind, Group)
+        yield from model_keys(kind, dotted(key, name)) if group else [dotted(key, name)]
+
+
+def dict_keys(values: Any, key: str) -> Iterator[str]:
+    """Yield the full keys of the plain values in nested dictionaries."""
+    if not isinstance(values, dict):
+        yield key
+        return
+    for name, value in values.items():
+        yield from dict_keys(value, dotted(key, name))
+
+
+@functools.cache
+def field_types(model: type[Group]) -> dict[str, Any]:
+    """Return the type of each field of a model; an optional group has the type of the group."""
+    hints = typing.get_type_hints(model, include_extras=True)
+    return {name: without_none(hints[name]) for name in model.model_fields}
+
+
+def without_none(kind: Any) -> Any:
+    """Return Group for `Group | None`, and every other type as it is."""
+    parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else ()
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, Group)), kind)
+
+
+def dotted(key: str, name: object) -> str:
+    """Return the full key of a setting in a group; the empty key is the whole configuration."""
+    return f"{key}.{name}" if key else str(name)

@@ -1,0 +1,93 @@
+"""Rows of earlier head ledgers that a job can use: to skip a contender, or to know how slow it was at a smaller V.
+
+A ledger's file name hashes the configurations of all heads, so a head that is added or changed makes a new file. Its
+job looks for earlier ledgers of the same settings beside the file. Rows of contenders that did not change are taken
+over (`measured_at` says when they were timed), and the others alone are timed. Rows are taken over from the same
+machine, packages and git commit only: times of one table never mix two of these. An unknown commit matches none.
+A head's identity is the hash of its configuration: an edit of its code is seen when it is committed.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from bench.core.identity import short_hash
+from bench.core.provenance import ledger_header
+from bench.cost.our_heads import systems
+from bench.cost.schema import HeadLedger, Row
+
+# limits of measuring time, which do not change what a figure means
+TIME_LIMITS = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")
+
+SAME_MACHINE = ("device", "precision", "threads", "rounds", "versions", "git_commit")  # ledger fields of one table
+
+
+def meaning(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a ledger's figures depend on, without the configurations of the heads."""
+    kept = {key: config[key] for key in ("vocabulary", "seed")}
+    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
+    if config["cost"]["part"] == "model":
+        kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
+    return kept
+
+
+def header(config: dict[str, Any]) -> dict[str, Any]:
+    """Return all fields of a ledger except its rows and the machine's peak."""
+    cost = config["cost"]
+    return {
+        "vocabulary_size": config["vocabulary"]["size"],
+        **{key: cost[key] for key in ("positions", "hidden_size", "target_size")},
+        **ledger_header(config, device=cost["device"], precision=cost["precision"], rounds=cost["rounds"]),
+    }
+
+
+def comparable_ledgers(config: dict[str, Any], folder: Path) -> list[HeadLedger]:
+    """Read the ledgers in a folder whose figures mean the same at any V, the one last finished last."""
+
+    def at_any_v(settings: dict[str, Any]) -> dict[str, Any]:
+        kept = meaning(settings)
+        return kept | {"vocabulary": None, "cost": kept["cost"] | {"contenders": None}}
+
+    ledgers = [HeadLedger.read(path) for path in folder.glob(f"{HeadLedger.prefix}*.json")]
+    same = [ledger for ledger in ledgers if at_any_v(ledger.config) == at_any_v(config)]
+    return sorted(same, key=lambda ledger: ledger.finished_at)
+
+
+def head_identities() -> dict[str, str]:
+    """Return the short hash of each head's own configuration, by the name of its system."""
+    return {cfg.system.name: short_hash(OmegaConf.to_container(cfg.system.head, resolve=True)) for cfg in systems()}
+
+
+def reusable_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, Row]:
+    """Return the rows of earlier ledgers at this V that need not be timed again, by contender.
+
+    Settings, machine, packages and commit are the same, and so is the head's own configuration. A row that failed or
+    lacked a package is timed again.
+    """
+    here, identities, rows = header(config), head_identities(), {}
+    for ledger in ledgers:
+        same_limits = ledger.config["cost"] | {"contenders": None} == config["cost"] | {"contenders": None}
+        same_machine = all(getattr(ledger, field) == here[field] for field in SAME_MACHINE)
+        if ledger.vocabulary_size != config["vocabulary"]["size"] or not (same_limits and same_machine):
+            continue
+        for row in ledger.rows:
+            current = row.identity == identities.get(row.contender) and row.status not in ("failed", "missing")
+            if current and ledger.git_commit is not None:
+                rows[row.contender] = dataclasses.replace(row, measured_at=row.measured_at or ledger.finished_at)
+    return rows
+
+
+def smaller_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, Row]:
+    """Return each contender's row at the largest smaller V, by contender.
+
+    A row that was cut off under a shorter time limit does not count.
+    """
+    rows: dict[str, Row] = {}
+    for ledger in sorted(ledgers, key=lambda each: each.vocabulary_size):
+        patient = ledger.config["cost"]["longest_seconds"] >= config["cost"]["longest_seconds"]
+        if ledger.vocabulary_size < config["vocabulary"]["size"]:
+            rows |= {row.contender: row for row in ledger.rows if patient or row.status != "slow"}
+    return rows
