@@ -322,4 +322,4 @@ def test_the_command_measures_and_reports(configured, tmp_path):
     assert first.returncode == 0, first.stdout + first.stderr
     assert "words/s" in first.stderr and "Warning" not in first.stderr
     assert "How far each context is from prefix" in (tmp_path / "results" / "cost_sweep" / "costs.md").read_text()
-    assert bench(tmp_path, *command).stderr.count("stands in") == 1
+    assert bench(tmp_path, *command).stderr.count("skipped: result exists") == 1
