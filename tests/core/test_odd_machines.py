@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from factories.configurations import plain
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from test_settings import plain
 
 from bench.core.command_line import quoting_advice
 from bench.core.environment import config_dir
