@@ -48,11 +48,11 @@ class CellJob(Job[Record]):
         fields = identifying_fields(config)
         return Record(**fields, config=config, status="failed", reason=str(error), finished_at=now())
 
-    def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
-        log_finished(config, stem, result)
-
     def headline(self, result: Record) -> str:
         return f"{result.bits_per_byte:.3f} bits per byte"
+
+    def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
+        log_finished(config, stem, result)
 
 
 def run(cfg: DictConfig) -> Record:

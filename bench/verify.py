@@ -32,7 +32,7 @@ CIRCUMSTANCES = ("config", "versions", "device", "git_commit", "finished_at")  #
 
 
 def run_again(record: Record, path: Path) -> Record:
-    """Train the cell of a record anew in a temporary folder, and return the new record.
+    """Train the cell of a record again in a temporary folder, and return the new record.
 
     Raises:
         SettingError: the record's cell failed, or its training was ended by a time limit.

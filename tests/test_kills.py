@@ -141,7 +141,7 @@ def test_a_signal_ends_a_sweep_in_its_own_status_and_the_same_command_goes_on(nu
     os.kill(child, number)
     assert nursery.said() == STOPPED
     last = (tmp_path / "stderr.txt").read_text().strip().splitlines()[-1]
-    assert last == f"stopped by {number.name}; the same command goes on from here"
+    assert last == f"stopped by {number.name}; the same command continues from here"
     assert not [record for record in records(tmp_path / "stopped").values() if record.status != "ok"]
     nursery.start(*sweep("stopped"))
     assert nursery.said() == 0

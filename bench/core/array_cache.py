@@ -1,7 +1,7 @@
-"""Arrays that processes share on disk: made once, checked before use, mapped so that memory holds one copy.
+"""Arrays that processes share on disk: computed once, checked before use, mapped so that memory holds one copy.
 
-A file's name is the hash of all that its content follows from. Beside it a `.json` says so in the open, with a checksum
-of the file: xxh3, as fast as memory, for accidents; who can write the array can write the checksum too.
+A file's name is the hash of the settings that its content depends on. A `.json` beside the array holds these settings
+and a checksum of the array. The checksum (xxh3, as fast as memory) finds damage by accident, not by intent.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 from bench.core.files import write_atomically
 
-STALLED_SECONDS = 600.0  # without a sign of life from the process that makes an array, those that wait give up
+STALLED_SECONDS = 600.0  # processes that wait give up after this time without a sign of life from the process at work
 
-BLOCK = 1 << 24  # bytes
+BLOCK = 1 << 24  # bytes read at once for a checksum
 
 log = logging.getLogger(__name__)
 
-CHECKED: set[tuple[str, int, int, int]] = set()  # files whose checksum this process has compared
+CHECKED: set[tuple[str, int, int, int]] = set()  # path, inode, size, mtime of files already compared
 
 
 @dataclass(frozen=True, eq=False)
 class CachedArray:
-    """An array, and what making it took, be it now or when the cache was filled."""
+    """A cached array, and the time that computing it took."""
 
     array: np.memmap  # read-only
-    seconds: float
+    seconds: float  # when the array was computed, now or in an earlier run
 
 
 def cached_array(
@@ -47,14 +47,16 @@ def cached_array(
     what: str,
     fill: Callable[[np.memmap], Iterator[object]],
 ) -> CachedArray:
-    """The float16 array that `settings` describe, from the cache or into it: processes that start at once make it once.
+    """Return the float16 array that `settings` describe; compute it if the cache lacks it.
+
+    Of several processes that start at once, one computes the array and the others wait.
 
     Args:
-        what: the work in a few words, for those that wait.
-        fill: writes the array; yields now and then, as a sign of life.
+        what: the work in a few words, for the message of processes that wait.
+        fill: writes the array, and yields regularly as a sign of life.
 
     Raises:
-        SettingError: it does not fit the disk, the folder cannot be used, or the process that makes it has stalled.
+        SettingError: the disk is full, the folder cannot be used, or the process that computes the array has stalled.
     """
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     path = folder / f"{key}.npy"
@@ -71,7 +73,7 @@ def cached_array(
 
 
 def checked(path: Path, shape: tuple[int, ...]) -> CachedArray | None:
-    """The array of an earlier run; None where there is none of this shape whose every byte is as it was written."""
+    """Return the array of an earlier run; None if no file exists, or if its shape or checksum differs."""
     try:
         beside = json.loads(path.with_suffix(".json").read_text())
         stat = path.stat()
@@ -89,12 +91,12 @@ def checked(path: Path, shape: tuple[int, ...]) -> CachedArray | None:
 
 
 def checksum(path: Path) -> str:
-    """Of a whole file, header included."""
-    found = xxhash.xxh3_128()
+    """Return the xxh3 checksum of a file, header included."""
+    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def make(
@@ -104,7 +106,7 @@ def make(
     fill: Callable[[np.memmap], Iterator[object]],
     alive: Callable[[], None],
 ) -> None:
-    """Into a temporary file that takes its place when whole: a process killed here leaves nothing to be trusted."""
+    """Compute an array into a temporary file, then rename the file: a process killed here leaves no half array."""
     begin, temporary = time.perf_counter(), path.with_suffix(".tmp")
     try:
         out = reserved(temporary, shape)
@@ -124,10 +126,10 @@ def make(
 
 
 def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """An array whose place on the disk is taken: a mapped file that outgrows its disk would kill the process.
+    """Create an array with its disk space reserved: writing to a mapped file on a full disk would kill the process.
 
     Raises:
-        SettingError: the disk has no room for it.
+        SettingError: the disk has no room for the array.
     """
     needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
     try:

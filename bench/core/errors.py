@@ -1,14 +1,14 @@
-"""What a user's own settings can lead to."""
+"""Errors that settings can cause, exit statuses, and how an error becomes one line."""
 
 from hydra.errors import InstantiationException
 
-LONGEST = 600  # characters of a line
+LONGEST = 600  # characters of an error line
 
 
 class SettingError(ValueError):
     """A setting that cannot work; shown as one line, `setting: what is wrong; what to do`, without a traceback.
 
-    It is raised before any work starts, or else nothing is left half-written.
+    The error is raised before any work starts, or leaves nothing half-written.
     """
 
     def __init__(self, setting: str, problem: str):
@@ -18,21 +18,25 @@ class SettingError(ValueError):
 
 
 class Diverged(ArithmeticError):
-    """Training has led to losses or scores that are no numbers."""
+    """A loss or a score is not a finite number."""
 
 
 BAD_INPUT, FAILED = 2, 1
 
-EXHAUSTED = ("can't allocate memory", "bad_alloc", "_ALLOC_FAILED")  # of torch, C++, cuBLAS and cuDNN
+EXHAUSTED = (
+    "can't allocate memory",
+    "bad_alloc",
+    "_ALLOC_FAILED",
+)  # messages of torch, C++, cuBLAS and cuDNN
 
 
 def unwrap(error: Exception) -> Exception:
-    """Hydra wraps what the objects that it makes raise."""
+    """Return the original error if Hydra has wrapped an error of an object that it builds."""
     return error.__cause__ or error if isinstance(error, InstantiationException) else error
 
 
 def status_of(error: Exception) -> str | None:
-    """A failure that a record can hold; None for what the user has to mend first."""
+    """Return the status of a failure for a record; None for a setting that the user has to fix."""
     if isinstance(error, SettingError):
         return None
     if isinstance(error, Diverged):
@@ -44,6 +48,6 @@ def status_of(error: Exception) -> str | None:
 
 
 def one_line(error: Exception) -> str:
-    """An exception as a reader of the leaderboard may see it."""
+    """Return type and first line of an exception's message."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else 'no message'}"

@@ -1,4 +1,4 @@
-"""One process at a time, where several start at once and need the same thing made."""
+"""Lock a file, so that one of several processes creates the file and the others wait."""
 
 import os
 import time
@@ -11,28 +11,28 @@ from rich.console import Console
 
 from bench.core.errors import SettingError
 
-POLL_SECONDS = 2.0
+POLL_SECONDS = 2.0  # interval at which a waiting process tries again
 
 
 @contextmanager
 def exclusive(
     path: Path, doing: str, *, setting: str = "results_dir", stalled_seconds: float | None = None
 ) -> Iterator[Callable[[], None]]:
-    """Hold the lock of a file that is about to be made; who has to wait says for what.
+    """Hold the lock of a file while creating the file; a process that has to wait prints a line.
 
     The operating system frees the lock of a process that dies.
 
     Args:
-        path: the file; its lock lies beside it.
+        path: the file; the lock is a file beside it.
         doing: "encoding wiki_sample, train", as in "another process is encoding wiki_sample, train".
-        setting: names the folder, should it not do.
-        stalled_seconds: without a sign of life from the holder, after which the others give up; None: never.
+        setting: key of the folder, for errors.
+        stalled_seconds: time without a sign of life from the holder after which the others give up; None: never.
 
     Yields:
-        What to call as a sign of life.
+        A function to call as a sign of life.
 
     Raises:
-        SettingError: no lock can be had there, or its holder has stalled.
+        SettingError: the folder does not support locks, or the holder has stalled.
     """
     marker = path.with_suffix(".lock")
     lock = FileLock(marker)
@@ -41,8 +41,8 @@ def exclusive(
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            said = f"another process is {doing}; waiting for it"
-            Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
+            line = f"another process is {doing}; waiting for it"
+            Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
             wait(lock, marker, doing, setting, stalled_seconds)
     except (OSError, NotImplementedError) as error:
         raise SettingError(setting, f"no file can be locked in {path.parent} ({error}); give another folder") from error
@@ -53,7 +53,7 @@ def exclusive(
 
 
 def wait(lock: FileLock, marker: Path, doing: str, setting: str, stalled_seconds: float | None) -> None:
-    """Until the lock is free. Signs of life are compared with one another, never with a clock that may jump."""
+    """Wait until the lock is free. Times of signs of life are compared with each other, as a clock may jump."""
     seen, since = marker.stat().st_mtime_ns, time.monotonic()
     while True:
         with suppress(Timeout):

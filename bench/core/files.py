@@ -14,7 +14,7 @@ from bench.core.settings import quoted
 
 READING = b"words 2"  # raise the number when the same files give other words or splits: their cells then run again
 
-LEAST_FREE_MIB = 64  # a cell is not begun with less: its record would not fit
+LEAST_FREE_MIB = 64  # MiB; a cell does not start with less free disk space, as its record might not fit
 
 
 def write_atomically(path: Path, put: Callable[[IO[bytes]], object], setting: str = "results_dir") -> Path:
@@ -42,7 +42,7 @@ def write_atomically(path: Path, put: Callable[[IO[bytes]], object], setting: st
 
 
 def check_free_space(folder: Path) -> None:
-    """An hour of training must not end at a folder that takes no record: try before.
+    """Check before training that the folder can take a record.
 
     Raises:
         SettingError: it cannot be written, or has less than `LEAST_FREE_MIB` to give.

@@ -1,4 +1,4 @@
-"""Files of the model hub in its local cache: fetched where they are lacking, checked before use."""
+"""Files of the model hub in its local cache: downloaded if missing, checked before use."""
 
 import logging
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-REACH_SECONDS = 10.0  # the longest that one quick question to the hub may take
+REACH_SECONDS = 10.0  # time limit of the request that tests whether the hub can be reached
 
-SHA256_DIGITS = 64
+SHA256_DIGITS = 64  # length of a file name in the cache that is a sha256
 
 log = logging.getLogger(__name__)
 
 
 def fetch(name: str, files: Iterable[str], *, kind: str = "model", ignore: str | None = "*/*") -> Path:
-    """A repository's files that match the patterns; without the hub, what an earlier run has fetched.
+    """Return the folder with a repository's files that match the patterns; without the hub, the cached files.
 
     Raises:
-        Exception: of many types, all of which mean that the hub is out of reach or has no such thing.
+        Exception: of many types, if the hub cannot be reached or has no such repository.
     """
     try:  # the client would retry for half a minute
         HfApi().repo_info(name, repo_type=kind, timeout=REACH_SECONDS)
@@ -39,12 +39,12 @@ def fetch(name: str, files: Iterable[str], *, kind: str = "model", ignore: str |
 
 
 def damaged(folder: Path) -> list[Path]:
-    """Large files whose content is not what it was fetched as: the cache keeps them under their sha256."""
-    found = []
+    """Return the large files whose content differs from their sha256, which is their name in the cache."""
+    spoilt = []
     for file in sorted(each for each in folder.rglob("*") if each.is_symlink()):
         blob = file.resolve()
         if len(blob.name) == SHA256_DIGITS:
             with blob.open("rb") as content:
                 if file_digest(content, "sha256").hexdigest() != blob.name:
-                    found.append(file)
-    return found
+                    spoilt.append(file)
+    return spoilt

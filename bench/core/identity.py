@@ -17,14 +17,14 @@ OUTSIDE_IDENTITY = (
     "competitors",
     "trial",
     "job",
-)  # settings that change no figure
+)  # settings that do not change a quality figure
 
-LONGEST_PART = 60  # bytes; a file's name has 255 at most
+LONGEST_PART = 60  # bytes of one part; a file name has at most 255
 
 
 def identity(config: dict[str, Any]) -> str:
-    """A resolved configuration -> the file stem of its record: readable parts, then a hash of all that matters."""
-    part = [
+    """Return the file stem of a configuration's record: readable parts, then a hash of all settings that matter."""
+    parts = [
         config["system"]["name"],
         config["corpus"]["name"],
         f"v{config['vocabulary']['size']}",
@@ -32,27 +32,27 @@ def identity(config: dict[str, Any]) -> str:
     ]
     kept = {key: value for key, value in config.items() if key not in OUTSIDE_IDENTITY}
     if config["inputs"] == "learned":
-        del kept["targets"]  # a head that reads them has them among its own settings
-    return "-".join([*map(plain, part), short_hash(kept)])
+        del kept["targets"]  # a head that reads targets has them among its own settings
+    return "-".join([*map(file_name_part, parts), short_hash(kept)])
 
 
 def short_hash(config: dict[str, Any], added: dict[str, Any] = ADDED) -> str:
     """Hash settings, or some of them, as first published: eight hexadecimal digits of the sha256 of sorted JSON.
 
-    A user's text is hashed by its content and not by its path, so that it may move.
+    A user's text is hashed by its content and not by its path, so that the file may move.
     """
     kept = published(config, added)
     if kept.get("corpus", {}).get("content_sha256"):
-        kept["corpus"] = nowhere(kept["corpus"])
+        kept["corpus"] = without_paths(kept["corpus"])
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def plain(name: object) -> str:
-    """A part of a file's name: no separator, and short enough for any file system."""
+def file_name_part(name: object) -> str:
+    """Return a text as part of a file name: without separators, at most LONGEST_PART bytes."""
     return re.sub(r"[^\w.+]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
 
 
-def nowhere(corpus: dict[str, Any]) -> dict[str, Any]:
-    """A user's text by its content alone: it may move, and be named from another folder."""
+def without_paths(corpus: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a user's text without its path, which may change while the content stays."""
     rest = {key: value for key, value in corpus.items() if key != "path"}
-    return {key: nowhere(value) if isinstance(value, dict) else value for key, value in rest.items()}
+    return {key: without_paths(value) if isinstance(value, dict) else value for key, value in rest.items()}

@@ -38,9 +38,6 @@ class Job(ABC, Generic[Result]):
     def failure(self, config: dict[str, Any], error: SettingError) -> Result:
         """Return the result that stands for a job whose settings cannot work."""
 
-    def log(self, config: dict[str, Any], stem: Path, result: Result) -> None:
-        """Log a result that was written without its logger; does nothing for a job without a logger."""
-
     @abstractmethod
     def headline(self, result: Result) -> str:
         """Return the outcome of a job that succeeded in a few words."""
@@ -60,6 +57,9 @@ class Job(ABC, Generic[Result]):
             SettingError: the file holds no such result.
         """
         return self.result.finished(path)
+
+    def log(self, config: dict[str, Any], stem: Path, result: Result) -> None:
+        """Log a result that is on disk already, if the job has a logger that may lack it."""
 
     def failed(self, config: dict[str, Any], error: SettingError) -> Result:
         """Return the result of a job whose settings cannot work; write it unless a sound result would be replaced.

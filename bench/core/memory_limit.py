@@ -1,4 +1,4 @@
-"""The machine's memory as a limit of this process: who asks for more is refused, where the kernel would kill."""
+"""Limit this process to the machine's memory: an allocation beyond the limit fails, before the kernel kills."""
 
 import os
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def limit_memory(limit: int | None = None) -> None:
-    """From here on, an allocation beyond the limit fails: one cell ends as `oom`, and the sweep goes on.
+    """Make an allocation beyond the limit fail, so that one cell ends as `oom` and the sweep continues.
 
     Args:
-        limit: bytes; None for what this process can have. A limit that is lower already stands.
+        limit: bytes; None for the memory available to this process. A lower limit that exists is kept.
     """
     try:
         import resource
@@ -23,13 +23,13 @@ def limit_memory(limit: int | None = None) -> None:
 
 
 def available() -> int:
-    """The least of the machine's memory and the limits of this process's control groups, bytes."""
+    """Return the smallest of the machine's memory and the limits of this process's control groups, bytes."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *group_limits()])
 
 
 def group_limits() -> Iterator[int]:
-    """Of both kinds of control groups, from this process's own up to the root, as Slurm and containers set them."""
+    """Yield the memory limits of this process's control groups (v1 and v2) up to the root, bytes."""
     for line in OWN.read_text().splitlines() if OWN.is_file() else []:
         _, controllers, path = line.split(":", 2)
         root, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / "memory", "memory.limit_in_bytes")

@@ -1,4 +1,4 @@
-"""One line on the screen: which cell of the sweep, how fast, how long still."""
+"""Progress on the screen: the cell of the sweep, its speed, the time left."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,31 +11,31 @@ CONSOLE = Console(stderr=True)
 
 @dataclass
 class Tally:
-    """The cells of a sweep that this process has seen, and how long they took."""
+    """Number of cells of a sweep, finished cells in this process, and their times."""
 
     total: int = 1
     done: int = 0
-    alone: bool = True  # no other process runs cells of this sweep meanwhile
-    seconds: list[float] = field(default_factory=list)  # of the cells that ran
+    alone: bool = True  # no other process runs cells of this sweep at the same time
+    seconds: list[float] = field(default_factory=list)  # one entry for each cell that ran
 
     def left(self, of_this_cell: float = 0.0) -> str:
-        """Time left, from the mean of the cells so far; a question mark where nobody can tell yet."""
+        """Return the time left by the mean time of the cells so far; a question mark if it is unknown."""
         if not self.seconds or not self.alone:
             return "?"
         mean = sum(self.seconds) / len(self.seconds)
         return clock(mean * max(0, self.total - self.done - 1) + max(0.0, mean - of_this_cell))
 
 
-TALLY = Tally()  # of this process; the sweep's start sets `total`
+TALLY = Tally()  # of this process; SweepCallback sets `total`
 
 
 def clock(seconds: float) -> str:
-    """127 s -> 2:07."""
+    """Format seconds as minutes: 127 -> 2:07."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 class Bar:
-    """How far one cell is."""
+    """Progress bar of one cell."""
 
     def __init__(self, cell: str):
         self.cell, self.begin = cell, time.perf_counter()
@@ -58,17 +58,17 @@ class Bar:
         self.progress.stop()
 
     def update(self, share: float, words_per_second: float) -> None:
-        """Move to this share of the budget."""
+        """Show the share of the budget that is spent, and the speed."""
         self.note(share, f"{words_per_second:,.0f} words/s")
 
     def note(self, share: float, text: str) -> None:
-        """Move to this share, and say what is going on."""
+        """Show the share of the work that is done, and a text."""
         left = TALLY.left(time.perf_counter() - self.begin)
         self.progress.update(self.task, completed=share, speed=text, left=left)
 
 
 def report_cell_end(cell: str, outcome: str, seconds: float | None) -> None:
-    """One line a cell that stays on the screen; `seconds` is None for a cell that need not run."""
+    """Print the line that remains for a cell; `seconds` is None for a cell that was skipped."""
     TALLY.done += 1
     if seconds is not None:
         TALLY.seconds.append(seconds)
@@ -78,5 +78,5 @@ def report_cell_end(cell: str, outcome: str, seconds: float | None) -> None:
 
 
 def print_line(line: str) -> None:
-    """As it is, on one line."""
+    """Print a line without markup or wrapping."""
     CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What the environment holds that no record, log or mirror may show: keys, tokens, passwords."""
+"""Keep keys, tokens and passwords of the environment out of records, logs and W&B."""
 
 import os
 import re
@@ -8,37 +8,37 @@ from bench.core.errors import SettingError
 
 ENDINGS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")
 
-SHORTEST = 8  # characters; a shorter value may well stand in a text by chance
+SHORTEST = 8  # characters; a shorter value may occur in a text by chance
 
 
-def known() -> dict[str, str]:
-    """Secrets of this process's environment -> the names of their variables."""
+def secrets() -> dict[str, str]:
+    """Return the name of the environment variable of each secret, by the secret."""
     return {
         value: name for name, value in os.environ.items() if name.upper().endswith(ENDINGS) and len(value) >= SHORTEST
     }
 
 
 def refuse_secrets(config: Any, setting: str = "") -> None:
-    """A configuration is written down: into the record, Hydra's folder and W&B.
+    """Check a configuration, which is written into the record, Hydra's folder and W&B.
 
     Raises:
-        SettingError: a value in it holds a secret, or asks the environment for one.
+        SettingError: a value holds a secret, or an interpolation reads a secret from the environment.
     """
     if isinstance(config, dict | list):
-        rows = config.items() if isinstance(config, dict) else enumerate(config)
-        for key, value in rows:
+        items = config.items() if isinstance(config, dict) else enumerate(config)
+        for key, value in items:
             refuse_secrets(value, f"{setting}.{key}".lstrip("."))
         return
     text = str(config)
     asked = [name for name in re.findall(r"oc\.env:\s*([^},\s]+)", text) if name.upper().endswith(ENDINGS)]
-    held = [name for value, name in known().items() if value in text]
+    held = [name for value, name in secrets().items() if value in text]
     if asked or held:
         name = (asked or held)[0]
         raise SettingError(setting, f"it would write the value of {name} into records and logs; leave it out")
 
 
 def scrub(text: str) -> str:
-    """The same without secrets, for what a library says of its errors."""
-    for value, name in known().items():
+    """Return a text, such as a library's error, with each secret replaced by the name of its variable."""
+    for value, name in secrets().items():
         text = text.replace(value, f"<{name}>")
     return text

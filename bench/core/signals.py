@@ -1,4 +1,4 @@
-"""SIGTERM, which a cluster sends before it takes a machine away, and Ctrl-C: to stop where nothing is lost."""
+"""Stop on SIGTERM, which a cluster sends before it takes a machine away, or Ctrl-C, without losing work."""
 
 import signal
 import threading
@@ -8,18 +8,18 @@ from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-STOPPED = 75  # exit status EX_TEMPFAIL of sysexits.h: the same command goes on
+STOPPED = 75  # exit status EX_TEMPFAIL of sysexits.h: the same command continues
 
 
 class Stopped(BaseException):
-    """A signal asked for it. Not an Exception, so that nothing takes it for a cell that failed."""
+    """Raised by a signal. Not an Exception, so that the cell does not count as failed."""
 
 
 class Stop:
-    """What signals have asked for: they raise Stopped at once, but while held back wait for who holds them."""
+    """Signal handler that raises Stopped: at once, or at the end of the block that holds signals back."""
 
     def __init__(self) -> None:
-        self.asked: str | None = None  # the signal's name
+        self.asked: str | None = None  # name of the signal that arrived
         self.held = False
 
     def __call__(self, number: int, _: Any) -> None:
@@ -29,7 +29,7 @@ class Stop:
 
     @contextmanager
     def catching(self) -> Iterator[None]:
-        """Within, both signals are ours; only a process's main thread may ask for that."""
+        """Handle both signals within the block; applies in a process's main thread alone."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -43,10 +43,10 @@ class Stop:
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Within, a signal is but noted.
+        """Record a signal within the block, and raise at its end.
 
         Raises:
-            Stopped: one came; at the end, or before where the holder raises it himself.
+            Stopped: a signal arrived.
         """
         self.held = True
         try:
@@ -57,4 +57,4 @@ class Stop:
             raise Stopped(self.asked)
 
 
-STOP = Stop()  # a process has one set of signal handlers
+STOP = Stop()  # one object, as a process has one set of signal handlers

@@ -1,4 +1,4 @@
-"""A record names the classes that its cell is built of, so building it runs them: only ours, unless told."""
+"""Check the classes that a record names: building its cell runs them, so only trusted classes are allowed."""
 
 import argparse
 import functools
@@ -13,37 +13,39 @@ from bench.core.errors import SettingError
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    """`--trust` of the commands that build a record's cell."""
+    """Add `--trust` to a command that builds a record's cell."""
     parser.add_argument(
         "--trust", action="append", default=[], metavar="TARGET", help="a class of another package that it may run"
     )
 
 
 def check_targets(config: Any, trusted: list[str]) -> None:
-    """A record names classes and functions, and building its cell calls them: only ours, and those the user trusts.
+    """Check that a record's configuration calls only classes of this project and those that the user trusts.
 
     Raises:
-        SettingError: it names another.
+        SettingError: it calls another class or function.
     """
-    for target in called(config):
-        if target not in trusted and target not in shipped():
+    for target in called_targets(config):
+        if target not in trusted and target not in shipped_targets():
             problem = f"it would run {target}, which is none of ours; if you know what that is, add --trust {target}"
             raise SettingError("RECORD", problem)
 
 
-def called(config: Any) -> Iterator[str]:
-    """Every `_target_` in a configuration, and the class where that is a class's path."""
+def called_targets(config: Any) -> Iterator[str]:
+    """Yield every `_target_` in a configuration, and the path of every class that `get_class` returns."""
     if isinstance(config, dict):
         if "_target_" in config:
             yield config["_target_"]
         if config.get("_target_") == "hydra.utils.get_class":
             yield config["path"]
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from called(value)
+        yield from called_targets(value)
 
 
 @functools.cache
-def shipped() -> frozenset[str]:
-    """What the configuration tree itself calls."""
+def shipped_targets() -> frozenset[str]:
+    """Return the classes and functions that the configuration tree calls."""
     files = Path(config_dir()).rglob("*.yaml")
-    return frozenset(target for file in files for target in called(OmegaConf.to_container(OmegaConf.load(file))))
+    return frozenset(
+        target for file in files for target in called_targets(OmegaConf.to_container(OmegaConf.load(file)))
+    )

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from bench.cost.contender import Missing, SearchableRows
-from bench.cost.run_cost import ANSWERS, QUERIES
+from bench.cost.run_cost import QUERIES
 from bench.cost.timing import once_ms, span
+from bench.evaluation.decoding import ANSWERS
 from bench.heads.kernels.topk import Index
 
 BLOCK = 1024  # rows that are added between two checks of the time limit

@@ -7,14 +7,12 @@ from typing import Any
 import torch
 
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.decoding import ExactDecoder
+from bench.evaluation.decoding import ANSWERS, ExactDecoder
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.generation import generate
 from bench.evaluation.score import EvaluationData, Scored, score, validation_quality
 from bench.evaluation.validation import validate
 from bench.models.language_model import ClosedVocabularyModel
-
-ANSWERS = 10  # best words that a decoded query asks for
 
 
 class WordEvaluator(Evaluator):

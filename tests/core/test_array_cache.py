@@ -55,7 +55,7 @@ def counted(folder: Path, **more) -> array_cache.CachedArray:
     return cached_array(folder / "arrays", {"name": 1}, **{"shape": (20, 3), "what": "counting", "fill": count} | more)
 
 
-def test_eight_processes_that_start_at_once_make_it_once_and_map_one_file(tmp_path):
+def test_eight_processes_compute_an_array_once_and_map_one_file(tmp_path):
     workers = [worker(tmp_path) for _ in range(8)]
     time.sleep(1)
     (tmp_path / "go").touch()
@@ -69,7 +69,7 @@ def test_eight_processes_that_start_at_once_make_it_once_and_map_one_file(tmp_pa
     assert len(waited) >= 6  # who comes when it is made need not wait
 
 
-def test_a_process_killed_while_it_writes_leaves_nothing_to_be_trusted_and_no_lock(tmp_path):
+def test_process_killed_while_writing_leaves_no_array_and_no_lock(tmp_path):
     (tmp_path / "go").touch()
     with worker(tmp_path, pause=0.2) as first:
         while first.stdout.readline() != "row 5\n":
@@ -86,7 +86,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_to_be_trusted_and_no_lo
 
 
 @pytest.mark.parametrize("last", ["figures", "array"])
-def test_a_process_killed_between_its_two_files(tmp_path, last, caplog):
+def test_array_is_sound_after_a_kill_between_its_two_files(tmp_path, last, caplog):
     """The figures of a new array beside an old one, or beside none."""
     path = Path(counted(tmp_path).array.filename)
     old = path.read_bytes()
@@ -97,7 +97,7 @@ def test_a_process_killed_between_its_two_files(tmp_path, last, caplog):
     assert len(caplog.records) == (last == "array")
 
 
-def test_a_holder_that_shows_no_sign_of_life_is_not_waited_for_longer_than_a_bound(tmp_path, monkeypatch):
+def test_wait_ends_when_the_holder_shows_no_sign_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(array_cache, "STALLED_SECONDS", 1.0)
     monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.1)
     (tmp_path / "go").touch()
@@ -109,7 +109,7 @@ def test_a_holder_that_shows_no_sign_of_life_is_not_waited_for_longer_than_a_bou
         stuck.kill()
 
 
-def test_a_slow_holder_is_waited_for(tmp_path, monkeypatch):
+def test_wait_continues_while_a_slow_holder_shows_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(array_cache, "STALLED_SECONDS", 1.0)
     monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.1)
     (tmp_path / "go").touch()
@@ -119,7 +119,7 @@ def test_a_slow_holder_is_waited_for(tmp_path, monkeypatch):
         assert counted(tmp_path, fill=None).array.sum() == SUM
 
 
-def test_the_checksum_is_compared_once_a_process(tmp_path, monkeypatch):
+def test_checksum_is_compared_once_per_process(tmp_path, monkeypatch):
     summed = []
     monkeypatch.setattr(array_cache, "CHECKED", set())
     monkeypatch.setattr(array_cache, "checksum", lambda path: summed.append(path) or checksum(path))
@@ -128,7 +128,7 @@ def test_the_checksum_is_compared_once_a_process(tmp_path, monkeypatch):
     assert len(summed) == 2  # when it was written, and when it was first read
 
 
-def test_what_does_not_fit_the_disk_is_not_begun(tmp_path, monkeypatch):
+def test_array_that_does_not_fit_the_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(119))
     with pytest.raises(SettingError, match=r"^cache_dir: 0 MiB do not fit .*; give another folder$"):
         counted(tmp_path)
@@ -136,7 +136,7 @@ def test_what_does_not_fit_the_disk_is_not_begun(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no place on a disk")
-def test_a_disk_that_fills_up_meanwhile_is_an_error_and_no_bus_error(tmp_path, monkeypatch):
+def test_disk_that_fills_up_is_an_error_and_no_bus_error(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -146,13 +146,13 @@ def test_a_disk_that_fills_up_meanwhile_is_an_error_and_no_bus_error(tmp_path, m
     assert {path.suffix for path in (tmp_path / "arrays").iterdir()} == {".lock"}
 
 
-def test_a_folder_that_cannot_be_one(tmp_path):
+def test_cache_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "arrays").write_text("a file")
     with pytest.raises(SettingError, match=r"^cache_dir: no file can be locked in .*arrays .*; give another folder$"):
         counted(tmp_path)
 
 
-def test_an_error_in_the_making_is_handed_on_and_leaves_nothing(tmp_path):
+def test_error_while_filling_is_raised_and_leaves_no_array(tmp_path):
     def torn(out):
         yield
         raise SettingError("targets.encoder", "is broken")
@@ -163,7 +163,7 @@ def test_an_error_in_the_making_is_handed_on_and_leaves_nothing(tmp_path):
     assert counted(tmp_path).array.sum() == SUM
 
 
-def test_the_figures_beside_it_name_what_it_follows_from(tmp_path):
+def test_json_beside_an_array_holds_its_settings_and_checksum(tmp_path):
     found = counted(tmp_path)
     beside = json.loads(Path(found.array.filename).with_suffix(".json").read_text())
     assert beside == {

@@ -37,7 +37,7 @@ def records(place: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_cell_that_cannot_even_be_named_fails_alone(place):
+def test_cell_with_settings_that_name_no_record_fails_alone(place):
     run = bench(place, "-m", *SMALL, "seed=0,${nothing},-1,1")
     assert run.returncode == 1
     assert "seed: Interpolation key 'nothing' not found" in run.stderr
@@ -47,7 +47,7 @@ def test_a_cell_that_cannot_even_be_named_fails_alone(place):
 
 
 @pytest.mark.slow
-def test_a_sweep_that_does_not_compose_ends_before_its_first_cell(place):
+def test_sweep_that_does_not_compose_ends_before_its_first_cell(place):
     run = bench(place, "-m", *SMALL, "seed=0,1", "vocabulary.sise=5,6")
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: there is no such setting with these groups")
@@ -56,7 +56,7 @@ def test_a_sweep_that_does_not_compose_ends_before_its_first_cell(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "advice"), [(SCHEMA + 1, "update this program"), (SCHEMA - 1, "by force=true")])
-def test_a_record_of_another_version_is_named_and_stays(place, schema, advice):
+def test_record_of_another_schema_is_named_and_kept(place, schema, advice):
     assert bench(place, *SMALL).returncode == 0
     [path] = place.glob("results/*/*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
@@ -73,7 +73,7 @@ def test_a_record_of_another_version_is_named_and_stays(place, schema, advice):
     assert Record.read(path).status == "ok"
 
 
-def test_a_bug_of_ours_keeps_its_traceback(place):
+def test_error_of_this_program_keeps_its_traceback(place):
     (place / "sitecustomize.py").write_text(
         "import bench.core.paths\n"
         "def broken(cfg): raise AssertionError('a bug')\n"
@@ -83,6 +83,6 @@ def test_a_bug_of_ours_keeps_its_traceback(place):
     assert run.returncode == 1 and "Traceback" in run.stderr and "AssertionError: a bug" in run.stderr
 
 
-def test_whoever_asks_for_hydra_s_own_words_gets_them(place):
+def test_hydra_full_error_shows_hydra_s_own_message(place):
     run = bench(place, *SMALL, "vocabulary.sise=5", HYDRA_FULL_ERROR="1")
     assert run.returncode == 1 and "ConfigCompositionException" in run.stderr

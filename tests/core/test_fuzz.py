@@ -146,7 +146,7 @@ def ends(line: list[str], capsys, monkeypatch) -> tuple[int, list[str]]:
 
 
 @pytest.mark.slow
-def test_a_thousand_damaged_command_lines(place, capsys, monkeypatch):
+def test_damaged_command_line_runs_or_is_refused_in_one_line(place, capsys, monkeypatch):
     counts = Counter()
 
     @settings(
@@ -182,7 +182,7 @@ def test_a_thousand_damaged_command_lines(place, capsys, monkeypatch):
         "corpus.path=/dev/zero", "results_dir=/dev/null/x", "experiment_name=../x", "seed=1,2",
     ],
 )  # fmt: skip
-def test_the_same_in_a_process_of_its_own(place, damaged):
+def test_damaged_command_line_is_refused_in_a_process_of_its_own(place, damaged):
     line = ["system=softmax", *TRUNK, "corpus=text", *TINY, "logger=none"]
     key = damaged.lstrip("+~").partition("=")[0]
     kept = [each for each in line if not each.startswith(f"{key}=")]

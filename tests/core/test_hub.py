@@ -49,7 +49,7 @@ def cached(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def test_a_sound_cache_needs_no_hub(cached):
+def test_sound_cache_needs_no_hub(cached):
     assert hub.fetch("some/body", ["*"]) == cached
 
 
@@ -77,7 +77,7 @@ def test_damaged_weights_are_fetched_again(cached, caplog, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("silent", [False, True], ids=["closed", "silent"])
-def test_a_hub_out_of_reach_is_a_line_within_the_bound(tmp_path, silent, monkeypatch):
+def test_hub_that_cannot_be_reached_is_one_line_within_the_time_limit(tmp_path, silent, monkeypatch):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if silent:

@@ -25,7 +25,7 @@ def launcher(*overrides: str) -> dict:
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_a_missing_plugin_is_one_line_with_the_remedy(name, monkeypatch):
+def test_missing_plugin_is_one_line_with_the_remedy(name, monkeypatch):
     monkeypatch.setitem(command_line.PLUGINS, name, ("no-such-package", PLUGINS[name][1]))
     with pytest.raises(SettingError) as raised:
         check_launcher([f"hydra/launcher={name}"])
@@ -34,7 +34,7 @@ def test_a_missing_plugin_is_one_line_with_the_remedy(name, monkeypatch):
     assert line.endswith(f"pip install 'head-bench[{PLUGINS[name][1]}]'")
 
 
-def test_without_sbatch_a_sweep_through_slurm_is_one_line(monkeypatch, capsys):
+def test_sweep_through_slurm_without_sbatch_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(SystemExit) as ended:
         SlurmCallback().on_multirun_start(None)
@@ -43,7 +43,7 @@ def test_without_sbatch_a_sweep_through_slurm_is_one_line(monkeypatch, capsys):
     assert line.startswith("hydra/launcher: there is no sbatch on this machine; ")
 
 
-def test_a_job_is_dead_when_slurm_says_so_or_has_forgotten_it(monkeypatch):
+def test_job_has_ended_when_squeue_says_so_or_does_not_list_it(monkeypatch):
     queue = SqueueWatcher(delay_s=30)
     told = "7_0|RUNNING\n7_1|CONFIGURING\n7_2|CANCELLED\n7_3|SUSPENDED\n8|TIMEOUT\n9|PENDING\n"
     monkeypatch.setattr(subprocess, "check_output", lambda command, shell: told.encode())
@@ -57,7 +57,7 @@ def test_a_job_is_dead_when_slurm_says_so_or_has_forgotten_it(monkeypatch):
     assert not unanswered.is_done("7_4")
 
 
-def test_an_exception_that_a_job_returns_costs_its_own_cell(monkeypatch, capsys, tmp_path):
+def test_exception_that_a_job_returns_fails_its_own_cell_alone(monkeypatch, capsys, tmp_path):
     """The sweeper would raise it, and there would be no report of the others."""
     broken = JobReturn(_return_value=ImportError("no such name"), status=JobStatus.FAILED)
     monkeypatch.setattr(slurm.SlurmJob, "results", lambda self: [broken])
@@ -68,11 +68,11 @@ def test_an_exception_that_a_job_returns_costs_its_own_cell(monkeypatch, capsys,
     assert line.startswith("job 7_1 (system=mse) failed: ImportError('no such name'); see ")
 
 
-def test_what_needs_no_plugin_passes():
+def test_launcher_without_plugin_passes():
     check_launcher(["hydra/launcher=basic", "hydra.launcher.n_jobs=2", "system=softmax"])
 
 
-def test_slurm_takes_plain_keys_and_knows_how_often_to_go_on():
+def test_slurm_preset_takes_plain_keys_and_resumes_after_a_timeout():
     hydra = launcher("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.gpus_per_node=1")
     assert hydra.launcher._target_.endswith("submitit_launcher.SlurmLauncher")
     assert (hydra.launcher.partition, hydra.launcher.gpus_per_node) == ("gpu", 1)
@@ -81,7 +81,7 @@ def test_slurm_takes_plain_keys_and_knows_how_often_to_go_on():
 
 
 @pytest.mark.slow
-def test_joblib_shares_out_the_cores(place, monkeypatch, tmp_path):
+def test_joblib_divides_the_cores_between_cells(place, monkeypatch, tmp_path):
     """Two cells at a time: each takes half the cores, and both leave their record."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     text, parallel = f"corpus.path={place}/text.txt", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

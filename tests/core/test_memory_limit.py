@@ -27,11 +27,11 @@ def asked(before: str) -> list[str]:
     return run.stdout.split()
 
 
-def test_too_large_an_allocation_is_an_oom_and_not_the_end():
+def test_too_large_an_allocation_is_oom_and_the_process_survives():
     assert asked("limit_memory(3 << 30)") == ["oom", "oom", "oom", "3072"]
 
 
-def test_a_lower_limit_stands():
+def test_lower_limit_is_kept():
     lower = "resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, resource.RLIM_INFINITY))"
     assert asked(f"{lower}; limit_memory(3 << 30)")[-1] == "2048"
 
@@ -43,7 +43,7 @@ def test_a_lower_limit_stands():
         ("4:memory:/a/b\n3:cpuset:/\n0::/\n", {"memory/a/memory.limit_in_bytes": "5000\n"}),
     ],
 )
-def test_the_limits_of_both_kinds_of_control_groups_are_found(monkeypatch, tmp_path, own, files):
+def test_limits_of_both_versions_of_control_groups_are_found(monkeypatch, tmp_path, own, files):
     for name, text in files.items():
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(text)
@@ -54,6 +54,6 @@ def test_the_limits_of_both_kinds_of_control_groups_are_found(monkeypatch, tmp_p
     assert memory_limit.available() == 5000
 
 
-def test_without_control_groups_it_is_the_machines(monkeypatch, tmp_path):
+def test_limit_without_control_groups_is_the_machine_s_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(memory_limit, "OWN", tmp_path / "none")
     assert 1 << 28 < memory_limit.available() < 1 << 50

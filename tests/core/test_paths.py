@@ -46,7 +46,7 @@ def test_no_name_leaves_the_results_folder_or_outgrows_a_file_system(tmp_path, g
         path.with_name(f".{path.name}.12345678").touch()  # as the longest temporary file
 
 
-def test_names_that_read_alike_are_different_cells(tmp_path):
+def test_names_with_equal_file_name_parts_are_different_cells(tmp_path):
     assert record_stem(named("system", "a/b", tmp_path)) != record_stem(named("system", "a_b", tmp_path))
     assert record_stem(named("system", "x" * 300, tmp_path)) != record_stem(named("system", "x" * 301, tmp_path))
 
@@ -56,24 +56,24 @@ def configured(folder: Path, **more: str):
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name != "\ud800"])
-def test_an_experiment_that_would_leave_is_refused_before_anything_is_written(tmp_path, name):
+def test_experiment_name_outside_the_results_folder_is_refused_before_anything_is_written(tmp_path, name):
     with pytest.raises(SettingError, match=r"^experiment_name: it names a folder"):
         check_results_folder(configured(tmp_path, experiment_name=name), [])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_will_do_is_left_as_it_was(tmp_path):
+def test_check_leaves_a_sound_results_folder_unchanged(tmp_path):
     check_results_folder(configured(tmp_path), ["seed=1"])
     assert [path.name for path in tmp_path.rglob("*")] == ["trial-1"]
 
 
-def test_a_results_folder_that_cannot_be_one_is_named(tmp_path):
+def test_results_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingError, match=r"^results_dir: .*cannot be written \(Not a directory\)"):
         check_results_folder(configured(tmp_path / "file"), [])
 
 
-def test_a_secret_typed_as_a_setting_is_refused_before_hydra_writes_it_down(tmp_path, monkeypatch):
+def test_secret_typed_as_a_setting_is_refused_before_hydra_writes_it_down(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_made_up_1234")
     for text in ("hf_made_up_1234", "${oc.env:HF_TOKEN}"):
         with pytest.raises(SettingError, match=r"^logger.entity: it would write the value of HF_TOKEN"):

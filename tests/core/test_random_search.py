@@ -11,14 +11,14 @@ from bench.core.random_search import log_uniform, one_of, uniform
 
 
 @pytest.mark.parametrize("first", [0, 12, 120])
-def test_a_dozen_of_trials_covers_every_twelfth_once(first):
+def test_twelve_trials_cover_every_twelfth_once(first):
     drawn = [uniform(trial, "lr") for trial in range(first, first + 12)]
     assert sorted(int(12 * each) for each in drawn) == list(range(12))
     assert drawn == [uniform(trial, "lr") for trial in range(first, first + 12)]
     assert drawn != [uniform(trial, "width") for trial in range(first, first + 12)]
 
 
-def test_a_logarithm_is_uniform_and_choices_have_their_share():
+def test_logarithm_is_uniform_and_choices_have_equal_shares():
     drawn = [log_uniform(trial, "lr", 1e-3, 1e-1) for trial in range(1200)]
     shares = np.histogram(np.log10(drawn), bins=4, range=(-3, -1))[0] / 1200
     np.testing.assert_allclose(shares, 0.25, atol=0.03)
@@ -32,7 +32,7 @@ def composed(*overrides: str) -> dict:
         return OmegaConf.to_container(compose("config", overrides=["+experiment=tune", *overrides]), resolve=True)
 
 
-def test_every_system_is_given_the_same_trials():
+def test_systems_draw_the_same_trials():
     searches = "softmax sampled_softmax adaptive_softmax nce mse cosine vmf infonce gpt2 ngram".split()
     for trial in (0, 7):
         configs = [composed(f"+search={search}", f"trial={trial}") for search in searches]
@@ -41,7 +41,7 @@ def test_every_system_is_given_the_same_trials():
         assert [config["system"]["name"].split("-")[0] for config in configs] == searches
 
 
-def test_the_number_of_a_trial_is_not_what_makes_a_cell():
+def test_number_of_a_trial_does_not_change_the_identity():
     one, other = composed("+search=softmax", "trial=1"), composed("+search=softmax", "trial=2")
     assert identity(one) != identity(other)
     assert identity(one) == identity({**one, "trial": 99})

@@ -35,7 +35,7 @@ def names(folder) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_record_is_read_as_it_was_written(tmp_path):
+def test_record_is_read_as_it_was_written(tmp_path):
     path = write_record(RECORD, tmp_path / "deep" / "mse-1.7B", POSITIONS)
     assert path == tmp_path / "deep" / "mse-1.7B.json"
     assert names(path.parent) == {"mse-1.7B.json", "mse-1.7B.npz"}
@@ -48,21 +48,21 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_what_was_not_measured_is_null(tmp_path):
+def test_figure_that_was_not_measured_is_null(tmp_path):
     fields = json.loads(write_record(RECORD, tmp_path / "r").read_text())
     assert fields["brier"] is None
     assert fields["schema"] == SCHEMA
     assert fields["status"] == "ok"
 
 
-def test_a_run_without_positions_leaves_none_of_the_run_before(tmp_path):
+def test_run_without_positions_removes_those_of_an_earlier_run(tmp_path):
     path = write_record(RECORD, tmp_path / "r", POSITIONS)
     write_record(RECORD, tmp_path / "r")
     assert read_positions(path) is None
     assert names(tmp_path) == {"r.json"}
 
 
-def test_an_exception_in_writing_leaves_what_stood(tmp_path):
+def test_exception_while_writing_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "r.json"
 
     def torn(file):
@@ -79,7 +79,7 @@ def test_an_exception_in_writing_leaves_what_stood(tmp_path):
     assert path.read_text() == "before"
 
 
-def test_a_figure_that_json_cannot_hold_writes_nothing(tmp_path):
+def test_figure_that_is_not_finite_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_record(Record(**CELL, vocabulary_size=1, seed=0, brier=float("nan")), tmp_path / "r", POSITIONS)
     assert names(tmp_path) == set()
@@ -96,14 +96,14 @@ def change(path: str, value: object) -> dict:
     return config
 
 
-def test_an_identity_begins_with_what_a_reader_looks_for():
+def test_identity_begins_with_system_corpus_size_and_seed():
     stem, digest = identity(CONFIG).rsplit("-", 1)
     assert stem == "softmax-kjv-v1000-s0"
     assert len(digest) == 8
     assert identity(change("system.name", "a/b c")).startswith("a_b_c-kjv-")
 
 
-def test_an_identity_does_not_depend_on_the_order_of_settings():
+def test_identity_does_not_depend_on_the_order_of_settings():
     assert identity(dict(reversed(CONFIG.items()))) == identity(CONFIG)
 
 
@@ -124,11 +124,11 @@ def test_settings_that_change_figures_change_the_identity(setting, value):
 
 
 @pytest.mark.parametrize("setting", OUTSIDE_IDENTITY)
-def test_settings_that_change_no_figure_leave_it(setting):
+def test_settings_that_change_no_figure_leave_the_identity(setting):
     assert identity(change(setting, "two")) == identity(CONFIG)
 
 
-def test_targets_count_only_where_they_are_read():
+def test_targets_change_the_identity_only_if_they_are_read():
     other = change("targets.level", "type")
     assert identity(other) == identity(CONFIG)
     assert identity(other | {"inputs": "contextual"}) != identity(CONFIG | {"inputs": "contextual"})
@@ -150,7 +150,7 @@ def test_targets_count_only_where_they_are_read():
         (f'{{"schema": {SCHEMA}, "seed": 0}}', "is not a record .*: Field required"),
     ],
 )
-def test_files_that_are_no_records(tmp_path, content, problem):
+def test_file_that_is_no_record_is_one_line(tmp_path, content, problem):
     path = tmp_path / "r.json"
     path.write_text(content)
     with pytest.raises(SettingError, match=f"^{path}: {problem}"):
@@ -167,14 +167,14 @@ def test_files_that_are_no_records(tmp_path, content, problem):
         ("curve", [{"words": None}], "curve.0.words: Input should be a valid number"),
     ],
 )
-def test_a_field_of_another_kind_is_named(tmp_path, field, value, problem):
+def test_field_of_another_type_is_named(tmp_path, field, value, problem):
     path = write_record(RECORD, tmp_path / "r")
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(SettingError, match=rf"^{path}: is not a record \({problem}"):
         Record.read(path)
 
 
-def test_a_record_stands_under_its_own_name_alone(tmp_path):
+def test_record_under_another_name_is_refused(tmp_path):
     record = dataclasses.replace(RECORD, config=CONFIG)
     path = write_record(record, tmp_path / identity(CONFIG))
     assert Record.finished(path) and not Record.replaceable(path)
@@ -186,7 +186,7 @@ def test_a_record_stands_under_its_own_name_alone(tmp_path):
     assert not Record.finished(path) and Record.replaceable(path)
 
 
-def test_a_user_s_text_is_named_by_its_content_alone():
+def test_user_s_text_is_identified_by_its_content_alone():
     def of(path, content):
         corpus = {"name": "text", "path": path, "source": {"path": path}, "content_sha256": content}
         return identity(CONFIG | {"corpus": corpus})
@@ -196,7 +196,7 @@ def test_a_user_s_text_is_named_by_its_content_alone():
     assert of("a.txt", None) != of("b.txt", None)
 
 
-def test_all_records_of_two_levels_in_the_order_of_their_paths(tmp_path):
+def test_records_of_two_levels_are_read_in_the_order_of_their_paths(tmp_path):
     stems = ("b/y", "a/x", "z", "b/wandb/deeper")
     for stem in stems:
         write_record(RECORD, tmp_path / stem, POSITIONS)

@@ -23,15 +23,15 @@ def environment(monkeypatch):
         ({"a": "${oc.env: HF_TOKEN ,none}"}, "a", "HF_TOKEN"),
     ],
 )
-def test_a_secret_in_a_setting_is_refused_by_its_name_alone(config, setting, name):
+def test_secret_in_a_setting_is_refused_by_its_name_alone(config, setting, name):
     with pytest.raises(SettingError, match=f"^{setting}: it would write the value of {name} into") as raised:
         refuse_secrets(config)
     assert "kkk" not in str(raised.value) and "made/up" not in str(raised.value)
 
 
-def test_what_is_no_secret_is_let_through():
+def test_setting_without_a_secret_passes():
     refuse_secrets({"a": "/home/somebody", "b": "the ${oc.env:HOME_FOLDER}", "c": [1, None, True], "tokens": 5})
 
 
-def test_what_a_library_says_is_kept_without_the_secret():
+def test_library_message_is_kept_without_the_secret():
     assert scrub(f"401 for {'k' * 40} at the door") == "401 for <WANDB_API_KEY> at the door"

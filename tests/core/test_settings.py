@@ -46,14 +46,14 @@ def required_keys(model: type[Group], key: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMPOSED)
-def test_every_key_has_a_rule_and_keeps_it(name, monkeypatch):
+def test_every_key_has_a_type_and_every_configuration_passes(name, monkeypatch):
     monkeypatch.setattr("bench.core.config_check.gpu_available", lambda: True)
     config = plain(*COMPOSED[name])
     assert unruled(config, job_of(config).settings) == []
     check_config(config)
 
 
-def test_a_key_without_a_rule_is_found():
+def test_key_without_a_type_is_found():
     config = {"seed": 0, "colour": "red", "vocabulary": {"size": 1, "hue": 2}}
     assert unruled(config, Settings) == ["colour", "vocabulary.hue"]
     assert unruled({"_target_": "bench.models.count_model.CountModel", "order": 2}, Built, "system.model") == []
@@ -61,7 +61,7 @@ def test_a_key_without_a_rule_is_found():
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_whatever_is_filled_in_is_an_option_of_what_takes_it(system):
+def test_options_that_the_harness_fills_in_exist(system):
     config = plain(f"system={system}")
     part = "head" if "head" in config["system"] else "model"
     hints, _, _ = target_options(find_target("", config["system"][part]["_target_"]))
@@ -111,7 +111,7 @@ def changed(key: str, value: object) -> dict:
         ("corpus.path", [], "does not work"),
     ],
 )
-def test_what_breaks_a_rule_is_named(key, value, problem):
+def test_value_out_of_bounds_is_named(key, value, problem):
     with pytest.raises(SettingError, match=problem if problem[0] == "^" else f"^{key}: .*{problem}") as raised:
         check_config(changed(key, value))
     assert "\n" not in str(raised.value)
@@ -120,7 +120,7 @@ def test_what_breaks_a_rule_is_named(key, value, problem):
 @pytest.mark.parametrize(
     "key", [*required_keys(Settings), "logger", "trainer._target_", "corpus.source", "targets.dimension"]
 )
-def test_what_is_needed_cannot_be_deleted(key):
+def test_required_setting_cannot_be_deleted(key):
     config = copy.deepcopy(BASE)
     *groups, name = key.split(".")
     place = config
@@ -131,7 +131,7 @@ def test_what_is_needed_cannot_be_deleted(key):
         check_config(config)
 
 
-def test_targets_are_set_in_one_place():
+def test_targets_of_a_head_are_those_of_the_group_targets():
     config = plain("system=mse", "targets=random")
     check_config(config)
     config["system"]["head"]["targets"]["dimension"] += 1
@@ -139,7 +139,7 @@ def test_targets_are_set_in_one_place():
         check_config(config)
 
 
-def test_a_head_of_somebody_else_is_checked_by_its_annotations(tmp_path, monkeypatch):
+def test_outside_head_is_checked_by_its_annotations(tmp_path, monkeypatch):
     (tmp_path / "theirs.py").write_text(
         "class Head:\n    def __init__(self, *, hidden_size, vocabulary, margin: float, mystery): pass\n"
     )

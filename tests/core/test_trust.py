@@ -61,7 +61,7 @@ def plant(place: Path, marker: Path) -> None:
     (place / "tokenizer_config.json").write_text(json.dumps(settings | mapped))
 
 
-def test_the_payload_works(tmp_path):
+def test_payload_runs_when_unpickled(tmp_path):
     pickle.loads(pickle.dumps(Payload(tmp_path / "run")))
     assert (tmp_path / "run").exists()
 
@@ -76,14 +76,14 @@ def theirs(folder, tmp_path) -> Path:
     return place
 
 
-def test_an_encoder_with_code_and_pickles_beside_its_weights_is_read_without_them(theirs, tmp_path, marker):
+def test_encoder_is_read_without_the_code_and_pickles_beside_its_weights(theirs, tmp_path, marker):
     before = tiny_encoder(theirs, tmp_path).vectors(["the", "cat"])
     plant(theirs, marker)
     assert torch.equal(tiny_encoder(theirs, tmp_path).vectors(["the", "cat"]), before)
 
 
 @pytest.mark.parametrize("kind", ["a_kind_of_its_own", "bert"])
-def test_an_encoder_that_is_code_or_a_pickle_alone_is_refused(theirs, tmp_path, marker, kind):
+def test_encoder_of_code_or_a_pickle_alone_is_refused(theirs, tmp_path, marker, kind):
     plant(theirs, marker)
     config = json.loads((theirs / "config.json").read_text())
     (theirs / "config.json").write_text(json.dumps(config | {"model_type": kind}))
@@ -94,7 +94,7 @@ def test_an_encoder_that_is_code_or_a_pickle_alone_is_refused(theirs, tmp_path, 
 
 
 @pytest.mark.parametrize("lost", [None, "model.safetensors"])
-def test_a_language_model_with_code_and_pickles(tmp_path, marker, lost):
+def test_language_model_is_read_without_code_and_pickles(tmp_path, marker, lost):
     place = tmp_path / "gpt2"
     tokenizer = learn(piece_corpus(), 290)
     tokenizer.save_pretrained(place)
@@ -108,7 +108,7 @@ def test_a_language_model_with_code_and_pickles(tmp_path, marker, lost):
             load_causal_lm(str(place))
 
 
-def test_a_data_set_s_script_is_not_run(tmp_path, marker):
+def test_script_of_a_data_set_is_not_run(tmp_path, marker):
     place = tmp_path / "wikitext"
     place.mkdir()
     (place / "wikitext.py").write_text(CODE.format(marker=str(marker)))
@@ -129,7 +129,7 @@ def test_positions_that_hold_a_pickle_are_refused(tmp_path, marker):
 @pytest.mark.parametrize(
     "target", ["os.system", "builtins.eval", "bench.core.provenance.subprocess.run", "theirs.Head"]
 )
-def test_a_record_of_somebody_else_names_what_it_would_run(target):
+def test_foreign_target_of_a_record_is_refused_by_its_name(target):
     config = {"system": {"head": {"_target_": "bench.heads.mse.MSEHead"}}, "trainer": {"_target_": "builtins.dict"}}
     check_targets(config, trusted=[])
     config["system"]["parts"] = [{"deeper": {"_target_": target, "command": "touch /tmp/x"}}]
@@ -140,7 +140,7 @@ def test_a_record_of_somebody_else_names_what_it_would_run(target):
     check_targets(config, trusted=[target])
 
 
-def test_a_class_by_its_path_is_one_too():
+def test_class_that_get_class_returns_is_checked():
     config = {"cell": {"_target_": "hydra.utils.get_class", "path": "torch.nn.LSTM"}}
     check_targets(config, trusted=[])
     with pytest.raises(SettingError, match=r"^RECORD: it would run subprocess.Popen"):

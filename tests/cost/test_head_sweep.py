@@ -18,6 +18,7 @@ from torch.testing import assert_close
 from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
+from bench.core.record import read_records
 from bench.cost import earlier_rows, head_rounds, head_sweep, timing
 from bench.cost.ann_indexes import approximate, as_distances
 from bench.cost.baseline_losses import BASELINE_LOSSES, CHUNKINGS
@@ -27,7 +28,7 @@ from bench.cost.head_rounds import measure
 from bench.cost.head_sweep import HeadSweep
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
-from bench.cost.schema import HeadLedger, Row
+from bench.cost.schema import HeadLedger, Row, ledger_class
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.evaluation import decoding
 from bench.report import report
@@ -490,3 +491,43 @@ def test_command_measures_reports_and_skips_finished_jobs(tmp_path):
     assert [HeadLedger.read(file).vocabulary_size for file in files] == [300, 400]
     again = bench(tmp_path, *command)
     assert again.returncode == 0 and again.stderr.count("skipped: result exists") == 2
+
+
+def test_job_times_only_the_contenders_that_are_new_or_changed(tree, tmp_path, monkeypatch):
+    """The same job three times: with one contender, with one more, and on another commit."""
+    monkeypatch.setattr("bench.core.provenance.git_commit", lambda: "1" * 40)
+    timed: list[list[str]] = []
+
+    def recorded(contenders, *arguments):
+        timed.append([contender.name for contender in contenders])
+        return measure(contenders, *arguments)
+
+    monkeypatch.setattr("bench.cost.head_sweep.measure", recorded)
+
+    def job(names: str, *more: str) -> HeadLedger:
+        contenders = f"cost.contenders=[{names}]"
+        return HeadSweep().run(
+            configured("cost_sweep", *SMALL, "cost.rounds=1", contenders, f"results_dir={tmp_path}", *more)
+        )
+
+    first, second = job("mse"), job("mse,softmax")
+    kept = {row.contender: row for row in second.rows}
+    assert kept["mse"].step_ms == first.rows[0].step_ms and kept["mse"].measured_at == first.finished_at
+    assert kept["softmax"].measured_at is None and len(kept["softmax"].identity) == 8
+    assert HeadSweep().headline(second) == "2 of 2 contenders measured, 1 of them earlier"
+    job("mse,softmax", "force=true")
+    monkeypatch.setattr("bench.cost.earlier_rows.head_identities", lambda: {"mse": "changed", "softmax": "changed"})
+    job("mse,softmax")
+    monkeypatch.undo()
+    monkeypatch.setattr("bench.cost.head_sweep.measure", recorded)
+    monkeypatch.setattr("bench.core.provenance.git_commit", lambda: "2" * 40)
+    job("mse,softmax,nce")
+    expected = [["mse"], ["softmax"], ["mse", "softmax"], ["mse", "softmax"], ["mse", "nce", "softmax"]]
+    assert [sorted(names) for names in timed] == expected
+
+
+def test_ledger_says_its_kind_inside_and_is_found_under_any_name(ledger, tmp_path):
+    ledger.write(tmp_path / "mine")
+    assert ledger_class(tmp_path / "mine.json") is HeadLedger and read_records([tmp_path]) == []
+    (tmp_path / "mine.json").rename(tmp_path / "encoder-0123abcd.json")
+    assert ledger_class(tmp_path / "encoder-0123abcd.json") is HeadLedger
