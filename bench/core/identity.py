@@ -19,6 +19,8 @@ OUTSIDE_IDENTITY = (
     "job",
 )  # settings that change no figure
 
+DESCRIPTION = "kind"  # key of a system that says how the report shows it, and changes no figure either
+
 LONGEST_PART = 60  # bytes; a file's name has 255 at most
 
 
@@ -41,10 +43,25 @@ def short_hash(config: dict[str, Any], added: dict[str, Any] = ADDED) -> str:
 
     A user's text is hashed by its content and not by its path, so that it may move.
     """
-    kept = published(config, added)
+    kept = published(without_description(config), added)
     if kept.get("corpus", {}).get("content_sha256"):
         kept["corpus"] = nowhere(kept["corpus"])
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def without_description(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the kind of the system, or of every system that a cost sweep measures."""
+    kept = dict(config)
+    if "system" in kept:
+        kept["system"] = undescribed(kept["system"])
+    if "systems" in kept:
+        kept["systems"] = [undescribed(each) for each in kept["systems"]]
+    return kept
+
+
+def undescribed(system: Any) -> Any:
+    """Leave out a system's kind."""
+    return {key: value for key, value in system.items() if key != DESCRIPTION} if isinstance(system, dict) else system
 
 
 def plain(name: object) -> str:

@@ -79,6 +79,7 @@ NEEDED: dict[str, Any] = {
 }
 
 POSSIBLE: dict[str, Any] = {
+    "system.kind": Literal["classifier", "regressor", "floor", "limit"],  # how tables and figures show the system
     "system.lr": Factor | None,
     "system.pretrained": Place | None,
     "system.open_vocabulary": bool,

@@ -1,4 +1,4 @@
-"""Every kind of cost ledger: how it is found in a folder, and the section that the report makes of it."""
+"""Kinds of cost ledgers: find ledgers in folders, and hold the section that the report makes of each kind."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from bench.core.errors import SettingError
 from bench.core.record import LEDGER
 from bench.cost.ledger import Ledger
 from bench.cost.schema import EncoderLedger, HeadLedger, LoopLedger
-from bench.report.cost_tables import Sheet
+from bench.report.table import Table
 
 KINDS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger)
 
@@ -19,32 +19,32 @@ Kind = TypeVar("Kind", bound=Ledger)
 
 @dataclass(frozen=True)
 class Section:
-    """What the report says about ledgers of one kind and setting, on one machine."""
+    """Report on ledgers of one kind and setting, on one machine."""
 
     title: str
     facts: str  # what the numbers were measured on
     ledgers: list[Ledger]
-    name: str = ""  # of its figures' files
+    name: str = ""  # suffix of the figures' file names
     headline: list[str] = field(default_factory=list)
-    summary: list[Sheet] = field(default_factory=list)
-    sizes: list[Sheet] = field(default_factory=list)  # V by V
+    summary: list[Table] = field(default_factory=list)
+    sizes: list[Table] = field(default_factory=list)  # tables per V
     figures: dict[str, Figure] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)  # the same, once saved, as SVG
+    pictures: dict[str, str] = field(default_factory=dict)  # the figures as SVG, once they are saved
 
 
 def load(folders: list[Path]) -> list[Ledger]:
-    """Every ledger in the folders and the folders in them, the one last finished last.
+    """Read every ledger in the folders and their subfolders, sorted by the time they finished.
 
     Raises:
         SettingError: a file is named as a ledger and is none.
     """
     paths = sorted({path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}*.json")})
-    found = [kind_of(path).read(path) for path in paths if LEDGER.fullmatch(path.stem)]
-    return sorted(found, key=lambda each: each.finished_at)
+    ledgers = [class_of(path).read(path) for path in paths if LEDGER.fullmatch(path.stem)]
+    return sorted(ledgers, key=lambda each: each.finished_at)
 
 
-def kind_of(path: Path) -> type[Ledger]:
-    """By the file's name: `v1000-…` a HeadLedger."""
+def class_of(path: Path) -> type[Ledger]:
+    """Return the class of a ledger by its file's name: `v1000-…` is a HeadLedger."""
     begins = path.stem.rpartition("-")[0].rstrip("0123456789")
     for kind in KINDS:
         if kind.begins == begins:
@@ -53,6 +53,11 @@ def kind_of(path: Path) -> type[Ledger]:
     raise SettingError(str(path), f"is no kind of ledger that this version knows ({known}); move it away")
 
 
-def of(ledgers: list[Ledger], kind: type[Kind]) -> list[Kind]:
-    """Those of one kind."""
+def of_kind(ledgers: list[Ledger], kind: type[Kind]) -> list[Kind]:
+    """Return the ledgers of one kind."""
     return [each for each in ledgers if isinstance(each, kind)]
+
+
+def machine(ledger: EncoderLedger | HeadLedger | LoopLedger) -> str:
+    """Return `AMD EPYC, 2 threads`."""
+    return f"{ledger.device}, {ledger.threads} thread{'s' if ledger.threads > 1 else ''}"

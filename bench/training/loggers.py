@@ -13,6 +13,7 @@ from typing import Any, Literal
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from bench.core.dotted import flatten
 from bench.core.record import Record
 from bench.core.settings import Name
 
@@ -116,14 +117,6 @@ def figures(record: Record) -> dict[str, float]:
     return {name: value for name, value in vars(record).items() if type(value) in (int, float)}
 
 
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings -> one level of dotted keys, as dashboards filter by."""
-    rows: dict[str, Any] = {}
-    for key, value in config.items():
-        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return rows
-
-
 def none(**_: Any) -> None:
     """Mirrors nothing."""
 
@@ -164,7 +157,7 @@ def weights_and_biases(
         "group": config["experiment_name"],
         "job_type": config["system"]["name"],
         "tags": [str(tag)[:LONGEST_TAG] for tag in tags],
-        "config": flat(config),
+        "config": flatten(config),
         "dir": folder,
         "settings": settings,
     }

@@ -33,10 +33,6 @@ RECORD = Record(
 )
 
 
-def test_settings_are_flat_and_keep_their_values():
-    assert loggers.flat({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
-
-
 def test_csv_keeps_the_figures(tmp_path):
     logger = loggers.csv(folder=tmp_path, cell="one", config=CONFIG)
     with loggers.mirroring(logger):
