@@ -117,11 +117,11 @@ ENTRIES = (  # in the order of the tables' columns
            "Shao et al. 2025, Continuous Autoregressive Language Models",
            sums={f"brier_{n}": partial(brier_factor, n) for n in (1, 2, 3, 4)}, formula=brier_lm),
     Metric("closed_perplexity", "closed ppl", "lower", "words", "exp(mean nats), in-vocabulary targets only",
-           "word ppl of the vocabulary's own words, calibrated. Read it with V and coverage: does not compare across V.",
+           "word ppl of the vocabulary's own words, calibrated. Read it with V and coverage: not comparable across V.",
            f"{PERPLEXITY}; {PLATT}", sums={"known_nats": partial(of_known, "nats")},
            formula=Ratio("known_nats", "known", np.exp), is_compared=True),
     Metric("rank_perplexity", "rank ppl", "lower", "words", BY_RANK,
-           "Worth of the order of the answers alone: proper for any scorer, an upper bound of its reachable perplexity. "
+           "Worth of the order of the answers alone: proper for any scorer, an upper bound of its best perplexity. "
            "Closed: does not compare across V.", sums={"rank_nats": partial(of_known, "rank_nats")},
            formula=Ratio("rank_nats", "known", np.exp)),
     Metric("raw_closed_perplexity", "raw closed ppl", "lower", "words", "closed ppl from softmax(score)",

@@ -1,4 +1,4 @@
-"""Records and cost ledgers -> tables, figures, page. It reads nothing else."""
+"""Records and cost ledgers -> tables, figures and one HTML page. The report reads nothing else."""
 
 import io
 import re
@@ -17,58 +17,66 @@ from bench.report import (
     leaderboard,
     ledgers,
     loop_report,
-    markdown,
     page,
     plots,
     run_table,
     terminal,
     tuning,
 )
+from bench.report.plot_style import STYLE
+
+FORMATS = ("svg", "png")  # of the figures' files; the first is the default
 
 
-def report(folders: list[Path], out: Path) -> None:
-    """Write tables, `figures/` and `index.html` into `out` and print the tables; the same files give the same bytes.
+def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> None:
+    """Write tables, `figures/` and `index.html` into `out` and print the tables; equal records give equal bytes.
 
-    Of records `leaderboard.md`, of trials `tuning.md`, of cost ledgers `costs.md`.
+    Records give `leaderboard.md`, trials of a search `tuning.md`, cost ledgers `costs.md`.
 
     Raises:
-        SettingError: no record and no ledger lies below the folders, or a file there is not one.
+        SettingError: the folders hold no record and no ledger, or a file that should be a ledger is none.
     """
-    runs, priced = run_table.load(folders), ledgers.load(folders)
-    if runs.empty and not priced:
+    runs, costs = run_table.load(folders), ledgers.load(folders)
+    if runs.empty and not costs:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
     trial = tuning.is_trial(runs)
-    if trial.any():  # chosen by validation, and compared by nothing else
+    if trial.any():  # trials are compared on validation alone, in a table of their own
         tuning.write(runs[trial], out / "tuning.md")
         runs = runs[~trial]
     cells = run_table.cells(runs)
-    tables = [*leaderboard.tables(runs, cells)]
-    paid = [each for _, here in cells.groupby(run_table.GROUP) if (each := break_even.in_runs(here))]
-    if tables:
-        markdown.write(tables, out / "leaderboard.md", paid)
-    pictures: dict[tuple[str, str], dict[str, str]] = {}
+    boards = [*leaderboard.leaderboards(runs, cells)]
+    paid = [table for _, here in cells.groupby(run_table.GROUP) if (table := break_even.table_in_runs(here))]
+    if boards:
+        leaderboard.write(boards, out / "leaderboard.md", paid)
+    drawings: page.Drawings = {}
     for group, here in runs.groupby(run_table.GROUP):
         names = [name for name, field in zip(group, run_table.GROUP, strict=True) if runs[field].nunique() > 1]
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
-        drawn = plots.draw(here, run_table.of(cells, group))
-        pictures[group] = {name: save(drawn[name], out / "figures" / f"{name}{suffix}.svg") for name in drawn}
-    found = [*cost_report.sections(priced), *encoder_report.sections(priced), *loop_report.sections(priced)]
-    if found:
-        cost_report.write(found, out / "costs.md")
-    for each in found:
-        for name, figure in each.figures.items():
-            each.pictures[name] = save(figure, out / "figures" / f"{name}{each.name}.svg")
-    if tables or found:
-        page.write(runs, cells, tables, pictures, out / "index.html", found)
-    terminal.show([*tables, *paid, *(sheet for each in found for sheet in (*each.sizes, *each.summary))])
+        figures = plots.draw(here, run_table.in_group(cells, group))
+        drawings[group] = {
+            name: save(figure, out / "figures" / f"{name}{suffix}.{figure_format}") for name, figure in figures.items()
+        }
+    sections = [*cost_report.sections(costs), *encoder_report.sections(costs), *loop_report.sections(costs)]
+    if sections:
+        cost_report.write(sections, out / "costs.md")
+    for section in sections:
+        for name, figure in section.figures.items():
+            path = out / "figures" / f"{name}{section.name}.{figure_format}"
+            section.pictures[name] = save(figure, path)
+    if boards or sections:
+        page.write(runs, cells, boards, drawings, out / "index.html", sections)
+    costs_by_size = (table for section in sections for table in (*section.sizes, *section.summary))
+    terminal.show([*(board.systems for board in boards), *paid, *costs_by_size])
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Put an SVG and the PNG beside it in place, and hand back the SVG's text for the page."""
+    """Write a figure in the format of the path's suffix, and return its SVG text for the page."""
     svg = io.BytesIO()
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(svg, format="svg", metadata={"Date": None})
-        write_atomically(path.with_suffix(".png"), partial(figure.savefig, format="png", dpi=150))
-    write_atomically(path, lambda file: file.write(svg.getvalue()))
+        if path.suffix == ".png":
+            write_atomically(path, partial(figure.savefig, format="png", dpi=150))
+        else:
+            write_atomically(path, lambda file: file.write(svg.getvalue()))
     return svg.getvalue().decode()

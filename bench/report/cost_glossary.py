@@ -10,7 +10,8 @@ DECODED = "wall clock of the top 10 for {} among all V words; the table or the p
 TRAINING = (
     Column("training_ms", "step + Adam ms", "lower", "ms", "forward + backward + Adam's update",
           "Whole cost of a training step; laws, crossovers and break-even are about this figure."),
-    Column("training_ratio", "× softmax", "lower", "ratio", "step + Adam of the head over that of full softmax at this V",
+    Column("training_ratio", "× softmax", "lower", "ratio",
+          "step + Adam of the head over that of full softmax at this V",
           "Below 1: cheaper than full softmax."),
     Column("step_ms", "step ms", "lower", "ms", f"forward and backward, {POSITIONS}",
           "Cost of the arithmetic."),
@@ -31,7 +32,8 @@ MEMORY = (
           "Logits, gradients and all intermediate results."),
     Column("weights_mib", "weights MiB", "lower", "MiB", "parameters and tables",
           "Includes a regressor's table of word vectors, though the table is not trained."),
-    Column("adam_mib", "Adam MiB", "lower", "MiB", "Adam's running means", "Twice the trained parameters, if the update is dense."),
+    Column("adam_mib", "Adam MiB", "lower", "MiB", "Adam's running means",
+          "Twice the trained parameters, if the update is dense."),
     Column("parameters", "params M", "lower", "millions", "trained parameters", "Size.", scale=1e-6),
 )  # fmt: skip
 
@@ -39,7 +41,8 @@ DECODING = (
     Column("decode_1_ms", "decode ms, 1", "lower", "ms", DECODED.format("one query"), "Latency of generating text."),
     Column("decode_256_ms", "decode ms, 256", "lower", "ms", DECODED.format("256 queries"),
           "Throughput of many requests."),
-    Column("decode_ratio", "× softmax, 256", "lower", "ratio", "256 queries of the head over those of full softmax at this V",
+    Column("decode_ratio", "× softmax, 256", "lower", "ratio",
+          "256 queries of the head over those of full softmax at this V",
           "Below 1: cheaper than full softmax."),
     Column("rank_256_ms", "rank ms, 256", "lower", "ms", "rank of the true word, 256 queries",
           "Evaluation needs this of a head."),
@@ -52,7 +55,8 @@ APPROXIMATE = (
           "Loss of the first answer by approximation.", scale=100),
     Column("index_recall_at_10", "recall@10 %", "higher", "%", "share of the exact top 10 that the index finds",
           "Loss of the list by approximation.", scale=100),
-    Column("index_decode_1_ms", "index ms, 1", "lower", "ms", "top 10 by the index, one query", "Latency with an index."),
+    Column("index_decode_1_ms", "index ms, 1", "lower", "ms", "top 10 by the index, one query",
+          "Latency with an index."),
     Column("index_decode_256_ms", "index ms, 256", "lower", "ms", "top 10 by the index, 256 queries",
           "Throughput with an index."),
     Column("index_ratio", "× exact, 1", "lower", "ratio", "one query by the index over one by exact search",
@@ -75,25 +79,29 @@ LOOP_TIMES = (
           "A loop of ten lines around the same model: the other loops are compared with this loop."),
     Column("trainer_ms", "Trainer ms/1k", "lower", "ms", "the same steps by Lightning's Trainer, without callbacks",
           "Cost of the library itself."),
-    Column("trainer_ratio", "Trainer, × bare", "lower", "ratio", "Trainer over bare, round by round", "1: the Trainer is free."),
+    Column("trainer_ratio", "Trainer, × bare", "lower", "ratio", "Trainer over bare, round by round",
+          "1: the Trainer is free."),
     Column("default_ms", "default ms/1k", "lower", "ms",
-          "steps of this project's training, with validation, logging and checkpoints spread over the words between them",
+          "steps of this project's training, with validation, logging and checkpoints spread over the words",
           "Whole cost of training, except starting the logger once per process."),
     Column("default_ratio", "default, × bare", "lower", "ratio", "default over bare, round by round",
           "1.05: a twentieth of the time is spent on validation, logging and checkpoints."),
 )  # fmt: skip
 
 LOOP_PARTS = (
-    Column("look_share", "validation %", "lower", "%", "validation over the bare loop's time", "Cost of a learning curve.",
+    Column("look_share", "validation %", "lower", "%", "validation over the bare loop's time",
+          "Cost of a learning curve.",
           scale=100),
-    Column("log_share", "logging %", "lower", "%", "rows handed to the logger, likewise", "Cost of mirroring the curve.",
+    Column("log_share", "logging %", "lower", "%", "rows handed to the logger, likewise",
+          "Cost of mirroring the curve.",
           scale=100),
     Column("checkpoint_share", "checkpoints %", "lower", "%", "checkpoints, one per checkpoint.seconds, likewise",
           "Cost of losing at most a minute when the process is killed.", scale=100),
     Column("data_share", "data %", "lower", "%", "waiting for the next batch, likewise; the bare loop waits too",
           "Shows if the data keep up.", scale=100),
     Column("look_ms", "validation ms", "lower", "ms", "one validation", "Grows with V, as scoring does."),
-    Column("log_ms", "log row ms", "lower", "ms", "one row handed to the logger", "The service writes the row meanwhile."),
+    Column("log_ms", "log row ms", "lower", "ms", "one row handed to the logger",
+          "The service writes the row meanwhile."),
     Column("checkpoint_ms", "checkpoint ms", "lower", "ms", "weights, optimiser and states written to the disk",
           "Grows with the parameters."),
 )  # fmt: skip
@@ -124,4 +132,12 @@ DRIFT = (
 
 MEASURED = (*TRAINING, *MEMORY, *DECODING)
 
-EVERY_COST = (*MEASURED, *APPROXIMATE, *LAWS, *ENCODING[:-1], *DRIFT, *LOOP_TIMES, *LOOP_PARTS)  # peak_mib is defined once
+EVERY_COST = (
+    *MEASURED,
+    *APPROXIMATE,
+    *LAWS,
+    *ENCODING[:-1],
+    *DRIFT,
+    *LOOP_TIMES,
+    *LOOP_PARTS,
+)  # peak_mib is defined once

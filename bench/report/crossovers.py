@@ -1,4 +1,4 @@
-"""Where one cost overtakes another, and after how many epochs an encoding has paid for itself. B draws, G grid sizes."""
+"""Crossovers of two costs, and the epochs after which an encoding has paid for itself. B draws, G grid sizes."""
 
 from dataclasses import dataclass
 from math import inf

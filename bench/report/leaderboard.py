@@ -1,14 +1,15 @@
 """Tables of cells: a leaderboard per corpus, budget and V."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from bench.evaluation.metric_definition import Column, Metric
 from bench.report import significance
 from bench.report.glossary import COST, quality, shown_quality
-from bench.report.markdown import table_lines
+from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import UNDEFINED, extent, mean_and_error
 from bench.report.table import Part, Row, Table, Value, measured_columns
 
@@ -44,14 +45,14 @@ def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Leaderboar
         yield Leaderboard(corpus, budget, size, systems, significance.differences(group))
 
 
-def markdown_lines(boards: list[Leaderboard]) -> list[str]:
-    """Return the Markdown of all leaderboards."""
+def write(boards: list[Leaderboard], path: Path, more: Sequence[Table] = ()) -> None:
+    """Write the Markdown leaderboards, and more tables below them."""
     lines = [LEGEND, ""]
     for board in boards:
         lines += table_lines(board.systems, level=2)
-        if board.differences:
-            lines += table_lines(board.differences)
-    return lines
+        lines += table_lines(board.differences) if board.differences else []
+    lines += [line for table in more for line in table_lines(table)]
+    write_document(path, "Leaderboard", lines, [*shown_quality(), *COST])
 
 
 def parts(body: list[Row]) -> list[Part]:

@@ -61,4 +61,8 @@ def phrase(key: str, value: str) -> str:
     name = " ".join(key.split(".")[-2:]).replace("_", " ")
     if key in BARE:
         return value
-    return f"{value} {name}" if re.fullmatch(r"[a-z]+", value) and value not in ("null", "true", "false") else f"{name} {value}"
+    return (
+        f"{value} {name}"
+        if re.fullmatch(r"[a-z]+", value) and value not in ("null", "true", "false")
+        else f"{name} {value}"
+    )

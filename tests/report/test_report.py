@@ -1,15 +1,20 @@
 """The report from synthetic records: exact table values, and nothing in the page that could run or load."""
 
 import dataclasses
+import itertools
 import re
 import subprocess
 import sys
 from math import nan
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from factories.records import SYSTEMS, Tags, sweep, write_all
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from bench.core.errors import SettingError
 from bench.core.record import Record, write_record
@@ -27,6 +32,7 @@ from bench.report import (
     terminal,
 )
 from bench.report.glossary import ARROW, COST, EVERY, QUALITY
+from bench.report.plot_style import COLOURS, WIDTH, line_styles
 
 
 def plain(**fields: object) -> Record:
@@ -270,22 +276,68 @@ def test_figures_in_the_page_share_no_id(swept: Path):
     assert len(ids) == len(set(ids)) > 100
 
 
-def test_every_figure_is_written_twice(swept: Path):
-    names = {function.__name__ for function in plots.FIGURES}
-    assert {path.name for path in (swept / "figures").iterdir()} == {
-        f"{n}.{kind}" for n in names for kind in ("svg", "png")
-    }
+def test_figures_are_written_in_one_format(swept: Path, tmp_path: Path):
+    names = {function.__name__ for function in plots.FIGURES} - {"quality_by_system", "cost_by_system"}  # of one V
+    assert {path.name for path in (swept / "figures").iterdir()} == {f"{name}.svg" for name in names}
+    write_all(sweep()[:1], tmp_path)
+    report([tmp_path], tmp_path, "png")
+    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".png"}
+    assert "<svg" in (tmp_path / "index.html").read_text()
+
+
+def test_sweep_of_one_size_has_a_row_per_system_sorted_by_bits_per_byte():
+    runs = run_table.runs([record for record in sweep() if record.vocabulary_size == 1000])
+    figures = plots.draw(runs, run_table.cells(runs))
+    assert {"quality_by_system", "cost_by_system"} <= figures.keys()
+    assert not {"quality_vs_vocabulary", "cost_vs_vocabulary"} & figures.keys()
+    first, *_ = figures["quality_by_system"].axes
+    bits = runs.groupby("label").bits_per_byte.mean().sort_values()
+    assert [label.get_text() for label in first.get_yticklabels()] == list(bits.index)
+    points = [line.get_xdata() for line in first.lines if len(line.get_xdata()) == 1 and line.get_marker() not in "|"]
+    assert np.ravel(points) == pytest.approx(bits.to_numpy())
+    first, *_ = figures["cost_by_system"].axes
+    assert first.get_xlim()[0] == 0
+
+
+def test_one_size_cell_without_a_good_run_is_a_cross():
+    runs = run_table.runs([plain(bits_per_byte=2.0), plain(system="mse", status="oom", reason="no memory")])
+    first, *_ = plots.draw(runs, run_table.cells(runs))["quality_by_system"].axes
+    assert [text.get_text() for text in first.texts] == ["2.000", "×"]
+
+
+def overlap(boxes: list[Bbox]) -> list[tuple[Bbox, Bbox]]:
+    return [(a, b) for a, b in itertools.combinations(boxes, 2) if Bbox.intersection(a.padded(-1), b.padded(-1))]
+
+
+@pytest.mark.parametrize("label", ["{}", "{} (targets.name=bert, targets.level=token)"])
+@pytest.mark.parametrize("sizes", [SIZES, SIZES[:1]])
+def test_texts_of_a_figure_neither_overlap_nor_leave_the_figure(sizes: tuple[int, ...], label: str):
+    runs = run_table.runs([record for record in sweep() if record.vocabulary_size in sizes])
+    cells = run_table.cells(runs)
+    runs, cells = (frame.assign(label=frame.label.map(label.format)) for frame in (runs, cells))
+    for name, figure in plots.draw(runs, cells).items():
+        canvas = FigureCanvasAgg(figure)
+        with matplotlib.rc_context(plots.STYLE):
+            canvas.draw()
+        texts = [text for text in figure.findobj(Text) if text.get_text() not in ("", "×") and text.get_visible()]
+        texts = [text for text in texts if text.axes is None or text.axes.axison]
+        boxes = [text.get_window_extent() for text in texts]
+        assert overlap(boxes) == [], name
+        width, height = canvas.get_width_height()
+        assert min(box.x0 for box in boxes) >= 0 and min(box.y0 for box in boxes) >= 0, name
+        assert max(box.x1 for box in boxes) <= width and max(box.y1 for box in boxes) <= height, name
+        assert figure.get_figwidth() == WIDTH
 
 
 def test_floors_alone_have_a_quality_and_no_cost():
     runs = run_table.runs([plain(system="unigram", bits_per_byte=3.0)])
-    assert list(plots.draw(runs, run_table.cells(runs))) == ["quality_vs_vocabulary"]
+    assert list(plots.draw(runs, run_table.cells(runs))) == ["quality_by_system"]
 
 
 def test_same_records_give_the_same_bytes(tmp_path: Path):
     runs = run_table.runs(sweep()[:2])
-    for name in ("once", "twice"):
-        save(plots.quality_vs_vocabulary(runs, run_table.cells(runs)), tmp_path / f"{name}.svg")
+    for name, kind in itertools.product(("once", "twice"), ("svg", "png")):
+        save(plots.quality_vs_cost(runs, run_table.cells(runs)), tmp_path / f"{name}.{kind}")
     for kind in ("svg", "png"):
         assert (tmp_path / f"once.{kind}").read_bytes() == (tmp_path / f"twice.{kind}").read_bytes()
 
@@ -312,14 +364,23 @@ def test_two_corpora_get_tables_of_their_own(tmp_path: Path):
     assert re.findall(r'<h2 class="group">Corpus: (.*)</h2>', html) == ["kjv", "wiki_sample"]
 
 
-def test_unknown_systems_get_colours_of_their_own():
-    systems = list(dict.fromkeys([*SYSTEMS, *plots.COLOURS, "hinge", "their_head"]))
-    look = plots.looks(run_table.cells(run_table.runs([plain(system=system) for system in systems])))
-    trained = [look[system]["color"] for system in systems if system not in run_table.KINDS]
-    assert len(set(trained)) == len(trained)
+def test_unknown_systems_get_colours_and_markers_of_their_own():
+    systems = list(dict.fromkeys([*SYSTEMS, *COLOURS, "hinge", "their_head"]))
+    styles = line_styles(run_table.cells(run_table.runs([plain(system=system) for system in systems])))
+    trained = [styles[system] for system in systems if system not in run_table.KINDS]
+    for key in ("color", "marker"):
+        assert len({style[key] for style in trained}) == len(trained)
 
 
-def test_what_was_never_trained_has_no_place_in_a_figure_of_training_cost():
+def test_variants_of_a_system_differ_in_line_and_fill_and_share_the_colour():
+    configs = [{"inputs": inputs} for inputs in ("learned", "contextual")]
+    styles = line_styles(run_table.cells(run_table.runs([plain(config=config) for config in configs]))).values()
+    assert [len({str(style[key]) for style in styles}) for key in ("linestyle", "fillstyle", "color", "marker")] == [
+        2, 2, 1, 1,
+    ]  # fmt: skip
+
+
+def test_untrained_system_is_left_out_of_the_figure_of_training_cost():
     runs = run_table.runs([plain(system="truth", bits_per_byte=1.0)])
     assert plots.quality_vs_cost(runs, run_table.cells(runs)) is None
 
@@ -389,10 +450,10 @@ def test_headline_says_what_can_be_told():
     records = [blocked("softmax", 2.0), blocked("mse", 2.1, 0.02), blocked("cosine", 2.001, 0.02)]
     first, mse, cosine = page.headline(run_table.cells(run_table.runs(records)))
     assert first == (
-        "softmax needs the fewest bits per byte at V = 1,000: 2.01; no difference to cosine can be told at V = 1,000."
+        "softmax needs the fewest bits per byte at V = 1,000: 2.01; no clear difference to cosine at V = 1,000."
     )
     assert "+0.10 bits per byte (interval excludes 0)" in mse
-    assert "+0.00 bits per byte (no difference can be told)" in cosine
+    assert "+0.00 bits per byte (no clear difference)" in cosine
     ahead, *_ = page.headline(run_table.cells(run_table.runs(records[:2])))
     assert ahead.endswith(": 2.01; ahead of mse at V = 1,000, interval excludes 0.")
 
@@ -404,8 +465,8 @@ def test_headline_claims_nothing_that_another_seed_would_change():
     cells = run_table.cells(run_table.runs(records))
     assert significance.found(cells.iloc[1], cells.iloc[0], "bits_per_byte").excludes_zero
     first, mse = page.headline(cells)
-    assert first.endswith("no difference to mse can be told at V = 1,000.")
-    assert "+0.05 bits per byte (no difference can be told)" in mse
+    assert first.endswith("no clear difference to mse at V = 1,000.")
+    assert "+0.05 bits per byte (no clear difference)" in mse
 
 
 def test_a_difference_at_some_sizes_only_names_the_others():
@@ -415,7 +476,7 @@ def test_a_difference_at_some_sizes_only_names_the_others():
         for system, bits, noise in (("softmax", 2.0, 0.0), ("mse", 2.0 + shift, 0.02))
     ]
     _, mse = page.headline(run_table.cells(run_table.runs(records)))
-    assert "+0.00 to +0.10 bits per byte (no difference can be told at V = 5,000)" in mse
+    assert "+0.00 to +0.10 bits per byte (no clear difference at V = 5,000)" in mse
 
 
 def test_seeds_of_different_texts_have_no_interval():

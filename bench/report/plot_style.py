@@ -1,0 +1,147 @@
+"""The style that all figures share: colour, marker and line per system, the frame around the panels, the axes."""
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+LineStyles = dict[str, dict[str, Any]]  # label -> keyword arguments of its Line2D
+
+INK, MUTED, GRID, BACKGROUND = "#1b1b1f", "#6b6b76", "#dfdfe6", "#fefefe"  # the page replaces them by CSS variables
+
+WIDTH = 8.85  # inches: 850 px at 96 px per inch, the width of a README on GitHub
+
+CHARACTER = 0.062  # inches: mean width of a character in a legend
+
+SAMPLE = 0.62  # inches: the line before a name in a legend, and the gap after the name
+
+LONGEST_LINE = 60  # characters; a longer label is wrapped
+
+COLOURS = {  # after Okabe and Ito: classifiers cool, regressors warm
+    "softmax": "#0072b2", "sampled_softmax": "#56b4e9", "adaptive_softmax": "#009e73", "mse": "#d55e00",
+    "cosine": "#e69f00", "gpt2": "#882255", "gpt2-scratch": "#cc79a7", "nce": "#332288", "infonce": "#b2182b",
+    "vmf": "#5c2a00",
+}  # fmt: skip
+
+MARKERS = {
+    "softmax": "o", "sampled_softmax": "s", "adaptive_softmax": "^", "mse": "v", "cosine": "D", "gpt2": "P",
+    "gpt2-scratch": "X", "nce": "<", "infonce": "p", "vmf": ">",
+}  # fmt: skip
+
+SPARE = (  # (colour, marker) of systems not named above
+    ("#999933", "h"), ("#44aa99", "d"), ("#6a5acd", "8"), ("#aa4499", "H"), ("#6699cc", "*"), ("#a0522d", "."),
+)  # fmt: skip
+
+LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))  # one per variant of a system
+
+FILLS = ("full", "none", "left", "top", "right", "bottom")
+
+FLOOR_LINES = ("--", ":", "-.")  # systems that do not compete: grey
+
+STYLE = {
+    "figure.facecolor": BACKGROUND, "axes.facecolor": BACKGROUND, "savefig.facecolor": BACKGROUND, "text.color": INK,
+    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.titlecolor": INK, "xtick.color": MUTED,
+    "ytick.color": MUTED, "grid.color": GRID, "grid.linewidth": 0.7, "axes.grid": True, "font.size": 8.5,
+    "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
+    "xtick.major.size": 0, "ytick.major.size": 0, "axes.titlesize": 9.5, "axes.titlelocation": "left",
+    "axes.labelsize": 8.5, "legend.frameon": False, "legend.fontsize": 8.5, "legend.title_fontsize": 8.5,
+    "lines.linewidth": 1.6, "lines.markersize": 5.5, "figure.constrained_layout.use": True,
+    "figure.constrained_layout.hspace": 0.07, "figure.constrained_layout.wspace": 0.05, "svg.hashsalt": "bench",
+    "text.parse_math": False,
+}  # fmt: skip
+
+
+def line_styles(cells: pd.DataFrame) -> LineStyles:
+    """Return colour and marker per system, line and marker fill per variant, so that greys too tell them apart.
+
+    Floors and limits are grey. Labels keep the order of the cells.
+    """
+    styles: LineStyles = {label: {} for label in cells.label}
+    spare, floors = itertools.cycle(SPARE), itertools.cycle(FLOOR_LINES)
+    for system, variants in cells.groupby("system"):
+        if not variants.competes.any():
+            grey = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
+            styles |= dict.fromkeys(variants.label, grey)
+            continue
+        colour, marker = (COLOURS[system], MARKERS[system]) if system in COLOURS else next(spare)
+        for i, label in enumerate(sorted(set(variants.label))):
+            line, fill = LINES[i % len(LINES)], FILLS[i % len(FILLS)]
+            styles[label] = {
+                "color": colour, "marker": marker, "linestyle": line, "fillstyle": fill,
+                "markerfacecoloralt": BACKGROUND,
+            }  # fmt: skip
+    return styles
+
+
+def new_figure(
+    shape: tuple[int, int], panel_height: float, title: str, how: str, handles: Sequence[Line2D] = (), **share: Any
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure as wide as a README and its panels [rows, columns].
+
+    Below the panels stand `how` to read the figure and one legend of the `handles`; nothing without `how`.
+    """
+    for handle in handles:
+        handle.set_label(wrapped(str(handle.get_label())))
+    columns, how = legend_columns([str(handle.get_label()) for handle in handles]), wrapped(how, 130)
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles) / columns
+    height = shape[0] * panel_height + 0.17 * (np.ceil(lines) + how.count("\n")) + 0.65
+    figure = Figure(figsize=(WIDTH, height))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    if how:
+        place = {"loc": "outside lower left", "ncols": columns, "columnspacing": 1.5}
+        add_legend(figure, handles, how, **place)
+    return figure, figure.subplots(*shape, squeeze=False, **share)
+
+
+def add_legend(place: Figure | Axes, handles: Sequence[Line2D], how: str, **options: Any) -> None:
+    """Add a legend that is headed by how to read the figure."""
+    legend = place.legend(handles=list(handles), title=how, alignment="left", **options)
+    legend.get_title().set(color=MUTED, multialignment="left")
+
+
+def legend_columns(labels: list[str]) -> int:
+    """Return the largest number of columns in which a legend fits the figure's width."""
+    widths = [CHARACTER * max(map(len, label.split("\n"))) + SAMPLE for label in labels]
+    for columns in range(len(labels), 1, -1):
+        if sum(max(column) for column in np.array_split(widths, columns)) <= WIDTH:
+            return columns
+    return 1
+
+
+def handles_of(styles: LineStyles) -> list[Line2D]:
+    """Return one legend column per label."""
+    return [Line2D([], [], label=label, **style) for label, style in styles.items()]
+
+
+def wrapped(text: str, width: int = LONGEST_LINE) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False)
+
+
+def abbreviated(value: float, _position: int = 0) -> str:
+    """Return an axis label: 0.05, 20, 5k, 2M, 3T."""
+    power = next((power for power in (18, 15, 12, 9, 6, 3) if abs(value) >= 10**power), 0)
+    return f"{value / 10**power:g}" + " kMGTPE"[power // 3].strip()
+
+
+def set_log_scale(axis: Axes, which: str, ticks: list[float] | None = None) -> None:
+    """Make the x or y axis logarithmic, with plain numbers at `ticks` (default: as many as its range needs)."""
+    axis.set(**{f"{which}scale": "log"})
+    scale = axis.xaxis if which == "x" else axis.yaxis
+    low, high = scale.get_view_interval()
+    steps = (1, 1.5, 2, 3, 4, 5, 7) if high < 12 * low else (1, 2, 5) if high < 300 * low else (1,)
+    scale.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=steps, numticks=9))
+    scale.set(major_formatter=FuncFormatter(abbreviated), minor_locator=NullLocator())
+
+
+def mark_failures(axis: Axes, size: int, colours: Sequence[str]) -> None:
+    """Draw one × per colour at the top of a panel, above a vocabulary size at which a run did not finish."""
+    place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "ha": "center"}
+    for i, colour in enumerate(colours):
+        axis.annotate("×", (size, 1), (-9 * i, -3), color=colour, fontsize=13, **place)
