@@ -24,7 +24,7 @@ TOY = Metric(
 
 def test_toy_metric_needs_one_entry(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(METRICS, TOY.name, TOY)
-    corpus = build_corpus("letters", {"train": [["a"] * 4], "validation": [["a"]], "test": [["a"]]})
+    corpus = build_corpus("letters", {"train": [["a"] * 4 + ["b"] * 2 + ["c"]], "validation": [["a"]], "test": [["a"]]})
     test = concatenate([np.zeros(4, int)] * 8)
     words = len(test)
     nats = np.where(np.arange(words) % 4 == 0, 3.0, 1.0).astype(np.float32)
