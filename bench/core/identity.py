@@ -19,6 +19,7 @@ OUTSIDE_IDENTITY = (
     "job",
 )  # settings that do not change a quality figure
 
+DESCRIPTION = "kind"  # key of a system that says how the report shows the system; it changes no figure
 LONGEST_PART = 60  # bytes of one part; a file name has at most 255
 
 
@@ -41,10 +42,25 @@ def short_hash(config: dict[str, Any], added: dict[str, Any] = ADDED) -> str:
 
     A user's text is hashed by its content and not by its path, so that the file may move.
     """
-    kept = published(config, added)
+    kept = published(without_description(config), added)
     if kept.get("corpus", {}).get("content_sha256"):
         kept["corpus"] = without_paths(kept["corpus"])
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def without_description(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the kind of the system, or of every system that a cost sweep measures."""
+    kept = dict(config)
+    if "system" in kept:
+        kept["system"] = undescribed(kept["system"])
+    if "systems" in kept:
+        kept["systems"] = [undescribed(each) for each in kept["systems"]]
+    return kept
+
+
+def undescribed(system: Any) -> Any:
+    """Leave out a system's kind."""
+    return {key: value for key, value in system.items() if key != DESCRIPTION} if isinstance(system, dict) else system
 
 
 def file_name_part(name: object) -> str:

@@ -105,6 +105,7 @@ class System(Group):
     lr: Factor | None = None
     pretrained: Place | None = None
     open_vocabulary: bool = False
+    kind: Literal["classifier", "regressor", "floor", "limit"] | None = None  # how tables and figures show the system
     head: Head | None = None
     model: Model | None = None
 

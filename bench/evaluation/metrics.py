@@ -1,39 +1,48 @@
-"""Values per position -> sums per block of documents -> the quality figures of a record.
+"""Quality figures of a record: values per position -> sums per block of test documents -> figures.
 
-A figure is a function of sums (`bench.evaluation.intervals`), so what is resampled is what is printed.
-N test positions, B blocks.
+Every figure is a function of sums (`bench.evaluation.metric_registry`), so the figure that is resampled for an
+interval is the figure that is printed. N test positions, B blocks.
 """
+
+import dataclasses
 
 import numpy as np
 
+from bench.core.record import Record
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.intervals import FORMULAS, MOST_BLOCKS, value
+from bench.evaluation.intervals import MOST_BLOCKS
+from bench.evaluation.metric_definition import Positions
+from bench.evaluation.metric_registry import measured_metrics, sums_per_position, value
 from bench.evaluation.score import Scored, spread
 
 DECILES = 10
 
+RECORD_FIELDS = {field.name for field in dataclasses.fields(Record)}
+
 
 def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words: int) -> dict[str, object]:
-    """The fields of a Record that say how good the model is.
+    """Return the quality fields of a Record.
+
+    A registered metric that a Record has no field for is kept by its sums in `blocks` alone.
 
     Args:
-        search_words: how many positions a model of word pieces is ranked on; every model's sums over these are kept,
-            so that both can be paired.
+        search_words: number of positions on which a model of word pieces is ranked; the sums of every model over these
+            positions are kept too, so that two models can be paired.
     """
     blocks = sums(scored, vocabulary, test, search_words)
     totals = {name: per_block.sum() for name, per_block in blocks.items()}
-    measured = ~np.isnan(scored.rank)
-    drawn = scored.brier_n is not None and totals["drawn"] > 0
+    ranked = ~np.isnan(scored.rank)
+    is_drawn = scored.brier_n is not None and totals["drawn"] > 0
     return {
         "coverage": vocabulary.coverage(test),
         "test_words": len(test),
         "test_bytes": int(totals["bytes"]),
         "test_raw_bytes": None if test.raw_bytes is None else int(test.raw_bytes.sum()),
-        "ranked_words": int(measured.sum()),
-        **{field: finite(value(field, totals)) for field in FORMULAS},
-        "brier_n": [float(totals[f"brier_{n}"] / totals["drawn"]) for n in (1, 2, 3, 4)] if drawn else None,
-        "accuracy_by_decile": by_decile(scored.rank[measured] <= 1, test.words[measured]),
+        "ranked_words": int(ranked.sum()),
+        **{name: finite(value(name, totals)) for name in measured_metrics() if name in RECORD_FIELDS},
+        "brier_n": [float(totals[f"brier_{n}"] / totals["drawn"]) for n in (1, 2, 3, 4)] if is_drawn else None,
+        "accuracy_by_decile": by_decile(scored.rank[ranked] <= 1, test.words[ranked]),
         "calibration_scale": scored.calibration and scored.calibration.scale,
         "calibration_prior": scored.calibration and scored.calibration.prior,
         "blocks": {name: [round(float(each), 3) for each in per_block] for name, per_block in blocks.items()},
@@ -41,53 +50,48 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words:
 
 
 def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> dict[str, np.ndarray]:
-    """What `bench.evaluation.intervals.FORMULAS` divides, a block of test documents at a time. [B] float64 each"""
+    """Compute the registered sums per block of test documents; a sum that was not measured is left out. [B] float64"""
     documents = len(test.starts) - 1
-    block = scored.document.astype(np.int64) * min(documents, MOST_BLOCKS) // documents
-    known, everywhere = scored.word != vocabulary.unk, np.ones(len(test), bool)
+    block = scored.document.astype(np.int64) * min(documents, MOST_BLOCKS) // documents  # [N]
+    at = positions(scored, vocabulary, test, search_words)
+    per_position = {name: values(at) for name, values in sums_per_position().items()}
+    return {
+        name: np.bincount(block, values.astype(np.float64), minlength=block[-1] + 1)
+        for name, values in per_position.items()
+        if values is not None
+    }
+
+
+def positions(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> Positions:
+    """Return the values per position that sums read."""
     lengths = np.fromiter((len(word.encode("utf-8", "surrogatepass")) for word in vocabulary.corpus.lexicon), np.int64)
     searched = np.zeros(len(test), bool)
     searched[spread(len(test), search_words)] = True
-
-    def total(values: np.ndarray, where: np.ndarray = everywhere) -> np.ndarray:
-        chosen = np.where(where, values, 0).astype(np.float64)  # of what is not chosen, a NaN must not count
-        return np.bincount(block, chosen, minlength=block[-1] + 1)
-
-    found = {
-        "words": total(everywhere),
-        "bytes": total(lengths[test.words] + 1),
-        "known": total(known),
-        "nats": total(scored.nats),
-        "known_nats": total(scored.nats, known),
-        "raw_known_nats": total(scored.raw_nats, known),
-    }
-    if test.raw_bytes is not None:
-        found["raw_bytes"] = total(test.raw_bytes)
-    ranks = {"": scored.rank, "calibrated_": scored.calibrated_rank}
-    for prefix, chosen in {"": ~np.isnan(scored.rank), "searched_": searched}.items():
-        found[f"{prefix}ranked" if not prefix else "searched"] = total(chosen)
-        for kind, rank in ranks.items():
-            if not np.isnan(rank).all():
-                hits = {f"{prefix}{kind}hits_at_{k}": total(rank <= k, chosen) for k in (1, 5, 10)}
-                found |= hits | {f"{prefix}{kind}reciprocals_at_10": total(np.where(rank <= 10, 1 / rank, 0), chosen)}
-    if scored.rank_nats is not None:
-        found |= {"rank_nats": total(scored.rank_nats, known), "brier": total(scored.brier)}
-    if scored.brier_n is not None:
-        drawn = ~np.isnan(scored.brier_n[:, 0])
-        found |= {"drawn": total(drawn)} | {f"brier_{n}": total(scored.brier_n[:, n - 1], drawn) for n in (1, 2, 3, 4)}
-    return found
+    return Positions(
+        bytes=lengths[test.words] + 1,
+        raw_bytes=test.raw_bytes,
+        known=scored.word != vocabulary.unk,
+        searched=searched,
+        rank=scored.rank,
+        calibrated_rank=scored.calibrated_rank,
+        nats=scored.nats,
+        raw_nats=scored.raw_nats,
+        rank_nats=scored.rank_nats,
+        brier=scored.brier,
+        brier_n=scored.brier_n,
+    )
 
 
 def finite(figure: np.ndarray) -> float | None:
-    """None of what is undefined, and of what no float holds: a record is JSON, which has no infinity."""
+    """Return a figure as a float; None if it is undefined or infinite, since JSON has no infinity."""
     return float(figure) if np.isfinite(figure) else None
 
 
 def by_decile(hit: np.ndarray, words: np.ndarray) -> list[float]:
-    """Mean of `hit` by training frequency of the true word: ten equal shares of the positions, the most frequent first.
+    """Mean of `hit` by training frequency of the true word: ten equal shares of the positions, most frequent first.
 
-    The lexicon falls by training frequency, so an index is a frequency rank and the shares are those of any V. Where
-    one word is heavier than a share, its hits are spread evenly over the shares that it fills.
+    The lexicon is sorted by falling training frequency, so a word's index is its frequency rank and the shares are
+    those of any V. The hits of a word that is heavier than a share are spread evenly over the shares that it fills.
     """
     order = np.argsort(words, kind="stable")
     _, inverse = np.unique(words[order], return_inverse=True)

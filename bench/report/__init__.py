@@ -17,7 +17,6 @@ from bench.report import (
     leaderboard,
     ledgers,
     loop_report,
-    markdown,
     page,
     plots,
     run_table,
@@ -46,15 +45,15 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
         tuning.write(runs[trial], out / "tuning.md")
         runs = runs[~trial]
     cells = run_table.cells(runs)
-    tables = [*leaderboard.tables(runs, cells)]
-    paid = [sheet for _, here in cells.groupby(run_table.GROUP) if (sheet := break_even.in_runs(here))]
-    if tables:
-        markdown.write(tables, out / "leaderboard.md", paid)
+    boards = [*leaderboard.leaderboards(runs, cells)]
+    paid = [table for _, here in cells.groupby(run_table.GROUP) if (table := break_even.table_in_runs(here))]
+    if boards:
+        leaderboard.write(boards, out / "leaderboard.md", paid)
     drawings: page.Drawings = {}
     for group, here in runs.groupby(run_table.GROUP):
         names = [name for name, field in zip(group, run_table.GROUP, strict=True) if runs[field].nunique() > 1]
         suffix = "".join("-" + re.sub(r"\W+", "_", name) for name in names if name)
-        figures = plots.draw(here, run_table.of(cells, group))
+        figures = plots.draw(here, run_table.in_group(cells, group))
         drawings[group] = {
             name: save(figure, out / "figures" / f"{name}{suffix}.{figure_format}") for name, figure in figures.items()
         }
@@ -65,9 +64,10 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
         for name, figure in section.figures.items():
             path = out / "figures" / f"{name}{section.name}.{figure_format}"
             section.pictures[name] = save(figure, path)
-    if tables or sections:
-        page.write(runs, cells, tables, drawings, out / "index.html", sections)
-    terminal.show([*tables, *paid, *(sheet for section in sections for sheet in (*section.sizes, *section.summary))])
+    if boards or sections:
+        page.write(runs, cells, boards, drawings, out / "index.html", sections)
+    costs_by_size = (table for section in sections for table in (*section.sizes, *section.summary))
+    terminal.show([*(board.systems for board in boards), *paid, *costs_by_size])
 
 
 def save(figure: Figure, path: Path) -> str:

@@ -1,84 +1,90 @@
-"""When the encoding that a regressor needs has paid for itself: in epochs by ledgers, in runs by records."""
+"""Break-even tables: after how many epochs or runs a regressor has saved the time that its encoding took."""
 
 from math import inf
 
 import numpy as np
 import pandas as pd
 
-from bench.report.cost_tables import Sheet
-from bench.report.crossovers import Epochs, break_even, paid
-from bench.report.glossary import Entry
-from bench.report.leaderboard import Figure, Row
-from bench.report.number_format import shown
+from bench.evaluation.metric_definition import Column
+from bench.report.crossovers import Epochs, break_even, uses_until_saved
+from bench.report.number_format import mean_and_error
 from bench.report.run_table import GROUP
 from bench.report.scaling_tables import points
 from bench.report.significance import REFERENCE
+from bench.report.table import Part, Row, Table, Value
 
-IN_RUNS = "When the encoding has paid for itself, in runs like these"
+IN_RUNS = "After how many runs the encoding has paid for itself"
 
-AGAINST = (REFERENCE, "adaptive_softmax", "sampled_softmax")
+IN_EPOCHS = "After how many epochs the encoding has paid for itself"
 
-
-def at_size(size: int) -> Entry:
-    return Entry(str(size), f"V = {size:,}", "neither", "passes", "", "")
+RIVALS = (REFERENCE, "adaptive_softmax", "sampled_softmax")
 
 
-def in_epochs(frame: pd.DataFrame, encoder: dict[str, float], regressors: list[str]) -> Sheet | None:
-    """After how many passes over the text a regressor has saved what encoding it took."""
+def size_column(size: int) -> Column:
+    return Column(str(size), f"V = {size:,}", "neither", "passes", "", "")
+
+
+def table_in_epochs(frame: pd.DataFrame, speeds: dict[str, float], regressors: list[str]) -> Table | None:
+    """Return the passes over the text until each regressor has saved the time of its encoding.
+
+    Args:
+        speeds: words per second of the encoder, by context.
+    """
     sizes = sorted(set(frame.vocabulary_size))
-    columns = [at_size(size) for size in sizes]
     rows = []
-    for context, head, rival in [(c, h, r) for c in encoder for h in regressors for r in AGAINST]:
+    for context, head, rival in [(c, h, r) for c in speeds for h in regressors for r in RIVALS]:
         ours, theirs = points(frame, head, "training_ms"), points(frame, rival, "training_ms")
         shared = set(ours.vocabulary_size) & set(theirs.vocabulary_size)
         if shared:
-            figures = {str(size): Figure() for size in sizes}
+            values = {str(size): Value() for size in sizes}
             for size in shared:
                 one, other = (each[each.vocabulary_size == size].iloc[0] for each in (ours, theirs))
                 spans = [np.array(each.training_ms) / each.positions for each in (one, other)]
-                figures[str(size)] = epochs(break_even(1e3 / encoder[context], *spans, int(one["rounds"])))
-            rows.append(Row(f"{head} against {rival}, {context}", "", figures, 1, []))
+                values[str(size)] = epochs_value(break_even(1e3 / speeds[context], *spans, int(one["rounds"])))
+            rows.append(Row(f"{head} against {rival}, {context}", "", values))
     if not rows:
         return None
-    speeds = ", ".join(f"{context} {shown(speed)} words/s" for context, speed in encoder.items())
-    how = (
-        "Passes over the text until the time saved in training steps has paid for encoding it once, which is then "
-        f"cached; [ ] is a 95 % interval. Never: it saves nothing. Encoder: {speeds}."
+    encoder = ", ".join(f"{context} {mean_and_error(speed)} words/s" for context, speed in speeds.items())
+    caption = (
+        "Passes over the text until the time saved in training steps equals the time of encoding the text once; later "
+        f"passes read the cache. [ ] is a 95 % interval. Never: training saves no time. Encoder: {encoder}."
     )
-    return Sheet("When the encoding has paid for itself, in epochs", how, rows, columns)
+    return Table(IN_EPOCHS, caption, rows, [Part([size_column(size) for size in sizes])])
 
 
-def epochs(found: Epochs) -> Figure:
-    count, low, high = map(said, (found.count, found.low, found.high))
-    return Figure(count, "" if count == low == high else f"[{low}, {high}]")
+def epochs_value(epochs: Epochs) -> Value:
+    count, low, high = map(count_text, (epochs.count, epochs.low, epochs.high))
+    return Value(count, "" if count == low == high else f"[{low}, {high}]")
 
 
-def said(count: float) -> str:
-    return "never" if count == inf else shown(count, digits=2)
+def count_text(count: float) -> str:
+    return "never" if count == inf else mean_and_error(count, digits=2)
 
 
-def in_runs(cells: pd.DataFrame) -> Sheet | None:
-    """Of the cells of one corpus and budget: after how many runs like these the cached encoding has paid for itself."""
+def table_in_runs(cells: pd.DataFrame) -> Table | None:
+    """Return the runs until each cell of one corpus and budget has saved the time of its encoding."""
     sizes = sorted(set(cells.vocabulary_size))
     encoded = cells[cells.encode_seconds.notna() & (cells.trained_words > 0)]
     rows = []
-    for rival in AGAINST:
+    for rival in RIVALS:
         others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates("vocabulary_size")
         both = encoded.merge(others, on="vocabulary_size", suffixes=("", "_of_rival"))
         share = both.trained_words / both.trained_words_of_rival
         saved = both.train_seconds_of_rival * share - both.train_seconds
         error = np.hypot(both.train_seconds_se.fillna(0), both.train_seconds_se_of_rival.fillna(0) * share)
         for column, seconds in (("count", saved), ("low", saved + 2 * error), ("high", saved - 2 * error)):
-            both[column] = paid(both.encode_seconds, seconds)
+            both[column] = uses_until_saved(both.encode_seconds, seconds)
         for label, here in both.groupby("label"):
-            figures = {str(size): Figure() for size in sizes}
-            figures |= {str(c.vocabulary_size): epochs(Epochs(c["count"], c.low, c.high)) for _, c in here.iterrows()}
-            rows.append(Row(f"{label} against {rival}", "", figures, 1, []))
+            values = {str(size): Value() for size in sizes}
+            for _, cell in here.iterrows():
+                values[str(cell.vocabulary_size)] = epochs_value(Epochs(cell["count"], cell.low, cell.high))
+            rows.append(Row(f"{label} against {rival}", "", values))
     if not rows:
         return None
-    how = (
-        "Runs over as many words as these until the time they save has paid for encoding the training text once, which "
-        "is then cached; [ ] is two standard errors over seeds. Never: they save nothing."
+    caption = (
+        "Runs over this number of words until the training time that they save equals the time of encoding the "
+        "training text once; later runs read the cache. [ ] is two standard errors over seeds. Never: the runs save no "
+        "time."
     )
     title = ", ".join(part for part in (IN_RUNS, *cells[GROUP].iloc[0]) if part)
-    return Sheet(title, how, rows, [at_size(size) for size in sizes])
+    return Table(title, caption, rows, [Part([size_column(size) for size in sizes])])

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import optimize
 
-from bench.report.cost_glossary import EVERY
-from bench.report.cost_tables import PEER, middle, name_of
-from bench.report.glossary import Entry
+from bench.evaluation.metric_definition import Column
+from bench.report.cost_glossary import EVERY_COST
+from bench.report.cost_tables import is_baseline, median_of, name_of
 from bench.report.plot_style import (
     LINES,
     MUTED,
@@ -28,7 +28,7 @@ from bench.report.plot_style import (
     wrapped,
 )
 from bench.report.scaling_laws import FARTHEST
-from bench.report.scaling_tables import Fitted, points
+from bench.report.scaling_tables import Laws, points
 
 EXTRAPOLATED = {"linestyle": (0, (2, 2)), "linewidth": 1, "marker": ""}
 
@@ -44,7 +44,7 @@ LineEnd = tuple[str, float, float, str]  # a line's name, its last V and value, 
 def contender_styles(frame: pd.DataFrame) -> LineStyles:
     """Return the heads' styles of all other figures; baselines are grey and differ in their dashes."""
     names = list(dict.fromkeys(frame.contender))
-    heads = sorted(name for name in names if not name.startswith(PEER))
+    heads = sorted(name for name in names if not is_baseline(name))
     styles = line_styles(pd.DataFrame({"system": heads, "label": heads, "competes": True}))
     styles = {name: style | {"markersize": 4} for name, style in styles.items()}
     grey, dashes = {"color": MUTED, "linewidth": 0.9, "marker": ""}, itertools.cycle(LINES)
@@ -76,25 +76,25 @@ def new_panels(count: int, frame: pd.DataFrame, title: str, how: str) -> tuple[F
     return figure, list(axes.flat[:count])
 
 
-def plot_cost(axis: Axes, frame: pd.DataFrame, entry: Entry, laws: Fitted) -> None:
+def plot_cost(axis: Axes, frame: pd.DataFrame, column: Column, laws: Laws) -> None:
     """Plot one cost against V on two logarithmic axes, with each line named at its end."""
-    ends = [end for name in contender_styles(frame) if (end := plot_contender(axis, frame, entry, name, laws))]
+    ends = [end for name in contender_styles(frame) if (end := plot_contender(axis, frame, column, name, laws))]
     set_log_scale(axis, "y")
-    label_panel(axis, frame, ends, entry.heading)
-    mark_missing(axis, frame, entry)
+    label_panel(axis, frame, ends, column.heading_with_arrow)
+    mark_missing(axis, frame, column)
 
 
-def plot_contender(axis: Axes, frame: pd.DataFrame, entry: Entry, contender: str, laws: Fitted) -> LineEnd | None:
+def plot_contender(axis: Axes, frame: pd.DataFrame, column: Column, contender: str, laws: Laws) -> LineEnd | None:
     """Plot one contender's cost inside the band of its rounds and, beyond the largest measured V, its fitted law."""
-    here, style = points(frame, contender, entry.field), contender_styles(frame)[contender]
+    here, style = points(frame, contender, column.name), contender_styles(frame)[contender]
     if here.empty:
         return None
-    sizes, values = here.vocabulary_size, here[entry.field].map(middle) * entry.scale
+    sizes, values = here.vocabulary_size, here[column.name].map(median_of) * column.scale
     axis.plot(sizes, values, **style | ({"marker": style["marker"] or "."} if len(here) == 1 else {}))
-    if isinstance(here[entry.field].iloc[0], list) and style["marker"]:
-        low, _, high = np.array(here[entry.field].tolist()).T * entry.scale
+    if isinstance(here[column.name].iloc[0], list) and style["marker"]:
+        low, _, high = np.array(here[column.name].tolist()).T * column.scale
         axis.fill_between(sizes, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    law = laws.get((contender, entry.field))
+    law = laws.get((contender, column.name))
     if law is None:
         return name_of(contender), sizes.iloc[-1], values.iloc[-1], style["color"]
     beyond = np.geomspace(law.largest, FARTHEST, 30)
@@ -126,26 +126,26 @@ def write_names(axis: Axes, ends: list[LineEnd]) -> None:
         axis.text(1.06, height, name, color=colour, fontsize=8, va="center", transform=axis.transAxes)
 
 
-def mark_missing(axis: Axes, frame: pd.DataFrame, entry: Entry) -> None:
+def mark_missing(axis: Axes, frame: pd.DataFrame, column: Column) -> None:
     """Draw a × at each V where memory, time or a failure ended a contender that was measured at another V."""
     styles, missing = contender_styles(frame), frame[frame.status.isin(["oom", "slow", "failed"])]
-    missing = missing[missing[entry.field].isna()]
-    missing = missing[missing.contender.isin(frame.contender[frame[entry.field].notna()])]
+    missing = missing[missing[column.name].isna()]
+    missing = missing[missing.contender.isin(frame.contender[frame[column.name].notna()])]
     for size, here in missing.groupby("vocabulary_size"):
         mark_failures(axis, size, list(dict.fromkeys(styles[contender]["color"] for contender in here.contender)))
 
 
-def cost_figure(frame: pd.DataFrame, laws: Fitted, fields: tuple[str, ...], title: str, how: str) -> Figure | None:
+def cost_figure(frame: pd.DataFrame, laws: Laws, fields: tuple[str, ...], title: str, how: str) -> Figure | None:
     """Return a panel per cost that was measured; None without any."""
-    entries = {entry.field: entry for entry in EVERY}
+    entries = {column.name: column for column in EVERY_COST}
     measured = [entries[field] for field in fields if frame[field].notna().any()]
     if not measured:
         return None
-    has_value = frame[[entry.field for entry in measured]].notna().any(axis=1)
+    has_value = frame[[column.name for column in measured]].notna().any(axis=1)
     frame = frame[frame.contender.isin(frame.contender[has_value])]
     figure, axes = new_panels(len(measured), frame, title, how)
-    for axis, entry in zip(axes, measured, strict=True):
-        plot_cost(axis, frame, entry, laws)
+    for axis, column in zip(axes, measured, strict=True):
+        plot_cost(axis, frame, column, laws)
     return figure
 
 
@@ -154,24 +154,24 @@ HOW = "Lower is better; logarithmic axes. Grey: other libraries. ×: out of memo
 BEYOND = "Bands: p20 to p80 of the rounds. Dashed after the last point: extrapolated by the fitted law."
 
 
-def cost_of_training(frame: pd.DataFrame, laws: Fitted) -> Figure | None:
+def cost_of_training(frame: pd.DataFrame, laws: Laws) -> Figure | None:
     """Time of a training step and of its parts."""
     fields = ("training_ms", "step_ms", "adam_ms")
     return cost_figure(frame, laws, fields, "A step of training as V grows", HOW + BEYOND)
 
 
-def cost_of_decoding(frame: pd.DataFrame, laws: Fitted) -> Figure | None:
+def cost_of_decoding(frame: pd.DataFrame, laws: Laws) -> Figure | None:
     """Time to find the ten best words among all V."""
     fields = ("decode_1_ms", "decode_256_ms", "rank_256_ms")
     return cost_figure(frame, laws, fields, "Exact decoding as V grows", HOW + BEYOND)
 
 
-def cost_in_memory(frame: pd.DataFrame, laws: Fitted) -> Figure | None:
+def cost_in_memory(frame: pd.DataFrame, laws: Laws) -> Figure | None:
     """Memory of a training step."""
     return cost_figure(frame, laws, ("total_mib", "peak_mib", "weights_mib"), "Memory of training as V grows", HOW)
 
 
-def approximate_decoding(frame: pd.DataFrame, laws: Fitted) -> Figure | None:
+def approximate_decoding(frame: pd.DataFrame, laws: Laws) -> Figure | None:
     """Time that an index saves over exact search, and the share of answers that the index misses."""
     rows = [
         {"contender": row.contender, "vocabulary_size": row.vocabulary_size, **index}
@@ -192,8 +192,8 @@ def approximate_decoding(frame: pd.DataFrame, laws: Fitted) -> Figure | None:
             for (contender, index), here in indexes.groupby(["contender", "index"])
         ]
         if field != "recall_at_10":
-            entry = next(entry for entry in EVERY if entry.field == field)
-            ends += [plot_contender(axis, exact, entry, name, {}) for name in dict.fromkeys(exact.contender)]
+            column = next(column for column in EVERY_COST if column.name == field)
+            ends += [plot_contender(axis, exact, column, name, {}) for name in dict.fromkeys(exact.contender)]
             set_log_scale(axis, "y")
         label_panel(axis, exact, [end for end in ends if end], heading)
     return figure
@@ -204,7 +204,7 @@ def plot_index(axis: Axes, here: pd.DataFrame, field: str, style: dict[str, Any]
     here = here[here[field].notna()]
     if here.empty:
         return None
-    values = here[field].map(middle) * (100 if field == "recall_at_10" else 1)
+    values = here[field].map(median_of) * (100 if field == "recall_at_10" else 1)
     axis.plot(here.vocabulary_size, values, **style | {"linewidth": 1.1, "markersize": 3})
     last = here.iloc[-1]
     return f"{name_of(last.contender)}, {last['index']}", last.vocabulary_size, values.iloc[-1], style["color"]
@@ -213,7 +213,7 @@ def plot_index(axis: Axes, here: pd.DataFrame, field: str, style: dict[str, Any]
 FIGURES = (cost_of_training, cost_of_decoding, cost_in_memory, approximate_decoding)
 
 
-def draw(frame: pd.DataFrame, laws: Fitted) -> dict[str, Figure]:
+def draw(frame: pd.DataFrame, laws: Laws) -> dict[str, Figure]:
     """Return by name every figure for which these ledgers have data."""
     with matplotlib.rc_context(STYLE):
         figures = {function.__name__: function(frame, laws) for function in FIGURES}

@@ -1,101 +1,87 @@
-"""Ledgers -> what a reader is shown of them: a sheet a V. Markdown, terminal and page draw it."""
+"""Tables of the heads' cost ledgers at one V: training, memory, exact and approximate decoding."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
-from bench.report.glossary import Entry
-from bench.report.leaderboard import Figure, Row
-from bench.report.number_format import NULL, ends, shown
+from bench.report.number_format import NULL, bracketed, mean_and_error
 from bench.report.significance import REFERENCE
+from bench.report.table import Part, Row, Table, Value, measured_columns
 
-PEER = "peer:"  # before the name of a contender of another library
+BASELINE = "peer:"  # prefix, in a ledger, of the name of another library's contender
 
+OTHER_LIBRARY = "other library"  # kind of a baseline's row
 
-@dataclass(frozen=True)
-class Sheet:
-    """One table; `how` says how to read it."""
+TIMED = "[ ] is p20 to p80 over {} rounds in which all contenders took turns; above it the median. Fastest first."
 
-    title: str
-    how: str
-    rows: list[Row]
-    columns: list[Entry]
-    first: str = "system"  # what a row is
+HELD = "Bytes that the allocator reports while nothing else is held. Least first."
 
-    @property
-    def parts(self) -> list[list[Entry]]:
-        return [self.columns]
-
-    @property
-    def failures(self) -> list[str]:
-        return [
-            f"{row.label.removeprefix('× ')} {failure}" for row in self.rows for failure in row.failures if row.seeds
-        ]
+SEARCHED = (
+    "Search among a part of the words: the time to build the index, and the share of the exact answer that it finds."
+)
 
 
-def figure(value: Any, entry: Entry, note: str = "") -> Figure:
-    """A span's median above its p20 and p80, or a number alone."""
-    if isinstance(value, (list, np.ndarray)):
-        low, middle, high = (entry.scale * each for each in value)
-        return Figure(shown(middle, digits=entry.digits), ends(low, high), note)
-    return Figure(shown(float("nan" if value is None else value) * entry.scale, digits=entry.digits), note=note)
+def value_of(measured: Any, column: Column, note: str = "") -> Value:
+    """Format a number, or the median of a span with its p20 and p80."""
+    if isinstance(measured, (list, np.ndarray)):
+        low, median, high = (column.scale * each for each in measured)
+        return Value(mean_and_error(median, digits=column.digits), bracketed(low, high), note)
+    number = float("nan" if measured is None else measured)
+    return Value(mean_and_error(number * column.scale, digits=column.digits), note=note)
 
 
-def middle(value: Any) -> float:
-    """The median of a span, the number itself, or not a number."""
-    if isinstance(value, (list, np.ndarray)):
-        return float(value[1])
-    return nan if value is None else float(value)
+def median_of(measured: Any) -> float:
+    """Return the median of a span, or a number itself; NaN if it was not measured."""
+    if isinstance(measured, (list, np.ndarray)):
+        return float(measured[1])
+    return nan if measured is None else float(measured)
 
 
-def ratio(frame: pd.DataFrame, field: str) -> pd.Series:
-    """One figure over full softmax's in the same file. [N]"""
-    values = frame[field].map(middle)
+def ratio_to_reference(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Divide one figure by full softmax's in the same ledger. [N]"""
+    values = frame[name].map(median_of)
     reference = values[frame.contender == REFERENCE]
     return values / (reference.iloc[0] if len(reference) else nan)
 
 
-def at_one_size(frame: pd.DataFrame) -> list[Sheet]:
-    """Every contender at one V: training, memory, decoding; and the indexes that search faster than all V words."""
+def tables_at_one_size(frame: pd.DataFrame) -> list[Table]:
+    """Return the tables of every contender at one V."""
     size, rounds = int(frame.vocabulary_size.iloc[0]), int(frame["rounds"].iloc[0])
     frame = frame.assign(
-        training_ratio=ratio(frame, "training_ms"), decode_ratio=ratio(frame, "decode_256_ms"), is_peer=peers(frame)
+        training_ratio=ratio_to_reference(frame, "training_ms"),
+        decode_ratio=ratio_to_reference(frame, "decode_256_ms"),
+        is_baseline=baselines(frame),
     )
-    timed = f"[ ] is p20 to p80 over {rounds} rounds in which all took turns; above it the median. Fastest first."
-    held = "What the allocator says, with nothing else held. Least first."
-    sheets = []
-    for what, entries in {"training": TRAINING, "memory": MEMORY, "exact decoding": DECODING}.items():
-        order = frame[entries[0].field].map(middle)
-        ranked = frame.assign(order=order).sort_values(["is_peer", "order", "contender"])
-        nothing = ranked[[entry.field for entry in MEASURED]].isna().all(axis=1)
-        told = nothing if what == "training" else False  # what could not even start is told once
-        ranked = ranked[told | ranked[[entry.field for entry in entries]].notna().any(axis=1)]
+    tables = []
+    for title, columns in {"training": TRAINING, "memory": MEMORY, "exact decoding": DECODING}.items():
+        order = frame[columns[0].name].map(median_of)
+        ranked = frame.assign(order=order).sort_values(["is_baseline", "order", "contender"])
+        has_nothing = ranked[[column.name for column in MEASURED]].isna().all(axis=1)
+        is_shown = has_nothing if title == "training" else False  # a contender without any figure is in one table only
+        ranked = ranked[is_shown | ranked[[column.name for column in columns]].notna().any(axis=1)]
         if len(ranked):
-            rows = drawn([(name_of(row.contender), row) for _, row in ranked.iterrows()], entries)
-            how = held if what == "memory" else timed
-            sheets.append(Sheet(f"V = {size:,}: {what}", how, rows, present(rows, entries)))
-    found = [each for _, row in frame.iterrows() for each in indexes(row)]
-    if found:
-        rows = drawn(found, APPROXIMATE)
-        how = (
-            "Search that looks at a part of the words: built in so many seconds, it finds so much of the exact answer."
-        )
-        sheets.append(Sheet(f"V = {size:,}: approximate decoding", how, rows, present(rows, APPROXIMATE)))
-    return sheets
+            named = [(name_of(row.contender), row) for _, row in ranked.iterrows()]
+            caption = HELD if title == "memory" else TIMED.format(rounds)
+            tables.append(cost_table(f"V = {size:,}: {title}", caption, named, columns))
+    indexes = [each for _, row in frame.iterrows() for each in index_rows(row)]
+    if indexes:
+        tables.append(cost_table(f"V = {size:,}: approximate decoding", SEARCHED, indexes, APPROXIMATE))
+    return tables
 
 
-def indexes(row: pd.Series) -> list[tuple[str, pd.Series]]:
-    """(label, figures) of each index that one contender was searched with."""
+def index_rows(row: pd.Series) -> list[tuple[str, pd.Series]]:
+    """Return (label, figures) of each index over one contender's word vectors."""
     return [
         (
             f"{name_of(row.contender)}, {each['index']}",
             pd.Series(
-                {f"index_{key}": value for key, value in each.items()}
-                | {"index_ratio": middle(each.get("decode_1_ms")) / middle(row.decode_1_ms)}
+                {f"index_{key}": measured for key, measured in each.items()}
+                | {"index_ratio": median_of(each.get("decode_1_ms")) / median_of(row.decode_1_ms)}
                 | {"contender": row.contender, "reason": each.get("reason")}
                 | {"status": "failed" if each.get("reason") else "ok"}
             ),
@@ -104,42 +90,51 @@ def indexes(row: pd.Series) -> list[tuple[str, pd.Series]]:
     ]
 
 
-def drawn(found: list[tuple[str, pd.Series]], entries: tuple[Entry, ...]) -> list[Row]:
-    """Rows of figures; the best of a column among our own heads leads, and what reads the same."""
-    columns = {}
-    for entry in entries:
-        figures = [figure(row.get(entry.field), entry) for _, row in found]
-        own = [
-            (middle(row.get(entry.field)), each.text)
-            for (_, row), each in zip(found, figures, strict=True)
-            if not row.contender.startswith(PEER) and each.text != NULL
-        ]
-        best = (min if entry.better == "lower" else max)(own, default=(nan, None))[1] if len(own) > 1 else None
-        columns[entry.field] = [
-            Figure(each.text, each.interval, leads=each.text == best and not row.contender.startswith(PEER))
-            for (_, row), each in zip(found, figures, strict=True)
-        ]
-    return [
+def cost_table(
+    title: str, caption: str, named: list[tuple[str, pd.Series]], columns: Sequence[Column], first: str = "system"
+) -> Table:
+    """Format labelled rows of a ledger; columns without any figure are left out, unless all are.
+
+    The best figure of a column among this project's heads leads, and figures that print like it.
+    """
+    values = {column.name: column_values(named, column) for column in columns}
+    rows = [
         Row(
             label=label if row.status == "ok" else f"× {label}",
-            kind="peer" if row.contender.startswith(PEER) else "",
-            figures={field: figures[i] for field, figures in columns.items()},
-            seeds=int(any(figures[i].text != NULL for figures in columns.values())),
+            kind=OTHER_LIBRARY if is_baseline(row.contender) else "",
+            values={name: values[name][i] for name in values},
+            seeds=int(any(each[i].text != NULL for each in values.values())),
             failures=[] if row.status == "ok" else [f"× {row.status}: {row.reason or 'no reason given'}"],
         )
-        for i, (label, row) in enumerate(found)
+        for i, (label, row) in enumerate(named)
+    ]
+    return Table(title, caption, rows, [Part(measured_columns(rows, columns) or [*columns])], first)
+
+
+def column_values(named: list[tuple[str, pd.Series]], column: Column) -> list[Value]:
+    """Format one column of labelled rows."""
+    values = [value_of(row.get(column.name), column) for _, row in named]
+    own = [
+        (median_of(row.get(column.name)), value.text)
+        for (_, row), value in zip(named, values, strict=True)
+        if not is_baseline(row.contender) and value.text != NULL
+    ]
+    best = (min if column.direction == "lower" else max)(own, default=(nan, None))[1] if len(own) > 1 else None
+    return [
+        Value(value.text, value.interval, leads=value.text == best and not is_baseline(row.contender))
+        for (_, row), value in zip(named, values, strict=True)
     ]
 
 
-def present(rows: list[Row], entries: tuple[Entry, ...]) -> list[Entry]:
-    """The columns that anybody was measured on."""
-    kept = [entry for entry in entries if any(row.figures[entry.field].text != NULL for row in rows)]
-    return kept or list(entries)
+def baselines(frame: pd.DataFrame) -> pd.Series:
+    """Return which rows are other libraries'. [N] bool"""
+    return frame.contender.map(is_baseline).astype(bool)
 
 
-def peers(frame: pd.DataFrame) -> pd.Series:
-    return frame.contender.str.startswith(PEER)
+def is_baseline(contender: str) -> bool:
+    return contender.startswith(BASELINE)
 
 
 def name_of(contender: str) -> str:
-    return contender.removeprefix(PEER)
+    """Return a contender's name as tables show it."""
+    return contender.removeprefix(BASELINE)

@@ -1,4 +1,4 @@
-"""Where one cost overtakes another, and after how many epochs an encoding has paid for itself. B draws."""
+"""Crossovers of two costs, and the epochs after which an encoding has paid for itself. B draws, G grid sizes."""
 
 from dataclasses import dataclass
 from math import inf
@@ -11,58 +11,60 @@ from bench.report.scaling_laws import DRAWS, FARTHEST, GRID, Law, errors, interv
 
 @dataclass(frozen=True)
 class Crossover:
-    """The V from which a cost is the lower one: 0 is always, infinity never. `until`: the V up to which it is."""
+    """The V from which a cost is the lower of two: 0 is always, infinity never."""
 
     size: float
     low: float
     high: float
-    until: bool = False
+    until: bool = False  # True: `size` is the V up to which the cost is the lower
 
-    def beyond(self, measured: float) -> bool:
-        """Does only the extrapolation have it, and not even that for sure?"""
+    def is_uncertain_beyond(self, measured: float) -> bool:
+        """True if only the extrapolation crosses, and some draws of it never do."""
         return measured < self.size < inf and self.high == inf and not self.until
 
 
 def crossover(ours: Law, theirs: Law, smallest: int) -> Crossover:
-    """From where on, between the smallest V measured and 10M, ours is the cheaper for good.
+    """Return the V from which our cost stays below theirs, between the smallest V measured and 10M.
 
-    What is cheaper at first and then no more has the V up to which it is.
+    If our cost is below theirs at first and above theirs later, the V up to which it is below.
     """
     sizes = np.geomspace(smallest, FARTHEST, GRID)
-    apart = np.log(ours.at(sizes) / theirs.at(sizes))  # [G]
+    log_ratio = np.log(ours.at(sizes) / theirs.at(sizes))  # [G]
     drawn = np.log(ours.drawn(sizes) / theirs.drawn(sizes))  # [B, G]
-    until = bool(apart[0] < 0 <= apart[-1])
-    low, high = interval(np.array([reached(each, sizes, until) for each in drawn]))
-    return Crossover(exact(ours, theirs, reached(apart, sizes, until)), low, high, until)
+    until = bool(log_ratio[0] < 0 <= log_ratio[-1])
+    low, high = interval(np.array([crossing_size(each, sizes, until) for each in drawn]))
+    return Crossover(exact_root(ours, theirs, crossing_size(log_ratio, sizes, until)), low, high, until)
 
 
-def reached(apart: np.ndarray, sizes: np.ndarray, until: bool) -> float:
-    """Where a log ratio falls below zero for good, or with `until` first rises to it; 0 and infinity are the range's
-    ends. [G], [G]"""
-    behind = np.flatnonzero(apart >= 0)
-    if not len(behind):
+def crossing_size(log_ratio: np.ndarray, sizes: np.ndarray, until: bool) -> float:
+    """Return the size at which a log ratio falls below zero for good, or with `until` first rises to zero.
+
+    0 and infinity: not between the smallest and the largest size. [G], [G]
+    """
+    above = np.flatnonzero(log_ratio >= 0)
+    if not len(above):
         return inf if until else 0.0
-    edge = behind[0] - 1 if until else behind[-1]  # the crossing lies between this size and the next
+    edge = above[0] - 1 if until else above[-1]  # the crossing is between this size and the next
     if not 0 <= edge < len(sizes) - 1:
         return 0.0 if until else inf
-    share = apart[edge] / (apart[edge] - apart[edge + 1])
+    share = log_ratio[edge] / (log_ratio[edge] - log_ratio[edge + 1])
     return float(sizes[edge] * (sizes[edge + 1] / sizes[edge]) ** share)
 
 
-def exact(ours: Law, theirs: Law, near: float) -> float:
-    """The root beside what the grid says."""
+def exact_root(ours: Law, theirs: Law, near: float) -> float:
+    """Refine a crossing that was found on the grid."""
     if near in (0, inf):
         return near
 
-    def apart(log: float) -> float:
-        return float(np.log(ours.at(np.exp(log)) / theirs.at(np.exp(log))))
+    def log_ratio(log_size: float) -> float:
+        return float(np.log(ours.at(np.exp(log_size)) / theirs.at(np.exp(log_size))))
 
-    return float(np.exp(optimize.newton(apart, np.log(near), x1=np.log(near) + 1e-3)))
+    return float(np.exp(optimize.newton(log_ratio, np.log(near), x1=np.log(near) + 1e-3)))
 
 
 @dataclass(frozen=True)
 class Epochs:
-    """Passes over the encoded words until the time saved in training has paid for encoding them; infinity is never."""
+    """Passes over the encoded words until the time saved in training equals the encoding time; infinity is never."""
 
     count: float
     low: float
@@ -70,14 +72,19 @@ class Epochs:
 
 
 def break_even(encode_ms: float, ours: np.ndarray, theirs: np.ndarray, rounds: int) -> Epochs:
-    """Encoding a word, ms; spans of training on one, ms [3] each -> when it is paid back."""
+    """Return the passes until encoding has paid for itself.
+
+    Args:
+        encode_ms: of one word.
+        ours, theirs: spans of training on one word, ms. [3] each
+    """
     both = np.stack([ours, theirs])
     noise = np.random.default_rng(0).normal(size=(DRAWS, 2)) * errors(both, rounds)
     drawn = np.exp(noise) * both[:, 1]
-    low, high = interval(paid(encode_ms, drawn[:, 1] - drawn[:, 0]))
-    return Epochs(float(paid(encode_ms, both[1:, 1] - both[0, 1])[0]), low, high)
+    low, high = interval(uses_until_saved(encode_ms, drawn[:, 1] - drawn[:, 0]))
+    return Epochs(float(uses_until_saved(encode_ms, both[1:, 1] - both[0, 1])[0]), low, high)
 
 
-def paid(spent: np.ndarray | float, saved: np.ndarray) -> np.ndarray:
-    """What was spent once over what is saved each time, in one unit; infinity where nothing is. [B], [B] -> [B]"""
+def uses_until_saved(spent: np.ndarray | float, saved: np.ndarray) -> np.ndarray:
+    """Divide the time spent once by the time saved per use; infinity if none is saved. [B], [B] -> [B]"""
     return np.where(saved > 0, spent / np.where(saved > 0, saved, 1.0), inf)

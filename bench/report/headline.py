@@ -5,11 +5,7 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from bench.report.number_format import listed
-from bench.report.significance import REFERENCE, stands
-
-REGRESSORS = {
-    "mse": "MSE regression", "cosine": "Cosine regression", "vmf": "Von Mises-Fisher regression", "infonce": "InfoNCE",
-}  # fmt: skip
+from bench.report.significance import REFERENCE, is_certain
 
 
 def headline(cells: pd.DataFrame) -> Iterator[str]:
@@ -24,9 +20,9 @@ def headline(cells: pd.DataFrame) -> Iterator[str]:
         where = sizes(wins.vocabulary_size)
         yield f"{label} needs the fewest bits per byte at V = {where}: {bits}{lead(wins, second)}."
     ranked = trained.drop_duplicates(["system", "vocabulary_size"]).set_index(["system", "vocabulary_size"])
-    for system, name in REGRESSORS.items():
-        if {system, REFERENCE} <= set(trained.system):
-            yield from comparison(ranked.loc[system], ranked.loc[REFERENCE], name)
+    for system in sorted(set(trained.system[trained.kind == "regressor"])):
+        if REFERENCE in set(trained.system):
+            yield from comparison(ranked.loc[system], ranked.loc[REFERENCE], system)
 
 
 def lead(wins: pd.DataFrame, second: pd.DataFrame) -> str:
@@ -34,7 +30,7 @@ def lead(wins: pd.DataFrame, second: pd.DataFrame) -> str:
     clauses: dict[tuple[str, bool], list[int]] = {}
     for _, cell in wins[wins.vocabulary_size.isin(second.index)].iterrows():
         other = second.loc[cell.vocabulary_size]
-        if (differs := stands(cell, other, "bits_per_byte")) is not None:
+        if (differs := is_certain(cell, other, "bits_per_byte")) is not None:
             clauses.setdefault((other.label, differs), []).append(cell.vocabulary_size)
     parts = [
         f"ahead of {label} at V = {sizes(where)}, interval excludes 0"
@@ -68,7 +64,7 @@ def comparison(regressor: pd.DataFrame, reference: pd.DataFrame, name: str) -> I
 
 def certainty(regressor: pd.DataFrame, reference: pd.DataFrame, field: str) -> str:
     """Return in brackets at which V the difference of one measure is clear; empty where no interval is known."""
-    every = {size: stands(regressor.loc[size], reference.loc[size], field) for size in regressor.index}
+    every = {size: is_certain(regressor.loc[size], reference.loc[size], field) for size in regressor.index}
     known = {size: differs for size, differs in every.items() if differs is not None}
     unclear = [size for size, differs in known.items() if not differs]
     if not known:

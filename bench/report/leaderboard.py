@@ -1,111 +1,92 @@
-"""Cells -> what a reader is shown: a table a corpus, budget and V. Markdown, terminal and page draw it."""
+"""Tables of cells: a leaderboard per corpus, budget and V."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
+from bench.evaluation.metric_definition import Column, Metric
 from bench.report import significance
-from bench.report.glossary import COST, QUALITY, Entry
-from bench.report.number_format import NULL, UNDEFINED, shown, span
-from bench.report.significance import Compared
+from bench.report.glossary import COST, quality, shown_quality
+from bench.report.markdown import table_lines, write_document
+from bench.report.number_format import UNDEFINED, extent, mean_and_error
+from bench.report.table import Part, Row, Table, Value, measured_columns
+
+LEGEND = (
+    "Bold leads among the trained systems; *italic* rows are floors and limits; × did not finish; – was not measured."
+)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure as the reader sees it."""
-
-    text: str = NULL  # mean ± standard error
-    interval: str = ""
-    note: str = ""  # proxy
-    leads: bool = False  # the trained systems of its table
-    differs: bool = False  # from full softmax: the paired difference's interval excludes 0
-
-    @property
-    def mean(self) -> str:
-        return self.text.partition(" ± ")[0] + ("†" if self.differs else "")
-
-    @property
-    def error(self) -> str:
-        return self.text.partition(" ± ")[2]
-
-    def __str__(self) -> str:
-        parts = (self.mean, f"± {self.error}" if self.error else "", self.interval, self.note)
-        return " ".join(part for part in parts if part)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A cell: its figures by field."""
-
-    label: str
-    kind: str  # floor | limit | empty: it competes
-    figures: dict[str, Figure]
-    seeds: int
-    failures: list[str]
-
-    @property
-    def title(self) -> str:
-        return f"{self.label} ({self.kind})" if self.kind else self.label
-
-
-@dataclass(frozen=True)
-class Table:
+class Leaderboard:
     """All cells of one corpus, budget and vocabulary size."""
 
     corpus: str
     budget: str
     size: int
-    facts: str  # what the numbers were measured on
-    marks: str  # how to read what stands beside them
-    rows: list[Row]
-    differences: list[tuple[str, str, list[Compared]]]
-    first: str = "system"  # what a row is
-
-    @property
-    def title(self) -> str:
-        return f"{self.corpus} · {self.facts}"
-
-    def columns(self, every: tuple[Entry, ...]) -> list[Entry]:
-        """Those that anybody was measured on; all where nobody was."""
-        return [entry for entry in every if any(row.figures[entry.field].text != NULL for row in self.rows)] or [*every]
-
-    @property
-    def parts(self) -> list[list[Entry]]:
-        """Quality and cost: one table of both would be too wide to read."""
-        return [self.columns(QUALITY), self.columns(COST)]
+    systems: Table
+    differences: Table | None  # to full softmax
 
 
-def tables(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Table]:
+def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Leaderboard]:
+    names_budget = runs.budget.nunique() > 1
     for (corpus, budget, size), group in cells.groupby(["corpus", "budget", "vocabulary_size"]):
-        here = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]
+        measured = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]
         body = rows(group)
-        against = significance.differences(group)
-        yield Table(corpus, budget, size, facts(here), marks(group, body), body, against)
+        systems = Table(
+            title=f"{corpus}, V = {size:,}" + (f", {budget}" if names_budget and budget else ""),
+            caption=f"{facts(measured)} · {legend(group, body)}",
+            rows=body,
+            parts=parts(body),
+            notes=[f"{cell.label}: {cell.settings}" for _, cell in group.iterrows() if cell.settings],
+            counts_seeds=True,
+        )
+        yield Leaderboard(corpus, budget, size, systems, significance.differences(group))
+
+
+def write(boards: list[Leaderboard], path: Path, more: Sequence[Table] = ()) -> None:
+    """Write the Markdown leaderboards, and more tables below them."""
+    lines = [LEGEND, ""]
+    for board in boards:
+        lines += table_lines(board.systems, level=2)
+        lines += table_lines(board.differences) if board.differences else []
+    lines += [line for table in more for line in table_lines(table)]
+    write_document(path, "Leaderboard", lines, [*shown_quality(), *COST])
+
+
+def parts(body: list[Row]) -> list[Part]:
+    """Return the headline columns, and below them, folded, the other quality columns and the costs."""
+    headline = measured_columns(body, quality("headline")) or [*quality("headline")]
+    folded = {
+        "Other quality columns": measured_columns(body, quality("detail")),
+        "Costs": measured_columns(body, COST),
+    }
+    return [Part(headline), *(Part(columns, title, True) for title, columns in folded.items() if columns)]
 
 
 def rows(cells: pd.DataFrame) -> list[Row]:
-    """The cells of one table -> its rows, in their order; what reads the same as the best one leads too."""
+    """Format the cells of one table, in order; a figure that prints like the best one leads too."""
     limit, reference = significance.limit(cells), significance.reference(cells)
-    columns: dict[str, list[Figure]] = {}
-    for entry in (*QUALITY, *COST):
-        texts = [text(cell, entry) for _, cell in cells.iterrows()]
-        best = leader(cells, entry, texts)
-        columns[entry.field] = [
-            Figure(
+    values: dict[str, list[Value]] = {}
+    for column in (*shown_quality(), *COST):
+        texts = [text(cell, column) for _, cell in cells.iterrows()]
+        best = leading_text(cells, column, texts)
+        values[column.name] = [
+            Value(
                 text=texts[i],
-                interval=significance.interval(cell, entry, limit),
-                note="proxy" if is_proxy(cell, entry) else "",
-                leads=cell.competes and texts[i] == best and not is_proxy(cell, entry),
-                differs=bool((apart := significance.found(cell, reference, entry.field)) and apart.excludes_zero),
+                interval=significance.interval(cell, column, limit),
+                note="proxy" if is_proxy(cell, column) else "",
+                leads=cell.competes and texts[i] == best and not is_proxy(cell, column),
+                differs=differs(cell, reference, column),
             )
             for i, (_, cell) in enumerate(cells.iterrows())
         ]
     return [
         Row(
             label=cell.label if cell.seeds else f"× {cell.label}",
-            kind=cell.kind,
-            figures={field: figures[i] for field, figures in columns.items()},
+            kind="" if cell.competes else cell.kind,
+            values={name: column_values[i] for name, column_values in values.items()},
             seeds=cell.seeds,
             failures=[f"× {failure}" for failure in cell.failures],
         )
@@ -113,56 +94,64 @@ def rows(cells: pd.DataFrame) -> list[Row]:
     ]
 
 
-def text(cell: pd.Series, entry: Entry) -> str:
-    """`mean ± standard error` of one figure."""
-    if entry.field == "brier_lm" and cell.is_undefined:
+def differs(cell: pd.Series, reference: pd.Series | None, column: Column) -> bool:
+    """True if the interval of the paired difference to full softmax excludes 0."""
+    apart = significance.difference(cell, reference, column.name)
+    return bool(apart and apart.excludes_zero)
+
+
+def text(cell: pd.Series, column: Column) -> str:
+    """Return `mean ± standard error` of one figure."""
+    if column.name == "brier_lm" and cell.is_undefined:
         return UNDEFINED
-    return shown(cell[entry.field] * entry.scale, cell[f"{entry.field}_se"] * entry.scale, entry.digits)
+    mean, error = (cell[name] * column.scale for name in (column.name, f"{column.name}_se"))
+    return mean_and_error(mean, error, column.digits)
 
 
-def is_proxy(cell: pd.Series, entry: Entry) -> bool:
-    """A raw perplexity of scores that are no log-probabilities."""
-    return bool(entry.field == "raw_closed_perplexity" and cell.is_proxy and pd.notna(cell[entry.field]))
+def is_proxy(cell: pd.Series, column: Column) -> bool:
+    """True for a perplexity of scores that are no log-probabilities."""
+    assumes_density = isinstance(column, Metric) and column.assumes_density
+    return bool(assumes_density and cell.is_proxy and pd.notna(cell[column.name]))
 
 
-def leader(cells: pd.DataFrame, entry: Entry, texts: list[str]) -> str | None:
-    """The best text of a column; floors, limits and proxies do not compete."""
-    means = cells[entry.field].reset_index(drop=True)
-    competes = [cell.competes and not is_proxy(cell, entry) for _, cell in cells.iterrows()]
+def leading_text(cells: pd.DataFrame, column: Column, texts: list[str]) -> str | None:
+    """Return the best text of a column; floors, limits and proxies do not compete."""
+    means = cells[column.name].reset_index(drop=True)
+    competes = [cell.competes and not is_proxy(cell, column) for _, cell in cells.iterrows()]
     means = means[competes].dropna()
     if means.empty:
         return None
-    return texts[means.idxmin() if entry.better == "lower" else means.idxmax()]
+    return texts[means.idxmin() if column.direction == "lower" else means.idxmax()]
 
 
 def facts(runs: pd.DataFrame) -> str:
-    """What one table's numbers were measured on."""
+    """Return what one table's numbers were measured on."""
     good = runs[runs.status == "ok"]
     trained = good.trained_words[good.competes]
     parts = [f"V = {runs.vocabulary_size.iloc[0]:,}"]
     if runs.budget.iloc[0]:
         parts.append(runs.budget.iloc[0])
     if good.coverage.notna().any():
-        parts.append(f"coverage {span(good.coverage * 100)} %")
+        parts.append(f"coverage {extent(good.coverage * 100)} %")
     if good.test_words.notna().any():
-        parts.append(f"{span(good.test_words)} test words")
+        parts.append(f"{extent(good.test_words)} test words")
     for label, fewer in good[good.ranked_words < good.test_words].groupby("system"):
-        parts.append(f"{label} ranked on {span(fewer.ranked_words)} of them")
+        parts.append(f"{label} ranked on {extent(fewer.ranked_words)} of them")
     if trained.notna().any():
-        parts.append(f"trained on {span(trained)} words")
+        parts.append(f"trained on {extent(trained)} words")
     if good.entropy_rate_bits.notna().any():
-        parts.append(f"entropy rate {span(good.entropy_rate_bits, 3)} bits a word")
+        parts.append(f"entropy rate {extent(good.entropy_rate_bits, 3)} bits per word")
     return " · ".join([*parts, *(f"on {device}" for device in sorted(set(good.device.dropna())))])
 
 
-def marks(cells: pd.DataFrame, body: list[Row]) -> str:
-    """What ±, brackets and † mean, where they stand."""
+def legend(cells: pd.DataFrame, body: list[Row]) -> str:
+    """Explain ±, brackets and †, if the table has them."""
     parts = ["± is the standard error over seeds" if cells.seeds.max() > 1 else "one seed: no standard error"]
-    if any(figure.interval for row in body for figure in row.figures.values()):
+    if any(value.interval for row in body for value in row.values.values()):
         counts = sorted({len(blocks) for blocks in cells.blocks.dropna()})
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
         parts.append(f"[ ] is a 95 % interval over the test text, from {number} blocks of documents resampled")
-    if any(figure.differs for row in body for figure in row.figures.values()):
+    if any(value.differs for row in body for value in row.values.values()):
         label = significance.reference(cells).label
         parts.append(f"† differs from {label}: the interval of the paired difference excludes 0")
     return " · ".join(parts)

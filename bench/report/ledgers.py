@@ -1,4 +1,4 @@
-"""Every kind of cost ledger: how it is found in a folder, and the section that the report makes of it."""
+"""Kinds of cost ledgers: find ledgers in folders, and hold the section that the report makes of each kind."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,25 +7,25 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from bench.cost.ledger import Ledger
-from bench.cost.schema import ledger_class
-from bench.report.cost_tables import Sheet
+from bench.cost.schema import EncoderLedger, HeadLedger, LoopLedger, ledger_class
+from bench.report.table import Table
 
 Kind = TypeVar("Kind", bound=Ledger)
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the report says about ledgers of one kind and setting, on one machine."""
+    """Report on ledgers of one kind and setting, on one machine."""
 
     title: str
     facts: str  # what the numbers were measured on
     ledgers: list[Ledger]
-    name: str = ""  # of its figures' files
+    name: str = ""  # suffix of the figures' file names
     headline: list[str] = field(default_factory=list)
-    summary: list[Sheet] = field(default_factory=list)
-    sizes: list[Sheet] = field(default_factory=list)  # V by V
+    summary: list[Table] = field(default_factory=list)
+    sizes: list[Table] = field(default_factory=list)  # tables per V
     figures: dict[str, Figure] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)  # the same, once saved, as SVG
+    pictures: dict[str, str] = field(default_factory=dict)  # the figures as SVG, once they are saved
 
 
 def load(folders: list[Path]) -> list[Ledger]:
@@ -39,6 +39,11 @@ def load(folders: list[Path]) -> list[Ledger]:
     return sorted(ledgers, key=lambda each: each.finished_at)
 
 
-def of(ledgers: list[Ledger], kind: type[Kind]) -> list[Kind]:
-    """Those of one kind."""
+def of_kind(ledgers: list[Ledger], kind: type[Kind]) -> list[Kind]:
+    """Return the ledgers of one kind."""
     return [each for each in ledgers if isinstance(each, kind)]
+
+
+def machine(ledger: EncoderLedger | HeadLedger | LoopLedger) -> str:
+    """Return `AMD EPYC, 2 threads`."""
+    return f"{ledger.device}, {ledger.threads} thread{'s' if ledger.threads > 1 else ''}"

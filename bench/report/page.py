@@ -12,13 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bench.core.files import write_atomically
 from bench.cost.ledger import Ledger
 from bench.report import break_even, cost_glossary
-from bench.report.glossary import COST, QUALITY
+from bench.report.glossary import COST, shown_quality
 from bench.report.headline import headline
-from bench.report.leaderboard import Table
+from bench.report.leaderboard import Leaderboard
 from bench.report.ledgers import Section
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
-from bench.report.run_table import GROUP, failure, of
-from bench.report.significance import COMPARED, REFERENCE
+from bench.report.run_table import GROUP, failure, in_group
 
 CSS_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", BACKGROUND: "card"}  # by the colour that each replaces
 
@@ -28,7 +27,7 @@ Drawings = dict[tuple[str, str], dict[str, str]]  # (corpus, budget) -> SVG text
 def write(
     runs: pd.DataFrame,
     cells: pd.DataFrame,
-    tables: list[Table],
+    tables: list[Leaderboard],
     drawings: Drawings,
     path: Path,
     cost_sections: Sequence[Section] = (),
@@ -45,16 +44,14 @@ def write(
         parts = zip(GROUP, group, strict=True)
         title = " · ".join(section_title(field, name) for field, name in parts if field in several)
         here = [table for table in tables if (table.corpus, table.budget) == group]
-        sections.append({"title": title} | section(of(runs, group), of(cells, group), here, drawn))
+        sections.append({"title": title} | section(in_group(runs, group), in_group(cells, group), here, drawn))
     bad = runs[runs.status != "ok"].sort_values(["corpus", "vocabulary_size", "label", "seed"])
     text = environment.get_template("page.html.jinja").render(
         sections=sections,
         failures=[(run.corpus, run.vocabulary_size, run.label, failure(run)) for _, run in bad.iterrows()],
-        entries=(*QUALITY, *COST),
-        compared=COMPARED,
-        reference=REFERENCE,
+        entries=(*shown_quality(), *COST),
         costs=[with_inline_svgs(each) for each in cost_sections],
-        cost_entries=cost_glossary.EVERY,
+        cost_entries=cost_glossary.EVERY_COST,
         footer=footer(runs, [ledger for each in cost_sections for ledger in each.ledgers]),
     )
     write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
@@ -65,14 +62,16 @@ def section_title(field: str, name: str) -> str:
     return f"Corpus: {name}" if field == "corpus" else (name[:1].upper() + name[1:]) or "Budget not recorded"
 
 
-def section(runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Table], drawn: dict[str, str]) -> dict[str, Any]:
+def section(
+    runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Leaderboard], drawn: dict[str, str]
+) -> dict[str, Any]:
     """Return the template's values for one corpus and budget."""
     prefix = "-".join(map(str, runs[GROUP].iloc[0]))
     return {
         "headline": [*headline(cells)],
         "tables": tables,
         "figures": [(name.replace("_", " "), inline_svg(svg, f"{prefix}-{name}")) for name, svg in drawn.items()],
-        "paid": break_even.in_runs(cells),
+        "paid": break_even.table_in_runs(cells),
         "texts": generated_texts(runs, cells),
     }
 

@@ -116,7 +116,7 @@ def legend_columns(labels: list[str]) -> int:
 
 
 def handles_of(styles: LineStyles) -> list[Line2D]:
-    """Return one legend entry per label."""
+    """Return one legend column per label."""
     return [Line2D([], [], label=label, **style) for label, style in styles.items()]
 
 

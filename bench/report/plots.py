@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.report.glossary import Entry
+from bench.evaluation.metric_definition import Column
 from bench.report.plot_style import (
     BACKGROUND,
     GRID,
@@ -43,18 +43,18 @@ def plot_with_band(axis: Axes, x: Any, mean: Any, error: Any, style: dict[str, A
         axis.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.18, linewidth=0)
 
 
-def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, entry: Entry) -> None:
+def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column) -> None:
     """Plot one measure against V: a line per system, with bars of the standard error."""
     styles = line_styles(cells)
-    for label, line in cells[cells[entry.field].notna()].sort_values("vocabulary_size").groupby("label"):
-        mean, error = line[entry.field] * entry.scale, line[f"{entry.field}_se"].fillna(0) * entry.scale
+    for label, line in cells[cells[column.name].notna()].sort_values("vocabulary_size").groupby("label"):
+        mean, error = line[column.name] * column.scale, line[f"{column.name}_se"].fillna(0) * column.scale
         axis.errorbar(line.vocabulary_size, mean, error, elinewidth=1, capsize=2, **styles[label])
     for size, failed in cells[cells.failures.astype(bool)].groupby("vocabulary_size"):
         mark_failures(axis, size, [styles[label]["color"] for label in failed.label])
     sizes = sorted(set(cells.vocabulary_size))
     axis.set_xlim(sizes[0] / 1.2, sizes[-1] * 1.2)  # a × does not stretch the axis
     set_log_scale(axis, "x", sizes)
-    axis.set(xlabel="vocabulary size V", title=entry.heading)
+    axis.set(xlabel="vocabulary size V", title=column.heading_with_arrow)
 
 
 def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
@@ -109,10 +109,12 @@ def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None
         return None
     how = "Lower is better. Both axes are logarithmic. ×: did not finish."
     handles = handles_of(line_styles(cells))
-    figure, axes = new_figure((2, 3), 2.2, "Cost as the vocabulary grows", how, handles)
-    for axis, field in zip(axes.flat, COST_FIELDS, strict=True):
+    figure, axes = new_figure((-(-len(COST_FIELDS) // 3), 3), 2.2, "Cost as the vocabulary grows", how, handles)
+    for axis, field in zip(axes.flat, COST_FIELDS, strict=False):
         plot_against_vocabulary(axis, cells, ENTRIES[field])
         set_log_scale(axis, "y")
+    for axis in axes.flat[len(COST_FIELDS) :]:
+        axis.remove()
     return figure
 
 

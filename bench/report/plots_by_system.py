@@ -7,17 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.report.glossary import EVERY, Entry
-from bench.report.number_format import shown
+from bench.evaluation.metric_definition import Column
+from bench.report.glossary import COST, every_column
+from bench.report.number_format import mean_and_error
 from bench.report.plot_style import INK, abbreviated, line_styles, new_figure, set_log_scale, wrapped
 
-ENTRIES = {entry.field: entry for entry in EVERY}
+ENTRIES = {column.name: column for column in every_column()}
 
 QUALITY_FIELDS = ("bits_per_byte", "accuracy_at_1", "calibrated_accuracy_at_1")
 
-COST_FIELDS = (  # that depend on the head, not on the budget or the encoder
-    "head_train_ms_per_1k", "decode_ms_1", "decode_ms_256", "peak_mib", "parameters", "flops_per_position",
-)  # fmt: skip
+COST_FIELDS = tuple(column.name for column in COST if column.grows)  # costs that depend on the head and on V
 
 WIDE = 20  # ratio of the largest to the smallest value from which on the axis is logarithmic, without bars
 
@@ -26,17 +25,17 @@ NAME_WIDTH = 36  # characters; a longer name is wrapped
 NAME_HEIGHT = 0.19  # inches per line
 
 
-def measured(cells: pd.DataFrame, fields: tuple[str, ...]) -> list[Entry]:
+def measured(cells: pd.DataFrame, fields: tuple[str, ...]) -> list[Column]:
     """Return the measures among `fields` for which at least one cell has a value."""
     return [ENTRIES[field] for field in fields if cells[field].notna().any()]
 
 
-def plot_by_system(axis: Axes, cells: pd.DataFrame, entry: Entry, bars: bool) -> None:
+def plot_by_system(axis: Axes, cells: pd.DataFrame, column: Column, bars: bool) -> None:
     """Plot one measure at one V: a row per system, with its standard error and, at the right, its value.
 
     Bars begin at zero. Without bars, or where they would hide a small value, points alone show the differences.
     """
-    values, errors = cells[entry.field] * entry.scale, cells[f"{entry.field}_se"] * entry.scale
+    values, errors = cells[column.name] * column.scale, cells[f"{column.name}_se"] * column.scale
     bars, logarithmic = bars and values.max() < WIDE * values.min(), bars and values.max() >= WIDE * values.min() > 0
     styles = line_styles(cells)
     for row, (label, value, error) in enumerate(zip(cells.label, values, errors, strict=True)):
@@ -44,10 +43,10 @@ def plot_by_system(axis: Axes, cells: pd.DataFrame, entry: Entry, bars: bool) ->
         axis.errorbar(value, row, xerr=error if isfinite(error) else None, elinewidth=1, capsize=2, **style)
         if bars:
             axis.barh(row, value, height=0.16, color=style["color"], alpha=0.5)
-        text = shown(value, digits=entry.digits) if cells.seeds.iloc[row] else "×"
+        text = mean_and_error(value, digits=column.digits) if cells.seeds.iloc[row] else "×"
         axis.text(1.02, row, text, va="center", fontsize=7.5, transform=axis.get_yaxis_transform())
     axis.set(yticks=range(len(cells)), yticklabels=[wrapped(label, NAME_WIDTH) for label in cells.label])
-    axis.set(title=entry.heading, ylim=(len(cells) - 0.5, -0.5))
+    axis.set(title=column.heading_with_arrow, ylim=(len(cells) - 0.5, -0.5))
     axis.tick_params(axis="y", labelcolor=INK)
     if logarithmic:
         set_log_scale(axis, "x")
@@ -66,8 +65,8 @@ def figure_by_system(cells: pd.DataFrame, fields: tuple[str, ...], title: str, h
     shape, size = (ceil(len(entries) / 3), min(3, len(entries))), cells.vocabulary_size.iloc[0]
     lines = sum(wrapped(label, NAME_WIDTH).count("\n") + 1 for label in cells.label)
     figure, axes = new_figure(shape, 0.7 + NAME_HEIGHT * lines, f"{title}, V = {size:,}", how, sharey=True)
-    for axis, entry in zip(axes.flat, entries, strict=False):
-        plot_by_system(axis, cells, entry, bars)
+    for axis, column in zip(axes.flat, entries, strict=False):
+        plot_by_system(axis, cells, column, bars)
     for axis in axes.flat[len(entries) :]:
         axis.set_axis_off()
     return figure

@@ -1,6 +1,6 @@
-"""t(V) = a + b·(V/1000)^γ: what a cost is made of, how well that can be told, and where one cost overtakes another.
+"""Scaling law t(V) = a + b·(V/1000)^γ: fit it to a cost at several V, with intervals.
 
-P sizes, B draws. Fitted to log t, for a machine's noise is a share of the time; a, b >= 0 and 0 <= γ <= 1.5.
+P sizes, B draws. The fit is to log t, since a machine's noise is a share of the time; a, b >= 0 and 0 <= γ <= 1.5.
 """
 
 from dataclasses import dataclass
@@ -8,39 +8,39 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-LEAST_SIZES = 4  # three unknowns
+LEAST_SIZES = 4  # vocabulary sizes: the law has three unknowns
 
-STEEPEST = 1.5
+STEEPEST = 1.5  # the largest γ
 
-LEAST_ERROR = 0.02  # no machine's time is a power law to more than this
+LEAST_ERROR = 0.02  # share of the time: no machine follows a power law more closely
 
-UNIT, FARTHEST = 1_000, 10_000_000
+UNIT, FARTHEST = 1_000, 10_000_000  # V: that of b, and the largest of an extrapolation
 
 DRAWS, LEVEL = 200, 0.95
 
-GRID = 400
+GRID = 400  # V at which two laws are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """One cost's law, with draws of what else the noise of its points would have led to."""
+    """Law of one cost, with draws of the laws that other noise of its points would have given."""
 
     known: np.ndarray  # a, b, γ [3]
     draws: np.ndarray  # [B, 3]
-    largest: int  # V; beyond it lies extrapolation
+    largest: int  # V; beyond, the law is extrapolated
     misfit: float  # the largest |t / law − 1| of a point
 
     def at(self, sizes: np.ndarray | float) -> np.ndarray:
-        """[P] sizes -> [P]"""
+        """Evaluate the law. [P] sizes -> [P]"""
         return evaluate(self.known, np.asarray(sizes, dtype=float))
 
     def drawn(self, sizes: np.ndarray | float) -> np.ndarray:
-        """[P] sizes -> [B, P]"""
+        """Evaluate the drawn laws. [P] sizes -> [B, P]"""
         return evaluate(self.draws[:, :, None].transpose(1, 0, 2), np.atleast_1d(sizes).astype(float))
 
     @property
     def is_flat(self) -> bool:
-        """No growth can be told from the noise."""
+        """True if no growth can be distinguished from noise."""
         return not self.known[1]
 
 
@@ -50,16 +50,16 @@ def evaluate(known: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def errors(spans: np.ndarray, rounds: int) -> np.ndarray:
-    """[P, 3] spans of p20, p50, p80 -> standard errors of log p50, as of a normal. [P]"""
+    """Return standard errors of log p50, for normal noise. [P, 3] spans of p20, p50, p80 -> [P]"""
     deviation = np.log(spans[:, 2] / spans[:, 0]) / (2 * stats.norm.ppf(0.8))
     return np.hypot(deviation * np.sqrt(np.pi / 2 / rounds), LEAST_ERROR)
 
 
 def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, seed: int = 0) -> Law | None:
-    """[P] sizes, [P, 3] spans -> the law; None of fewer than four sizes.
+    """Fit the law; None for fewer than four sizes. [P] sizes, [P, 3] spans
 
-    A parametric bootstrap draws the intervals. Its noise is that of the spans, or of the misfit where that is larger;
-    laws that are compared need seeds of their own.
+    A parametric bootstrap draws the intervals. Its noise is that of the spans, or that of the misfit if larger. Laws
+    that are compared need different seeds.
     """
     if len(sizes) < LEAST_SIZES:
         return None
@@ -79,7 +79,7 @@ def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, s
 
 
 def starts(sizes: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
-    """The best a and b for some γ, for the squares have more than one valley."""
+    """Return the best a and b for several γ, since the sum of squares has several minima."""
     relative = np.exp(-times)[:, None]
     found = []
     for growth in (0.2, 0.6, 1.0, 1.4):
@@ -94,7 +94,7 @@ def squares(known: np.ndarray, sizes: np.ndarray, times: np.ndarray, error: np.n
 
 
 def solve(sizes: np.ndarray, times: np.ndarray, error: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
-    """Least squares of log t from one start; a, b and γ are a square, a square and a sine's square, to keep bounds."""
+    """Minimise the squares of log t from one start. To keep bounds, a and b are squares, and γ is a sine's square."""
     centre = np.exp(np.log(sizes).mean())
     relative, logs = sizes / centre, np.log(sizes / centre)
     unit = np.exp(times.mean())
@@ -121,6 +121,6 @@ def solve(sizes: np.ndarray, times: np.ndarray, error: np.ndarray, start: np.nda
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of draws, infinite ones among them. [B]"""
+    """Return the middle 95 % of draws, infinite draws included. [B]"""
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     return float(low), float(high)

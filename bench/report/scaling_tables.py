@@ -1,4 +1,4 @@
-"""Laws -> the sheets of what grows how, and of who overtakes whom."""
+"""Tables of scaling laws: growth of each cost with V, and the V from which one head is cheaper than another."""
 
 from collections.abc import Iterator
 from math import inf
@@ -6,131 +6,129 @@ from math import inf
 import numpy as np
 import pandas as pd
 
+from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import LAWS
-from bench.report.cost_tables import PEER, Sheet, name_of
+from bench.report.cost_tables import OTHER_LIBRARY, is_baseline, name_of
 from bench.report.crossovers import Crossover, crossover
-from bench.report.glossary import Entry
-from bench.report.leaderboard import Figure, Row
-from bench.report.number_format import ends, rounded, shown
+from bench.report.number_format import bracketed, mean_and_error, rounded
 from bench.report.scaling_laws import FARTHEST, LEAST_SIZES, Law, fit, interval
 from bench.report.significance import REFERENCE
+from bench.report.table import Part, Row, Table, Value
 
-ACTS = {"training_ms": "training", "decode_1_ms": "decoding 1 query", "decode_256_ms": "decoding 256 queries"}
+OPERATIONS = {"training_ms": "training", "decode_1_ms": "decoding 1 query", "decode_256_ms": "decoding 256 queries"}
 
 RIVALS = (REFERENCE, "adaptive_softmax")
 
-NEGLIGIBLE = 1e-6  # ms, and of an exponent
+NEGLIGIBLE = 1e-6  # ms, and exponent: below, a fitted value is at its bound 0
 
-Fitted = dict[tuple[str, str], Law | None]  # (contender, field) -> its law; None: too few sizes
-
-
-def points(frame: pd.DataFrame, contender: str, field: str) -> pd.DataFrame:
-    """What one contender took at each V where it could be measured, by V."""
-    return frame[(frame.contender == contender) & frame[field].notna()].sort_values("vocabulary_size")
+Laws = dict[tuple[str, str], Law | None]  # (contender, column) -> its law; None: measured at too few V
 
 
-def fitted(frame: pd.DataFrame) -> Fitted:
-    """A law of each act of each contender; only what was measured counts."""
-    found: Fitted = {}
-    for field in ACTS:
+def points(frame: pd.DataFrame, contender: str, name: str) -> pd.DataFrame:
+    """Return the rows in which one figure of one contender was measured, sorted by V."""
+    return frame[(frame.contender == contender) & frame[name].notna()].sort_values("vocabulary_size")
+
+
+def fit_laws(frame: pd.DataFrame) -> Laws:
+    """Fit a law to each operation of each contender."""
+    laws: Laws = {}
+    for name in OPERATIONS:
         for contender in dict.fromkeys(frame.contender):
-            here = points(frame, contender, field)
-            if len(here):
-                sizes = here.vocabulary_size.to_numpy(dtype=float)
-                spans = np.array(here[field].tolist())
-                found[contender, field] = fit(sizes, spans, int(here["rounds"].min()), seed=len(found))
-    return found
+            measured = points(frame, contender, name)
+            if len(measured):
+                sizes = measured.vocabulary_size.to_numpy(dtype=float)
+                spans = np.array(measured[name].tolist())
+                laws[contender, name] = fit(sizes, spans, int(measured["rounds"].min()), seed=len(laws))
+    return laws
 
 
-def laws(frame: pd.DataFrame, found: Fitted) -> Iterator[Sheet]:
-    """What is paid whatever V is, what grows, and how fast; nothing of an act that no law can be told of."""
+def law_tables(frame: pd.DataFrame, laws: Laws) -> Iterator[Table]:
+    """Return a table per operation that has a law: constant part, growing part, and speed of growth."""
     smallest, largest = (f"{each(frame.vocabulary_size):,}" for each in (min, max))
-    for field, act in ACTS.items():
-        here = {name: law for (name, of), law in found.items() if of == field}
+    for name, operation in OPERATIONS.items():
+        here = {contender: law for (contender, each), law in laws.items() if each == name}
         if any(here.values()):
-            rows = [law_row(name, law, points(frame, name, field)) for name, law in here.items()]
-            how = (
+            rows = [law_row(contender, law, points(frame, contender, name)) for contender, law in here.items()]
+            caption = (
                 f"t(V) = a + b·(V/1000)^γ in ms, fitted between V = {smallest} and {largest}; [ ] is a 95 % interval. "
-                "γ = 1: in proportion to V. Flat: no growth can be told. The last column is extrapolated, not measured."
+                "γ = 1: in proportion to V. Flat: no growth can be distinguished from noise. The last column is "
+                "extrapolated, not measured."
             )
-            yield Sheet(f"What {act} costs as V grows", how, rows, [*LAWS])
+            yield Table(f"What {operation} costs as V grows", caption, rows, [Part([*LAWS])])
 
 
-def settled(value: float) -> str:
-    """What the fit has pushed against its bound is 0, whatever is left of it."""
-    return "0" if value < NEGLIGIBLE else shown(value, digits=3)
+def fitted_text(value: float) -> str:
+    """Format a fitted value; 0 if the fit has pushed it against its bound."""
+    return "0" if value < NEGLIGIBLE else mean_and_error(value, digits=3)
 
 
-def law_row(contender: str, law: Law | None, here: pd.DataFrame) -> Row:
-    kind = "peer" if contender.startswith(PEER) else ""
+def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> Row:
+    kind = OTHER_LIBRARY if is_baseline(contender) else ""
     if law is None:
-        none = {entry.field: Figure() for entry in LAWS}
-        none["fixed"] = Figure(note=f"{len(here)} V measured, a law takes {LEAST_SIZES}")
-        return Row(name_of(contender), kind, none, 1, [])
-    drawn = dict(zip(("fixed", "slope", "growth"), law.draws.T, strict=True))
-    values = dict(zip(("fixed", "slope", "growth"), law.known, strict=True))
-    far = law.at(FARTHEST)
-    figures = {
-        entry.field: Figure(settled(values[entry.field]), ends(*interval(drawn[entry.field]))) for entry in LAWS[:3]
-    }
+        none = {column.name: Value() for column in LAWS}
+        none["fixed"] = Value(note=f"{len(measured)} V measured, a law needs {LEAST_SIZES}")
+        return Row(name_of(contender), kind, none)
+    names = ("fixed", "slope", "growth")
+    draws, known = dict(zip(names, law.draws.T, strict=True)), dict(zip(names, law.known, strict=True))
+    values = {name: Value(fitted_text(known[name]), bracketed(*interval(draws[name]))) for name in names}
     if law.is_flat:
-        level = ends(*interval(law.drawn(here.vocabulary_size.median())[:, 0]))
-        figures = {
-            "fixed": Figure(shown(law.known[0]), level),
-            "slope": Figure("0"),
-            "growth": Figure("0", note="flat"),
+        level = bracketed(*interval(law.drawn(measured.vocabulary_size.median())[:, 0]))
+        values = {
+            "fixed": Value(mean_and_error(law.known[0]), level),
+            "slope": Value("0"),
+            "growth": Value("0", note="flat"),
         }
-    figures["misfit"] = Figure(rounded(100 * law.misfit, 1))
-    figures["far"] = Figure(shown(float(far)), ends(*interval(law.drawn(FARTHEST)[:, 0])), "extrapolated")
-    return Row(name_of(contender), kind, figures, 1, [])
+    values["misfit"] = Value(rounded(100 * law.misfit, 1))
+    far = mean_and_error(float(law.at(FARTHEST)))
+    values["far"] = Value(far, bracketed(*interval(law.drawn(FARTHEST)[:, 0])), "extrapolated")
+    return Row(name_of(contender), kind, values)
 
 
-def crossovers(frame: pd.DataFrame, found: Fitted) -> Sheet | None:
-    """From which V on each head is cheaper than full and than adaptive softmax."""
+def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
+    """Return the V from which each head is cheaper than full and than adaptive softmax; None without two heads."""
     columns = [
-        (Entry(f"{field} {rival}", f"{act}, against {rival}", "neither", "V", "", ""), field, rival)
-        for field, act in ACTS.items()
+        (Column(f"{name} {rival}", f"{operation}, against {rival}", "neither", "V", "", ""), name, rival)
+        for name, operation in OPERATIONS.items()
         for rival in RIVALS
-        if found.get((rival, field))
+        if laws.get((rival, name))
     ]
-    heads = [name for name in dict.fromkeys(frame.contender) if not name.startswith(PEER)]
-    heads = [name for name in heads if any(found.get((name, field)) for field in ACTS)]
+    heads = [contender for contender in dict.fromkeys(frame.contender) if not is_baseline(contender)]
+    heads = [head for head in heads if any(laws.get((head, name)) for name in OPERATIONS)]
     if not columns or len(heads) < 2:
         return None
     sizes = frame.vocabulary_size
     rows = [
-        Row(head, "", {entry.field: passed(found, head, rival, field, sizes) for entry, field, rival in columns}, 1, [])
+        Row(head, "", {each.name: crossover_value(laws, head, rival, name, sizes) for each, name, rival in columns})
         for head in heads
     ]
-    how = (
-        "The V from which the row's head costs less than the column's, by their laws; [ ] is a 95 % interval. Always: "
-        f"at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: cannot be told "
-        "apart. *: beyond the largest V measured, extrapolated. Not seen: by the laws at no V measured; beyond "
-        "they cannot tell. –: the head itself, or no law."
+    caption = (
+        "The V from which the row's head costs less than the column's head, by their laws; [ ] is a 95 % interval. "
+        f"Always: at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: the two "
+        "costs cannot be distinguished. *: beyond the largest V measured, extrapolated. Not seen: by the laws at no V "
+        "measured; uncertain beyond. –: the head itself, or no law."
     )
-    return Sheet("Who overtakes whom", how, rows, [entry for entry, _, _ in columns])
+    return Table("Where one head overtakes another", caption, rows, [Part([each for each, _, _ in columns])])
 
 
-def passed(found: Fitted, head: str, rival: str, field: str, sizes: pd.Series) -> Figure:
-    ours, theirs = found.get((head, field)), found.get((rival, field))
+def crossover_value(laws: Laws, head: str, rival: str, name: str, sizes: pd.Series) -> Value:
+    ours, theirs = laws.get((head, name)), laws.get((rival, name))
     if head == rival or ours is None or theirs is None:
-        return Figure()
-    measured = min(ours.largest, theirs.largest)
-    return crossing(crossover(ours, theirs, int(min(sizes))), measured)
+        return Value()
+    return format_crossover(crossover(ours, theirs, int(min(sizes))), min(ours.largest, theirs.largest))
 
 
-def crossing(at: Crossover, measured: float) -> Figure:
-    """`2,300 [1,900, 2,800]`, `always`, `never`, `not seen`; a star beyond what was measured."""
+def format_crossover(at: Crossover, measured: float) -> Value:
+    """Return `2,300 [1,900, 2,800]`, `always`, `never` or `not seen`; a star marks a V beyond the largest measured."""
 
-    def said(size: float) -> str:
+    def size_text(size: float) -> str:
         if size in (0, inf):
             return "always" if (size == 0) != at.until else "never"
         return f"{rounded(size, 1 - int(np.log10(size)))}{'*' if size > measured else ''}"
 
     if (at.low, at.high) == (0, inf):
-        return Figure("≈")
-    if at.beyond(measured):
-        return Figure("not seen", f"[{said(at.low)}, {said(at.high)}]")
-    text = ("to " if at.until else "") + said(at.size)
-    low, high = said(at.low), said(at.high)
-    return Figure(text, "" if low == high == text else f"[{low}, {high}]")
+        return Value("≈")
+    if at.is_uncertain_beyond(measured):
+        return Value("not seen", f"[{size_text(at.low)}, {size_text(at.high)}]")
+    text = ("to " if at.until else "") + size_text(at.size)
+    low, high = size_text(at.low), size_text(at.high)
+    return Value(text, "" if low == high == text else f"[{low}, {high}]")

@@ -1,4 +1,4 @@
-"""Tables -> the terminal: means alone, for errors and intervals do not fit."""
+"""Print tables to the terminal: means alone, since errors and intervals do not fit."""
 
 from collections.abc import Iterator
 
@@ -7,54 +7,54 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from bench.report.cost_tables import Sheet
-from bench.report.glossary import Entry
-from bench.report.leaderboard import Figure, Table
+from bench.evaluation.metric_definition import Column
+from bench.report.table import Table, Value
 
 
-def show(tables: list[Table | Sheet]) -> None:
-    """Print every table, quality and then cost, each in as many parts as the terminal's width asks for."""
+def show(tables: list[Table]) -> None:
+    """Print every table, split into as many grids as the terminal's width requires."""
     console = Console()
     for table in tables:
         console.print(Text(f"\n{table.title}", "bold"))
-        for columns in table.parts:
-            for some in fitting(table, columns, console.width):
-                console.print(grid(table, some))
+        if table.caption:
+            console.print(Text(table.caption, "dim"))
+        for part in table.parts:
+            for columns in fitting(table, part.columns, console.width):
+                console.print(grid(table, columns))
         for row in table.rows:
             for failure in row.failures:
                 console.print(Text(f"{row.label.removeprefix('× ')} {failure}", "red"))
-        if any(figure.differs for row in table.rows for figure in row.figures.values()):
-            console.print(Text(table.marks.rpartition(" · ")[2], "dim"))
 
 
-def fitting(table: Table | Sheet, columns: list[Entry], room: int) -> Iterator[list[Entry]]:
-    """Columns in parts, so that no number is cut short."""
-    left = max(len(row.title) for row in table.rows) + 4  # with the table's edges
-    part: list[Entry] = []
-    for entry in columns:
-        if part and left + sum(width(table, each) + 2 for each in [*part, entry]) > room:
-            yield part
-            part = []
-        part.append(entry)
-    yield part
+def fitting(table: Table, columns: list[Column], room: int) -> Iterator[list[Column]]:
+    """Split columns so that no number is cut short."""
+    left = max(len(row.title) for row in table.rows) + 4  # characters, with the table's edges
+    chosen: list[Column] = []
+    for column in columns:
+        if chosen and left + sum(width(table, each) + 2 for each in [*chosen, column]) > room:
+            yield chosen
+            chosen = []
+        chosen.append(column)
+    yield chosen
 
 
-def width(table: Table | Sheet, entry: Entry) -> int:
-    """Of a column: headings break between words, numbers nowhere."""
-    return max(map(len, [*entry.heading.split(), *(said(row.figures[entry.field]) for row in table.rows)]))
+def width(table: Table, column: Column) -> int:
+    """Return a column's width in characters: headings break between words, numbers never."""
+    numbers = (without_interval(row.values[column.name]) for row in table.rows)
+    return max(map(len, [*column.heading_with_arrow.split(), *numbers]))
 
 
-def said(figure: Figure) -> str:
-    return f"{figure.mean} {figure.note}".strip()
+def without_interval(value: Value) -> str:
+    return f"{value.mean} {value.note}".strip()
 
 
-def grid(table: Table | Sheet, columns: list[Entry]) -> Grid:
+def grid(table: Table, columns: list[Column]) -> Grid:
     drawn = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     drawn.add_column(table.first, no_wrap=True)
-    for entry in columns:
-        drawn.add_column(entry.heading, justify="right", width=width(table, entry))
+    for column in columns:
+        drawn.add_column(column.heading_with_arrow, justify="right", width=width(table, column))
     for row in table.rows:
-        figures = [row.figures[entry.field] for entry in columns]
-        styles = ["bold" if figure.leads else "dim" if row.kind else "" for figure in figures]
-        drawn.add_row(Text(row.title), *map(Text, map(said, figures), styles))
+        values = [row.values[column.name] for column in columns]
+        styles = ["bold" if value.leads else "dim" if row.kind else "" for value in values]
+        drawn.add_row(Text(row.title), *map(Text, map(without_interval, values), styles))
     return drawn

@@ -1,53 +1,59 @@
-"""Trials of a search -> which settings validation chooses, a table a system."""
+"""Tables of a search's trials: a table per system, best first by validation."""
 
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
-from bench.core.files import write_atomically
-from bench.report.markdown import joined, plain
-from bench.report.number_format import shown
-from bench.report.run_table import distinguishing
+from bench.evaluation.metric_definition import Column
+from bench.evaluation.metric_registry import METRICS
+from bench.report.glossary import COST
+from bench.report.markdown import table_lines, write_document
+from bench.report.number_format import mean_and_error
+from bench.report.run_table import settings_of
+from bench.report.table import Part, Row, Table, Value
+from bench.report.variant_names import written_out
 
-TITLE = (
+CAPTION = (
     "Best first by validation nats per word: open, calibrated on one half of the validation words and measured on the "
-    "other. Nobody looked at the test text. V = {}, {} trials each."
+    "other half. No trial was measured on the test text. V = {}, {} trials each."
 )
+
+COLUMNS: list[Column] = [METRICS["validation_nats"], *(each for each in COST if each.name == "train_seconds")]
 
 
 def is_trial(runs: pd.DataFrame) -> pd.Series:
-    """Which runs a search made. [N] bool"""
+    """Return which runs belong to a search. [N] bool"""
     return runs.config.map(lambda config: "trial" in config).astype(bool)
 
 
 def write(trials: pd.DataFrame, path: Path) -> None:
-    """Put the Markdown table in place, and print each system's winner."""
+    """Write the Markdown tables, and print the best settings of each system."""
     sizes = ", ".join(f"{size:,}" for size in sorted(set(trials.vocabulary_size.astype(int))))
     counts = sorted({int(count) for count in trials.groupby("system").size()})
-    lines = ["# Tuning", "", TITLE.format(sizes, " or ".join(map(str, counts))), ""]
+    lines = [CAPTION.format(sizes, " or ".join(map(str, counts))), ""]
     console = Console()
     for system, family in trials.groupby("system"):
-        ranked = family.assign(drawn=drawn(family)).sort_values(["validation_nats", "drawn"], na_position="last")
-        lines += [
-            f"## {plain(system)}",
-            "",
-            joined(["settings", "validation nats ↓", "train s"]),
-            "| :-- | --: | --: |",
-        ]
-        for _, run in ranked.iterrows():
-            nats = shown(run.validation_nats, digits=4) if run.status == "ok" else f"× {run.status}"
-            lines += [joined([plain(run.drawn), nats])]
-        lines += [""]
-        console.print(
-            f"{system} ({ranked.drawn.iloc[0]}): {ranked.validation_nats.iloc[0]:.4f} validation nats", highlight=False
-        )
-    write_atomically(path, lambda file: file.write("\n".join(lines).encode()))
+        drawn = family.assign(drawn=drawn_settings(family))
+        ranked = drawn.sort_values(["validation_nats", "drawn"], na_position="last")
+        rows = [trial_row(trial) for _, trial in ranked.iterrows()]
+        lines += table_lines(Table(system, "", rows, [Part(COLUMNS)], first="settings"), level=2)
+        best = ranked.iloc[0]
+        console.print(f"{system} ({best.drawn}): {best.validation_nats:.4f} validation nats", highlight=False)
+    write_document(path, "Tuning", lines)
 
 
-def drawn(family: pd.DataFrame) -> pd.Series:
-    """What tells the trials of one system apart: every setting that varies, told once where two always agree. [N]"""
-    settings = pd.DataFrame([distinguishing(run) for _, run in family.iterrows()], index=family.index).fillna("none")
+def trial_row(trial: pd.Series) -> Row:
+    """Return the figures of one trial, or how it failed."""
+    if trial.status != "ok":
+        return Row(trial.drawn, "", {each.name: Value() for each in COLUMNS}, 0, [f"× {trial.status}"])
+    values = {each.name: Value(mean_and_error(trial[each.name], digits=each.digits)) for each in COLUMNS}
+    return Row(trial.drawn, "", values)
+
+
+def drawn_settings(family: pd.DataFrame) -> pd.Series:
+    """Write out the settings that distinguish the trials of one system; of two that always agree, the first. [N]"""
+    settings = pd.DataFrame([settings_of(run) for _, run in family.iterrows()], index=family.index).fillna("none")
     varying = settings.loc[:, settings.nunique() > 1]
-    told = varying.T[~varying.T.duplicated()].T
-    return told.apply(lambda run: ", ".join(f"{key}={value}" for key, value in run.items()), axis=1)
+    kept = varying.T[~varying.T.duplicated()].T
+    return pd.Series([written_out(run) for _, run in kept.iterrows()], family.index, dtype=object)

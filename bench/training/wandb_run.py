@@ -7,6 +7,7 @@ from typing import Any
 
 import wandb
 
+from bench.core.dotted import flatten
 from bench.core.record import Record
 from bench.training.cell_logger import FINISH_SECONDS, STEP_METRICS, CellLogger, summary_of
 
@@ -97,11 +98,3 @@ def init(mode: str, arguments: dict[str, Any]) -> Any:
             then = "offline" if attempt != "offline" else "without a logger; its record will hold all figures"
             print(f"logger.mode: wandb cannot run {attempt} ({type(error).__name__}: {text}); the run continues {then}")
     return None
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings -> dotted keys, as dashboards filter by."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

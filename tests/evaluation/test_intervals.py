@@ -8,6 +8,7 @@ from scipy import stats
 
 from bench.evaluation import intervals
 from bench.evaluation.intervals import Blocks
+from bench.evaluation.metric_registry import value
 
 RATIO = "accuracy_at_1"  # hits / ranked
 
@@ -89,7 +90,7 @@ def test_p_value_of_many_documents_is_close_to_the_exact_one(monkeypatch: pytest
     pair = cell(ours, words=words), cell(theirs, words=words)
     exact = intervals.p_value(RATIO, *pair)
     monkeypatch.setattr(intervals, "EXACT_BLOCKS", 0)
-    monkeypatch.setattr(intervals, "swapped", intervals.swapped.__wrapped__)
+    monkeypatch.setattr(intervals, "block_swaps", intervals.block_swaps.__wrapped__)
     drawn = intervals.p_value(RATIO, *pair)
     assert drawn != exact
     assert drawn == pytest.approx(exact, abs=3.5 * (exact * (1 - exact) / intervals.SWAPS) ** 0.5)
@@ -161,7 +162,7 @@ def test_what_was_not_measured_has_no_interval():
     assert intervals.difference("brier", here, here) is None
     assert intervals.interval(RATIO, None) is None
     assert intervals.difference(RATIO, here, None) is None
-    assert isnan(intervals.value("brier", here.sums))
+    assert isnan(value("brier", here.sums))
 
 
 def test_no_blocks_too_few_or_of_another_text_are_none():
@@ -184,15 +185,15 @@ def test_brier_lm_has_an_interval_where_its_factors_are_safely_positive():
 
     safe, unsafe = (cell(words, words=words, drawn=drawn, **factors(noise)) for noise in (0.01, 0.15))
     low, high = intervals.interval("brier_lm", safe)
-    assert low < intervals.value("brier_lm", safe.totals) < high
+    assert low < value("brier_lm", safe.totals) < high
     assert low == pytest.approx(100 * 0.1 / 24**0.25, rel=0.15)
-    undefined = np.isnan(intervals.value("brier_lm", unsafe.resampled)).mean()
+    undefined = np.isnan(value("brier_lm", unsafe.resampled)).mean()
     assert undefined > intervals.UNDEFINED
     assert intervals.interval("brier_lm", unsafe) is None
 
 
 def test_every_formula_by_hand():
     sums = {name: np.array(total) for name, total in {"nats": 8.0, "words": 4.0, "bytes": 16.0}.items()}
-    assert intervals.value("word_perplexity", sums) == pytest.approx(np.exp(2))
-    assert intervals.value("bits_per_word", sums) == pytest.approx(2 / np.log(2))
-    assert intervals.value("bits_per_byte", sums) == pytest.approx(0.5 / np.log(2))
+    assert value("word_perplexity", sums) == pytest.approx(np.exp(2))
+    assert value("bits_per_word", sums) == pytest.approx(2 / np.log(2))
+    assert value("bits_per_byte", sums) == pytest.approx(0.5 / np.log(2))

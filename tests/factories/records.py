@@ -22,6 +22,8 @@ SYSTEMS = {  # bits per byte, accuracy@1, ms of the head at V = 1,000, and its g
     "ngram": (2.30, 0.17, None, None),
 }
 
+KINDS = {"mse": "regressor", "cosine": "regressor", "unigram": "floor", "ngram": "floor", "truth": "limit"}
+
 
 def synthetic(system: str, size: int, seed: int, random: np.random.Generator) -> Record:
     """One plausible record."""
@@ -30,8 +32,9 @@ def synthetic(system: str, size: int, seed: int, random: np.random.Generator) ->
     noise = random.normal(0, 0.008, 4)
     bits, accuracy = bits - 0.12 * step + noise[0], accuracy + 0.01 * step + noise[1] / 4
     nats = bits * 0.69 * 5.6
-    trained = system not in run_table.KINDS
-    regressor = system in ("mse", "cosine")
+    kind = KINDS.get(system, "classifier")
+    trained = kind in run_table.COMPETING
+    regressor = kind == "regressor"
     words = np.linspace(50_000, 500_000, 10)
     cost = {}
     if trained:
@@ -96,7 +99,7 @@ def synthetic(system: str, size: int, seed: int, random: np.random.Generator) ->
         calibration_scale=1.0,
         calibration_prior=0.0,
         config={
-            "system": {"name": system},
+            "system": {"name": system, "kind": kind},
             "corpus": {"name": "wiki_sample"},
             "vocabulary": {"size": size},
             "seed": seed,

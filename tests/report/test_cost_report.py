@@ -24,6 +24,7 @@ from bench.report import (
     scaling_tables,
 )
 from bench.report.plot_style import COLOURS
+from bench.report.table import Table
 
 SIZES = (1000, 10_000, 100_000, 1_000_000)
 
@@ -130,11 +131,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def texts(sheet: cost_tables.Sheet, field: str) -> dict[str, str]:
-    return {row.label: str(row.figures[field]) for row in sheet.rows}
+def texts(sheet: Table, field: str) -> dict[str, str]:
+    return {row.label: str(row.values[field]) for row in sheet.rows}
 
 
-def titled(section: ledgers.Section, title: str) -> cost_tables.Sheet:
+def titled(section: ledgers.Section, title: str) -> Table:
     return next(sheet for sheet in (*section.summary, *section.sizes) if sheet.title == title)
 
 
@@ -147,8 +148,8 @@ def test_training_is_step_and_update_and_compared_with_full_softmax_at_that_size
     assert [row.label for row in sheet.rows] == [
         "cosine", "sampled_softmax", "adaptive_softmax", "softmax", "× liger"
     ]  # fmt: skip
-    assert {row.label for row in sheet.rows if row.figures["training_ms"].leads} == {"cosine", "sampled_softmax"}
-    assert "sgd_ms" not in {entry.field for entry in sheet.columns}
+    assert {row.label for row in sheet.rows if row.values["training_ms"].leads} == {"cosine", "sampled_softmax"}
+    assert "sgd_ms" not in {column.name for column in sheet.columns}
 
 
 def test_memory_is_weights_state_and_peak(section):
@@ -160,7 +161,7 @@ def test_what_was_lost_is_said_and_the_rest_of_the_row_stands(section):
     training = titled(section, f"{largest}: training")
     assert texts(training, "peak_share")["× softmax"] == "50.0"
     assert texts(training, "training_ms")["× softmax"] == "–"
-    assert "training_ratio" not in {entry.field for entry in training.columns}
+    assert "training_ratio" not in {column.name for column in training.columns}
     decoding = titled(section, f"{largest}: exact decoding")
     assert texts(decoding, "decode_256_ms")["× softmax"] == "1,000 [970, 1,040]"
     assert texts(decoding, "decode_ratio")["cosine"] == "1.50"
@@ -177,7 +178,7 @@ def test_indexes_stand_beside_what_they_replace(section):
 def test_laws_are_fitted_to_what_was_measured(section):
     sheet = titled(section, "What training costs as V grows")
     assert texts(sheet, "growth")["cosine"] == "0 flat"
-    assert texts(sheet, "fixed")["softmax"] == "– 3 V measured, a law takes 4"  # out of memory at the fourth
+    assert texts(sheet, "fixed")["softmax"] == "– 3 V measured, a law needs 4"  # out of memory at the fourth
     assert texts(sheet, "far")["cosine"].startswith("3.00 [")
     assert texts(sheet, "far")["cosine"].endswith("extrapolated")
     decoding = titled(section, "What decoding 256 queries costs as V grows")
@@ -186,8 +187,8 @@ def test_laws_are_fitted_to_what_was_measured(section):
 
 
 def test_crossovers_are_those_of_the_laws(section):
-    (sheet,) = (each for each in section.summary if each.title == "Who overtakes whom")
-    fields = [entry.field for entry in sheet.columns]
+    (sheet,) = (each for each in section.summary if each.title == "Where one head overtakes another")
+    fields = [column.name for column in sheet.columns]
     assert fields == [  # full softmax has too few V for a law of training
         "training_ms adaptive_softmax", "decode_1_ms softmax", "decode_1_ms adaptive_softmax",
         "decode_256_ms softmax", "decode_256_ms adaptive_softmax",
@@ -210,14 +211,14 @@ def test_crossovers_are_those_of_the_laws(section):
     ],
 )
 def test_a_crossing_reads(at: scaling_tables.Crossover, text: str):
-    assert str(scaling_tables.crossing(at, measured=1_000_000)) == text
+    assert str(scaling_tables.format_crossover(at, measured=1_000_000)) == text
 
 
 def test_the_encoding_is_paid_back_in_epochs(section):
-    sheet = titled(section, "When the encoding has paid for itself, in epochs")
-    against = {row.label: row.figures for row in sheet.rows}
+    sheet = titled(section, "After how many epochs the encoding has paid for itself")
+    against = {row.label: row.values for row in sheet.rows}
     contexts = ("causal", "prefix")
-    assert set(against) == {f"cosine against {rival}, {c}" for rival in break_even.AGAINST for c in contexts}
+    assert set(against) == {f"cosine against {rival}, {c}" for rival in break_even.RIVALS for c in contexts}
     softmax = against["cosine against softmax, causal"]
     assert softmax["10000"].text == "11"  # 0.1 ms a word against (12 − 3) / 1000
     assert softmax["1000000"].text == "–"
@@ -229,7 +230,9 @@ def test_without_an_encoder_of_that_machine_the_page_says_what_to_run():
     for others in ([], [encoder(threads=1)], [encoder(device="another")]):
         (heads, *_) = cost_report.sections([*sweep(), *others])
         assert not [sheet for sheet in heads.summary if "encoding" in sheet.title]
-        assert heads.headline[-1].endswith("not told, run python -m bench +experiment=cost_encoder on this machine.")
+        assert heads.headline[-1].endswith(
+            "not measured, run python -m bench +experiment=cost_encoder on this machine."
+        )
     without = [dataclasses.replace(each, rows=each.rows[:2]) for each in sweep()]
     (heads,) = cost_report.sections(without)
     assert not [said for said in heads.headline if "cost_encoder" in said]
@@ -241,7 +244,7 @@ def test_the_encoder_has_a_section_of_its_own():
     assert only.facts == "bert · 4,096 words of c · fp32 · cpu, 2 threads"
     assert only.headline == [
         "A word takes 40 times as long by prefix as by causal, windows of 32.",
-        "The mean cosine of a causal vector to the exact one is 0.84, 0.94 where both read the same words.",
+        "The mean cosine of a causal vector to the exact vector is 0.84, 0.94 where both read the same words.",
     ]
     speed, drift = only.summary
     assert texts(speed, "times_peer") == {
@@ -249,12 +252,12 @@ def test_the_encoder_has_a_section_of_its_own():
         "bidirectional, windows of 32": "–", "prefix, windows of 32": "–",
         "plain causal, causal, windows of 128": "–", "equal prefix, prefix, windows of 32": "–",
     }  # fmt: skip
-    assert [row.kind for row in speed.rows] == [""] * 4 + ["peer"] * 2
+    assert [row.kind for row in speed.rows] == [""] * 4 + ["other library"] * 2
     assert texts(speed, "words_per_second")["prefix, windows of 32"] == "500 [485, 520]"
     assert texts(speed, "cosine_to_fp32")["causal, windows of 128"] == "0.999950"
     assert texts(drift, "own_nearest_within") == {"causal": "99.4", "prefix of another place": "–"}
     assert texts(drift, "cosine") == {"causal": "0.836", "prefix of another place": "0.0400"}
-    assert "experiment=context" in drift.how
+    assert "experiment=context" in drift.caption
 
 
 def test_an_encoder_that_failed_says_why():
@@ -282,18 +285,18 @@ def test_the_encoding_is_paid_back_in_runs():
         Record(system="softmax", seed=seed, train_seconds=30.0 + seed, trained_words=1000, **common) for seed in (0, 2)
     ]
     records += [Record(system="mse", seed=0, train_seconds=22.0, trained_words=2000, encode_seconds=80.0, **common)]
-    sheet = break_even.in_runs(run_table.cells(run_table.runs(records)))
-    assert sheet.title == "When the encoding has paid for itself, in runs like these, c"
-    assert {row.label: str(row.figures["1000"]) for row in sheet.rows} == {
+    sheet = break_even.table_in_runs(run_table.cells(run_table.runs(records)))
+    assert sheet.title == "After how many runs the encoding has paid for itself, c"
+    assert {row.label: str(row.values["1000"]) for row in sheet.rows} == {
         "mse against softmax": "2.0 [1.8, 2.2]"  # 80 s against 62 − 22, give or take 4
     }
-    assert break_even.in_runs(run_table.cells(run_table.runs(records[:2]))) is None
+    assert break_even.table_in_runs(run_table.cells(run_table.runs(records[:2]))) is None
 
 
 def test_a_sweep_of_which_every_job_failed_is_told_without_a_peak():
     row = Row(contender="all", part="head", vocabulary_size=1000, status="failed", reason="cost.rounds: 'a'; give one")
     (only,) = cost_report.sections([ledger(1000, [row], peak_gflops=[])])
-    assert only.facts == "1,000 positions a step · hidden size 256 · word vectors of 384 · fp32 · cpu, 2 threads"
+    assert only.facts == "1,000 positions per step · hidden size 256 · word vectors of 384 · fp32 · cpu, 2 threads"
     (told,) = only.sizes[0].rows
     assert (told.label, told.failures) == ("× all", ["× failed: cost.rounds: 'a'; give one"])
 
@@ -328,11 +331,11 @@ def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.Ca
     assert "## What the encoder costs" in markdown and "| vectors | cosine ↑ |" in markdown
     assert '<h2 class="group">What the encoder costs</h2>' in html and "<th>context</th>" in html
     assert "cosine against softmax, causal" in html and "× oom: step: 4 GiB asked" in html
-    assert "× liger* (peer) × missing: needs a GPU" in markdown
+    assert "× liger* (other library) × missing: needs a GPU" in markdown
     ids = re.findall(r' id="([^"]*)"', html)
     assert len(ids) == len(set(ids))
-    assert {f"costs-{entry.field}" for entry in cost_glossary.EVERY} <= set(ids)
-    assert html.count("<svg") == 4 + 1  # of ledgers, of the one record
+    assert {f"costs-{column.name}" for column in cost_glossary.EVERY_COST} <= set(ids)
+    assert html.count("<svg") == 4 + 2  # of ledgers, of the one record
     assert {path.stem for path in (swept / "figures").glob("cost_*.svg")} >= {"cost_of_training", "cost_in_memory"}
     assert (swept / "leaderboard.md").is_file()
     assert "<dt>cost ledgers</dt><dd>5</dd>" in html
@@ -351,10 +354,10 @@ def test_of_two_ledgers_of_one_kind_the_last_counts_and_other_machines_have_sect
     for i, each in enumerate((new, old, other)):
         each.write(tmp_path / f"v1000-0000000{i}")
     frame = cost_report.rows(ledgers.load([tmp_path]))
-    assert sorted(cost_tables.middle(each) for each in frame.step_ms) == [2.0, 5.0]
+    assert sorted(cost_tables.median_of(each) for each in frame.step_ms) == [2.0, 5.0]
     found = [*cost_report.sections(ledgers.load([tmp_path]))]
     assert [each.name for each in found] == ["-bf16", "-fp32"]
-    assert found[0].headline[0] == "No laws, and no crossovers: they take 4 V, and 1 are here."
+    assert found[0].headline[0] == "No laws and no crossovers: a law needs 4 V, and 1 were measured."
     assert [sheet.title for sheet in found[0].summary] == []
 
 
@@ -369,13 +372,13 @@ def test_a_broken_ledger_is_one_line(tmp_path: Path):
     "at, text",
     [
         (cost_report.Crossover(2345.0, 1900.0, 2800.0), "from V = 2,300 on"),
-        (cost_report.Crossover(2.345e6, 1.2e6, np.inf), "at no V that can be told"),
+        (cost_report.Crossover(2.345e6, 1.2e6, np.inf), "at no V that was measured (uncertain beyond)"),
         (cost_report.Crossover(2.345e6, 1.2e6, 8e6), "from V = 2,300,000 on (extrapolated)"),
         (cost_report.Crossover(5000.0, 4000.0, np.inf, until=True), "up to V = 5,000"),
         (cost_report.Crossover(0.0, 0.0, 0.0), "at every V"),
         (cost_report.Crossover(np.inf, 9000.0, np.inf), "at no V"),
-        (cost_report.Crossover(3000.0, 0.0, np.inf), "or dearer, which cannot be told,"),
+        (cost_report.Crossover(3000.0, 0.0, np.inf), "or dearer, which cannot be distinguished,"),
     ],
 )
 def test_a_crossing_in_a_sentence(at: cost_report.Crossover, text: str):
-    assert cost_report.where(at, measured=1_000_000) == text
+    assert cost_report.place_text(at, measured=1_000_000) == text

@@ -11,17 +11,18 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from factories.records import SIZES, SYSTEMS, Tags, sweep, write_all
+from factories.records import KINDS, SIZES, SYSTEMS, Tags, sweep, write_all
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.core.errors import SettingError
 from bench.core.record import Record, write_record
-from bench.evaluation.intervals import FORMULAS
+from bench.evaluation.metric_definition import ARROW
+from bench.evaluation.metric_registry import measured_metrics
 from bench.report import (
+    glossary,
     leaderboard,
-    markdown,
     number_format,
     page,
     plots,
@@ -31,7 +32,7 @@ from bench.report import (
     significance,
     terminal,
 )
-from bench.report.glossary import ARROW, COST, EVERY, QUALITY
+from bench.report.glossary import every_column
 from bench.report.plot_style import COLOURS, WIDTH, line_styles
 
 
@@ -45,15 +46,16 @@ def plain(**fields: object) -> Record:
         "corpus": "c",
         "seed": 0,
     }
-    return Record(**cell | {"vocabulary_size": 1000} | fields)
+    kind = KINDS.get(str(fields.get("system", "softmax")), "classifier")
+    return Record(**cell | {"vocabulary_size": 1000, "config": {"system": {"kind": kind}}} | fields)
 
 
 def written(records: list[Record], out: Path) -> tuple[str, str]:
     """The leaderboard and the page of a few records, without figures."""
     runs = run_table.runs(records)
     cells = run_table.cells(runs)
-    tables = [*leaderboard.tables(runs, cells)]
-    markdown.write(tables, out / "leaderboard.md")
+    tables = [*leaderboard.leaderboards(runs, cells)]
+    leaderboard.write(tables, out / "leaderboard.md")
     page.write(runs, cells, tables, {(run.corpus, run.budget): {} for run in runs.itertuples()}, out / "index.html")
     return (out / "leaderboard.md").read_text(), (out / "index.html").read_text()
 
@@ -88,21 +90,21 @@ def test_cells_that_differ_in_a_setting_are_not_averaged():
     configs = [{"inputs": inputs, "seed": seed} for inputs in ("learned", "contextual") for seed in (0, 1)]
     records = [plain(seed=c["seed"], bits_per_byte=2.0, config=c) for c in configs]
     cells = run_table.cells(run_table.runs(records))
-    assert list(cells.label) == ["softmax (inputs=contextual)", "softmax (inputs=learned)"]
+    assert list(cells.label) == ["softmax, contextual inputs", "softmax, learned inputs"]
     assert list(cells.seeds) == [2, 2]
 
 
 def test_only_the_runs_own_seed_is_averaged_over():
     configs = [{"targets": {"seed": drawn}, "seed": seed} for drawn in (0, 1) for seed in (0, 1)]
     cells = run_table.cells(run_table.runs([plain(seed=c["seed"], config=c) for c in configs]))
-    assert list(cells.label) == ["softmax (targets.seed=0)", "softmax (targets.seed=1)"]
+    assert list(cells.label) == ["softmax, targets seed 0", "softmax, targets seed 1"]
     assert list(cells.seeds) == [2, 2]
 
 
 def test_the_shortest_of_settings_that_vary_together_names_the_variant():
     configs = [{"targets": {"context": c}, "system": {"head": {"context": c}}} for c in ("prefix", "causal")]
     runs = run_table.runs([plain(config=config) for config in configs])
-    assert list(runs.label) == ["softmax (targets.context=prefix)", "softmax (targets.context=causal)"]
+    assert list(runs.label) == ["softmax, prefix vectors", "softmax, causal vectors"]
 
 
 def test_settings_that_change_no_figure_make_no_variant():
@@ -117,9 +119,9 @@ def test_settings_that_change_no_figure_make_no_variant():
 def test_backbones_and_devices_make_variants():
     records = [plain(backbone="gru", device="cpu"), plain(device="cpu"), plain(device="cuda")]
     assert list(run_table.runs(records).label) == [
-        "softmax (device=cpu, backbone=gru)",
-        "softmax (device=cpu, backbone=lstm)",
-        "softmax (device=cuda, backbone=lstm)",
+        "softmax, cpu, gru",
+        "softmax, cpu, lstm",
+        "softmax, cuda",
     ]
 
 
@@ -167,7 +169,7 @@ def test_pareto_front_on_points_by_hand():
     ],
 )
 def test_numbers_are_no_more_precise_than_their_error(value: float, error: float, text: str):
-    assert number_format.shown(value, error) == text
+    assert number_format.mean_and_error(value, error) == text
 
 
 def test_best_trained_system_leads_but_no_floor_no_limit_and_no_proxy():
@@ -179,8 +181,8 @@ def test_best_trained_system_leads_but_no_floor_no_limit_and_no_proxy():
     ]
     rows = leaderboard.rows(run_table.cells(run_table.runs(records)))
     assert [row.title for row in rows] == ["softmax", "mse", "truth (limit)", "unigram (floor)"]
-    assert [row.figures["bits_per_byte"].leads for row in rows] == [True, False, False, False]
-    raw = [row.figures["raw_closed_perplexity"] for row in rows]
+    assert [row.values["bits_per_byte"].leads for row in rows] == [True, False, False, False]
+    raw = [row.values["raw_closed_perplexity"] for row in rows]
     assert [(str(figure), figure.leads) for figure in raw] == [
         ("50.0", True),
         ("40.0 proxy", False),
@@ -191,10 +193,11 @@ def test_best_trained_system_leads_but_no_floor_no_limit_and_no_proxy():
 
 def test_every_entry_is_a_field_that_the_table_or_a_formula_has():
     cells = run_table.cells(run_table.runs(sweep()))
-    assert {entry.field for entry in EVERY} <= {*cells.columns, *FORMULAS}
-    assert FORMULAS.keys() <= {entry.field for entry in EVERY}
-    assert all(entry.better in ARROW and entry.meaning.endswith(".") for entry in EVERY)
-    assert len({entry.title for entry in EVERY}) == len(EVERY)
+    every = every_column()
+    assert {column.name for column in every} <= {*cells.columns}
+    assert measured_metrics().keys() <= {column.name for column in every}
+    assert all(column.direction in ARROW and column.meaning.endswith(".") for column in every)
+    assert len({column.heading for column in every}) == len(every)
 
 
 def rows_of(text: str, system: str) -> list[list[str]]:
@@ -205,9 +208,9 @@ def rows_of(text: str, system: str) -> list[list[str]]:
 def test_leaderboard_shows_mean_and_error_of_a_cell(swept: Path):
     runs = run_table.load([swept])
     bits = runs[(runs.label == "mse") & (runs.vocabulary_size == 5000)].bits_per_byte
-    text = number_format.shown(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
+    text = number_format.mean_and_error(bits.mean(), bits.std(ddof=1) / 2**0.5, digits=4)
     section = (swept / "leaderboard.md").read_text().split("V = 5,000\n")[1].split("\n## ")[0]
-    quality, cost = rows_of(section, "mse")
+    quality, *_, cost = rows_of(section, "mse")
     assert quality[1] == text
     assert cost[-1] == quality[-1] == "2"
     assert "*unigram* (floor)" in section
@@ -229,15 +232,14 @@ def test_a_column_that_nobody_was_measured_on_is_left_out(tmp_path: Path):
     markdown, _ = written([plain(bits_per_byte=2.0, brier=0.1), plain(system="mse", bits_per_byte=2.5)], tmp_path)
     heads = [line for line in markdown.splitlines() if line.startswith("| system")]
     assert heads[0] == "| system | bits per byte ↓ | Brier ↑ | seeds |"
-    assert heads[1].count("|") == len(COST) + 3  # nothing was measured: all of them
+    assert len(heads) == 1  # no cost was measured
 
 
 def test_a_cell_without_a_good_run_is_a_cross_and_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_all([plain(status="oom", reason="no | memory")], tmp_path)
     report([tmp_path], tmp_path)
-    for columns in (QUALITY, COST):
-        row = "| × softmax | " + "– | " * len(columns) + r"0 × seed 0 oom: no \| memory |"
-        assert row in (tmp_path / "leaderboard.md").read_text()
+    row = "| × softmax | " + "– | " * len(glossary.quality("headline")) + r"0 × seed 0 oom: no \| memory |"
+    assert row in (tmp_path / "leaderboard.md").read_text()
     assert "× seed 0 oom: no | memory" in (tmp_path / "index.html").read_text()
     assert "× seed 0 oom: no | memory" in capsys.readouterr().out
 
@@ -357,7 +359,7 @@ def test_headline_is_computed_from_the_cells():
     cells = run_table.cells(run_table.runs(records))
     assert list(page.headline(cells)) == [
         "softmax needs the fewest bits per byte at V = 1,000: 2.00.",
-        "MSE regression against softmax at V = 1,000: +0.25 bits per byte, −5.0 points of raw accuracy@1 "
+        "mse against softmax at V = 1,000: +0.25 bits per byte, −5.0 points of raw accuracy@1 "
         "and 0.25 times the time to train the head (V = 1,000).",
     ]
     assert list(page.headline(cells[cells.system == "mse"])) == [
@@ -374,7 +376,7 @@ def test_two_corpora_get_tables_of_their_own(tmp_path: Path):
 def test_unknown_systems_get_colours_and_markers_of_their_own():
     systems = list(dict.fromkeys([*SYSTEMS, *COLOURS, "hinge", "their_head"]))
     styles = line_styles(run_table.cells(run_table.runs([plain(system=system) for system in systems])))
-    trained = [styles[system] for system in systems if system not in run_table.KINDS]
+    trained = [styles[system] for system in systems if system not in KINDS]
     for key in ("color", "marker"):
         assert len({style[key] for style in trained}) == len(trained)
 
@@ -410,8 +412,8 @@ def test_a_caption_says_where_fewer_words_were_ranked(tmp_path: Path):
 
 
 def test_seeds_that_agree_have_no_error_though_floats_round():
-    assert number_format.shown(223.0, 2e-14) == "223"
-    assert number_format.shown(223.0, 2.0) == "223 ± 2"
+    assert number_format.mean_and_error(223.0, 2e-14) == "223"
+    assert number_format.mean_and_error(223.0, 2.0) == "223 ± 2"
 
 
 HARD = np.array([0.1, -0.2, 0.3, 0.0, -0.1, 0.2, -0.3, 0.05])  # what makes a document hard for everybody
@@ -455,7 +457,7 @@ def test_intervals_and_paired_differences_stand_beside_the_means(tmp_path: Path,
 
 def test_headline_says_what_can_be_told():
     records = [blocked("softmax", 2.0), blocked("mse", 2.1, 0.02), blocked("cosine", 2.001, 0.02)]
-    first, mse, cosine = page.headline(run_table.cells(run_table.runs(records)))
+    first, cosine, mse = page.headline(run_table.cells(run_table.runs(records)))
     assert first == (
         "softmax needs the fewest bits per byte at V = 1,000: 2.01; no clear difference to cosine at V = 1,000."
     )
@@ -470,7 +472,7 @@ def test_headline_claims_nothing_that_another_seed_would_change():
     records = [blocked("softmax", bits, seed=seed) for seed, bits in enumerate((2.0, 2.1))]
     records += [blocked("mse", bits, seed=seed) for seed, bits in enumerate((2.05, 2.15))]
     cells = run_table.cells(run_table.runs(records))
-    assert significance.found(cells.iloc[1], cells.iloc[0], "bits_per_byte").excludes_zero
+    assert significance.difference(cells.iloc[1], cells.iloc[0], "bits_per_byte").excludes_zero
     first, mse = page.headline(cells)
     assert first.endswith("no clear difference to mse at V = 1,000.")
     assert "+0.05 bits per byte (no clear difference)" in mse
@@ -490,8 +492,8 @@ def test_seeds_of_different_texts_have_no_interval():
     other = blocked("softmax", 2.0, seed=1)
     other.blocks["words"][0] += 1
     (row,) = leaderboard.rows(run_table.cells(run_table.runs([blocked("softmax", 2.0), other])))
-    assert row.figures["bits_per_byte"].interval == ""
-    assert row.figures["bits_per_byte"].text == "2.006"
+    assert row.values["bits_per_byte"].interval == ""
+    assert row.values["bits_per_byte"].text == "2.006"
 
 
 def test_excess_is_bits_above_the_truth_of_the_same_corpus_and_size(tmp_path: Path):
@@ -506,12 +508,12 @@ def test_excess_is_bits_above_the_truth_of_the_same_corpus_and_size(tmp_path: Pa
     assert "excess bits ↓" in small and "excess bits ↓" not in large.split("## What")[0]
     assert "*truth* (limit)" in small
     (row, *_) = leaderboard.rows(cells[cells.vocabulary_size == 1000])
-    assert str(row.figures["excess"]) == "1.00 [1.00, 1.00]"  # what the two share cancels
+    assert str(row.values["excess"]) == "1.00 [1.00, 1.00]"  # what the two share cancels
 
 
 def test_entropy_rate_stands_in_the_caption(tmp_path: Path):
     markdown, _ = written([plain(bits_per_byte=2.0, entropy_rate_bits=6.25)], tmp_path)
-    assert "entropy rate 6.25 bits a word" in markdown
+    assert "entropy rate 6.25 bits per word" in markdown
 
 
 def test_brier_lm_of_a_factor_that_is_not_positive_is_undefined_not_unmeasured():
@@ -524,7 +526,7 @@ def test_brier_lm_of_a_factor_that_is_not_positive_is_undefined_not_unmeasured()
         plain(system="cosine"),
     ]
     texts = {
-        row.label: str(row.figures["brier_lm"]) for row in leaderboard.rows(run_table.cells(run_table.runs(records)))
+        row.label: str(row.values["brier_lm"]) for row in leaderboard.rows(run_table.cells(run_table.runs(records)))
     }
     assert texts == {"softmax": "10.0", "mse": "undef.", "cosine": "–"}
 
@@ -557,8 +559,8 @@ def test_variants_of_the_reference_are_compared_with_the_best_of_them():
     configs = [{"inputs": inputs} for inputs in ("learned", "contextual")]
     records = [blocked("softmax", bits, config=c) for bits, c in zip((2.0, 2.1), configs, strict=True)]
     cells = run_table.cells(run_table.runs([*records, blocked("mse", 2.2)]))
-    assert significance.reference(cells).label == "softmax (inputs=learned)"
-    assert [label for label, _, _ in significance.differences(cells)] == ["softmax (inputs=contextual)", "mse"]
+    assert significance.reference(cells).label == "softmax, learned inputs"
+    assert [row.label for row in significance.differences(cells).rows] == ["softmax, contextual inputs", "mse"]
 
 
 def test_a_terminal_of_any_width_cuts_no_number_short(
@@ -566,7 +568,7 @@ def test_a_terminal_of_any_width_cuts_no_number_short(
 ):
     monkeypatch.setenv("COLUMNS", "60")
     runs = run_table.runs(sweep())
-    terminal.show([*leaderboard.tables(runs, run_table.cells(runs))])
+    terminal.show([board.systems for board in leaderboard.leaderboards(runs, run_table.cells(runs))])
     out = capsys.readouterr().out
     assert "…" not in out
     assert all(len(line) <= 60 for line in out.splitlines())

@@ -38,10 +38,6 @@ RECORD = Record(
 )
 
 
-def test_flattened_settings_keep_their_values():
-    assert wandb_run.flatten({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
-
-
 CURVE = [
     {"words": words, "seconds": words / 10, "flops": 5.0 * words, "validation_nats": nats}
     for words, nats in ((10, 4.0), (20, 3.5), (40, 3.0))

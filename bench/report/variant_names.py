@@ -1,0 +1,68 @@
+"""Name the variants of one system as a paper would: `cosine, BERT tokens` for two settings that differ."""
+
+import re
+
+import pandas as pd
+
+WORDS = {"bert": "BERT", "token": "tokens", "type": "types"}  # value of a `targets` setting -> its word in a label
+
+TARGETS = ("targets.context", "targets.name", "targets.level")  # in the order of their words: causal BERT tokens
+
+BARE = ("backbone", "device")  # settings whose value needs no name beside it
+
+
+def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
+    """Choose the settings that distinguish the runs of one system at one V, shortest keys first.
+
+    A setting that follows from those chosen before it, as the group's choice implies the group's settings, is left out.
+    [runs, settings] -> [runs, chosen]
+    """
+    at_one_size = settings.groupby(sizes).nunique().max()
+    differing = sorted(at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key))
+    chosen: list[str] = []
+    for key in differing:
+        if len(settings[[*chosen, key]].drop_duplicates()) > (len(settings[chosen].drop_duplicates()) if chosen else 1):
+            chosen.append(key)
+    return settings[chosen]
+
+
+def written_out(settings: pd.Series) -> str:
+    """Return `targets.name=bert, targets.level=token`."""
+    return ", ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def variant_labels(system: str, chosen: pd.DataFrame) -> pd.Series:
+    """Return a label per run of one system; with all settings written out if short names would coincide. [runs]"""
+    if chosen.columns.empty:
+        return pd.Series(system, chosen.index)
+    full = chosen.apply(written_out, axis=1)
+    short = chosen.apply(lambda run: short_name(run, chosen), axis=1)
+    is_unique = short.nunique() == full.nunique()
+    return f"{system}, " + short if is_unique else f"{system} (" + full + ")"
+
+
+def short_name(run: pd.Series, chosen: pd.DataFrame) -> str:
+    """Return the words of the settings that distinguish one run from the others of its system."""
+    told: dict[str, str] = {}
+    alike = chosen
+    for key, value in run.items():
+        if alike[key].nunique() > 1:
+            told[key] = value
+        alike = alike[alike[key] == value]
+    targets = [WORDS.get(told[key], told[key]) for key in TARGETS if key in told]
+    if targets and "targets.level" not in told:
+        targets.append("vectors")
+    others = [phrase(key, value) for key, value in told.items() if key not in TARGETS]
+    return ", ".join([*others, " ".join(targets)] if targets else others)
+
+
+def phrase(key: str, value: str) -> str:
+    """Return `gru`, `contextual inputs`, `optimizer lr 0.01`."""
+    name = " ".join(key.split(".")[-2:]).replace("_", " ")
+    if key in BARE:
+        return value
+    return (
+        f"{value} {name}"
+        if re.fullmatch(r"[a-z]+", value) and value not in ("null", "true", "false")
+        else f"{name} {value}"
+    )
