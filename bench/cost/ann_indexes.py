@@ -18,7 +18,7 @@ from bench.cost.contender import Missing, SearchableRows
 from bench.cost.run_cost import QUERIES
 from bench.cost.timing import once_ms, span
 from bench.evaluation.decoding import ANSWERS
-from bench.heads.kernels.topk import Index
+from bench.heads.kernels.topk import TopKIndex
 
 BLOCK = 1024  # rows that are added between two checks of the time limit
 
@@ -50,7 +50,7 @@ def approximate(searchable_rows: SearchableRows, hidden: Tensor, seconds: float)
     faiss.omp_set_num_threads(torch.get_num_threads())
     make_queries, table, offsets = searchable_rows
     queries = make_queries(hidden)
-    exact = Index(table, offsets)(queries, min(ANSWERS, len(table)))[1].cpu().numpy()
+    exact = TopKIndex(table, offsets)(queries, min(ANSWERS, len(table)))[1].cpu().numpy()
     wide_rows, wide_queries = as_distances(queries, table, table.new_zeros(len(table)) if offsets is None else offsets)
     return [measure_index(kind, wide_rows, wide_queries, exact, seconds) for kind in (HNSW, IVF)]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.evaluation.ranks import count_ranks
-from bench.heads.kernels.topk import Index, standing
+from bench.heads.kernels.topk import TopKIndex, count_higher_and_equal
 
 ANSWERS = 10  # best words that a timed look-up asks for
 INDEX_ROWS = 2**14  # V from which the index is faster than scores of all words
@@ -42,9 +42,9 @@ class ExactDecoder:
         return self.rows is not None and len(self.rows[0]) >= INDEX_ROWS
 
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> TopKIndex:
         """Built by the first query and kept."""
-        return Index(*self.rows)
+        return TopKIndex(*self.rows)
 
     @torch.inference_mode()
     def best(self, features: Tensor, count: int) -> Tensor:
@@ -67,5 +67,5 @@ class ExactDecoder:
         if not self.has_index:
             return count_ranks(self.scorer.scores(features), words, self.unk).rank
         with torch.autocast(features.device.type, enabled=False):
-            higher, level = standing(self.scorer.queries(features).float(), *self.rows, words, self.unk)
+            higher, level = count_higher_and_equal(self.scorer.queries(features).float(), *self.rows, words, self.unk)
         return torch.where(words == self.unk, torch.inf, 1 + higher + (level - 1) / 2)

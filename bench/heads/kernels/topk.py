@@ -1,6 +1,6 @@
-"""The best of all words for a few queries, and the true word's rank, without an [n, V] matrix of scores.
+"""Exact top-k words of a few queries, and counts for the true word's rank, without an [n, V] matrix of scores.
 
-n queries, D columns, V rows of the table, g rows of a group, G groups, c candidates.
+n queries, D columns, V rows of the table, g rows per group, G groups, c candidates.
 """
 
 from functools import cache
@@ -12,160 +12,179 @@ from torch import Tensor
 
 from bench.core.hardware import computes_bf16
 
-GROUP = 8  # rows whose largest rough score stands for them
+GROUP_ROWS = 8  # g: a group of rows is represented by the largest of its rough scores
 
-FIRST_LOOK = {torch.bfloat16: 8, torch.float32: 1}  # groups looked into beyond the k that could each hold one answer
+# groups that are rescored in addition to k, which is enough if each holds one answer; bfloat16 bounds are looser
+EXTRA_GROUPS = {torch.bfloat16: 8, torch.float32: 1}
 
-SECOND_LOOK = 54
+EXTRA_GROUPS_RETRY = 54  # the same for queries whose first result is not proven exact
 
-QUERIES_AT_ONCE = 256  # that are ranked
+QUERIES_PER_BLOCK = 256  # queries that are ranked together
 
-CACHED_CELLS = 2**18  # of a slab of scores on a CPU, for each thread
+CACHED_CELLS = 2**18  # scores per CPU thread in one slab: 1 MiB of float32, the cache of a core
 
-BLOCK = 2**12  # rows that are looked at together while an index is made
+ROWS_PER_PASS = 2**12  # rows that are converted together when an index is built: bounds the temporary memory
 
-EVEN = 64  # rows: a multiple leaves a product no edge, where its kernel would be another
+ROW_MULTIPLE = 64  # slabs are a multiple of this: remainder rows of a product use another kernel that rounds otherwise
 
 
-class Rough(NamedTuple):
-    """What candidates are chosen by, and how far its scores may be from the exact ones."""
+class RoughTable(NamedTuple):
+    """Low-precision copy of a table, with bounds on the difference between its scores and the exact scores."""
 
-    rows: Tensor  # [V, D]
+    table: Tensor  # [V, D]
     offsets: Tensor | None  # [V]
-    reach: Tensor  # of each group, times |q − rough q| and |q|: the largest errors of its products. [G, 2]
-    slack: Tensor | None  # of its offsets. [G]
-    half_step: float  # rounding moves no number further, relative to it
+    product_errors: Tensor  # per group, factors of |q − rough q| and of |q| in the largest product error. [G, 2]
+    offset_errors: Tensor | None  # per group, largest error caused by the offsets. [G]
+    roundoff: float  # largest relative error of one rounding
 
 
-class Index:
-    """The k largest of `queries @ table.T + offsets`, exactly.
+class TopKIndex:
+    """Exact search for the k largest of `queries @ table.T + offsets`.
 
-    Rough scores choose candidates, float32 decides among them, and a bound tells whether a row that was left out could
-    be better; queries where one could are given a second look, and in the end are scored against every row. Rough is
-    bfloat16 where the hardware computes in it, and for a single query, which waits for memory alone.
+    Candidates are chosen by rough scores and rescored in float32. Upper bounds of the remaining groups prove that no
+    better row was left out. A query without this proof is searched again with more candidates, then over all rows.
+    Rough scores are bfloat16 if the hardware supports it, and for a single query, whose time is that of reading memory.
 
     Args:
-        table: [V, D] float32; a copy of half its size is kept where rough is bfloat16.
-        offsets: [V] float32, added to the scores; None for none.
+        table: [V, D] float32. With bfloat16 rough scores, a copy of half its size is kept.
+        offsets: [V] float32, added to the scores, or None.
     """
 
     def __init__(self, table: Tensor, offsets: Tensor | None = None):
         self.table, self.offsets = table.detach(), None if offsets is None else offsets.detach()
-        self.rough = cache(self._rough)
+        self.rough_table = cache(self._build_rough_table)
 
-    def _rough(self, kind: torch.dtype) -> Rough:
-        """|q · t − rough q · rough t| <= |q − rough q| · |rough t| + |q| · |t − rough t|, and what summing loses."""
-        rows = self.table if kind == self.table.dtype else torch.empty_like(self.table, dtype=kind)
-        errors = self.table.new_empty(len(rows), 2)  # [V, 2]
-        for some in (slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)):
-            exact = self.table[some]
-            near = exact.to(kind)
-            if rows is not self.table:
-                rows[some] = near
-            near = near.float()
-            torch.linalg.vector_norm(near, dim=1, out=errors[some, 0])
-            torch.linalg.vector_norm(exact - near, dim=1, out=errors[some, 1])
-        errors[:, 1] += rows.shape[1] * 2**-23 * errors[:, 0]
-        offsets = slack = None
-        half_step = torch.finfo(kind).eps / 2
+    def _build_rough_table(self, dtype: torch.dtype) -> RoughTable:
+        """Convert the table to `dtype` and compute error bounds per group.
+
+        |q · t − q' · t'| ≤ |q − q'| · |t'| + |q| · |t − t'| + summation error, with q', t' the rough vectors.
+        """
+        rough = self.table if dtype == self.table.dtype else torch.empty_like(self.table, dtype=dtype)
+        errors = self.table.new_empty(len(rough), 2)  # [V, 2]
+        for rows in (slice(start, start + ROWS_PER_PASS) for start in range(0, len(rough), ROWS_PER_PASS)):
+            exact = self.table[rows]
+            rounded = exact.to(dtype)
+            if rough is not self.table:
+                rough[rows] = rounded
+            rounded = rounded.float()
+            torch.linalg.vector_norm(rounded, dim=1, out=errors[rows, 0])
+            torch.linalg.vector_norm(exact - rounded, dim=1, out=errors[rows, 1])
+        errors[:, 1] += rough.shape[1] * 2**-23 * errors[:, 0]  # summation in float32
+        offsets = offset_errors = None
+        roundoff = torch.finfo(dtype).eps / 2
         if self.offsets is not None:
-            offsets = self.offsets.to(kind)
-            slack = 2.1 * half_step * tops(self.offsets.abs()[:, None])[:, 0]
-        return Rough(rows, offsets, tops(errors), slack, half_step)
+            offsets = self.offsets.to(dtype)
+            # the offset is rounded, and so is the product, which exceeds the score by up to |offset|
+            offset_errors = 2.1 * roundoff * group_maxima(self.offsets.abs()[:, None])[:, 0]
+        return RoughTable(rough, offsets, group_maxima(errors), offset_errors, roundoff)
 
     @torch.inference_mode()
     def __call__(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Scores and ids, best first. [n, D] -> [n, k], [n, k]"""
+        """Return the k largest scores per query and their row ids, best first. [n, D] -> [n, k], [n, k]"""
         with torch.autocast(queries.device.type, enabled=False):
             queries = queries.float()
-            kind = torch.bfloat16 if len(queries) == 1 or computes_bf16(queries.device) else torch.float32
+            dtype = torch.bfloat16 if len(queries) == 1 or computes_bf16(queries.device) else torch.float32
             best, ids = queries.new_empty(len(queries), k), torch.empty(len(queries), k, dtype=torch.long)
             ids = ids.to(queries.device)
-            bounds, unsure = self.bounds(queries, kind), torch.arange(len(queries), device=queries.device)
-            for groups in (k + FIRST_LOOK[kind], k + SECOND_LOOK):
-                if bounds.shape[1] > 2 * groups and len(unsure):
-                    highest, chosen = bounds[unsure].topk(groups + 1)  # [n, groups + 1]
-                    best[unsure], ids[unsure] = self.among(queries[unsure], chosen[:, :groups], k)
-                    unsure = unsure[~(highest[:, groups] < best[unsure, -1])]
-            if len(unsure):
-                best[unsure], ids[unsure] = self.plain(queries[unsure], k)
+            bounds, unproven = self.upper_bounds(queries, dtype), torch.arange(len(queries), device=queries.device)
+            for groups in (k + EXTRA_GROUPS[dtype], k + EXTRA_GROUPS_RETRY):
+                if bounds.shape[1] > 2 * groups and len(unproven):
+                    highest, chosen = bounds[unproven].topk(groups + 1)  # [n, groups + 1]
+                    best[unproven], ids[unproven] = self.search_groups(queries[unproven], chosen[:, :groups], k)
+                    unproven = unproven[~(highest[:, groups] < best[unproven, -1])]
+            if len(unproven):
+                best[unproven], ids[unproven] = self.search_all_rows(queries[unproven], k)
         return best, ids
 
-    def among(self, queries: Tensor, groups: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The best of some groups' rows, by float32. [n, D], [n, groups] -> [n, k], [n, k]"""
-        members = groups[:, :, None] * GROUP + torch.arange(GROUP, device=queries.device)
-        members = members.flatten(1)  # [n, c]
-        scores = self.rescore(queries, members.clamp(max=len(self.table) - 1))
-        best, at = scores.masked_fill_(members >= len(self.table), -torch.inf).topk(k)
-        return best, members.gather(1, at)
+    def search_groups(self, queries: Tensor, groups: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return the k best rows of some groups per query, by float32. [n, D], [n, groups] -> [n, k], [n, k]"""
+        candidates = groups[:, :, None] * GROUP_ROWS + torch.arange(GROUP_ROWS, device=queries.device)
+        candidates = candidates.flatten(1)  # [n, c]
+        scores = self.exact_scores(queries, candidates.clamp(max=len(self.table) - 1))
+        best, columns = scores.masked_fill_(candidates >= len(self.table), -torch.inf).topk(k)
+        return best, candidates.gather(1, columns)
 
-    def bounds(self, queries: Tensor, kind: torch.dtype) -> Tensor:
-        """No row of a group scores higher. [n, D] -> [n, G]"""
-        n, rough, asked = len(queries), self.rough(kind), queries.to(kind)
-        highest = torch.empty(len(rough.reach), n, dtype=kind, device=queries.device)
-        step = slab_rows(n, len(rough.rows), queries.device)
-        for start in range(0, len(rough.rows), step):
-            rows = rough.rows[start : start + step]
-            scores = (rows @ asked[0])[:, None] if n == 1 else rows @ asked.T  # [rows, n]
+    def upper_bounds(self, queries: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return an upper bound of the exact scores of each group's rows. [n, D] -> [n, G] float32"""
+        n, rough, rough_queries = len(queries), self.rough_table(dtype), queries.to(dtype)
+        maxima = torch.empty(len(rough.product_errors), n, dtype=dtype, device=queries.device)
+        step = slab_rows(n, len(rough.table), queries.device)
+        for start in range(0, len(rough.table), step):
+            rows = rough.table[start : start + step]
+            scores = (rows @ rough_queries[0])[:, None] if n == 1 else rows @ rough_queries.T  # [rows, n]
             if rough.offsets is not None:
                 scores += rough.offsets[start : start + step, None]
-            highest[start // GROUP : (start + len(rows) - 1) // GROUP + 1] = tops(scores)
-        bounds = highest.T.float()  # [n, G]
-        roundings = 1 if rough.offsets is None else 2  # of the results themselves
-        bounds += 1.01 * roundings * rough.half_step * bounds.abs()
-        lengths = torch.stack([(queries - asked).norm(dim=1), queries.norm(dim=1)], 1)  # [n, 2]
-        bounds = torch.addmm(bounds, lengths, rough.reach.T)
-        return bounds if rough.slack is None else bounds.add_(rough.slack)
+            maxima[start // GROUP_ROWS : (start + len(rows) - 1) // GROUP_ROWS + 1] = group_maxima(scores)
+        bounds = maxima.T.float()  # [n, G]
+        roundings = 1 if rough.offsets is None else 2  # of a score: product, sum with the offset
+        bounds += 1.01 * roundings * rough.roundoff * bounds.abs()
+        norms = torch.stack([(queries - rough_queries).norm(dim=1), queries.norm(dim=1)], 1)  # [n, 2]
+        bounds = torch.addmm(bounds, norms, rough.product_errors.T)
+        return bounds if rough.offset_errors is None else bounds.add_(rough.offset_errors)
 
-    def rescore(self, queries: Tensor, members: Tensor) -> Tensor:
-        """[n, D], [n, c] -> [n, c] in float32"""
-        some = max(1, CACHED_CELLS // (members.shape[1] * queries.shape[1])) if queries.device.type == "cpu" else 256
+    def exact_scores(self, queries: Tensor, candidates: Tensor) -> Tensor:
+        """Score candidate rows per query in float32. [n, D], [n, c] -> [n, c]"""
+        on_cpu = queries.device.type == "cpu"
+        size = max(1, CACHED_CELLS // (candidates.shape[1] * queries.shape[1])) if on_cpu else 256
         scores = torch.cat(
             [
-                torch.bmm(F.embedding(ids, self.table), asked[:, :, None])[:, :, 0]
-                for asked, ids in zip(queries.split(some), members.split(some), strict=True)
+                torch.bmm(F.embedding(ids, self.table), part[:, :, None])[:, :, 0]
+                for part, ids in zip(queries.split(size), candidates.split(size), strict=True)
             ]
         )
-        return scores if self.offsets is None else scores + self.offsets[members]
+        return scores if self.offsets is None else scores + self.offsets[candidates]
 
-    def plain(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Every row in float32, a few queries at a time."""
-        found = [self.scores(some).topk(k) for some in queries.split(16)]
-        return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
+    def search_all_rows(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return the k best rows by float32 scores of all rows, 16 queries at a time. [n, D] -> [n, k], [n, k]"""
+        parts = [self.all_scores(part).topk(k) for part in queries.split(16)]
+        return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
-    def scores(self, queries: Tensor) -> Tensor:
-        """[n, D] -> [n, V]"""
+    def all_scores(self, queries: Tensor) -> Tensor:
+        """Score all rows in float32. [n, D] -> [n, V]"""
         products = queries @ self.table.T
         return products if self.offsets is None else products.add_(self.offsets)
 
 
-def tops(values: Tensor) -> Tensor:
-    """The largest of each group of rows, the last one as short as it is. [V, n] -> [G, n]"""
-    whole = len(values) // GROUP * GROUP
-    found = values[:whole].view(-1, GROUP, values.shape[1]).amax(1)
-    return found if whole == len(values) else torch.cat([found, values[whole:].amax(0, keepdim=True)])
+def group_maxima(values: Tensor) -> Tensor:
+    """Return the maximum of each group of rows; the last group may be shorter. [V, n] -> [G, n]"""
+    full = len(values) // GROUP_ROWS * GROUP_ROWS  # rows of complete groups
+    maxima = values[:full].view(-1, GROUP_ROWS, values.shape[1]).amax(1)
+    return maxima if full == len(values) else torch.cat([maxima, values[full:].amax(0, keepdim=True)])
 
 
 def slab_rows(n: int, rows: int, device: torch.device) -> int:
-    """How many rows' cells for n queries a CPU's cache holds, without edges; a GPU wants one large product."""
+    """Return the rows of a slab whose scores of n queries fit the CPU's cache; a GPU is faster with large products."""
     cells = CACHED_CELLS * torch.get_num_threads() if device.type == "cpu" else 2**28
-    return min(rows, max(1, cells // (n * EVEN)) * EVEN)
+    return min(rows, max(1, cells // (n * ROW_MULTIPLE)) * ROW_MULTIPLE)
 
 
 @torch.inference_mode()
-def standing(queries: Tensor, table: Tensor, offsets: Tensor | None, words: Tensor, unk: int) -> tuple[Tensor, Tensor]:
-    """How many words but `unk` score higher than the true one, and how many level with it. [n, D], [n] -> [n], [n]"""
-    blocks = zip(queries.split(QUERIES_AT_ONCE), words.split(QUERIES_AT_ONCE), strict=True)
-    found = [standing_of_block(some, table, offsets, true, unk) for some, true in blocks]
-    return torch.cat([higher for higher, _ in found]), torch.cat([level for _, level in found])
-
-
-def standing_of_block(
+def count_higher_and_equal(
     queries: Tensor, table: Tensor, offsets: Tensor | None, words: Tensor, unk: int
 ) -> tuple[Tensor, Tensor]:
-    """Slabs of scores are compared where they lie.
+    """Count the words except `unk` that score higher than the true word, and those that score equal to the true word.
 
-    All products are of one shape, the true words' own among them: equal rows then tie, as other shapes round otherwise.
+    Args:
+        queries: [n, D] float32.
+        table, offsets: [V, D] and [V] (None: no offsets), float32; the scores are `queries @ table.T + offsets`.
+        words: ids of the true words. [n]
+        unk: id of the row that is never counted.
+
+    Returns:
+        Two counts, as floats: higher [n]; equal, the true word included [n].
+    """
+    blocks = zip(queries.split(QUERIES_PER_BLOCK), words.split(QUERIES_PER_BLOCK), strict=True)
+    counts = [_count_in_block(part, table, offsets, true, unk) for part, true in blocks]
+    return torch.cat([higher for higher, _ in counts]), torch.cat([equal for _, equal in counts])
+
+
+def _count_in_block(
+    queries: Tensor, table: Tensor, offsets: Tensor | None, words: Tensor, unk: int
+) -> tuple[Tensor, Tensor]:
+    """Count for one block of queries; each slab of scores is compared in place.
+
+    All products have the same shape, the product that scores the true words too: products of other shapes round
+    otherwise, and then equal rows would not tie.
     """
     n, size = len(queries), len(table)
     step = slab_rows(n, size, queries.device)
@@ -177,18 +196,18 @@ def standing_of_block(
             torch.mm(rows, queries.T, out=out) if add is None else torch.addmm(add[:, None], rows, queries.T, out=out)
         )
 
-    again = words.repeat(max(1, -(-step // n)))[: max(n, step)]  # as many rows as a slab has
-    true = product(table[again], None if offsets is None else offsets[again])[:n].diagonal().clone()  # [n]
-    higher, level = queries.new_zeros(2, n)
+    repeated = words.repeat(max(1, -(-step // n)))[: max(n, step)]  # fills a slab's rows
+    true = product(table[repeated], None if offsets is None else offsets[repeated])[:n].diagonal().clone()  # [n]
+    higher, equal = queries.new_zeros(2, n)
     for start in range(0, size, step):
-        begin = min(start, size - step)  # the last slab begins within the one before
+        begin = min(start, size - step)  # the last slab overlaps the slab before
         slab = slice(begin, begin + step)
         scores = product(table[slab], None if offsets is None else offsets[slab])
         here = ((words >= begin) & (words < slab.stop)).nonzero()[:, 0]
         scores[words[here] - begin, here] = true[here]
         if begin <= unk < slab.stop:
             scores[unk - begin] = -torch.inf  # never an answer
-        scores, answer = scores[start - begin :], buffers[1, start - begin :]
-        higher += torch.gt(scores, true, out=answer).sum(0)  # as floats: several times faster than as booleans
-        level += torch.eq(scores, true, out=answer).sum(0)
-    return higher, level
+        scores, comparison = scores[start - begin :], buffers[1, start - begin :]
+        higher += torch.gt(scores, true, out=comparison).sum(0)  # floats are summed several times faster than booleans
+        equal += torch.eq(scores, true, out=comparison).sum(0)
+    return higher, equal
