@@ -1,6 +1,6 @@
-"""Adaptive softmax's loss, short list and tails each a chunked cross-entropy: no position-by-cluster matrix.
+"""Loss of adaptive softmax in bounded memory: short list and tails are each a chunked linear cross-entropy.
 
-N positions, H hidden size, V vocabulary size.
+Grave et al. 2017, "Efficient softmax approximation for GPUs". N positions, H hidden size.
 """
 
 import torch
@@ -10,17 +10,16 @@ from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
 
 
 def adaptive_cross_entropy(clusters: nn.AdaptiveLogSoftmaxWithLoss, hidden: Tensor, words: Tensor) -> Tensor:
-    """What `clusters(hidden, words).loss` is. [N, H], [N] -> []"""
-    short = clusters.shortlist_size
-    # the cluster's column stands for each of its words
-    cluster = torch.bucketize(words, torch.tensor(clusters.cutoffs[:-1], device=words.device), right=True)  # 0: short
-    loss = linear_cross_entropy(
-        hidden, clusters.head.weight, clusters.head.bias, torch.where(cluster == 0, words, short + cluster - 1)
-    )
-    for number, (low, (narrow, wide)) in enumerate(zip(clusters.cutoffs, clusters.tail, strict=False), start=1):
+    """Compute `clusters(hidden, words).loss`, in nats, without a matrix of positions and words. [N, H], [N] -> []"""
+    shortlist = clusters.shortlist_size
+    cutoffs = torch.tensor(clusters.cutoffs[:-1], device=words.device)
+    cluster = torch.bucketize(words, cutoffs, right=True)  # [N] 0: short list
+    columns = torch.where(cluster == 0, words, shortlist + cluster - 1)  # in the head, a tail cluster has one column
+    loss = linear_cross_entropy(hidden, clusters.head.weight, clusters.head.bias, columns)
+    for number, (first, (projection, output)) in enumerate(zip(clusters.cutoffs, clusters.tail, strict=False), start=1):
         inside = (cluster == number).nonzero()[:, 0]
         if len(inside):
-            projected = narrow(hidden.index_select(0, inside))
-            tail = linear_cross_entropy(projected, wide.weight, wide.bias, words[inside] - low)
-            loss = loss + tail * (len(inside) / len(words))
+            projected = projection(hidden.index_select(0, inside))
+            tail_loss = linear_cross_entropy(projected, output.weight, output.bias, words[inside] - first)
+            loss = loss + tail_loss * (len(inside) / len(words))
     return loss

@@ -1,6 +1,6 @@
-"""The logistic loss of noise-contrastive estimation, in the frame of the sampled cross-entropy.
+"""Logistic loss of noise-contrastive estimation, with the gathered rows of the sampled cross-entropy.
 
-N positions, H hidden size, V vocabulary size, d distinct draws of noise.
+Gutmann & Hyvärinen 2010; Mnih & Teh 2012. N positions, H hidden size, V vocabulary size, d distinct draws of noise.
 """
 
 import functools
@@ -20,27 +20,34 @@ def noise_contrastive(
     noise: Tensor,
     counts: Tensor,
     true_offset: Tensor,
-    offset: Tensor,
+    noise_offset: Tensor,
     *,
     row_sparse: bool,
 ) -> Tensor:
-    """Mean −log σ(true logit) − Σ counts · log σ(−noise logit), offsets added to both.
+    """Compute the mean of −log σ(true logit) − Σ counts · log σ(−noise logit).
 
-    Shapes: [N, H], [V, H], [V], [N], [d] distinct, [d], [N], [d] -> []. Gradients of weight and bias are sparse where
-    `row_sparse`.
+    Args:
+        hidden, weight, bias: [N, H], [V, H], [V].
+        words: ids of the true words. [N]
+        noise, counts: distinct ids, and the number of draws of each id. [d], [d]
+        true_offset, noise_offset: added to the logits, such as −log(k · q). [N], [d]
+        row_sparse: True for row-sparse gradients of weight and bias.
+
+    Returns:
+        Mean loss in nats. []
     """
-    given, between = (words, noise, true_offset, offset), functools.partial(logistic, counts)
-    return SampledLoss.apply(hidden, weight, bias, *given, between, row_sparse, torch.is_grad_enabled())
+    inputs, logit_loss = (words, noise, true_offset, noise_offset), functools.partial(logistic_loss, counts)
+    return SampledLoss.apply(hidden, weight, bias, *inputs, logit_loss, row_sparse, torch.is_grad_enabled())
 
 
-def logistic(
-    counts: Tensor, logits: Tensor, true: Tensor, hits: Tensor, learning: bool
+def logistic_loss(
+    counts: Tensor, logits: Tensor, true: Tensor, hits: Tensor, grad_required: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Noise that is the true word counts as any other, so nobody asks for the hits."""
-    times, noise = counts.to(logits.dtype)[:, None] / len(true), logits[:-1]
-    loss = F.softplus(-true).mean() + (F.softplus(noise) * times).sum()
-    if not learning:
+    """Compute the logistic loss, a `LogitLoss` once `counts` is bound; noise that equals the true word counts too."""
+    weights, noise = counts.to(logits.dtype)[:, None] / len(true), logits[:-1]
+    loss = F.softplus(-true).mean() + (F.softplus(noise) * weights).sum()
+    if not grad_required:
         return loss, None
-    torch.sigmoid(noise, out=noise).mul_(times)
+    torch.sigmoid(noise, out=noise).mul_(weights)
     logits[-1] = (true.sigmoid() - 1) / len(true)
     return loss, logits

@@ -1,7 +1,7 @@
-"""Cross-entropy among the true word and shared negatives, whose gradient holds no row but theirs.
+"""Cross-entropy among the true word and k shared negatives; the gradient holds the rows of these words alone.
 
-What gathers and scatters rows is apart from the loss between, so that another loss over the same logits can have it.
-N positions, H hidden size, V vocabulary size, k negatives, R distinct ids among both.
+Gathering and scattering rows is separate from the loss on the logits, so that another loss can use the same code.
+N positions, H hidden size, V vocabulary size, k negatives, R distinct ids among words and negatives.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bench.heads.kernels.linear_cross_entropy import add_product, product_type, scaled
+from bench.heads.kernels.linear_cross_entropy import add_product, product_dtype, scale_gradients
 from bench.heads.kernels.sparse_rows import row_gradient
 
-# Logits of the negatives [k + 1, N], whose last row is yet to be written, those of the true words [N], the row of the
-# negative that is the true word, k where there is none [N], and whether to learn -> the mean loss, and its gradient for
-# the logits, the true word's last [k + 1, N], which may take their memory
-Between = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
+# Loss on the logits, a function of
+#   logits [k + 1, N]: of the negatives; the last row is not yet written,
+#   true [N]: logits of the true words,
+#   hits [N]: row of the negative that equals the true word; k if none does,
+#   grad_required: False if the gradient is not needed.
+# It returns the mean loss [] and its gradient for the logits [k + 1, N], true word last, or None. The gradient may
+# overwrite the logits.
+LogitLoss = Callable[[Tensor, Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 def sampled_cross_entropy(
@@ -27,27 +31,34 @@ def sampled_cross_entropy(
     words: Tensor,
     negatives: Tensor,
     true_offset: Tensor,
-    offset: Tensor,
+    negative_offset: Tensor,
     *,
     row_sparse: bool,
 ) -> Tensor:
-    """Mean −log of the true word's share, offsets added to the logits; a negative that is the true word does not count.
+    """Compute the mean −log softmax of the true word, among it and the negatives.
 
-    Shapes: [N, H], [V, H], [V], [N], [k] distinct, [N], [k] -> []. Gradients of weight and bias are sparse where
-    `row_sparse`.
+    Args:
+        hidden, weight, bias: [N, H], [V, H], [V].
+        words: ids of the true words. [N]
+        negatives: distinct ids. A negative that equals the true word is left out at that position. [k]
+        true_offset, negative_offset: added to the logits, such as the correction −log(expected count). [N], [k]
+        row_sparse: True for row-sparse gradients of weight and bias.
+
+    Returns:
+        Mean loss in nats. []
     """
-    given = words, negatives, true_offset, offset
-    return SampledLoss.apply(hidden, weight, bias, *given, softmax, row_sparse, torch.is_grad_enabled())
+    inputs = words, negatives, true_offset, negative_offset
+    return SampledLoss.apply(hidden, weight, bias, *inputs, softmax_loss, row_sparse, torch.is_grad_enabled())
 
 
-def softmax(logits: Tensor, true: Tensor, hits: Tensor, learning: bool) -> tuple[Tensor, Tensor | None]:
-    """−log of the true word's share; a negative that is the true word does not count."""
+def softmax_loss(logits: Tensor, true: Tensor, hits: Tensor, grad_required: bool) -> tuple[Tensor, Tensor | None]:
+    """Compute −log softmax of the true word, a `LogitLoss`; a negative that equals the true word is left out."""
     logits.scatter_(0, hits[None], -torch.inf)
     logits[-1] = true
     shift = logits.amax(0)
     sums = logits.sub_(shift).exp_().sum(0)
     loss = (sums.log() + shift - true).mean()
-    if not learning:
+    if not grad_required:
         return loss, None
     slope = logits.div_(sums * len(true))  # p / N
     slope[-1] -= 1 / len(true)
@@ -55,31 +66,31 @@ def softmax(logits: Tensor, true: Tensor, hits: Tensor, learning: bool) -> tuple
 
 
 class SampledLoss(torch.autograd.Function):
-    """Gathers each row once, and makes the gradients with the loss."""
+    """Gather each row of the layer once, and compute the gradients together with the loss."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
-        *given, between, ctx.row_sparse, learning = rest
-        ctx.save_for_backward(hidden, weight, bias, *given)
-        ctx.settings = product_type(hidden), between
-        loss, ctx.gradients, ctx.ids = loss_and_gradients(hidden, weight, bias, *given, *ctx.settings, learning)
+        *inputs, logit_loss, ctx.row_sparse, grad_enabled = rest
+        ctx.save_for_backward(hidden, weight, bias, *inputs)
+        ctx.settings = product_dtype(hidden), logit_loss
+        loss, ctx.gradients, ctx.ids = loss_and_gradients(hidden, weight, bias, *inputs, *ctx.settings, grad_enabled)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
-        if gradients is None:  # again, through a graph that was retained
+        if gradients is None:  # second backward pass of a retained graph
             _, gradients, _ = loss_and_gradients(*ctx.saved_tensors, *ctx.settings, True)
-        of_hidden, *of_rows = scaled(gradients, upstream)
+        hidden_gradient, *row_values = scale_gradients(gradients, upstream)
         _, weight, bias, *_ = ctx.saved_tensors
-        spread = row_gradient if ctx.row_sparse else dense
-        of_layer = [spread(ctx.ids, rows, like) for rows, like in zip(of_rows, (weight, bias), strict=True)]
-        return of_hidden, *of_layer, *[None] * 7
+        scatter = row_gradient if ctx.row_sparse else dense_gradient
+        layer_gradients = [scatter(ctx.ids, rows, like) for rows, like in zip(row_values, (weight, bias), strict=True)]
+        return hidden_gradient, *layer_gradients, *[None] * 7
 
 
-def dense(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
-    """[R], [R, ...] -> [V, ...], zero elsewhere."""
+def dense_gradient(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    """Return a dense gradient with `values` at the rows `ids`, zero elsewhere. [R], [R, ...], [V, ...] -> [V, ...]"""
     return torch.zeros_like(like).index_copy_(0, ids, values)
 
 
@@ -91,33 +102,38 @@ def loss_and_gradients(
     words: Tensor,
     negatives: Tensor,
     true_offset: Tensor,
-    offset: Tensor,
+    negative_offset: Tensor,
     product: torch.dtype,
-    between: Between,
-    learning: bool,
+    logit_loss: LogitLoss,
+    grad_required: bool,
 ) -> tuple[Tensor, list[Tensor], Tensor]:
-    """The loss; its gradients for hidden states [N, H], touched rows [R, H] and their biases [R]; their ids [R]."""
+    """Compute the loss [], its gradients, and the distinct ids of words and negatives [R].
+
+    The gradients, none if not `grad_required`, are those of hidden states [N, H], of rows of `weight` [R, H] and of
+    their biases [R]. `product` is the type of the matrix products.
+    """
     (n, _), k = hidden.shape, len(negatives)
     exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
     with torch.autocast(hidden.device.type, enabled=False):
-        ids, slots = torch.unique(torch.cat([words, negatives]), return_inverse=True)
-        of_true, of_negative = slots.split([n, k])
-        rows, offsets = hidden.to(product), bias.to(exact)
+        ids, positions = torch.unique(torch.cat([words, negatives]), return_inverse=True)
+        true_at, negative_at = positions.split([n, k])  # positions in `ids`: [N], [k]
+        states, offsets = hidden.to(product), bias.to(exact)
         table = weight.index_select(0, ids).to(product)  # [R, H]
-        target, other = table.index_select(0, of_true), table.index_select(0, of_negative)  # [N, H], [k, H]
+        true_rows, negative_rows = table.index_select(0, true_at), table.index_select(0, negative_at)  # [N, H], [k, H]
         logits = torch.empty(k + 1, n, dtype=exact, device=hidden.device)
-        logits[:k] = (offsets[negatives] + offset.to(exact))[:, None]
-        add_product(logits[:k], other, rows.T)
-        row = torch.full_like(ids, k).index_copy_(0, of_negative, torch.arange(k, device=ids.device))
-        true = (rows.to(exact) * target).sum(1) + offsets[words] + true_offset.to(exact)
-        loss, slope = between(logits, true, row[of_true], learning)
+        logits[:k] = (offsets[negatives] + negative_offset.to(exact))[:, None]
+        add_product(logits[:k], negative_rows, states.T)
+        negative_of = torch.full_like(ids, k).index_copy_(0, negative_at, torch.arange(k, device=ids.device))  # [R]
+        true = (states.to(exact) * true_rows).sum(1) + offsets[words] + true_offset.to(exact)
+        loss, slope = logit_loss(logits, true, negative_of[true_at], grad_required)
         if slope is None:
             return loss, [], ids
-        lean, own = slope[:k].to(product), slope[k]
-        of_hidden = (lean.T @ other).to(exact).addcmul_(own[:, None], target.to(exact))
-        of_rows = torch.zeros(table.shape, dtype=exact, device=ids.device)
-        of_rows.index_copy_(0, of_negative, (lean @ rows).to(exact))
-        of_rows.index_add_(0, of_true, own[:, None] * rows)
-        of_bias = torch.zeros(len(ids), dtype=exact, device=ids.device)
-        of_bias.index_copy_(0, of_negative, slope[:k].sum(1)).index_add_(0, of_true, own)
-    return loss, [of_hidden.to(hidden.dtype), of_rows.to(weight.dtype), of_bias.to(bias.dtype)], ids
+        negative_slope, true_slope = slope[:k].to(product), slope[k]
+        hidden_gradient = (negative_slope.T @ negative_rows).to(exact)
+        hidden_gradient.addcmul_(true_slope[:, None], true_rows.to(exact))
+        row_values = torch.zeros(table.shape, dtype=exact, device=ids.device)
+        row_values.index_copy_(0, negative_at, (negative_slope @ states).to(exact))
+        row_values.index_add_(0, true_at, true_slope[:, None] * states)
+        bias_values = torch.zeros(len(ids), dtype=exact, device=ids.device)
+        bias_values.index_copy_(0, negative_at, slope[:k].sum(1)).index_add_(0, true_at, true_slope)
+    return loss, [hidden_gradient.to(hidden.dtype), row_values.to(weight.dtype), bias_values.to(bias.dtype)], ids
