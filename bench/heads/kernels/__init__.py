@@ -1,1 +1,1 @@
-"""Losses and look-ups over a large vocabulary that never hold an [N, V] matrix; heads call them."""
+"""Losses and searches over a large vocabulary that hold no [N, V] matrix, and special functions; called by heads."""

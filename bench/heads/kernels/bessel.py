@@ -1,7 +1,7 @@
-"""log I_ν(x), the modified Bessel function of the first kind, with its slope: closed forms, in torch alone.
+"""log I_ν(x), ν ≥ −½, of the modified Bessel function of the first kind, with its gradient, in closed form in torch.
 
-By the expansion that is uniform in x as the order ν grows (Olver 1954; DLMF 10.41.3). From a low order it is made for a
-higher one, and brought down by the recurrence of three neighbours (DLMF 10.29.1), whose terms are all positive here.
+The expansion that is uniform in x for a large order ν (Olver 1954; DLMF 10.41.3) is evaluated at an order of at least
+`MIN_ORDER`. A lower order follows by the three-term recurrence (DLMF 10.29.1), downwards, where all terms are positive.
 """
 
 import functools
@@ -13,18 +13,18 @@ from numpy.polynomial import Polynomial
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-TERMS = 4  # of the expansion
+TERMS = 4  # highest power of 1 / ν in the expansion
 
-LEAST_ORDER = 32  # from which on they err by 1e-9 at most
+MIN_ORDER = 32  # lowest order ν of the expansion: its error is at most 1e-9 from here on
 
 
 def log_bessel(order: float, x: Tensor) -> Tensor:
-    """log(I_ν(x) / x^ν), which is smooth and finite at 0 too; ν ≥ −½, x ≥ 0. [...] -> [...]"""
+    """Compute log(I_ν(x) / x^ν), which is smooth and finite at 0 too; ν = `order` ≥ −½, x ≥ 0. [...] -> [...]"""
     return LogBessel.apply(x, order)
 
 
 class LogBessel(torch.autograd.Function):
-    """Its slope is I_{ν+1}(x) / I_ν(x)."""
+    """log(I_ν(x) / x^ν), with the gradient I_{ν+1}(x) / I_ν(x) (DLMF 10.29.4)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, order: float) -> Tensor:
@@ -41,46 +41,46 @@ class LogBessel(torch.autograd.Function):
 
 @torch.no_grad()
 def value_and_ratio(order: float, x: Tensor) -> tuple[Tensor, Tensor]:
-    """f_ν = log(I_ν(x) / x^ν), and exp(f_{ν+1} − f_ν), which is its slope over x. [...] each"""
-    lifted = max(0, math.ceil(LEAST_ORDER - order))
-    value, ratio = expanded(order + lifted, x)
-    for step in range(lifted):  # I_{μ−1} = I_{μ+1} + (2μ / x) I_μ
-        lower = (ratio * x).mul_(x).add_(2 * (order + lifted - step))  # exp(f_{μ−1} − f_μ)
-        value, ratio = value.add_(lower.log()), lower.reciprocal_()
+    """Compute f_ν = log(I_ν(x) / x^ν), and exp(f_{ν+1} − f_ν), which is the slope of f_ν divided by x. [...] each"""
+    raised = max(0, math.ceil(MIN_ORDER - order))  # steps from the order of the expansion down to ν
+    value, ratio = expand(order + raised, x)
+    for step in range(raised):  # I_{μ−1} = I_{μ+1} + (2μ / x) I_μ
+        inverse = (ratio * x).mul_(x).add_(2 * (order + raised - step))  # exp(f_{μ−1} − f_μ)
+        value, ratio = value.add_(inverse.log()), inverse.reciprocal_()
     return value, ratio
 
 
-def expanded(order: float, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by the expansion alone, which says the more, the higher the order."""
+def expand(order: float, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the two numbers of `value_and_ratio` by the expansion alone, whose error falls as the order grows."""
     root = (x / order).square_().add_(1).sqrt_()
     t = root.reciprocal()
-    series, slope = horner(order, t)
+    series, slope = evaluate_series(order, t)
     value = root - torch.log1p(root) - math.log(order)
     value = value.mul_(order).sub_(torch.log(2 * math.pi * order * root), alpha=0.5).add_(series.log())
-    small = slope.div_(series).mul_(t).add_(0.5).mul_(t.square_())
-    return value, (1 / (1 + root)).sub_(small, alpha=1 / order).div_(order)
+    correction = slope.div_(series).mul_(t).add_(0.5).mul_(t.square_())
+    return value, (1 / (1 + root)).sub_(correction, alpha=1 / order).div_(order)
 
 
-def horner(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ U_k(t) / ν^k and its derivative for t."""
-    *lower, highest = coefficients(order)
+def evaluate_series(order: float, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute Σ_k U_k(t) / ν^k and its derivative with respect to t, by Horner's scheme. [...] each"""
+    *lower, highest = series_coefficients(order)
     value, slope = torch.full_like(t, highest), torch.zeros_like(t)
-    for each in reversed(lower):
+    for coefficient in reversed(lower):
         slope = slope.mul_(t).add_(value)
-        value = value.mul_(t).add_(each)
+        value = value.mul_(t).add_(coefficient)
     return value, slope
 
 
 @functools.cache
-def coefficients(order: float) -> list[float]:
-    """Of Σ U_k(t) / ν^k, the constant one first."""
-    return sum(each / order**k for k, each in enumerate(debye(TERMS))).coef.tolist()
+def series_coefficients(order: float) -> list[float]:
+    """Return the coefficients of Σ_k U_k(t) / ν^k as a polynomial in t, lowest power first."""
+    return sum(polynomial / order**k for k, polynomial in enumerate(debye_polynomials(TERMS))).coef.tolist()
 
 
-def debye(terms: int) -> list[Polynomial]:
-    """U_0 to U_terms (DLMF 10.41.9)."""
-    p, found = Polynomial([0, 1]), [Polynomial([1.0])]
-    for _ in range(terms):
-        last = found[-1]
-        found.append(p**2 * (1 - p**2) * last.deriv() / 2 + ((1 - 5 * p**2) * last).integ() / 8)
-    return found
+def debye_polynomials(highest: int) -> list[Polynomial]:
+    """Return U_0 to U_highest (DLMF 10.41.9)."""
+    p, polynomials = Polynomial([0, 1]), [Polynomial([1.0])]
+    for _ in range(highest):
+        last = polynomials[-1]
+        polynomials.append(p**2 * (1 - p**2) * last.deriv() / 2 + ((1 - 5 * p**2) * last).integ() / 8)
+    return polynomials
