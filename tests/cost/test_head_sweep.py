@@ -182,7 +182,7 @@ def built_baseline(name: str, inputs: SyntheticInputs) -> Operations:
 
 @pytest.mark.parametrize("many", [0, 10**9])
 def test_all_contenders_with_softmax_rows_give_equal_words_and_ranks(tree, inputs, many, monkeypatch):
-    monkeypatch.setattr(decoding, "MANY", many)
+    monkeypatch.setattr(decoding, "INDEX_ROWS", many)
     hidden, words = inputs.queries(50)
     with torch.no_grad():
         scores = hidden @ inputs.weight.T + inputs.bias
@@ -199,7 +199,7 @@ def test_all_contenders_with_softmax_rows_give_equal_words_and_ranks(tree, input
 
 @pytest.mark.parametrize("many", [0, 10**9])
 def test_all_contenders_with_targets_give_equal_words(tree, inputs, many, monkeypatch):
-    monkeypatch.setattr(decoding, "MANY", many)
+    monkeypatch.setattr(decoding, "INDEX_ROWS", many)
     hidden, _ = inputs.queries(50)
     # a regressor on these inputs: the projection is the identity, and the bias the mean target
     shares = torch.from_numpy(inputs.vocabulary.counts / inputs.vocabulary.counts.sum()).float()

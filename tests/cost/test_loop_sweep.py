@@ -133,10 +133,10 @@ def test_timed_batches_count_from_the_sixth_batch_to_the_last(monkeypatch):
 
 def test_periodic_calls_are_spread_over_the_words_until_they_are_due_again(tree, tmp_path):
     cfg = configured(tmp_path, "budget.words=60000", "checkpoint.seconds=10")
-    timings = LoopTimings(bare=[100.0], trainer=[110.0], steps=[100.0], data=[1.0], validations=[50.0], logs=[10.0])
+    timings = LoopTimings(bare=[100.0], trainer=[110.0], steps=[100.0], data=[1.0], validations=[50.0], logs=[60 / 106])
     timings.checkpoints = [200.0]
     figures = {name: span[1] for name, span in timings.spans(cfg).items()}
-    # six validations of 50 ms over sixty thousand words, six log rows of 10 ms; 200 ms in 10 s
+    # six validations of 50 ms over sixty thousand words, 106 log rows of 60 ms together; 200 ms in 10 s
     assert figures["look_share"] == pytest.approx(0.05) and figures["log_share"] == pytest.approx(0.01)
     assert figures["checkpoint_share"] == pytest.approx(0.02) and figures["data_share"] == pytest.approx(0.01)
     assert figures["default_ms"] == pytest.approx(108.0) and figures["default_ratio"] == pytest.approx(1.08)
@@ -166,18 +166,18 @@ def made_up(**fields: object) -> LoopLedger:
 def test_report_shows_the_loop_ledger(tmp_path, capsys):
     (section,) = loop_report.sections([made_up(rows=[]), made_up()])  # of one setting the last
     times, parts = section.summary
-    assert {row.label: str(row.figures["default_ratio"]) for row in times.rows} == {
+    assert {row.label: str(row.values["default_ratio"]) for row in times.rows} == {
         "cosine": "1.04 [1.00, 1.10]", "× softmax": "–",
     }  # fmt: skip
     assert times.rows[1].failures == ["× oom: RuntimeError: too large"]
-    assert str(parts.rows[0].figures["look_share"]) == "2.00 [1.8, 3.0]" and len(parts.columns) == 1
+    assert str(parts.rows[0].values["look_share"]) == "2.00 [1.8, 3.0]" and len(parts.columns) == 1
     assert section.facts == (
         "lstm of 256 · V = 5,000, c · budget 300,000 words · logger weights_and_biases · 32-true · cpu, 2 threads"
     )
     assert section.headline == [
-        "Training as it is takes at most 1.04 times a bare loop's time (cosine).",
-        "Starting and ending the logger comes on top: 0.70 s in a process's first run, 0.030 s at most in each run "
-        "after it.",
+        "Training takes at most 1.04 times a bare loop's time (cosine).",
+        "Starting and ending the logger comes on top: 0.70 s in a process's first run, 0.030 s at most in each later "
+        "run.",
     ]
     made_up().write(ledger_stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.prefix, {}))
     report([tmp_path / "cost_sweep"], tmp_path)
