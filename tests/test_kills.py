@@ -70,7 +70,7 @@ class Nursery:
 
 @pytest.fixture
 def nursery(tmp_path):
-    documents = [" ".join(kjv().spell(words[:150])) for words in kjv().train.documents()[:20]]
+    documents = [" ".join(kjv().words_of(words[:150])) for words in kjv().train.documents()[:20]]
     (tmp_path / "text.txt").write_text("\n\n".join(documents))
     tiny_bert(tmp_path / "bert")
     nursery = Nursery(tmp_path)

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 from bench.core.errors import SettingError
 from bench.core.record import ledger_kind
-from bench.cost.ledger import Ledger, Line
+from bench.cost.ledger import Ledger, LedgerRow
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Line):
+class HeadRow(LedgerRow):
     """Costs of one head at one V. An operation that the contender does not have is None."""
 
     part: str  # head | model
@@ -47,12 +47,12 @@ class HeadLedger(Ledger):
     hidden_size: int
     target_size: int
     peak_gflops: list[float]  # span of a large matrix product over the same rounds
-    rows: list[Row]
+    rows: list[HeadRow]
     kind: Literal["head"] = "head"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading(Line):
+class EncoderRow(LedgerRow):
     """Costs of one way to encode a text: a `targets.context` of ours, or the baseline a user would write instead."""
 
     context: str | None = None  # causal | prefix | bidirectional
@@ -91,13 +91,13 @@ class EncoderLedger(Ledger):
     corpus: str
     words: int  # number of words measured on
     window: int  # of the vectors whose drift is reported
-    rows: list[Reading]
+    rows: list[EncoderRow]
     drift: list[Drift] = field(default_factory=list)
     kind: Literal["encoder"] = "encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loop(Line):
+class LoopRow(LedgerRow):
     """Costs of training one whole system (trunk, head, optimiser). Times are per 1,000 words, except the last three."""
 
     bare_ms: list[float] | None = None  # batch, forward, backward, clipping and update in a plain loop
@@ -132,7 +132,7 @@ class LoopLedger(Ledger):
     checkpoint_seconds: float
     logger: str
     logger_start_seconds: list[float]  # start and end of the logger, each time; the first starts a shared service
-    rows: list[Loop]
+    rows: list[LoopRow]
     kind: Literal["loop"] = "loop"
 
 

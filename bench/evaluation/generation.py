@@ -59,7 +59,7 @@ def generate(
         else:
             states = model.proceed(states, torch.tensor([chosen], device=model.device))
             features = states[0]
-    return vocabulary.corpus.spell(words[len(prompt) :])
+    return vocabulary.corpus.words_of(words[len(prompt) :])
 
 
 def state_after(model: ClosedVocabularyModel, words: list[int]) -> tuple[Any | None, Tensor]:

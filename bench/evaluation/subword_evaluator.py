@@ -38,7 +38,7 @@ class SubwordEvaluator(Evaluator):
         seed: int,
     ) -> list[str]:
         """Write piece by piece; words that no vocabulary holds can occur."""
-        return self.model.generate(vocabulary.corpus.spell(prompt), count, greedy=greedy, seed=seed)
+        return self.model.generate(vocabulary.corpus.words_of(prompt), count, greedy=greedy, seed=seed)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
         """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.

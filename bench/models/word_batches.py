@@ -64,7 +64,10 @@ class Inputs:
         if self.encoder is None:
             ids = self.vocabulary.encode(text.words[before])
             return torch.from_numpy(np.where(first, len(self.vocabulary), ids).astype(np.int64))
-        whole = self.vectors(split) if split else self.encoder.vectors(self.vocabulary.corpus.spell(text.words)).numpy()
+        if split:
+            whole = self.vectors(split)
+        else:
+            whole = self.encoder.vectors(self.vocabulary.corpus.words_of(text.words)).numpy()
         vectors = whole[before].astype(np.float32)
         vectors[first] = 0  # no word yet
         return torch.from_numpy(vectors)

@@ -49,7 +49,7 @@ def test_deterministic_decoding_is_refused():
 
 
 @pytest.fixture(scope="module")
-def judged(corpus, vocabulary) -> EvaluationData:
+def evaluation_data(corpus, vocabulary) -> EvaluationData:
     return EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
 
 
@@ -80,8 +80,8 @@ def test_states_before_each_word_go_on_as_the_text_does(model, corpus, vocabular
     torch.testing.assert_close(there[0], features[here + 1], rtol=1e-4, atol=1e-4)
 
 
-def test_brier_1_by_draws_holds_the_exact_one(model, judged):
-    scored = score(model, judged)
+def test_brier_1_by_draws_holds_the_exact_one(model, evaluation_data):
+    scored = score(model, evaluation_data)
     drawn = ~np.isnan(scored.brier_n[:, 0])
     assert drawn.sum() == len(brier_lm.starts(scored.document)) > 1000
     low, high = interval(scored.brier_n[drawn, 0])
@@ -89,16 +89,15 @@ def test_brier_1_by_draws_holds_the_exact_one(model, judged):
     assert (np.diff(np.abs(scored.brier_n[drawn]), axis=1) <= 1).all()
 
 
-def test_brier_2_by_draws_holds_the_exact_one(judged):
+def test_brier_2_by_draws_holds_the_exact_one(evaluation_data):
     """Σ over all pairs of words, which a bigram model gives at once."""
-    model = CountModel(corpus=judged.vocabulary.corpus, vocabulary=judged.vocabulary, order=2)
-    scored, unk = score(model, judged), judged.vocabulary.unk
-    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram)
+    model = CountModel(corpus=evaluation_data.vocabulary.corpus, vocabulary=evaluation_data.vocabulary, order=2)
+    scored, unk = score(model, evaluation_data), evaluation_data.vocabulary.unk
+    log_unigram = torch.from_numpy(evaluation_data.vocabulary.log_unigram)
     at = np.flatnonzero(~np.isnan(scored.brier_n[:, 0]))
-    first = (
-        scored.calibration.logits(model.scores(model.features(judged.test, "test")[at]), log_unigram).softmax(1).numpy()
-    )
-    contexts = torch.arange(len(judged.vocabulary))[:, None]
+    scores = model.scores(model.features(evaluation_data.test, "test")[at])
+    first = scored.calibration.logits(scores, log_unigram).softmax(1).numpy()
+    contexts = torch.arange(len(evaluation_data.vocabulary))[:, None]
     then = scored.calibration.logits(model.scores(contexts), log_unigram).softmax(1).numpy()  # [V, V]
     first[:, unk], square = 0, np.delete(then, unk, 1) ** 2
     one, two = scored.word[at], scored.word[at + 1]

@@ -134,14 +134,14 @@ class OwnSampler(SoftmaxHead):
         return torch.where(choice == 1, 7, self.unk)
 
 
-def test_generation_and_brier_draw_from_the_sampler_of_a_head(vocabulary, judged):
+def test_generation_and_brier_draw_from_the_sampler_of_a_head(vocabulary, evaluation_data):
     model = word_model(vocabulary)
     model.head = OwnSampler(hidden_size=model.backbone.hidden_size, vocabulary=vocabulary)
     model.head.unk = vocabulary.unk
     evaluator = WordEvaluator(model)
     drawn = evaluator.generate(vocabulary, [3], 20, greedy=False, calibration=None, seed=0)
     assert drawn == [vocabulary.words[7]] * 20
-    scored = evaluator.score(judged)
+    scored = evaluator.score(evaluation_data)
     positions = ~np.isnan(scored.brier_n[:, 0])
     hit = (scored.word[positions] == 7).mean()
     # Brier-1 = 2 p(y) - sum of p squared, with p(7) = 1/2 and no probability for other words

@@ -161,8 +161,8 @@ def measured(corpus, vocabulary):
         words = torch.from_numpy(vocabulary.encode(getattr(corpus, split).words).astype(np.int64))
         tables[split] = torch.randn(len(words), len(vocabulary), generator=generator)
         tables[split][torch.arange(len(words)), words] += 2
-    judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
-    found = score(Rows(**tables), judged)
+    evaluation_data = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
+    found = score(Rows(**tables), evaluation_data)
     return tables["test"], found, quality(found, vocabulary, corpus.test, search_words=50)
 
 

@@ -79,7 +79,7 @@ def test_lm_evaluation_harness_agrees_but_for_the_edges_of_documents(folder):
     shape = {"layers": 0, "width": 0, "attention_heads": 0, "pieces": 0, "dropout": 0.0, "context": CONTEXT}
     model = SubwordModel(corpus=corpus, pretrained=str(folder), batch_size=1, lr=0.0, weight_decay=0.0, **shape)
     text, vocabulary = corpus.test, Vocabulary(corpus, 50)
-    documents = ["".join(" " + word for word in corpus.spell(document)) for document in text.documents()]
+    documents = ["".join(" " + word for word in corpus.words_of(document)) for document in text.documents()]
     totals, edges = rolling(folder, documents)
     words = np.array([len(document.split()) for document in documents])
     sizes = np.array([len(document.encode("utf-8")) for document in documents])
@@ -110,11 +110,11 @@ def softmax(corpus, vocabulary):
     with torch.no_grad():
         head.words.weight.mul_(10)
     model = WordModel(trunk, head, Inputs(vocabulary), lr=0.0, weight_decay=0.0)
-    judged = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
+    evaluation_data = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
     with torch.no_grad():
         logits = head.scores(model.features(corpus.test, "test"))
     words = torch.from_numpy(vocabulary.encode(corpus.test.words).astype(np.int64))
-    return logits, words, quality(score(model, judged), vocabulary, corpus.test, search_words=50)
+    return logits, words, quality(score(model, evaluation_data), vocabulary, corpus.test, search_words=50)
 
 
 def test_the_closed_perplexity_of_a_softmax_is_torchmetrics(softmax, vocabulary):

@@ -33,10 +33,11 @@ class Table(ClosedVocabularyModel):
         return self.tables["test"][rows - 10_000] if rows[0] >= 10_000 else self.tables["validation"][rows]
 
 
-def table(judged: EvaluationData, make: Callable[..., torch.Tensor]) -> Table:
+def table(evaluation_data: EvaluationData, make: Callable[..., torch.Tensor]) -> Table:
     """Scores of each split by a function of a generator and a shape."""
-    generator, size = torch.Generator().manual_seed(0), len(judged.vocabulary)
-    return Table(**{name: make(generator, (len(getattr(judged, name)), size)) for name in ("validation", "test")})
+    generator, size = torch.Generator().manual_seed(0), len(evaluation_data.vocabulary)
+    splits = {"validation": evaluation_data.validation, "test": evaluation_data.test}
+    return Table(**{name: make(generator, (len(text), size)) for name, text in splits.items()})
 
 
 def noise(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
@@ -53,19 +54,19 @@ def naive_log_p(scores: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("make", [noise, steps])
-def test_every_position_agrees_with_a_loop(judged, make):
-    model, vocabulary = table(judged, make), judged.vocabulary
-    scored = score(model, judged)
+def test_every_position_agrees_with_a_loop(evaluation_data, make):
+    model, vocabulary = table(evaluation_data, make), evaluation_data.vocabulary
+    scored = score(model, evaluation_data)
     lexicon = vocabulary.corpus.lexicon
     log_unigram = vocabulary.log_unigram.astype(np.float64)
     gains, position = [], 0
-    for number, document in enumerate(judged.test.documents()):
+    for number, document in enumerate(evaluation_data.test.documents()):
         for word in document.tolist():
             row, target = model.tables["test"][position], int(vocabulary.ids[word])
             plain = row.double().numpy()
             single = scored.calibration.logits(row[None], torch.from_numpy(vocabulary.log_unigram))[0].tolist()
             log_p = naive_log_p(scored.calibration.scale * plain + scored.calibration.prior * log_unigram)
-            price = judged.speller.nats(lexicon[word]) if target == vocabulary.unk else 0.0
+            price = evaluation_data.speller.nats(lexicon[word]) if target == vocabulary.unk else 0.0
             p = np.where(np.arange(len(row)) == vocabulary.unk, 0, np.exp(log_p))  # which no word equals
             gains.append(2 * p[target] - (p**2).sum())
             assert scored.document[position] == number
@@ -75,28 +76,28 @@ def test_every_position_agrees_with_a_loop(judged, make):
             assert scored.nats[position] == pytest.approx(price - log_p[target], rel=1e-5)
             assert scored.raw_nats[position] == pytest.approx(price - naive_log_p(plain)[target], rel=1e-5)
             position += 1
-    assert position == len(scored.rank) == len(judged.test)
+    assert position == len(scored.rank) == len(evaluation_data.test)
     assert np.isinf(scored.rank).sum() == (scored.word == vocabulary.unk).sum() > 0
     np.testing.assert_allclose(scored.brier, gains, atol=1e-6)
     assert scored.brier_n is None  # a table cannot go on from words of its own
 
 
-def test_calibration_is_fitted_on_positions_spread_over_validation(judged):
-    model = table(judged, noise)
-    words = judged.vocabulary.encode(judged.validation.words).astype(np.int64)
+def test_calibration_is_fitted_on_positions_spread_over_validation(evaluation_data):
+    model = table(evaluation_data, noise)
+    words = evaluation_data.vocabulary.encode(evaluation_data.validation.words).astype(np.int64)
     spread = [i * (len(words) - 1) // 199 for i in range(200)]
     block = model.tables["validation"][spread], torch.from_numpy(words[spread])
-    expected = fit(lambda: [block], torch.from_numpy(judged.vocabulary.log_unigram))
-    np.testing.assert_allclose(score(model, judged).calibration, expected, atol=1e-6)
+    expected = fit(lambda: [block], torch.from_numpy(evaluation_data.vocabulary.log_unigram))
+    np.testing.assert_allclose(score(model, evaluation_data).calibration, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("cells", [1, 7 * 200 + 3, 2**26])
-def test_the_size_of_blocks_does_not_show(judged, cells, monkeypatch):
-    model = table(judged, steps)
-    expected = score(model, judged)
+def test_the_size_of_blocks_does_not_show(evaluation_data, cells, monkeypatch):
+    model = table(evaluation_data, steps)
+    expected = score(model, evaluation_data)
     monkeypatch.setattr(module, "CELLS", cells)
     monkeypatch.setattr(module, "KEPT_CELLS", 0)
-    found = score(model, judged)
+    found = score(model, evaluation_data)
     np.testing.assert_array_equal(found.rank, expected.rank)
     np.testing.assert_allclose(found.calibration, expected.calibration, atol=1e-6)
     np.testing.assert_allclose(found.nats, expected.nats, rtol=1e-6)
@@ -104,19 +105,19 @@ def test_the_size_of_blocks_does_not_show(judged, cells, monkeypatch):
     np.testing.assert_allclose(found.rank_nats, expected.rank_nats, rtol=1e-6)
 
 
-def test_blocks_hold_a_bounded_number_of_cells(judged, monkeypatch):
-    model, shapes = table(judged, noise), []
+def test_blocks_hold_a_bounded_number_of_cells(evaluation_data, monkeypatch):
+    model, shapes = table(evaluation_data, noise), []
     monkeypatch.setattr(module, "CELLS", 1000)
     monkeypatch.setattr(module, "KEPT_CELLS", 0)
     made = model.scores
     model.scores = lambda features: shapes.append(len(features)) or made(features)
-    score(model, judged)
+    score(model, evaluation_data)
     assert max(shapes) == 1000 // 200
 
 
-def test_a_constant_head_is_the_unigram_of_mean_rank(judged):
-    vocabulary = judged.vocabulary
-    scored = score(table(judged, lambda _, shape: torch.full(shape, 3.7)), judged)
+def test_a_constant_head_is_the_unigram_of_mean_rank(evaluation_data):
+    vocabulary = evaluation_data.vocabulary
+    scored = score(table(evaluation_data, lambda _, shape: torch.full(shape, 3.7)), evaluation_data)
     known = scored.word != vocabulary.unk
     assert set(scored.rank[known]) == {len(vocabulary) / 2}  # of V - 1 candidates
     assert scored.calibration.scale == 0
@@ -156,16 +157,16 @@ def test_calibration_may_reorder_and_never_the_raw_ranks():
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("bad", [float("nan"), inf])
-def test_a_score_that_is_not_finite_is_refused(judged, split, bad):
-    model = table(judged, noise)
+def test_a_score_that_is_not_finite_is_refused(evaluation_data, split, bad):
+    model = table(evaluation_data, noise)
     model.tables[split][0, 5] = bad
     with pytest.raises(Diverged, match="scores that are not finite"):
-        score(model, judged)
+        score(model, evaluation_data)
 
 
-def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
-    model, vocabulary = table(judged, steps), judged.vocabulary
-    words = vocabulary.encode(judged.validation.words).astype(np.int64)
+def test_a_glance_measures_positions_that_calibration_did_not_see(evaluation_data):
+    model, vocabulary = table(evaluation_data, steps), evaluation_data.vocabulary
+    words = vocabulary.encode(evaluation_data.validation.words).astype(np.int64)
     spread = [i * (len(words) - 1) // 199 for i in range(200)]
     fitted, measured = spread[::2], spread[1::2]
     scores, log_unigram = model.tables["validation"], torch.from_numpy(vocabulary.log_unigram)
@@ -173,21 +174,21 @@ def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
     nats = torch.nn.functional.cross_entropy(
         calibration.logits(scores[measured], log_unigram).double(), torch.from_numpy(words[measured])
     )
-    known = judged.vocabulary.corpus.spell(judged.validation.words[measured])
-    prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in known]
+    known = evaluation_data.vocabulary.corpus.words_of(evaluation_data.validation.words[measured])
+    prices = [0.0 if word in vocabulary.words else evaluation_data.speller.nats(word) for word in known]
     hits = [naive_rank(scores[i].tolist(), int(words[i]), vocabulary.unk) <= 1 for i in measured]
-    found = validation_quality(model, judged)
+    found = validation_quality(model, evaluation_data)
     assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-6)
     assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 
 
-def test_spelling_is_priced_where_a_word_has_no_id(judged):
-    vocabulary = judged.vocabulary
-    prices = module.spelling_nats(table(judged, noise), judged, judged.test)
-    spelt = vocabulary.corpus.spell(judged.test.words)
-    expected = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
+def test_spelling_is_priced_where_a_word_has_no_id(evaluation_data):
+    vocabulary = evaluation_data.vocabulary
+    prices = module.spelling_nats(table(evaluation_data, noise), evaluation_data, evaluation_data.test)
+    spelt = vocabulary.corpus.words_of(evaluation_data.test.words)
+    expected = [0.0 if word in vocabulary.words else evaluation_data.speller.nats(word) for word in spelt]
     np.testing.assert_allclose(prices, expected, rtol=1e-6)
-    assert module.vocabulary_ids(vocabulary, judged.test).tolist() == [
+    assert module.vocabulary_ids(vocabulary, evaluation_data.test).tolist() == [
         vocabulary.words.index(word) if word in vocabulary.words else vocabulary.unk for word in spelt
     ]
 

@@ -36,8 +36,8 @@ def test_segments_cover_a_text_evenly_and_measure_no_position_twice(length):
         assert (measured_part(at)[:, 0] - at[:, 0] == HISTORY).all()
 
 
-def test_validation_measures_words_that_calibration_did_not_see(judged, vocabulary):
-    model, text = word_model(vocabulary), judged.validation
+def test_validation_measures_words_that_calibration_did_not_see(evaluation_data, vocabulary):
+    model, text = word_model(vocabulary), evaluation_data.validation
     at = segment_positions(len(text))
     with torch.no_grad():
         before = np.concatenate([[len(vocabulary)], vocabulary.encode(text.words)[:-1]])
@@ -50,20 +50,20 @@ def test_validation_measures_words_that_calibration_did_not_see(judged, vocabula
     calibration = fit(lambda: [(scores[::2], words[::2])], log_unigram)
     scores, words, places = scores[1::2], words[1::2], places[1::2]
     nats = torch.nn.functional.cross_entropy(calibration.logits(scores, log_unigram).double(), words)
-    spelt = vocabulary.corpus.spell(text.words[places])
-    prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
+    spelt = vocabulary.corpus.words_of(text.words[places])
+    prices = [0.0 if word in vocabulary.words else evaluation_data.speller.nats(word) for word in spelt]
     hits = [naive_rank(row, int(word), vocabulary.unk) <= 1 for row, word in zip(scores.tolist(), words, strict=True)]
-    found = validate(model, judged)
+    found = validate(model, evaluation_data)
     assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-5)
     assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 
 
-def test_validation_raises_where_scores_are_not_finite(judged, vocabulary):
+def test_validation_raises_where_scores_are_not_finite(evaluation_data, vocabulary):
     model = word_model(vocabulary)
     with torch.no_grad():
         model.head.words.weight[3] = torch.nan
     with pytest.raises(Diverged, match="scores that are not finite"):
-        validate(model, judged)
+        validate(model, evaluation_data)
 
 
 def test_subword_validation_reads_each_segment_as_a_document():

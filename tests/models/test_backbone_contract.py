@@ -83,12 +83,12 @@ def test_states_proceed_as_the_text_does(model, corpus, vocabulary):
     torch.testing.assert_close(proceeded[0], features[here + 1], rtol=1e-4, atol=1e-4)
 
 
-def test_every_evaluation_takes_the_model(model, judged):
+def test_every_evaluation_takes_the_model(model, evaluation_data):
     evaluator = WordEvaluator(model)
-    scored = evaluator.score(judged)
+    scored = evaluator.score(evaluation_data)
     assert np.isfinite(scored.nats).all() and not np.isnan(scored.brier_n).all()
-    assert set(evaluator.validate(judged)) == set(evaluator.validation_quality(judged))
-    assert len(evaluator.generate(judged.vocabulary, [3], 5, greedy=True, calibration=None, seed=0)) == 5
+    assert set(evaluator.validate(evaluation_data)) == set(evaluator.validation_quality(evaluation_data))
+    assert len(evaluator.generate(evaluation_data.vocabulary, [3], 5, greedy=True, calibration=None, seed=0)) == 5
 
 
 def configured(folder: Path, backbone: str) -> DictConfig:
