@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-WORDS = 4  # of an n-gram at most
+MOST_WORDS = 4  # of an n-gram at most
 
 SEED = 20251031  # of the draws, the same for runs of every seed
 
-NONE = -1  # no word, equal to none: `<unk>`, or a draw that was not made because nothing could match any more
+NO_WORD = -1  # no word, equal to none: `<unk>`, or a draw that was not made because nothing could match any more
 
 
-def starts(document: np.ndarray) -> np.ndarray:
+def start_positions(document: np.ndarray) -> np.ndarray:
     """Positions whose next `WORDS` words lie in one document. [N] -> [M] int64"""
-    last = np.minimum(np.arange(len(document)) + WORDS - 1, len(document) - 1)
-    inside = np.arange(len(document)) + WORDS <= len(document)
+    last = np.minimum(np.arange(len(document)) + MOST_WORDS - 1, len(document) - 1)
+    inside = np.arange(len(document)) + MOST_WORDS <= len(document)
     return np.flatnonzero((document[last] == document) & inside)
 
 
-def agreement(with_true: np.ndarray, other_with_true: np.ndarray, with_each_other: np.ndarray) -> np.ndarray:
+def estimates_of(with_true: np.ndarray, other_with_true: np.ndarray, with_each_other: np.ndarray) -> np.ndarray:
     """One estimate of Brier-1 … Brier-4 a position, from how many words two draws share. [M] each -> [M, 4] float32
 
     Raises:
@@ -38,25 +38,25 @@ def agreement(with_true: np.ndarray, other_with_true: np.ndarray, with_each_othe
             "BrierLM needs two independent draws a position; these never differ, as if decoding were greedy"
         )
     one, other, both = (
-        (shared[:, None] > np.arange(WORDS)).astype(np.float32)
+        (shared[:, None] > np.arange(MOST_WORDS)).astype(np.float32)
         for shared in (with_true, other_with_true, with_each_other)
     )
     return one + other - both
 
 
-def placed(estimates: np.ndarray, positions: np.ndarray, length: int) -> np.ndarray:
+def at_positions(estimates: np.ndarray, positions: np.ndarray, length: int) -> np.ndarray:
     """Estimates where they were drawn, NaN elsewhere. [M, 4], [M] -> [N, 4] float32"""
-    found = np.full((length, WORDS), np.nan, np.float32)
+    found = np.full((length, MOST_WORDS), np.nan, np.float32)
     found[positions] = estimates
     return found
 
 
-def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def shared_words(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """How many words two rows of ids begin with in common; NONE equals nothing. [M, 4] each -> [M]"""
-    return np.logical_and.accumulate((one == other) & (one != NONE), axis=1).sum(1)
+    return np.logical_and.accumulate((one == other) & (one != NO_WORD), axis=1).sum(1)
 
 
-def follow(
+def continue_draws(
     states: Any,
     first: Tensor,
     true: Tensor,
@@ -77,10 +77,10 @@ def follow(
     Returns:
         Ids, NONE where nothing was drawn or `<unk>` was. [M, 2, WORDS]
     """
-    drawn = torch.full((*first.shape, WORDS), NONE, device=first.device)
+    drawn = torch.full((*first.shape, MOST_WORDS), NO_WORD, device=first.device)
     drawn[..., 0] = first
     rows, branches = torch.arange(len(first), device=first.device), [states, states]
-    for n in range(1, WORDS):
+    for n in range(1, MOST_WORDS):
         so_far = drawn[rows, :, :n]  # [m, 2, n]
         hit = (so_far == true[rows, None, :n]).all(-1) & (true[rows, None, :n] != unk).all(-1)
         level = (so_far[:, 0] == so_far[:, 1]).all(-1) & (so_far[:, 0] != unk).all(-1)
@@ -91,7 +91,7 @@ def follow(
         for branch in (0, 1):
             branches[branch] = proceed(rows_of(branches[branch], alive), drawn[rows, branch, n - 1])
             drawn[rows, branch, n] = draw(branches[branch])
-    return drawn.masked_fill(drawn == unk, NONE)
+    return drawn.masked_fill(drawn == unk, NO_WORD)
 
 
 def rows_of(states: Any, chosen: Tensor) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.core.errors import Diverged
 
-Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
+ScoreBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
 
 TOLERANCE = 1e-6  # of the Newton decrement, nats: above rounding, and one more step leaves its square
 
@@ -35,7 +35,7 @@ class Calibration(NamedTuple):
         return torch.add(scores * self.scale, log_unigram, alpha=self.prior)
 
 
-def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
+def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
     """The a and b of least mean nats: a convex problem, by Newton's method from the unigram model, with backtracking.
 
     Args:
@@ -69,7 +69,7 @@ def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
     return Calibration(*now.tolist())
 
 
-def moments(blocks: Blocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Tensor, Tensor]:
+def moments(blocks: ScoreBlocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Tensor, Tensor]:
     """Mean nats at (a, b), their gradient [2] and Hessian [2, 2]: the covariance of (score, log unigram) under p.
 
     Scores are taken relative to the true word's, which changes no figure and spares them the rounding of an offset.

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.score import EvaluationData, Scored
+from bench.evaluation.score import EvaluationData, ScoredText
 from bench.models.language_model import LanguageModel
 
 
@@ -25,7 +25,7 @@ class Evaluator(ABC):
         self.model = model
 
     @abstractmethod
-    def score(self, data: EvaluationData) -> Scored:
+    def score(self, data: EvaluationData) -> ScoredText:
         """Rank and price every position of the test text.
 
         Raises:

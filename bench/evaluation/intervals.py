@@ -30,13 +30,13 @@ UNDEFINED = 0.025  # the largest share of resamples without a value for which an
 
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
+class BlockSums:
     """Sums of one cell per block of documents: all seeds over the same blocks of the same test text."""
 
     sums: Sums  # [S, B]; the sums that every seed has
 
     @classmethod
-    def of(cls, seeds: Sequence[Mapping[str, Sequence[float]]]) -> "Blocks | None":
+    def from_seeds(cls, seeds: Sequence[Mapping[str, Sequence[float]]]) -> "BlockSums | None":
         """Collect the seeds' blocks. None if a seed has no blocks, too few, or read another text than the others."""
         if not seeds or any(not seed or seed["words"] != seeds[0]["words"] for seed in seeds):
             return None
@@ -68,7 +68,7 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def interval(name: str, cell: Blocks | None) -> tuple[float, float] | None:
+def interval(name: str, cell: BlockSums | None) -> tuple[float, float] | None:
     """Return the 95 % interval over documents of a metric's mean over seeds.
 
     None if the metric was not measured, or is undefined in more than 2.5 % of the resamples: one end of the interval
@@ -80,7 +80,7 @@ def interval(name: str, cell: Blocks | None) -> tuple[float, float] | None:
     return percentile_interval(mean_over_seeds(formula, cell.resampled), len(cell))
 
 
-def difference(name: str, ours: Blocks | None, theirs: Blocks | None) -> Difference | None:
+def difference(name: str, ours: BlockSums | None, theirs: BlockSums | None) -> Difference | None:
     """Return the paired difference of a metric: both systems on the same resampled documents.
 
     The difficulty of a document for both systems cancels. If one system was ranked on fewer positions, both are
@@ -97,7 +97,7 @@ def difference(name: str, ours: Blocks | None, theirs: Blocks | None) -> Differe
     return Difference(float(mean[0]), *ends) if ends and np.isfinite(mean[0]) else None
 
 
-def p_value(name: str, ours: Blocks, theirs: Blocks) -> float:
+def p_value(name: str, ours: BlockSums, theirs: BlockSums) -> float:
     """Return the two-sided p of a paired permutation test: swapping equal systems in a document changes nothing.
 
     Exact up to `EXACT_BLOCKS` blocks. A swap that leaves the metric undefined counts against a difference.
@@ -123,7 +123,7 @@ def mean_over_seeds(formula: Formula, sums: Sums) -> NDArray[np.float64]:
     return np.atleast_2d(evaluate(formula, sums)).mean(1)
 
 
-def common_formula(name: str, ours: Blocks, theirs: Blocks) -> Formula | None:
+def common_formula(name: str, ours: BlockSums, theirs: BlockSums) -> Formula | None:
     """Return a metric's formula over the positions that both systems were ranked on."""
     formula = METRICS[name].formula
     if not isinstance(formula, Ratio) or formula.denominator != "ranked":
@@ -143,7 +143,7 @@ def percentile_interval(values: NDArray[np.float64], blocks: int) -> tuple[float
 
 
 @lru_cache(maxsize=16)  # the cells of one table, not of a whole report
-def resampled_sums(cell: Blocks) -> Sums:
+def resampled_sums(cell: BlockSums) -> Sums:
     return {name: resample_counts(len(cell)) @ blocks.T for name, blocks in cell.sums.items()}
 
 

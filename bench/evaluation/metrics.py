@@ -14,14 +14,14 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.intervals import MOST_BLOCKS
 from bench.evaluation.metric_definition import Positions
 from bench.evaluation.metric_registry import measured_metrics, sums_per_position, value
-from bench.evaluation.score import Scored, spread
+from bench.evaluation.score import ScoredText, evenly_spaced
 
 DECILES = 10
 
 RECORD_FIELDS = {field.name for field in dataclasses.fields(Record)}
 
 
-def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words: int) -> dict[str, object]:
+def quality(scored: ScoredText, vocabulary: Vocabulary, test: Text, *, search_words: int) -> dict[str, object]:
     """Return the quality fields of a Record.
 
     A registered metric that a Record has no field for is kept by its sums in `blocks` alone.
@@ -49,7 +49,7 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words:
     }
 
 
-def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> dict[str, np.ndarray]:
+def sums(scored: ScoredText, vocabulary: Vocabulary, test: Text, search_words: int) -> dict[str, np.ndarray]:
     """Compute the registered sums per block of test documents; a sum that was not measured is left out. [B] float64"""
     documents = len(test.starts) - 1
     block = scored.document.astype(np.int64) * min(documents, MOST_BLOCKS) // documents  # [N]
@@ -62,11 +62,11 @@ def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) 
     }
 
 
-def positions(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> Positions:
+def positions(scored: ScoredText, vocabulary: Vocabulary, test: Text, search_words: int) -> Positions:
     """Return the values per position that sums read."""
     lengths = np.fromiter((len(word.encode("utf-8", "surrogatepass")) for word in vocabulary.corpus.lexicon), np.int64)
     searched = np.zeros(len(test), bool)
-    searched[spread(len(test), search_words)] = True
+    searched[evenly_spaced(len(test), search_words)] = True
     return Positions(
         bytes=lengths[test.words] + 1,
         raw_bytes=test.raw_bytes,

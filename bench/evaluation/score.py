@@ -15,7 +15,7 @@ from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import BlockScorer
-from bench.evaluation.calibration import Blocks, Calibration, fit
+from bench.evaluation.calibration import Calibration, ScoreBlocks, fit
 from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 from bench.evaluation.word_brier import brier_n
 from bench.models.language_model import ClosedVocabularyModel
@@ -27,7 +27,7 @@ KEPT_CELLS = 2**27  # scores that calibration keeps between its passes (512 MiB)
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredText:
     """The test text under one model; [N] each, positions in the order of the text."""
 
     document: np.ndarray  # int32
@@ -54,11 +54,11 @@ class EvaluationData:
     search_words: int  # of test, evenly spaced: the words that a model of word pieces is ranked on
 
 
-def score(model: ClosedVocabularyModel, data: EvaluationData) -> Scored:
+def score(model: ClosedVocabularyModel, data: EvaluationData) -> ScoredText:
     """Calibrate on validation, then rank and price every test position."""
     size = len(data.vocabulary)
     with torch.inference_mode():
-        sample = spread(len(data.validation), data.calibration_words)
+        sample = evenly_spaced(len(data.validation), data.calibration_words)
         scorer = fit_block_scorer(data, validation_blocks(model, data)(sample), model.device)
         words = vocabulary_ids(data.vocabulary, data.test, model.device)
         blocks = score_blocks(model, model.features(data.test, "test"), words, size, keep=False)
@@ -72,7 +72,7 @@ def score(model: ClosedVocabularyModel, data: EvaluationData) -> Scored:
             estimates = brier_n(model, states, drawn, words, document, scorer, rows_at_once=rows_at_once)
     rank, calibrated_rank, nats, raw_nats, rank_nats, brier_1 = torch.stack(rows).float().cpu().numpy()
     spelling = spelling_nats(model, data, data.test)
-    return Scored(
+    return ScoredText(
         **addresses,
         rank=rank,
         calibrated_rank=calibrated_rank,
@@ -90,7 +90,7 @@ def validation_quality(model: ClosedVocabularyModel, data: EvaluationData) -> di
 
     `validation_nats` is open: out-of-vocabulary words are priced by their spelling.
     """
-    chosen = spread(len(data.validation), data.calibration_words)
+    chosen = evenly_spaced(len(data.validation), data.calibration_words)
     fit_on, measured = chosen[::2], chosen[1::2]
     with torch.inference_mode():
         blocks_at = validation_blocks(model, data)
@@ -103,7 +103,7 @@ def validation_quality(model: ClosedVocabularyModel, data: EvaluationData) -> di
     }
 
 
-def fit_block_scorer(data: EvaluationData, blocks: Blocks, device: torch.device) -> BlockScorer:
+def fit_block_scorer(data: EvaluationData, blocks: ScoreBlocks, device: torch.device) -> BlockScorer:
     """Fit calibration and rank model on some validation positions."""
     vocabulary = data.vocabulary
     log_unigram = torch.from_numpy(vocabulary.log_unigram).to(device)
@@ -114,26 +114,26 @@ def fit_block_scorer(data: EvaluationData, blocks: Blocks, device: torch.device)
     return BlockScorer(calibration, ranks, log_unigram, vocabulary.unk, generator)
 
 
-def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> Callable[[np.ndarray], Blocks]:
+def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> Callable[[np.ndarray], ScoreBlocks]:
     """Read the validation text once; return a function from positions of that text to blocks of scores."""
     features = model.features(data.validation, "validation")
     words = vocabulary_ids(data.vocabulary, data.validation, model.device)
 
-    def blocks_at(positions: np.ndarray) -> Blocks:
+    def blocks_at(positions: np.ndarray) -> ScoreBlocks:
         some = torch.from_numpy(positions).to(model.device)
         return score_blocks(model, features[some], words[some], len(data.vocabulary))
 
     return blocks_at
 
 
-def spread(length: int, count: int) -> np.ndarray:
+def evenly_spaced(length: int, count: int) -> np.ndarray:
     """Return at most `count` positions, evenly spaced over a text. -> int64"""
     return np.linspace(0, length - 1, min(count, length)).astype(np.int64)
 
 
 def score_blocks(
     model: ClosedVocabularyModel, features: Tensor, words: Tensor, size: int, *, keep: bool = True
-) -> Blocks:
+) -> ScoreBlocks:
     """Return a function that yields blocks of scores and words; `keep` stores small results for the next call."""
     rows = max(1, CELLS // size)
 

@@ -7,7 +7,7 @@ import numpy as np
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.score import EvaluationData, Scored, spread
+from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
 from bench.evaluation.subword_nats import score_words, word_nats
 from bench.evaluation.subword_search import search, trie_of
 from bench.evaluation.validation import validate_subwords
@@ -16,12 +16,12 @@ from bench.evaluation.validation import validate_subwords
 class SubwordEvaluator(Evaluator):
     """Of a `SubwordModel`: an open vocabulary needs no `<unk>`, no speller and no calibration."""
 
-    def score(self, data: EvaluationData) -> Scored:
-        return Scored(**score_words(self.model, data.test, data.vocabulary, search_words=data.search_words))
+    def score(self, data: EvaluationData) -> ScoredText:
+        return ScoredText(**score_words(self.model, data.test, data.vocabulary, search_words=data.search_words))
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
         """Nats per word, of the positions of the validation sample that other models are measured on."""
-        measured = spread(len(data.validation), data.calibration_words)[1::2]
+        measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
         return {"validation_nats": float(word_nats(self.model, data.validation)[measured].mean())}
 
     def validate(self, data: EvaluationData) -> dict[str, float]:

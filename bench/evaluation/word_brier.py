@@ -37,9 +37,9 @@ def brier_n(
     Returns:
         [N, 4] float32, NaN at positions without four words to come.
     """
-    starts = brier_lm.starts(document)
+    starts = brier_lm.start_positions(document)
     at = torch.from_numpy(starts).to(words.device)
-    true = torch.stack([words[at + n] for n in range(brier_lm.WORDS)], 1)  # [M, 4]
+    true = torch.stack([words[at + n] for n in range(brier_lm.MOST_WORDS)], 1)  # [M, 4]
 
     def draw(states: Any) -> Tensor:
         return torch.cat([draw_words(model, some, scorer) for some in states[0].split(rows_at_once)])
@@ -48,11 +48,11 @@ def brier_n(
     first = first[at]
     if len(starts) and model.sample(before[0][:1], scorer.random) is not None:
         first = torch.stack([draw(before), draw(before)], 1)
-    drawn = brier_lm.follow(before, first, true, scorer.unk, model.proceed, draw)
+    drawn = brier_lm.continue_draws(before, first, true, scorer.unk, model.proceed, draw)
     one, other = drawn.cpu().numpy().swapaxes(0, 1)
     truth = true.cpu().numpy()
-    counts = (brier_lm.shared(*pair) for pair in ((one, truth), (other, truth), (one, other)))
-    return brier_lm.placed(brier_lm.agreement(*counts), starts, len(document))
+    counts = (brier_lm.shared_words(*pair) for pair in ((one, truth), (other, truth), (one, other)))
+    return brier_lm.at_positions(brier_lm.estimates_of(*counts), starts, len(document))
 
 
 def draw_words(model: ClosedVocabularyModel, features: Tensor, scorer: BlockScorer) -> Tensor:

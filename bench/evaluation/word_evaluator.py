@@ -10,7 +10,7 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.decoding import ANSWERS, ExactDecoder
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.generation import generate
-from bench.evaluation.score import EvaluationData, Scored, score, validation_quality
+from bench.evaluation.score import EvaluationData, ScoredText, score, validation_quality
 from bench.evaluation.validation import validate
 from bench.models.language_model import ClosedVocabularyModel
 
@@ -22,7 +22,7 @@ class WordEvaluator(Evaluator):
         super().__init__(model)
         self.exact_decoder = functools.cache(lambda unk: ExactDecoder(model, unk))
 
-    def score(self, data: EvaluationData) -> Scored:
+    def score(self, data: EvaluationData) -> ScoredText:
         return score(self.model, data)
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:

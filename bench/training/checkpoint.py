@@ -40,7 +40,7 @@ class Checkpoint:
             partial.unlink(missing_ok=True)
         self.last = time.monotonic()
 
-    def sound_file(self) -> Path | None:
+    def undamaged_file(self) -> Path | None:
         """Return the path, if an earlier run was cut off and left an undamaged file; else None."""
         if not self.path.is_file():
             return None

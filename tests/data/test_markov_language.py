@@ -19,7 +19,7 @@ from bench.data.sources.synthetic import synthetic
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
 from bench.evaluation.generation import read_prompt
-from bench.evaluation.score import EvaluationData, Scored, score, spelling_nats
+from bench.evaluation.score import EvaluationData, ScoredText, score, spelling_nats
 from bench.models.count_model import CountModel
 from bench.models.spelling import Speller
 from bench.models.truth_model import TruthModel
@@ -215,7 +215,7 @@ def truth_of(evaluation_data: EvaluationData) -> TruthModel:
 
 
 @pytest.fixture(scope="module")
-def truth(evaluation_data) -> Scored:
+def truth(evaluation_data) -> ScoredText:
     return score(truth_of(evaluation_data), evaluation_data)
 
 

@@ -7,16 +7,16 @@ import pytest
 from scipy import stats
 
 from bench.evaluation import intervals
-from bench.evaluation.intervals import Blocks
+from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metric_registry import value
 
 RATIO = "accuracy_at_1"  # hits / ranked
 
 
-def cell(*seeds: np.ndarray, words: np.ndarray, **more: np.ndarray) -> Blocks:
+def cell(*seeds: np.ndarray, words: np.ndarray, **more: np.ndarray) -> BlockSums:
     """Seeds that were ranked on every word. [B] each"""
     found = [{"words": words, "ranked": words, "hits_at_1": hits} | more for hits in seeds]
-    blocks = Blocks.of([{name: list(sums) for name, sums in seed.items()} for seed in found])
+    blocks = BlockSums.from_seeds([{name: list(sums) for name, sums in seed.items()} for seed in found])
     assert blocks is not None
     return blocks
 
@@ -167,13 +167,13 @@ def test_what_was_not_measured_has_no_interval():
 
 def test_no_blocks_too_few_or_of_another_text_are_none():
     seed = {"words": [9.0] * 6, "ranked": [9.0] * 6, "hits_at_1": [1.0] * 6}
-    assert len(Blocks.of([seed, seed])) == 6
-    assert Blocks.of([]) is None
-    assert Blocks.of([seed, {}]) is None
-    assert Blocks.of([seed, seed | {"words": [8.0] * 6}]) is None
-    assert Blocks.of([{name: sums[:5] for name, sums in seed.items()}]) is None
-    other = Blocks.of([{name: [2 * each for each in sums] for name, sums in seed.items()}])
-    assert intervals.difference(RATIO, Blocks.of([seed]), other) is None
+    assert len(BlockSums.from_seeds([seed, seed])) == 6
+    assert BlockSums.from_seeds([]) is None
+    assert BlockSums.from_seeds([seed, {}]) is None
+    assert BlockSums.from_seeds([seed, seed | {"words": [8.0] * 6}]) is None
+    assert BlockSums.from_seeds([{name: sums[:5] for name, sums in seed.items()}]) is None
+    other = BlockSums.from_seeds([{name: [2 * each for each in sums] for name, sums in seed.items()}])
+    assert intervals.difference(RATIO, BlockSums.from_seeds([seed]), other) is None
 
 
 def test_brier_lm_has_an_interval_where_its_factors_are_safely_positive():

@@ -15,7 +15,7 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.metrics import by_decile, finite, quality, sums
 from bench.evaluation.ranks import count_ranks
-from bench.evaluation.score import EvaluationData, Scored, score
+from bench.evaluation.score import EvaluationData, ScoredText, score
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.spelling import Speller
 
@@ -27,12 +27,12 @@ def letters() -> Vocabulary:
     return Vocabulary(build_corpus("letters", {"train": [train], "validation": [["a"]], "test": [["a"]]}), 3)
 
 
-def scored(word: list[int], rank: list[float], nats: list[float], **more) -> Scored:
+def scored(word: list[int], rank: list[float], nats: list[float], **more) -> ScoredText:
     """With calibrated ranks of 1 and raw nats twice the nats."""
     values = {"rank": np.float32(rank), "nats": np.float32(nats), "raw_nats": 2 * np.float32(nats)}
     ones = np.where(np.isnan(rank), nan, 1).astype(np.float32)
     zeros = np.zeros(len(word), np.int32)
-    return Scored(document=zeros, word=np.int32(word), calibrated_rank=ones, **values, **more)
+    return ScoredText(document=zeros, word=np.int32(word), calibrated_rank=ones, **values, **more)
 
 
 def test_ranks_by_hand(letters):

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from bench.data.subwords import BOUNDARY, learn
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.metrics import quality
-from bench.evaluation.score import EvaluationData, Scored, score
+from bench.evaluation.score import EvaluationData, ScoredText, score
 from bench.evaluation.subword_nats import score_words, word_nats
 from bench.heads.cosine import CosineHead
 from bench.heads.mse import MSEHead
@@ -89,7 +89,9 @@ def test_lm_evaluation_harness_agrees_but_for_the_edges_of_documents(folder):
     assert np.abs(masses).min() > 1e-3
     assert_allclose(ours, -totals + masses, rtol=1e-6)
 
-    found = quality(Scored(**score_words(model, text, vocabulary, search_words=3)), vocabulary, text, search_words=3)
+    found = quality(
+        ScoredText(**score_words(model, text, vocabulary, search_words=3)), vocabulary, text, search_words=3
+    )
     assert found["test_bytes"] == sizes.sum()
     corrected = totals - masses
     for loglikelihoods, factor in ((corrected, 1.0), (totals, math.exp(masses.sum() / words.sum()))):

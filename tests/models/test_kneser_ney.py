@@ -61,7 +61,7 @@ def test_without_grams_seen_once_the_discount_is_one_half():
 def test_a_sequence_starts_from_a_context_of_its_own():
     sequences = [np.array([0, 1, 1, 1])] * 3 + [np.array([1, 1, 1])]
     model = KneserNey(sequences, 2, 3)
-    assert model.contexts(np.array([0, 1, 1]), 2).tolist() == [code(h, 3) for h in ((2, 2), (2, 0), (0, 1))]
+    assert model.context_codes(np.array([0, 1, 1]), 2).tolist() == [code(h, 3) for h in ((2, 2), (2, 0), (0, 1))]
     start, inside = model.probabilities(np.array([code((2, 2), 3), code((1, 1), 3)]))
     assert start[0] > 0.5 > inside[0]
 
@@ -80,6 +80,6 @@ def test_codes_that_do_not_fit_are_refused():
 def test_a_whole_vocabulary_sums_to_one(vocabulary):
     documents = [vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()]
     model = KneserNey(documents, len(vocabulary), 3)
-    seen = model.contexts(vocabulary.encode(vocabulary.corpus.test.words[:100]), 2)
+    seen = model.context_codes(vocabulary.encode(vocabulary.corpus.test.words[:100]), 2)
     unseen = np.random.default_rng(0).integers(0, model.base**2, 100)
     np.testing.assert_allclose(model.probabilities(np.concatenate([seen, unseen])).sum(1), 1, atol=1e-9)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from bench.heads.kernels.sparse_rows import row_gradient
-from bench.models.row_adamw import RowAdamW, clip
+from bench.models.row_adamw import RowAdamW, clip_gradients
 
 V, H = 30, 4
 
@@ -130,7 +130,7 @@ def test_a_row_that_stands_twice_in_a_gradient_is_one_row():
     ids, values = torch.tensor([[7, 2, 7]]), torch.randn(3, H)
     ours.grad = torch.sparse_coo_tensor(ids, values, ours.shape, check_invariants=False)
     theirs.grad = torch.zeros(V, H).index_add_(0, ids[0], values)
-    clip([ours], 0.1), nn.utils.clip_grad_norm_([theirs], 0.1)
+    clip_gradients([ours], 0.1), nn.utils.clip_grad_norm_([theirs], 0.1)
     assert_close(ours.grad.to_dense(), theirs.grad)
     ours.grad = torch.sparse_coo_tensor(ids, values, ours.shape, check_invariants=False)
     theirs.grad = torch.zeros(V, H).index_add_(0, ids[0], values)
@@ -144,7 +144,7 @@ def test_clipping_is_torchs(largest):
     ours, theirs = weights(), weights()
     set_gradients(ours, 0, sparse=True), set_gradients(theirs, 0, sparse=False)
     before = theirs[0].grad.clone()
-    clip(ours, largest), nn.utils.clip_grad_norm_(theirs, largest)
+    clip_gradients(ours, largest), nn.utils.clip_grad_norm_(theirs, largest)
     assert_close([each.grad.to_dense() for each in ours], [each.grad for each in theirs])
     assert torch.equal(before, theirs[0].grad) == (largest > 1)
 

@@ -23,7 +23,7 @@ def speller() -> Speller:
 def rows_after(speller: Speller, prefix: str) -> np.ndarray:
     """The distribution of the symbol that follows a prefix. [257]"""
     spelling = symbols(prefix)
-    return speller.model.probabilities(speller.model.contexts(spelling, ORDER - 1))[-1]
+    return speller.model.probabilities(speller.model.context_codes(spelling, ORDER - 1))[-1]
 
 
 def test_a_word_is_its_bytes_and_an_end():

@@ -107,10 +107,10 @@ def test_contextual_inputs_are_the_vectors_of_the_words_before(vocabulary, corpu
     assert inputs.width == 2
     first = int(corpus.train.starts[1])
     at = np.array([[0, 1, 2], [first - 1, first, first + 1]])
-    read = inputs.read(corpus.train, "train", at)
+    read = inputs.at(corpus.train, "train", at)
     assert read.tolist() == [[[0, 0], [0, 1], [1, 1]], [[first - 2, 1], [0, 0], [first, 1]]]
     other = concatenate([corpus.train.words[:3], corpus.train.words[:4]])
-    assert inputs.read(other, None, np.array([0, 2, 3, 6])).tolist() == [[0, 0], [-1, 7], [0, 0], [-5, 7]]
+    assert inputs.at(other, None, np.array([0, 2, 3, 6])).tolist() == [[0, 0], [-1, 7], [0, 0], [-5, 7]]
     assert inputs.vectors("train") is inputs.vectors("train")
 
 
