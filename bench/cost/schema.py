@@ -1,4 +1,4 @@
-"""The three kinds of cost ledger and their rows: what the tables of costs are made of."""
+"""Three kinds of cost ledger and their rows: the source of all cost tables."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from bench.cost.ledger import Ledger, LedgerRow
 
 @dataclass(frozen=True, kw_only=True)
 class HeadRow(LedgerRow):
-    """Costs of one head at one V. An operation that the contender does not have is None."""
+    """Costs of one head at one V; None for an operation that the contender does not have."""
 
     part: str  # head | model
     vocabulary_size: int
@@ -20,7 +20,7 @@ class HeadRow(LedgerRow):
     measured_at: str | None = None  # for a row taken over from an earlier ledger: end of that ledger's rounds
 
     step_ms: list[float] | None = None  # forward and backward pass of `positions` positions
-    adam_ms: list[float] | None = None  # Adam's update after a step, dense or of the touched rows as the contender does
+    adam_ms: list[float] | None = None  # Adam's update after a step: all rows or touched rows, as the contender trains
     sgd_ms: list[float] | None = None
     decode_1_ms: list[float] | None = None  # exact top 10 of 1 query
     decode_256_ms: list[float] | None = None
@@ -53,7 +53,7 @@ class HeadLedger(Ledger):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderRow(LedgerRow):
-    """Costs of one way to encode a text: a `targets.context` of ours, or the baseline a user would write instead."""
+    """Costs of one way to encode a text: a `targets.context`, or a baseline with another library."""
 
     context: str | None = None  # causal | prefix | bidirectional
     window: int | None = None  # words per pass at most
@@ -148,8 +148,8 @@ def ledger_class(path: Path) -> type[Ledger] | None:
     kind = ledger_kind(path)
     if kind is None:
         return None
-    for each in LEDGERS:
-        if kind in (each.kind, each.prefix):
-            return each
-    known = ", ".join(each.kind for each in LEDGERS)
+    for ledger in LEDGERS:
+        if kind in (ledger.kind, ledger.prefix):
+            return ledger
+    known = ", ".join(ledger.kind for ledger in LEDGERS)
     raise SettingError(str(path), f"is no kind of ledger that this version knows ({known}); move it away")

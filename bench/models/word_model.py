@@ -92,7 +92,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
                 optimizer.apply_skipped_updates(layer.weight, ids.unique())
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the loss; truncated back-propagation: the state continues from the previous batch, without gradient."""
+        """Return the loss. The state continues from the previous batch without gradient: truncated back-propagation."""
         self.apply_skipped_updates(batch.inputs)
         hidden, state = self.backbone(batch.inputs, None if batch.fresh else self.state)
         self.state = tree_map(torch.Tensor.detach, state)
@@ -117,7 +117,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         """
         if "backbone_state" not in checkpoint:
             raise SettingError(
-                "force", "an earlier version wrote the checkpoint; force=true trains the cell from the first step"
+                "force", "an earlier version wrote the checkpoint; force=true trains from the first step"
             )
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["backbone_state"])
 
