@@ -57,7 +57,7 @@ class Inputs:
         """Return the encoder's vectors of one split. [N, E]"""
         return self.encoder.encode(self.vocabulary.corpus, split).vectors
 
-    def read(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
+    def at(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
         """Return the inputs at these positions of a text. [...] -> ids [...] or vectors [..., E]
 
         Args:

@@ -1,4 +1,4 @@
-"""A toy metric, added by one entry, reaches the record, the intervals, the leaderboard and the glossary."""
+"""Metric registry: one entry adds a metric to the record, the intervals, the leaderboard and the glossary."""
 
 import dataclasses
 
@@ -32,11 +32,11 @@ def test_toy_metric_needs_one_entry(monkeypatch: pytest.MonkeyPatch):
         document=np.repeat(np.arange(8), 4).astype(np.int32), word=np.ones(words, np.int32), nats=nats, raw_nats=nats,
         rank=np.ones(words, np.float32), calibrated_rank=np.ones(words, np.float32),
     )  # fmt: skip
-    figures = quality(scored, Vocabulary(corpus, 2), test, search_words=4)
-    assert figures["blocks"]["dear"] == [1.0] * 8
-    assert figures.keys() <= RECORD_FIELDS
+    fields = quality(scored, Vocabulary(corpus, 2), test, search_words=4)
+    assert fields["blocks"]["dear"] == [1.0] * 8
+    assert fields.keys() <= RECORD_FIELDS
     record = Record(
-        experiment="e", system="softmax", head=None, backbone="lstm", corpus="c", vocabulary_size=2, seed=0, **figures
+        experiment="e", system="softmax", head=None, backbone="lstm", corpus="c", vocabulary_size=2, seed=0, **fields
     )
     assert interval(TOY.name, BlockSums.from_seeds([record.blocks])) == pytest.approx((0.25, 0.25))
     runs = run_table.runs([record, dataclasses.replace(record, seed=1)])
