@@ -61,7 +61,7 @@ class EncoderRow(LedgerRow):
     words_per_second: list[float] | None = None  # number of kept vectors per second
     times_peer: list[float] | None = None  # speed relative to the baseline in the same round
     peak_mib: float | None = None  # beyond the weights
-    cosine_to_fp32: float | None = None  # mean cosine of the vectors to those of a plain pass over each window in fp32
+    cosine_to_fp32: float | None = None  # mean cosine to the vectors of a separate fp32 pass over each window
     least_cosine_to_fp32: float | None = None
 
 

@@ -67,5 +67,5 @@ class ExactDecoder:
         if not self.has_index:
             return count_ranks(self.scorer.scores(features), words, self.unk).rank
         with torch.autocast(features.device.type, enabled=False):
-            higher, level = count_higher_and_equal(self.scorer.queries(features).float(), *self.rows, words, self.unk)
-        return torch.where(words == self.unk, torch.inf, 1 + higher + (level - 1) / 2)
+            higher, equal = count_higher_and_equal(self.scorer.queries(features).float(), *self.rows, words, self.unk)
+        return torch.where(words == self.unk, torch.inf, 1 + higher + (equal - 1) / 2)

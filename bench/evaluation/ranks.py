@@ -13,13 +13,13 @@ class RankCounts(NamedTuple):
     """Numbers of candidates that score higher than, and equal to, the true word. [n] each"""
 
     higher: Tensor
-    level: Tensor  # equal scores; the true word counts
+    equal: Tensor  # equal scores; the true word counts
     known: Tensor  # bool; False: the true word is `<unk>`, which is not a candidate
 
     @property
     def rank(self) -> Tensor:
         """1 + higher + half the other ties, so that a constant head has the mean rank; inf for `<unk>`. [n]"""
-        return torch.where(self.known, 1 + self.higher + (self.level - 1) / 2, torch.inf)
+        return torch.where(self.known, 1 + self.higher + (self.equal - 1) / 2, torch.inf)
 
 
 def count_ranks(scores: Tensor, words: Tensor, unk: int) -> RankCounts:
@@ -28,8 +28,8 @@ def count_ranks(scores: Tensor, words: Tensor, unk: int) -> RankCounts:
     # comparisons summed as floats: several times faster than as booleans, and exact up to 2^24
     comparison = torch.empty_like(scores)
     higher = torch.gt(scores, true, out=comparison).sum(1) - comparison[:, unk]
-    level = torch.eq(scores, true, out=comparison).sum(1) - comparison[:, unk]
-    return RankCounts(higher, level, words != unk)
+    equal = torch.eq(scores, true, out=comparison).sum(1) - comparison[:, unk]
+    return RankCounts(higher, equal, words != unk)
 
 
 class RankModel:
@@ -48,7 +48,7 @@ class RankModel:
         # the last bucket ends with the last rank
         edges = [0, *(2**i for i in range((size - 2).bit_length())), size - 1]
         self.edges = torch.tensor(edges, dtype=torch.float64, device=counts.higher.device)  # [B + 1]
-        low, ties = counts.higher.double()[:, None], counts.level.double()[:, None]
+        low, ties = counts.higher.double()[:, None], counts.equal.double()[:, None]
         overlap = torch.minimum(low + ties, self.edges[1:]) - torch.maximum(low, self.edges[:-1])  # [n, B]
         in_bucket = torch.where(counts.known[:, None], overlap.clamp_min(0) / ties, 0).sum(0) + 0.5  # [B]
         unk = (~counts.known).sum() + 0.5
@@ -60,7 +60,7 @@ class RankModel:
 
     def nats(self, counts: RankCounts) -> Tensor:
         """Return −log p of the true words. [n] float64"""
-        low, ties = counts.higher.double(), counts.level.double().clamp_min(1)
+        low, ties = counts.higher.double(), counts.equal.double().clamp_min(1)
         p = (self.mass_up_to(low + ties) - self.mass_up_to(low)) / ties
         return torch.where(counts.known, -p.log(), self.unk_nats)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Level:
-    """n-grams of one order, grouped by context; those of context i have the indices `offsets[i]:offsets[i + 1]`."""
+    """n-grams of one order, grouped by context; n-grams of context i have the indices `offsets[i]:offsets[i + 1]`."""
 
     index: dict[int, int]  # context code -> i
     offsets: np.ndarray  # [contexts + 1]

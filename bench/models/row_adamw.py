@@ -127,7 +127,7 @@ class RowAdamW(torch.optim.AdamW):
                 self._write_rows(weight, block, *self._updated_rows(weight, group, block))
 
     def apply_all_skipped_updates(self) -> None:
-        """Bring all rows of all parameters up to the current step, as evaluation and saving need them."""
+        """Bring all rows of all parameters up to the current step, for evaluation and saving."""
         for group in self.param_groups:
             for weight in group["params"]:
                 self._apply_all(weight)

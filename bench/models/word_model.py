@@ -1,4 +1,4 @@
-"""Word-level language model of a backbone and a head; every system with a head is one.
+"""Word-level language model of a backbone and a head: the model of every system with a head.
 
 B sequences, T steps, D documents, N positions, H hidden size, V vocabulary size.
 """
@@ -79,7 +79,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         return self.backbone.flops_per_position(steps=batch.words.shape[1])
 
     def use_sparse_gradients(self, sparse: bool) -> None:
-        """Choose row-sparse or dense gradients for word embeddings and for heads that support row-sparse ones."""
+        """Choose row-sparse or dense gradients for word embeddings and for heads that support both kinds."""
         self.head.row_sparse = sparse
         for layer in self.backbone.word_embeddings():
             layer.sparse = sparse
@@ -147,14 +147,14 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
     def forward_in_chunks(self, text: Text, split: str | None, steps_at_once: int) -> Iterator[Chunk]:
         """Yield the hidden states of a text in chunks of `steps_at_once` steps, the longest documents first."""
         lengths = np.diff(text.starts)
-        for some in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
+        for documents in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
             state = None
-            for start in range(0, lengths[some[0]], steps_at_once):
-                steps = start + np.arange(min(steps_at_once, lengths[some[0]] - start))
-                positions = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
+            for start in range(0, lengths[documents[0]], steps_at_once):
+                steps = start + np.arange(min(steps_at_once, lengths[documents[0]] - start))
+                positions = text.starts[documents, None] + np.minimum(steps, lengths[documents, None] - 1)
                 inputs = self.inputs.at(text, split, positions).to(self.device)
                 hidden, state = self.backbone(inputs, state)
-                yield Chunk(positions, steps < lengths[some, None], hidden, state)
+                yield Chunk(positions, steps < lengths[documents, None], hidden, state)
 
     @torch.inference_mode()
     def states(self, text: Text, split: str | None) -> tuple[Tensor, Any] | None:

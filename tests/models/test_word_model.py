@@ -79,14 +79,14 @@ def test_training_step_continues_state_without_gradient(vocabulary, cell):
     loss = model.training_step(Batch(inputs[1], words[1], None, fresh=False), 1)
     loss.backward()
 
-    plain = word_model(vocabulary, cell)
+    reference = word_model(vocabulary, cell)
     with torch.no_grad():
-        _, state = plain.backbone(inputs[0])
-    hidden, _ = plain.backbone(inputs[1], state)
-    expected = nn.functional.cross_entropy(plain.head.words(hidden).flatten(0, 1), words[1].flatten())
+        _, state = reference.backbone(inputs[0])
+    hidden, _ = reference.backbone(inputs[1], state)
+    expected = nn.functional.cross_entropy(reference.head.words(hidden).flatten(0, 1), words[1].flatten())
     expected.backward()
     torch.testing.assert_close(loss, expected)
-    for one, other in zip(model.parameters(), plain.parameters(), strict=True):
+    for one, other in zip(model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(one.grad.to_dense(), other.grad.to_dense())
 
     again = model.training_step(Batch(inputs[1], words[1], None, fresh=True), 2)

@@ -13,8 +13,8 @@ class Backbone(nn.Module):
 
     A subclass defines `forward` and `flops_per_position`, and names its word tables in `word_embeddings`. Training
     (truncated back-propagation), evaluation of long documents, BrierLM and generation all run a text in parts and pass
-    the state of one part to the next, so `forward` over two parts must give the hidden states of `forward` over the whole
-    text.
+    the state of one part to the next, so `forward` over two parts must give the hidden states of `forward` over
+    the whole text.
 
     A state is None (start of a document) or any tree (tuple, list, dict) of tensors. Every tensor of the tree has the
     sequences in its first dimension: [B, …]. States of single sequences are selected and combined by this rule
