@@ -87,7 +87,7 @@ def wait_for_file(folder: Path, pattern: str) -> Path:
 
 
 def test_cancelled_job_loses_only_its_own_cell(place, tmp_path):
-    """The launcher waits for the other job, reports, and ends with status 1, within the poll times of launcher and submitit."""
+    """The launcher waits for the other job, reports, and ends with status 1, all within its poll interval."""
     arguments = [*settings("unigram", "softmax"), "budget.words=100000000", f"corpus.path={place}/text.txt"]
     with running_sweep(tmp_path, *arguments) as sweep:
         record = wait_for_file(tmp_path, "unigram*.json")
