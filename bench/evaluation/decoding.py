@@ -43,7 +43,7 @@ class ExactDecoder:
 
     @cached_property
     def index(self) -> TopKIndex:
-        """TopKIndex over the rows; built by the first query and kept."""
+        """Index over the rows; built by the first query and kept."""
         return TopKIndex(*self.rows)
 
     @torch.inference_mode()
