@@ -26,7 +26,7 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator, evaluator_of
 from bench.evaluation.generation import read_prompt
 from bench.evaluation.metrics import quality
-from bench.evaluation.score import Scored
+from bench.evaluation.score import ScoredText
 from bench.training.build import Built, build_cell
 from bench.training.cell_logger import CellLogger
 from bench.training.loggers import cell_logger, log_finished
@@ -105,7 +105,7 @@ def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
 
 def measure(
     cfg: DictConfig, config: dict[str, Any], built: Built, logger: CellLogger | None
-) -> tuple[dict[str, Any], Scored]:
+) -> tuple[dict[str, Any], ScoredText]:
     """Train or load a model; return all fields of its record about quality and cost, and its per-position values."""
     model, data = built.model, built.evaluation_data
     corpus = data.vocabulary.corpus

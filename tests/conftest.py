@@ -49,7 +49,7 @@ def vocabulary(corpus) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def judged(corpus, vocabulary) -> EvaluationData:
+def evaluation_data(corpus, vocabulary) -> EvaluationData:
     """300 words of validation text, 150 of test text and a speller."""
     small, speller = corpus.limited(validation=300, test=150), Speller(vocabulary)
     return EvaluationData(vocabulary, speller, small.validation, small.test, calibration_words=200, search_words=50)
@@ -62,7 +62,7 @@ def place(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("user")
     bible = kjv()
-    documents = [" ".join(bible.spell(words[:400])) for words in bible.train.documents()[:30]]
+    documents = [" ".join(bible.words_of(words[:400])) for words in bible.train.documents()[:30]]
     (folder / "text.txt").write_text("\n\n".join(documents))
     return folder
 

@@ -1,4 +1,4 @@
-"""SIGKILL at thirty random moments of sweeps: no finished cell is lost, and the end is that of an undisturbed one."""
+"""SIGKILL at thirty random moments of sweeps: no finished cell is lost, and records equal those without kills."""
 
 import contextlib
 import json
@@ -26,8 +26,8 @@ backbone.trunk.hidden_size=32 budget.words=4000 batch.streams=4 generation.words
 logger=none trainer=cpu evaluation.validation_words=500 evaluation.test_words=500
 evaluation.calibration_words=100 evaluation.search_words=3 checkpoint.seconds=0.1
 """.split()
-# forks take the imports over, which would else be most of what a kill hits
-NURSERY = """
+# forks share the imports; without forks most kills would hit an import
+FORK_SERVER = """
 import json, os, sys
 import torch
 torch.set_num_threads(1)
@@ -44,59 +44,59 @@ for line in sys.stdin:
 """
 
 
-class Nursery:
-    """Starts `python -m bench …` again and again, in a fork each."""
+class ForkServer:
+    """Process that runs each command `python -m bench …` in a fork."""
 
     def __init__(self, folder: Path):
         self.log = (folder / "stderr.txt").open("w")
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HEAD_BENCH_CACHE": str(folder / "cache")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY], cwd=folder, env=environment, text=True, stderr=self.log,
+            [sys.executable, "-c", FORK_SERVER], cwd=folder, env=environment, text=True, stderr=self.log,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
     def start(self, *arguments: str) -> int:
-        """The process's number, once it is there."""
+        """Start a command; return the process id of its fork."""
         self.process.stdin.write(json.dumps(arguments) + "\n")
         self.process.stdin.flush()
-        return self.said()
+        return self.next_number()
 
-    def said(self) -> int:
-        """What the nursery says next: a number, past what its forks print."""
+    def next_number(self) -> int:
+        """Return the next number that the server prints, a process id or an exit status; skip output of the forks."""
         while not (line := self.process.stdout.readline().strip()).lstrip("-").isdigit():
             assert self.process.poll() is None
         return int(line)
 
 
 @pytest.fixture
-def nursery(tmp_path):
-    documents = [" ".join(kjv().spell(words[:150])) for words in kjv().train.documents()[:20]]
+def server(tmp_path):
+    documents = [" ".join(kjv().words_of(words[:150])) for words in kjv().train.documents()[:20]]
     (tmp_path / "text.txt").write_text("\n\n".join(documents))
     tiny_bert(tmp_path / "bert")
-    nursery = Nursery(tmp_path)
-    yield nursery
-    nursery.process.kill()
-    nursery.process.communicate()
-    nursery.log.close()
+    server = ForkServer(tmp_path)
+    yield server
+    server.process.kill()
+    server.process.communicate()
+    server.log.close()
 
 
 def sweep(name: str) -> list[str]:
-    """Its command line; each has its own results and its own cache of vectors."""
+    """Return the command line of a sweep with separate results and a separate cache of vectors."""
     own = ["corpus.path=text.txt", "targets.encoder=bert", f"results_dir={name}", f"cache_dir={name}/cache"]
     return [*SWEEP, *own]
 
 
 def records(folder: Path) -> dict[str, Record]:
-    """By file name; a half one fails to be read."""
+    """Read all records, by file name; an incomplete file raises."""
     return {path.name: Record.read(path) for path in (folder / "smoke").glob("*.json")}
 
 
 @pytest.mark.slow
-def test_thirty_kills_lose_nothing(nursery, tmp_path):
+def test_sweeps_lose_no_cell_over_thirty_kills(server, tmp_path):
     begin = time.monotonic()
-    nursery.start(*sweep("straight"))
-    assert nursery.said() == 0, (tmp_path / "stderr.txt").read_text()
-    took = time.monotonic() - begin
+    server.start(*sweep("straight"))
+    assert server.next_number() == 0, (tmp_path / "stderr.txt").read_text()
+    sweep_seconds = time.monotonic() - begin
     straight = records(tmp_path / "straight")
     assert len(straight) == 8 and {record.status for record in straight.values()} == {"ok"}
 
@@ -105,44 +105,44 @@ def test_thirty_kills_lose_nothing(nursery, tmp_path):
         assert time.monotonic() - begin < LIMIT_SECONDS
         name, finished = f"killed{ended}", {}
         while True:
-            child = nursery.start(*sweep(name))
-            time.sleep(moments.uniform(0, took / 4))
+            child = server.start(*sweep(name))
+            time.sleep(moments.uniform(0, sweep_seconds / 4))
             if kills < KILLS:
-                with contextlib.suppress(ProcessLookupError):  # the sweep was faster
+                with contextlib.suppress(ProcessLookupError):  # the sweep has ended already
                     os.kill(child, signal.SIGKILL)
-            status = nursery.said()
-            now = records(tmp_path / name)
-            assert finished.items() <= now.items()  # none is lost, none is run again
-            finished = now
+            status = server.next_number()
+            current = records(tmp_path / name)
+            assert finished.items() <= current.items()  # no record is lost, no cell runs again
+            finished = current
             if status == 0:
                 break
             assert status == -signal.SIGKILL
             kills += 1
         assert finished.keys() == straight.keys()
         for file, record in finished.items():
-            different = [each for each in differences(straight[file], record) if off(*each)]
+            different = [field for field in differences(straight[file], record) if is_relevant(*field)]
             assert not different, (file, different)
         ended += 1
     print(f"{kills} kills over {ended} sweeps of {len(straight)} cells")
     assert not list(tmp_path.glob("killed*/smoke/weights/*.ckpt"))
 
 
-def off(name: str, one: object, other: object) -> bool:
-    """The allocator counts a few bytes more or less in a process with another past."""
+def is_relevant(name: str, one: object, other: object) -> bool:
+    """Return False for a difference of peak memory below 1 %: the allocator differs by a few bytes after a resume."""
     return name != "peak_mib" or distance(one, other) > 0.01
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_sweep_in_its_own_status_and_the_same_command_goes_on(nursery, tmp_path, number):
-    child = nursery.start(*sweep("stopped"))
+def test_signal_ends_sweep_with_its_status_and_same_command_continues(server, tmp_path, number):
+    child = server.start(*sweep("stopped"))
     while not list(tmp_path.glob("stopped/smoke/weights/*.ckpt")):
         time.sleep(0.01)
     os.kill(child, number)
-    assert nursery.said() == STOPPED
+    assert server.next_number() == STOPPED
     last = (tmp_path / "stderr.txt").read_text().strip().splitlines()[-1]
     assert last == f"stopped by {number.name}; the same command continues from here"
     assert not [record for record in records(tmp_path / "stopped").values() if record.status != "ok"]
-    nursery.start(*sweep("stopped"))
-    assert nursery.said() == 0
+    server.start(*sweep("stopped"))
+    assert server.next_number() == 0
     assert len(records(tmp_path / "stopped")) == 8

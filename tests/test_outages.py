@@ -1,4 +1,4 @@
-"""Whole runs in processes of their own, on machines where something is amiss: they go on, or stop before they start."""
+"""Whole runs in separate processes under faults of the machine: a run continues, or stops before training."""
 
 import dataclasses
 import os
@@ -17,13 +17,13 @@ TINY = ["hydra.mode=RUN", "corpus.path=text.txt", "budget.words=1000", "evaluati
 
 
 def run(folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess:
-    """One small cell."""
-    kept = {name: os.environ.pop(name, None) for name in environment}
+    """Run one small cell in a folder, with further environment variables."""
+    previous = {name: os.environ.pop(name, None) for name in environment}
     os.environ.update(environment)
     try:
         return bench(folder, *settings("softmax"), *TINY, *more)
     finally:
-        for name, value in kept.items():
+        for name, value in previous.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
@@ -33,14 +33,15 @@ def records(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def disk(tmp_path):
-    """Mounts a disk of so many MiB."""
+    """Function that mounts a disk of a given size in MiB and returns its folder."""
     mounted = []
 
     def mount(size_mib: int, *options: str) -> Path:
         folder = tmp_path / "disk"
         folder.mkdir()
-        how = ",".join([f"size={size_mib}M", *options])
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", how, "tmpfs", folder], capture_output=True, check=False)
+        mount_options = ",".join([f"size={size_mib}M", *options])
+        command = ["mount", "-t", "tmpfs", "-o", mount_options, "tmpfs", folder]
+        done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:
             pytest.skip("only root may mount a disk")
         mounted.append(folder)
@@ -53,22 +54,22 @@ def disk(tmp_path):
             subprocess.run(["umount", folder], check=True)
 
 
-def refused(done: subprocess.CompletedProcess, beginning: str) -> None:
-    """One line, before any training."""
+def assert_refused(done: subprocess.CompletedProcess, beginning: str) -> None:
+    """Assert that a command ended with status 2 and a single line on stderr."""
     assert done.returncode == 2, done.stdout + done.stderr
     [line] = done.stderr.strip().splitlines()
     assert line.startswith(beginning), line
 
 
 @pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=MULTIRUN"])
-def test_a_results_folder_that_is_read_only_is_named_before_training(place, disk, mode):
+def test_read_only_results_folder_is_reported_before_training(place, disk, mode):
     folder = disk(100, "ro")
-    refused(run(place, f"results_dir={folder}", "logger=none", mode), "results_dir: ")
+    assert_refused(run(place, f"results_dir={folder}", "logger=none", mode), "results_dir: ")
 
 
-def test_a_results_folder_without_room_is_named_before_training(place, disk):
+def test_results_folder_without_free_space_is_reported_before_training(place, disk):
     folder = disk(10)
-    refused(run(place, f"results_dir={folder}", "logger=none"), f"results_dir: {folder}/smoke has 10 MiB free")
+    assert_refused(run(place, f"results_dir={folder}", "logger=none"), f"results_dir: {folder}/smoke has 10 MiB free")
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
@@ -77,26 +78,26 @@ import os, sys
 import bench.run
 from bench.cli import main
 filler, quality = sys.argv.pop(1), bench.run.quality
-def filling(*given, **more):
+def filling(*arguments, **options):
     with open(filler, "wb", 0) as file:
         try:
             while True:
                 file.write(bytes(4096))
         except OSError:
             pass
-    return quality(*given, **more)
+    return quality(*arguments, **options)
 bench.run.quality = filling
 sys.argv[0] = "bench"
 main()
 """
 
 
-def test_a_disk_that_is_full_when_training_has_ended_costs_no_training(place, disk):
+def test_weights_are_kept_when_disk_is_full_after_training(place, disk):
     folder = disk(80)
     arguments = [*settings("softmax"), *TINY, f"results_dir={folder}", "logger=none"]
     command = [sys.executable, "-c", FILLED, str(folder / "filler"), *arguments]
     full = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=200, check=False)
-    refused(full, "results_dir: ")
+    assert_refused(full, "results_dir: ")
     assert "No space left on device" in full.stderr and not records(folder)
     (folder / "filler").unlink()
     [weights] = folder.rglob("*.safetensors")
@@ -118,22 +119,22 @@ time.time = jumping
 """
 
 
-def test_a_clock_that_jumps_changes_no_figure(place, tmp_path):
+def test_figures_do_not_change_when_clock_jumps(place, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(JUMPING)
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
-    found = []
+    figures = []
     for name, more in (("straight", {}), ("jumping", {"PYTHONPATH": path})):
         done = run(place, f"results_dir={tmp_path}/{name}", "logger=wandb", **more)
         assert done.returncode == 0, done.stdout + done.stderr
         [record] = records(tmp_path / name)
-        found.append(dataclasses.asdict(Record.read(record)))
-    for fields in found:
+        figures.append(dataclasses.asdict(Record.read(record)))
+    for fields in figures:
         for name in (*TIMES, *CIRCUMSTANCES):
             assert (fields.pop(name) is None) == (name == "encode_seconds")
         for row in fields["curve"]:
             assert 0 < row.pop("seconds") < 100
         fields.pop("peak_mib")  # of the whole process
-    assert found[0] == found[1]
+    assert figures[0] == figures[1]
 
 
 SECRETS = {
@@ -143,7 +144,7 @@ SECRETS = {
 }
 
 
-def test_no_secret_of_the_environment_is_written_anywhere(place, tmp_path):
+def test_secrets_of_the_environment_are_written_to_no_file(place, tmp_path):
     done = run(place, f"results_dir={tmp_path}/r", "logger=wandb", **SECRETS)
     assert done.returncode == 0, done.stdout + done.stderr
     files = [path for path in (tmp_path / "r").rglob("*") if path.is_file()]
@@ -156,15 +157,15 @@ def test_no_secret_of_the_environment_is_written_anywhere(place, tmp_path):
 
 @pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=MULTIRUN"])
 @pytest.mark.parametrize("value", ["${oc.env:WANDB_API_KEY}", SECRETS["WANDB_API_KEY"]])
-def test_a_secret_in_a_setting_is_refused_before_anything_is_written(place, tmp_path, mode, value):
+def test_secret_in_a_setting_is_refused_before_any_file_is_written(place, tmp_path, mode, value):
     done = run(place, f"results_dir={tmp_path}/r", "logger=wandb", f"logger.entity={value}", mode, **SECRETS)
-    refused(done, "logger.entity: it would write the value of WANDB_API_KEY")
+    assert_refused(done, "logger.entity: it would write the value of WANDB_API_KEY")
     assert SECRETS["WANDB_API_KEY"] not in done.stdout + done.stderr
     assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=MULTIRUN"])
-def test_an_experiment_cannot_leave_the_results_folder(place, tmp_path, mode):
+def test_experiment_name_outside_results_folder_is_refused(place, tmp_path, mode):
     done = run(place, f"results_dir={tmp_path}/a/b", "logger=none", "experiment_name=../../x", mode)
-    refused(done, "experiment_name: it names a folder")
+    assert_refused(done, "experiment_name: it names a folder")
     assert not list(tmp_path.iterdir())

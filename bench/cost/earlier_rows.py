@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from bench.core.identity import short_hash
 from bench.core.provenance import ledger_header
 from bench.cost.our_heads import systems
-from bench.cost.schema import HeadLedger, Row
+from bench.cost.schema import HeadLedger, HeadRow
 
 # limits of measuring time, which do not change what a figure means
 TIME_LIMITS = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")
@@ -61,7 +61,7 @@ def head_identities() -> dict[str, str]:
     return {cfg.system.name: short_hash(OmegaConf.to_container(cfg.system.head, resolve=True)) for cfg in systems()}
 
 
-def reusable_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, Row]:
+def reusable_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, HeadRow]:
     """Return the rows of earlier ledgers at this V that need not be timed again, by contender.
 
     Settings, machine, packages and commit are the same, and so is the head's own configuration. A row that failed or
@@ -80,12 +80,12 @@ def reusable_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict
     return rows
 
 
-def smaller_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, Row]:
+def smaller_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, HeadRow]:
     """Return each contender's row at the largest smaller V, by contender.
 
     A row that was cut off under a shorter time limit does not count.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[str, HeadRow] = {}
     for ledger in sorted(ledgers, key=lambda each: each.vocabulary_size):
         patient = ledger.config["cost"]["longest_seconds"] >= config["cost"]["longest_seconds"]
         if ledger.vocabulary_size < config["vocabulary"]["size"]:

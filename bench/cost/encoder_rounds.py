@@ -16,7 +16,7 @@ from bench.cost.encoder_drift import cosines
 from bench.cost.encoder_variants import EncoderVariant, PlainReader, Sample, encode, encode_pieces
 from bench.cost.interleave import Participant, Result, interleave
 from bench.cost.memory import peak_mib
-from bench.cost.schema import Reading
+from bench.cost.schema import EncoderRow
 from bench.cost.timing import span
 
 
@@ -28,9 +28,9 @@ class EncoderResult(Result):
     words_per_second: list[float] = field(default_factory=list)  # one speed per round
     vectors: dict[int | None, np.ndarray] = field(default_factory=dict)  # [N, D] by segment; None: of the whole text
 
-    def row(self) -> Reading:
+    def row(self) -> EncoderRow:
         """Return the ledger's row."""
-        return Reading(
+        return EncoderRow(
             contender=self.variant.name,
             status=self.status,
             reason=self.reason,

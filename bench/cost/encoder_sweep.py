@@ -18,7 +18,7 @@ from bench.cost.encoder_drift import drifts
 from bench.cost.encoder_rounds import drift_vectors, measure
 from bench.cost.encoder_variants import EncoderVariant, EqualLengthReader, PlainReader, make_sample
 from bench.cost.ledger import ledger_stem
-from bench.cost.schema import EncoderLedger, Reading
+from bench.cost.schema import EncoderLedger, EncoderRow
 from bench.targets.encoder import Encoder
 from bench.targets.tables import make_encoder
 
@@ -72,7 +72,7 @@ class EncoderSweep(Job[EncoderLedger]):
         return ledger
 
     def failure(self, config: dict[str, Any], error: SettingError) -> EncoderLedger:
-        row = Reading(contender="all", status="failed", reason=str(error))
+        row = EncoderRow(contender="all", status="failed", reason=str(error))
         return EncoderLedger(**header(config, None, 0), rows=[row])
 
     def headline(self, result: EncoderLedger) -> str:

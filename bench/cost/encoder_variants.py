@@ -109,7 +109,7 @@ def make_sample(corpus: Corpus, words: int) -> Sample:
     chosen = np.unique(np.linspace(0, len(long_enough) - 1, SEGMENTS).astype(int))
     text = concatenate([long_enough[i][:share] for i in chosen])
     types, indices = np.unique(text.words, return_inverse=True)
-    return Sample(corpus.spell(types), Text(indices.astype(np.int32), text.starts))
+    return Sample(corpus.words_of(types), Text(indices.astype(np.int32), text.starts))
 
 
 def encode(reader: EncoderModel, sample: Sample) -> np.ndarray:

@@ -20,7 +20,7 @@ from bench.cost.interleave import Participant, interleave
 from bench.cost.measurement import UPDATES, Limits, Measurement
 from bench.cost.memory import mib, peak_mib, state_of, trained
 from bench.cost.run_cost import QUERIES
-from bench.cost.schema import Row
+from bench.cost.schema import HeadRow
 from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.cost.timing import matmul_gflops, once_ms, repeated_ms, time_limit
 from bench.evaluation.decoding import ANSWERS
@@ -33,7 +33,7 @@ def measure(
     inputs: SyntheticInputs,
     limits: Limits,
     show: Callable[[float, str], None],
-    smaller: Mapping[str, Row] = MappingProxyType({}),
+    smaller: Mapping[str, HeadRow] = MappingProxyType({}),
 ) -> tuple[list[Measurement], list[float]]:
     """Measure all rounds; return a measurement per contender, and the machine's matmul peak in each round, GFLOP/s.
 

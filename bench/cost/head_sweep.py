@@ -26,7 +26,7 @@ from bench.cost.ledger import ledger_stem
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.run_cost import QUERIES
-from bench.cost.schema import HeadLedger, Row
+from bench.cost.schema import HeadLedger, HeadRow
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.cost.timing import span
 
@@ -91,7 +91,7 @@ class HeadSweep(Job[HeadLedger]):
 
     def failure(self, config: dict[str, Any], error: SettingError) -> HeadLedger:
         size, part = config["vocabulary"]["size"], config["cost"]["part"]
-        row = Row(contender="all", part=part, vocabulary_size=size, status="failed", reason=str(error))
+        row = HeadRow(contender="all", part=part, vocabulary_size=size, status="failed", reason=str(error))
         return HeadLedger(**header(config), peak_gflops=[], rows=[row])
 
     def headline(self, result: HeadLedger) -> str:
@@ -147,14 +147,14 @@ def indexes(searchable: SearchableRows, hidden: torch.Tensor, seconds: float) ->
         return [{"index": "faiss", "reason": str(missing)}]
 
 
-def head_row(result: Measurement, config: dict[str, Any], *, peak_gflops: float) -> Row:
+def head_row(result: Measurement, config: dict[str, Any], *, peak_gflops: float) -> HeadRow:
     """Return the ledger row of one contender."""
     figures = {key: value for key, value in result.figures.items() if key != "sgd_mib"}
     spans = {f"{operation}_ms": span(times) for operation, times in result.times_ms.items()}
     if "step_ms" in spans and figures["flops_per_position"] is not None:
         achieved = figures["flops_per_position"] * config["cost"]["positions"] / spans["step_ms"][1] / 1e6  # GFLOP/s
         figures["peak_share"] = float(f"{achieved / peak_gflops:.4g}")
-    return Row(
+    return HeadRow(
         contender=result.contender.name,
         part=config["cost"]["part"],
         vocabulary_size=config["vocabulary"]["size"],

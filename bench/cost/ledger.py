@@ -13,7 +13,7 @@ from bench.core.stored_result import StoredResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class LedgerRow:
     """Row of one contender; a subclass adds the figures. A span is [p20, p50, p80] over interleaved rounds.
 
     A figure that was not measured is None.
@@ -40,7 +40,7 @@ class Ledger(StoredResult):
     precision: str
     threads: int
     rounds: int
-    rows: Sequence[Line]
+    rows: Sequence[LedgerRow]
     config: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None

@@ -16,7 +16,7 @@ from bench.core.provenance import ledger_header
 from bench.core.settings import Count, Group, Settings
 from bench.cost.ledger import ledger_stem
 from bench.cost.our_heads import systems
-from bench.cost.schema import Loop, LoopLedger
+from bench.cost.schema import LoopLedger, LoopRow
 from bench.cost.training_loops import LoopTimings, measure
 from bench.training.budget import VALIDATION_SHARES
 
@@ -63,7 +63,7 @@ class LoopSweep(Job[LoopLedger]):
                 results[name] = measure(cell, show, bar)
         starts = [seconds for each in results.values() for seconds in each.logger_start]
         rows = [
-            Loop(contender=name, status=each.status, reason=each.reason, **each.figures)
+            LoopRow(contender=name, status=each.status, reason=each.reason, **each.figures)
             for name, each in results.items()
         ]
         ledger = LoopLedger(**header(config), logger_start_seconds=starts, rows=rows)
@@ -71,7 +71,7 @@ class LoopSweep(Job[LoopLedger]):
         return ledger
 
     def failure(self, config: dict[str, Any], error: SettingError) -> LoopLedger:
-        row = Loop(contender="all", status="failed", reason=str(error))
+        row = LoopRow(contender="all", status="failed", reason=str(error))
         return LoopLedger(**header(config), logger_start_seconds=[], rows=[row])
 
     def headline(self, result: LoopLedger) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from bench.cost.contender import Contender
 from bench.cost.interleave import Result
-from bench.cost.schema import Row
+from bench.cost.schema import HeadRow
 from bench.cost.timing import TooLong
 
 LEAST_ROUNDS = 2  # of an operation that takes up to ONCE_MS
@@ -29,7 +29,7 @@ class Measurement(Result):
     """Result of one head or baseline."""
 
     contender: Contender
-    smaller: Row | None = None  # the contender's row at a smaller V, from an earlier ledger
+    smaller: HeadRow | None = None  # the contender's row at a smaller V, from an earlier ledger
     times_ms: dict[str, list[float]] = field(default_factory=dict)  # by operation, one time per round
     rounds_left: dict[str, int] = field(default_factory=dict)  # by operation, from its first round on
     build_ms: float = 0.0  # time of a round that no operation accounts for

@@ -1,4 +1,4 @@
-"""What one head costs: time, memory and FLOPs of training and decoding, apart from trunk and data.
+"""Training and decoding costs of one trained model, for its record: parameters, memory, head time, decode latency.
 
 N positions, H hidden size, V vocabulary size.
 """
@@ -16,15 +16,15 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.score import EvaluationData
 from bench.models.language_model import LanguageModel
 
-QUERIES = (1, 256)  # decoded together
+QUERIES = (1, 256)  # numbers of queries that are decoded together
 
-LONG_MS = 1000.0  # a call of the subword search with a large model takes seconds: it is not repeated
+LONG_MS = 1000.0  # a longer call is not repeated: the subword search with a large model takes seconds
 
 
 def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
-    """Of a trained model: its size, the memory of a training step, and the time of the head's share of it.
+    """Measure parameters, peak memory of a training step, and the head's time in the step, of a trained model.
 
-    `peak_mib` is that of weights, gradients, optimiser state and activations together.
+    `peak_mib` is the peak of weights, gradients, optimiser state and activations together. Weights do not change.
     """
     optimizer = model.configure_optimizers()
     model.train()
@@ -36,7 +36,7 @@ def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
         optimizer.zero_grad(set_to_none=True)
 
     for group in optimizer.param_groups:
-        group["lr"] = 0.0  # allocates the optimiser's state as any step does, and moves no weight
+        group["lr"] = 0.0  # a step allocates the optimiser's state and leaves the weights unchanged
         group["weight_decay"] = 0.0
     step(learn=True)
     figures = {
@@ -51,7 +51,10 @@ def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
 
 
 def head_milliseconds(head: nn.Module, batch: Any) -> float:
-    """Forward and backward of the head alone, on random hidden states and the batch's targets, ms per 1 k positions."""
+    """Return the time of the head's forward and backward pass, ms per 1,000 positions.
+
+    Hidden states are random; targets are those of the batch.
+    """
     hidden = torch.randn(batch.trained_words, head.hidden_size, device=batch.words.device, requires_grad=True)
 
     def step() -> None:
@@ -59,15 +62,15 @@ def head_milliseconds(head: nn.Module, batch: Any) -> float:
         hidden.grad = None
         head.loss(hidden, *head_targets(batch)).backward()
 
-    taken = milliseconds(step, hidden.device) * 1000 / batch.trained_words
+    figure = milliseconds(step, hidden.device) * 1000 / batch.trained_words
     head.zero_grad(set_to_none=True)
-    return taken
+    return figure
 
 
 def decoding_cost(evaluator: Evaluator, data: EvaluationData) -> dict[str, float]:
-    """Decode latency for 1 and for 256 queries, ms: the exact 10 best words by the decoder that writes greedy text.
+    """Measure the decode latency of 1 and of 256 queries, ms: exact 10 best words, by the decoder of greedy generation.
 
-    Building an index does not count. A call beyond `LONG_MS` is timed once; other calls give a median.
+    The time to build an index is not included. A call longer than `LONG_MS` is timed once; other calls give a median.
     """
     decode, device = evaluator.decoder(data, max(QUERIES)), evaluator.model.device
     figures = {}

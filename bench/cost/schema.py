@@ -1,4 +1,4 @@
-"""The three kinds of cost ledger and their rows: what the tables of costs are made of."""
+"""Three kinds of cost ledger and their rows: the source of all cost tables."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal
 
 from bench.core.errors import SettingError
 from bench.core.record import ledger_kind
-from bench.cost.ledger import Ledger, Line
+from bench.cost.ledger import Ledger, LedgerRow
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Line):
-    """Costs of one head at one V. An operation that the contender does not have is None."""
+class HeadRow(LedgerRow):
+    """Costs of one head at one V; None for an operation that the contender does not have."""
 
     part: str  # head | model
     vocabulary_size: int
@@ -20,7 +20,7 @@ class Row(Line):
     measured_at: str | None = None  # for a row taken over from an earlier ledger: end of that ledger's rounds
 
     step_ms: list[float] | None = None  # forward and backward pass of `positions` positions
-    adam_ms: list[float] | None = None  # Adam's update after a step, dense or of the touched rows as the contender does
+    adam_ms: list[float] | None = None  # Adam's update after a step: all rows or touched rows, as the contender trains
     sgd_ms: list[float] | None = None
     decode_1_ms: list[float] | None = None  # exact top 10 of 1 query
     decode_256_ms: list[float] | None = None
@@ -47,13 +47,13 @@ class HeadLedger(Ledger):
     hidden_size: int
     target_size: int
     peak_gflops: list[float]  # span of a large matrix product over the same rounds
-    rows: list[Row]
+    rows: list[HeadRow]
     kind: Literal["head"] = "head"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading(Line):
-    """Costs of one way to encode a text: a `targets.context` of ours, or the baseline a user would write instead."""
+class EncoderRow(LedgerRow):
+    """Costs of one way to encode a text: a `targets.context`, or a baseline with another library."""
 
     context: str | None = None  # causal | prefix | bidirectional
     window: int | None = None  # words per pass at most
@@ -61,7 +61,7 @@ class Reading(Line):
     words_per_second: list[float] | None = None  # number of kept vectors per second
     times_peer: list[float] | None = None  # speed relative to the baseline in the same round
     peak_mib: float | None = None  # beyond the weights
-    cosine_to_fp32: float | None = None  # mean cosine of the vectors to those of a plain pass over each window in fp32
+    cosine_to_fp32: float | None = None  # mean cosine to the vectors of a separate fp32 pass over each window
     least_cosine_to_fp32: float | None = None
 
 
@@ -91,13 +91,13 @@ class EncoderLedger(Ledger):
     corpus: str
     words: int  # number of words measured on
     window: int  # of the vectors whose drift is reported
-    rows: list[Reading]
+    rows: list[EncoderRow]
     drift: list[Drift] = field(default_factory=list)
     kind: Literal["encoder"] = "encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loop(Line):
+class LoopRow(LedgerRow):
     """Costs of training one whole system (trunk, head, optimiser). Times are per 1,000 words, except the last three."""
 
     bare_ms: list[float] | None = None  # batch, forward, backward, clipping and update in a plain loop
@@ -132,7 +132,7 @@ class LoopLedger(Ledger):
     checkpoint_seconds: float
     logger: str
     logger_start_seconds: list[float]  # start and end of the logger, each time; the first starts a shared service
-    rows: list[Loop]
+    rows: list[LoopRow]
     kind: Literal["loop"] = "loop"
 
 
@@ -148,8 +148,8 @@ def ledger_class(path: Path) -> type[Ledger] | None:
     kind = ledger_kind(path)
     if kind is None:
         return None
-    for each in LEDGERS:
-        if kind in (each.kind, each.prefix):
-            return each
-    known = ", ".join(each.kind for each in LEDGERS)
+    for ledger in LEDGERS:
+        if kind in (ledger.kind, ledger.prefix):
+            return ledger
+    known = ", ".join(ledger.kind for ledger in LEDGERS)
     raise SettingError(str(path), f"is no kind of ledger that this version knows ({known}); move it away")

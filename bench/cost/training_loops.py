@@ -20,7 +20,7 @@ from bench.cost.interleave import Participant, Result, interleave
 from bench.cost.loop_timers import WARM_UP_STEPS, SingleCheckpoint, TimedBatches, TimedCalls, TimedData
 from bench.cost.timing import span
 from bench.evaluation.evaluator import evaluator_of
-from bench.models.row_adamw import clip
+from bench.models.row_adamw import clip_gradients
 from bench.training.budget import LOG_SHARES, VALIDATION_SHARES, set_learning_rate
 from bench.training.build import Built, build_cell
 from bench.training.distributed import LocalRank
@@ -157,7 +157,7 @@ def bare_loop(cfg: DictConfig, built: Built, timings: LoopTimings, folder: Path,
             loss = model.training_step(batch, step)
         loss.backward()
         if cfg.optimizer.gradient_clip is not None:
-            clip(parameters, cfg.optimizer.gradient_clip)
+            clip_gradients(parameters, cfg.optimizer.gradient_clip)
         optimizer.step()
     float(loss.detach())  # waits for the device
     next(batches)
@@ -172,7 +172,7 @@ class FixedSteps(pl.Callback):
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         if self.gradient_clip is not None:
-            clip(model.parameters(), self.gradient_clip)
+            clip_gradients(model.parameters(), self.gradient_clip)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         trainer.should_stop = trainer.global_step >= self.steps

@@ -78,11 +78,11 @@ class Corpus:
         if train is self.train:
             return self
         numbers = np.arange(len(self.lexicon)) if self.language is None else self.language_words
-        spell = self.spell if self.language is None else self.language.spell
+        words_of = self.words_of if self.language is None else self.language.words_of
         texts = {"train": train, "validation": self.validation, "test": self.test}
         splits = {split: [numbers[each] for each in text.documents()] for split, text in texts.items()}
         return assemble_corpus(
-            self.name, splits, spell, self.language, origin=self.origin, raw_bytes=self.test.raw_bytes
+            self.name, splits, words_of, self.language, origin=self.origin, raw_bytes=self.test.raw_bytes
         )
 
     def limited(self, *, validation: int | None, test: int | None) -> "Corpus":
@@ -96,9 +96,9 @@ class Corpus:
         sha256.update("\n".join(self.lexicon).encode("utf-8", "surrogatepass"))
         return sha256.hexdigest()
 
-    def spell(self, words: Iterable[int]) -> list[str]:
+    def words_of(self, indices: Iterable[int]) -> list[str]:
         """Return the words of lexicon indices."""
-        return [self.lexicon[word] for word in words]
+        return [self.lexicon[index] for index in indices]
 
 
 def concatenate(documents: Sequence[np.ndarray]) -> Text:
@@ -136,7 +136,7 @@ def build_corpus(name: str, splits: Mapping[str, Sequence[list[str]]], origin: s
 def assemble_corpus(
     name: str,
     splits: dict[str, list[np.ndarray]],
-    spell: Callable[[np.ndarray], list[str]],
+    words_of: Callable[[np.ndarray], list[str]],
     language: Language | None = None,
     *,
     origin: str,
@@ -148,7 +148,7 @@ def assemble_corpus(
     comes last, so that no vocabulary gives it an id beside the unknown word's.
 
     Args:
-        spell: numbers -> spellings.
+        words_of: numbers -> words.
         language: the language whose words the numbers are, if known.
         origin: how the splits came about.
         raw_bytes: UTF-8 bytes of the owner's text per word of the test split, if known.
@@ -164,7 +164,7 @@ def assemble_corpus(
             raise SettingError("corpus", f"{name} has no words in its {split} split; it needs a longer text")
     numbers = np.unique(np.concatenate([np.unique(text.words) for text in texts.values()]))
     counts = np.bincount(texts["train"].words, minlength=numbers[-1] + 1)[numbers]
-    spellings = spell(numbers)
+    spellings = words_of(numbers)
     order = np.array(sorted(range(len(numbers)), key=lambda i: (spellings[i] == UNK, -counts[i], spellings[i])))
     lexicon = [spellings[i] for i in order]
     index = np.empty(numbers[-1] + 1, np.int32)

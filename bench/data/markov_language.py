@@ -132,14 +132,14 @@ class Language:
         starts = np.concatenate([[0], np.bincount(self.class_of).cumsum()])
         return order.astype(np.int32), self.in_class[order].cumsum(), starts
 
-    def spell(self, words: np.ndarray) -> list[str]:
+    def words_of(self, indices: np.ndarray) -> list[str]:
         """Return distinct spellings: syllables that number the word, fewer for frequent words, and an ending per class.
 
         A syllable begins with a consonant and an ending with a vowel, so distinct pairs give distinct strings.
         """
         endings = [numeral(number, ENDINGS) for number in range(self.classes)]
-        classes = self.class_of[words].tolist()
-        return [numeral(word, SYLLABLES) + endings[c] for word, c in zip(words.tolist(), classes, strict=True)]
+        classes = self.class_of[indices].tolist()
+        return [numeral(word, SYLLABLES) + endings[c] for word, c in zip(indices.tolist(), classes, strict=True)]
 
 
 def numeral(number: int, digits: list[str]) -> str:

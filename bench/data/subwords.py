@@ -40,7 +40,7 @@ def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    texts = (" " + " ".join(corpus.spell(document)) for document in corpus.train.documents())
+    texts = (" " + " ".join(corpus.words_of(document)) for document in corpus.train.documents())
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOUNDARY, eos_token=BOUNDARY)
 

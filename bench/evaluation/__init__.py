@@ -1,1 +1,1 @@
-"""What the trained models say about the test split."""
+"""Evaluation: a trained model -> values per position -> metrics, intervals and generated text."""

@@ -1,4 +1,4 @@
-"""What a block of scores is measured with, once validation has said how. n positions, V vocabulary size."""
+"""Measurement of a block of scores, with what was fitted on validation. n positions, V vocabulary size."""
 
 from typing import NamedTuple
 
@@ -11,37 +11,39 @@ from bench.evaluation.ranks import RankModel, count_ranks
 
 
 class BlockScorer(NamedTuple):
-    """Calibration, the worth of each rank, the unigram, and the draws' random numbers."""
+    """Calibration, rank model and random numbers that turn a block of scores into values per position."""
 
     calibration: Calibration
-    ranks: RankModel
+    rank_model: RankModel
     log_unigram: Tensor  # [V]
-    unk: int
-    random: torch.Generator
+    unk: int  # id of `<unk>`
+    random: torch.Generator  # of the drawn words
 
     def measure(self, scores: Tensor, words: Tensor) -> Tensor:
-        """Rank, calibrated rank, nats, raw nats, rank nats, Brier, two drawn words. [n, V], [n] -> [8, n] float64
+        """Measure the true words of a block of positions. [n, V], [n] -> [8, n] float64
+
+        Returns:
+            Rank, calibrated rank, nats, raw nats, rank nats, Brier score, and two drawn words.
 
         Raises:
-            Diverged: scores that are not finite (a NaN would pass for a rank of one half).
+            Diverged: scores that are not finite (a NaN would give a rank of one half).
         """
         raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
         if not raw_nats.isfinite().all():
             raise Diverged("scores that are not finite")
-        standing = count_ranks(scores, words, self.unk)
+        counts = count_ranks(scores, words, self.unk)
         logits = self.calibration.logits(scores, self.log_unigram)
         calibrated = count_ranks(logits, words, self.unk).rank
         log_p = logits.log_softmax(1)
         nats = -log_p.gather(1, words[:, None])[:, 0]
         p = log_p.exp_()
         draws = torch.multinomial(p, 2, replacement=True, generator=self.random).T  # [2, n]
-        hit = torch.where(standing.known, 2 * (-nats).exp(), 0)
-        score = hit - (p.square().sum(1) - p[:, self.unk].square())
-        return torch.stack(
-            [standing.rank, calibrated, nats, raw_nats, self.ranks.nats(standing), score, *draws]
-        )  # float64, for the ranks' model gives that
+        hit = torch.where(counts.known, 2 * (-nats).exp(), 0)
+        brier = hit - (p.square().sum(1) - p[:, self.unk].square())
+        rank_nats = self.rank_model.nats(counts)  # float64, and so is the stack
+        return torch.stack([counts.rank, calibrated, nats, raw_nats, rank_nats, brier, *draws])
 
     def draw(self, scores: Tensor) -> Tensor:
-        """A word each from the calibrated distribution. [n, V] -> [n]"""
+        """Draw one word per row from the calibrated distribution. [n, V] -> ids [n]"""
         p = self.calibration.logits(scores, self.log_unigram).softmax(1)
         return torch.multinomial(p, 1, generator=self.random)[:, 0]

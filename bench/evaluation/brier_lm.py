@@ -1,8 +1,8 @@
-"""BrierLM: how good a model's *draws* are, likelihood or none (Shao et al. 2025, "Continuous Autoregressive Language
-Models").
+"""BrierLM: quality of a model's *draws*, for models without a likelihood too.
 
-Brier-n = P(x = y) + P(x' = y) − P(x = x') for two independent draws x, x' of the next n words and the true ones y,
-which has the expectation 2 p(y) − Σ p². M positions, n = 1 … 4 words.
+Source: Shao et al. 2025, "Continuous Autoregressive Language Models".
+Brier-n = P(x = y) + P(x' = y) − P(x = x') for two independent draws x, x' of the next n words and the true next n words
+y. Its expectation is 2 p(y) − Σ p². M positions, n = 1 … 4 words.
 """
 
 from collections.abc import Callable
@@ -13,50 +13,55 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-WORDS = 4  # of an n-gram at most
+MOST_WORDS = 4  # largest n of Brier-n
 
-SEED = 20251031  # of the draws, the same for runs of every seed
+SEED = 20251031  # of the draws; the same for all runs, whatever their own seed
 
-NONE = -1  # no word, equal to none: `<unk>`, or a draw that was not made because nothing could match any more
+NO_WORD = -1  # id that equals no word: `<unk>`, or a draw that was not made since nothing could match
 
 
-def starts(document: np.ndarray) -> np.ndarray:
-    """Positions whose next `WORDS` words lie in one document. [N] -> [M] int64"""
-    last = np.minimum(np.arange(len(document)) + WORDS - 1, len(document) - 1)
-    inside = np.arange(len(document)) + WORDS <= len(document)
+def start_positions(document: np.ndarray) -> np.ndarray:
+    """Return the positions whose next `MOST_WORDS` words are in one document. [N] -> [M] int64"""
+    last = np.minimum(np.arange(len(document)) + MOST_WORDS - 1, len(document) - 1)
+    inside = np.arange(len(document)) + MOST_WORDS <= len(document)
     return np.flatnonzero((document[last] == document) & inside)
 
 
-def agreement(with_true: np.ndarray, other_with_true: np.ndarray, with_each_other: np.ndarray) -> np.ndarray:
-    """One estimate of Brier-1 … Brier-4 a position, from how many words two draws share. [M] each -> [M, 4] float32
+def estimates_of(with_true: np.ndarray, other_with_true: np.ndarray, with_each_other: np.ndarray) -> np.ndarray:
+    """Return one estimate of Brier-1 … Brier-4 per position. -> [M, 4] float32
+
+    Args:
+        with_true: number of words at the beginning of the first draw that equal the true words. [M]
+        other_with_true: the corresponding number for the second draw. [M]
+        with_each_other: number of words at the beginning of both draws that are equal. [M]
 
     Raises:
         ValueError: the two draws never differ: a deterministic decoder has no distribution to estimate.
     """
     if len(with_true) > 1 and (with_each_other > 0).all():
         raise ValueError(
-            "BrierLM needs two independent draws a position; these never differ, as if decoding were greedy"
+            "BrierLM needs two independent draws per position; these never differ, as if decoding were greedy"
         )
     one, other, both = (
-        (shared[:, None] > np.arange(WORDS)).astype(np.float32)
-        for shared in (with_true, other_with_true, with_each_other)
+        (equal_words[:, None] > np.arange(MOST_WORDS)).astype(np.float32)
+        for equal_words in (with_true, other_with_true, with_each_other)
     )
     return one + other - both
 
 
-def placed(estimates: np.ndarray, positions: np.ndarray, length: int) -> np.ndarray:
-    """Estimates where they were drawn, NaN elsewhere. [M, 4], [M] -> [N, 4] float32"""
-    found = np.full((length, WORDS), np.nan, np.float32)
-    found[positions] = estimates
-    return found
+def at_positions(estimates: np.ndarray, positions: np.ndarray, length: int) -> np.ndarray:
+    """Return the estimates at their positions, NaN at all others. [M, 4], [M] -> [N, 4] float32"""
+    values = np.full((length, MOST_WORDS), np.nan, np.float32)
+    values[positions] = estimates
+    return values
 
 
-def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How many words two rows of ids begin with in common; NONE equals nothing. [M, 4] each -> [M]"""
-    return np.logical_and.accumulate((one == other) & (one != NONE), axis=1).sum(1)
+def shared_words(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Count the equal words at the beginning of two rows of ids; NO_WORD equals nothing. [M, 4] each -> [M]"""
+    return np.logical_and.accumulate((one == other) & (one != NO_WORD), axis=1).sum(1)
 
 
-def follow(
+def continue_draws(
     states: Any,
     first: Tensor,
     true: Tensor,
@@ -64,23 +69,25 @@ def follow(
     proceed: Callable[[Any, Tensor], Any],
     draw: Callable[[Any], Tensor],
 ) -> Tensor:
-    """Continue two draws of the first word; positions where neither can still match anything are left.
+    """Continue two draws of the first word to `MOST_WORDS` words each.
+
+    A position is left out as soon as no draw equals the true words so far and the two draws differ.
 
     Args:
-        states: of a model before each position; leaves [M, …].
+        states: states of a model before each position; leaves [M, …].
         first: two draws of the first word. [M, 2]
-        true: ids of the words that stand there. [M, WORDS]
-        unk: the id that equals nothing.
+        true: ids of the true words. [M, MOST_WORDS]
+        unk: id of `<unk>`, which equals nothing.
         proceed: states and the next words -> the states after them.
-        draw: states -> a word each.
+        draw: states -> one word per state.
 
     Returns:
-        Ids, NONE where nothing was drawn or `<unk>` was. [M, 2, WORDS]
+        Ids; NO_WORD if no word or `<unk>` was drawn. [M, 2, MOST_WORDS]
     """
-    drawn = torch.full((*first.shape, WORDS), NONE, device=first.device)
+    drawn = torch.full((*first.shape, MOST_WORDS), NO_WORD, device=first.device)
     drawn[..., 0] = first
     rows, branches = torch.arange(len(first), device=first.device), [states, states]
-    for n in range(1, WORDS):
+    for n in range(1, MOST_WORDS):
         so_far = drawn[rows, :, :n]  # [m, 2, n]
         hit = (so_far == true[rows, None, :n]).all(-1) & (true[rows, None, :n] != unk).all(-1)
         level = (so_far[:, 0] == so_far[:, 1]).all(-1) & (so_far[:, 0] != unk).all(-1)
@@ -91,9 +98,9 @@ def follow(
         for branch in (0, 1):
             branches[branch] = proceed(rows_of(branches[branch], alive), drawn[rows, branch, n - 1])
             drawn[rows, branch, n] = draw(branches[branch])
-    return drawn.masked_fill(drawn == unk, NONE)
+    return drawn.masked_fill(drawn == unk, NO_WORD)
 
 
 def rows_of(states: Any, chosen: Tensor) -> Any:
-    """Some rows of every leaf."""
+    """Return the chosen rows of every leaf of a tree of tensors."""
     return tree_map(lambda leaf: leaf[chosen], states)

@@ -1,7 +1,7 @@
-"""softmax(a · score + b · log unigram): the two numbers that turn any head's scores into a distribution.
+"""Calibration of any head's scores into a distribution: softmax(a · score + b · log unigram).
 
-Every head gets the same treatment, so a regressor is not punished for having no temperature, nor a density let off.
-With a = 0, b = 1 it is the unigram model; a density that is well calibrated finds a ≈ 1, b ≈ 0.
+All heads are calibrated, so that a regressor without a temperature and a density are compared on equal terms.
+a = 0, b = 1 is the unigram model; a density that is already calibrated gives a ≈ 1, b ≈ 0.
 N positions, V vocabulary size.
 """
 
@@ -13,34 +13,36 @@ from torch import Tensor
 
 from bench.core.errors import Diverged
 
-Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
+ScoreBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # -> (scores [n, V], words [n]) block by block
 
-TOLERANCE = 1e-6  # of the Newton decrement, nats: above rounding, and one more step leaves its square
+TOLERANCE = 1e-6  # of the Newton decrement, nats: above rounding errors; the last step squares the error
 
-MOST_STEPS = 60
+MOST_STEPS = 60  # Newton steps; each reads all blocks at least once
 
-MOST_HALVINGS = 12  # of a step
+MOST_HALVINGS = 12  # of the length of a step, before the fit ends
 
-FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding: scores and unigram cannot be told apart
+FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding errors: scores and unigram are then indistinguishable
 
 
 class Calibration(NamedTuple):
-    """softmax(scale · score + prior · log unigram)."""
+    """Parameters of softmax(scale · score + prior · log unigram)."""
 
     scale: float  # a
     prior: float  # b
 
     def logits(self, scores: Tensor, log_unigram: Tensor) -> Tensor:
-        """Unnormalised. [n, V], [V] -> [n, V]"""
+        """Return the calibrated scores, before the softmax. [n, V], [V] -> [n, V]"""
         return torch.add(scores * self.scale, log_unigram, alpha=self.prior)
 
 
-def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
-    """The a and b of least mean nats: a convex problem, by Newton's method from the unigram model, with backtracking.
+def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
+    """Find the a and b that minimise the mean nats.
+
+    The problem is convex; solved by Newton's method with backtracking, from the unigram model.
 
     Args:
-        blocks: gives the same scores and words each time it is called.
-        log_unigram: [V], natural log of each word's share of the training text.
+        blocks: function that yields the same scores and words in every call.
+        log_unigram: natural log of each word's share of the training text. [V]
 
     Raises:
         Diverged: scores that are not finite.
@@ -48,8 +50,8 @@ def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
     now = torch.tensor([0.0, 1.0], dtype=torch.float64)
     nats, gradient, hessian = moments(blocks, log_unigram, now)
     for _ in range(MOST_STEPS):
-        # a head whose scores do not vary, or only as the unigram does, leaves the Hessian singular: pseudo-inverse,
-        # of correlations, so that the unit of the scores does not matter
+        # the Hessian is singular if scores are constant or a linear function of the log unigram: pseudo-inverse, of
+        # correlations, so that the unit of the scores does not matter
         unit = hessian.diagonal().clamp_min(0).sqrt()
         unit[unit == 0] = 1
         inverse = torch.linalg.pinv(hessian / torch.outer(unit, unit), hermitian=True, rtol=FLAT)
@@ -64,15 +66,16 @@ def fit(blocks: Blocks, log_unigram: Tensor) -> Calibration:
             if trial[0] <= nats - 0.25 * length * decrement:
                 break
         else:
-            break  # what is left to gain is below rounding
+            break  # the possible improvement is below rounding errors
         now, (nats, gradient, hessian) = now + length * direction, trial
     return Calibration(*now.tolist())
 
 
-def moments(blocks: Blocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Tensor, Tensor]:
-    """Mean nats at (a, b), their gradient [2] and Hessian [2, 2]: the covariance of (score, log unigram) under p.
+def moments(blocks: ScoreBlocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Return the mean nats at (a, b), the gradient [2] and the Hessian [2, 2].
 
-    Scores are taken relative to the true word's, which changes no figure and spares them the rounding of an offset.
+    The Hessian is the mean covariance of (score, log unigram) under p. Scores are taken relative to the score of the
+    true word: no result depends on an offset, and a large offset would cost precision.
     """
     calibration = Calibration(*at.tolist())
     total = torch.zeros(6, dtype=torch.float64)
@@ -86,8 +89,8 @@ def moments(blocks: Blocks, log_unigram: Tensor, at: Tensor) -> tuple[float, Ten
         mass = p.sum(1)
         p /= mass[:, None]
         nats = mass.log() + highest[:, 0] - true
-        u, uu = p @ log_unigram, p @ log_unigram.square()  # E[log unigram], of its square, [n]
-        s, su = p.mul_(above).sum(1), p @ log_unigram  # E[score above the true word's], of both's product
+        u, uu = p @ log_unigram, p @ log_unigram.square()  # E[log unigram], E[(log unigram)²]. [n]
+        s, su = p.mul_(above).sum(1), p @ log_unigram  # E[score − true score], E[(score − true score) · log unigram]
         ss = p.mul_(above).sum(1)
         su, ss, uu = su - s * u, ss - s * s, uu - u * u
         total += torch.stack([each.double().sum() for each in (nats, s, u - log_unigram[words], ss, su, uu)]).cpu()

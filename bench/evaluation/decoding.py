@@ -13,12 +13,12 @@ from torch import Tensor
 from bench.evaluation.ranks import count_ranks
 from bench.heads.kernels.topk import TopKIndex, count_higher_and_equal
 
-ANSWERS = 10  # best words that a timed look-up asks for
-INDEX_ROWS = 2**14  # V from which the index is faster than scores of all words
+ANSWERS = 10  # number of best words that a timed query returns
+INDEX_ROWS = 2**14  # smallest V for which the index is faster than computing the scores of all words
 
 
 class Scorer(Protocol):
-    """A `Head`, whose features are hidden states, or a `ClosedVocabularyModel`."""
+    """Interface that `Head` (its features are hidden states) and `ClosedVocabularyModel` share."""
 
     def scores(self, features: Tensor) -> Tensor: ...  # [n, …] -> [n, V]
     def rows(self) -> tuple[Tensor, Tensor | None] | None: ...  # [V, K], [V]
@@ -29,8 +29,8 @@ class ExactDecoder:
     """Finds the words of the highest scores, exactly.
 
     Args:
-        scorer: head or model; its weights must not change afterwards.
-        unk: id of `<unk>`, which is no answer to `ranks` and `best_word`.
+        scorer: head or model, whose weights must not change afterwards.
+        unk: id of `<unk>`, which `ranks` and `best_word` exclude.
     """
 
     def __init__(self, scorer: Scorer, unk: int):
@@ -38,12 +38,12 @@ class ExactDecoder:
 
     @property
     def has_index(self) -> bool:
-        """True if scores are inner products with many rows."""
+        """True if scores are inner products with at least `INDEX_ROWS` rows."""
         return self.rows is not None and len(self.rows[0]) >= INDEX_ROWS
 
     @cached_property
     def index(self) -> TopKIndex:
-        """Built by the first query and kept."""
+        """Index over the rows; built by the first query and kept."""
         return TopKIndex(*self.rows)
 
     @torch.inference_mode()
@@ -56,16 +56,16 @@ class ExactDecoder:
     @torch.inference_mode()
     def best_word(self, features: Tensor) -> Tensor:
         """Return the word of the highest score, `<unk>` excluded. [n, …] -> ids [n]"""
-        if not self.has_index:  # of equal scores the lowest id, the most frequent word: n-grams tie often
+        if not self.has_index:  # equal scores, common with n-grams: the lowest id, the most frequent word
             scores = self.scorer.scores(features).float()
             return scores.index_fill(1, torch.tensor(self.unk, device=scores.device), -torch.inf).argmax(1)
         first, second = self.best(features, 2).T
         return torch.where(first == self.unk, second, first)
 
     def ranks(self, features: Tensor, words: Tensor) -> Tensor:
-        """Return ranks of the true words: 1 + the words that score higher + half of the other ties. -> [n]"""
+        """Return ranks of the true words: 1 + number of higher scores + half the number of other ties. -> [n]"""
         if not self.has_index:
             return count_ranks(self.scorer.scores(features), words, self.unk).rank
         with torch.autocast(features.device.type, enabled=False):
-            higher, level = count_higher_and_equal(self.scorer.queries(features).float(), *self.rows, words, self.unk)
-        return torch.where(words == self.unk, torch.inf, 1 + higher + (level - 1) / 2)
+            higher, equal = count_higher_and_equal(self.scorer.queries(features).float(), *self.rows, words, self.unk)
+        return torch.where(words == self.unk, torch.inf, 1 + higher + (equal - 1) / 2)

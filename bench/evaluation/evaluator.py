@@ -1,4 +1,4 @@
-"""How a language model is measured: the contract, and the way from a model to the class that measures it."""
+"""Contract of the classes that measure language models, and the look-up of a model's evaluator."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -7,26 +7,28 @@ from typing import Any
 
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.score import EvaluationData, Scored
+from bench.evaluation.score import EvaluationData, ScoredText
 from bench.models.language_model import LanguageModel
 
 
 class Evaluator(ABC):
-    """All that is asked of a model after, or during, its training: quality, text and decode latency.
+    """Measures a model during and after training: quality, generated text and decode latency.
 
     `WordEvaluator` measures every model over a closed vocabulary, `SubwordEvaluator` the causal LM over word pieces.
-    A model of another kind brings a subclass, and names it in `LanguageModel.evaluator`.
+    A model of another kind needs a subclass of `Evaluator`, named in
+    `LanguageModel.evaluator`.
 
     Args:
-        model: its weights may change between calls of `validate`, and must not change once another method was called.
+        model: model to measure. Weights may change between calls of `validate`; they must not change after the first
+            call of any other method.
     """
 
     def __init__(self, model: Any):
         self.model = model
 
     @abstractmethod
-    def score(self, data: EvaluationData) -> Scored:
-        """Rank and price every position of the test text.
+    def score(self, data: EvaluationData) -> ScoredText:
+        """Return the ranks and nats of all positions of the test text.
 
         Raises:
             Diverged: scores that are not finite.
@@ -34,14 +36,15 @@ class Evaluator(ABC):
 
     @abstractmethod
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
-        """Return `validation_nats`, in nats per word with out-of-vocabulary words priced in, and what else is known.
+        """Return the validation figures of a record; at least `validation_nats`, in nats per word.
 
-        The figure of a record: measured on half of the calibration sample, each word with its whole history.
+        Out-of-vocabulary words are priced by their spelling. The figures are measured on half of the calibration
+        sample; the model reads each word with its whole history.
         """
 
     @abstractmethod
     def validate(self, data: EvaluationData) -> dict[str, float]:
-        """Return the figures of `validation_quality` from a smaller sample, cheaply enough to be called in training."""
+        """Return the figures of `validation_quality` from a smaller sample, cheap enough for use during training."""
 
     @abstractmethod
     def generate(
@@ -58,16 +61,16 @@ class Evaluator(ABC):
 
         Args:
             prompt: lexicon indices.
-            greedy: take the best word each time (the nearest word of a regressor); else draw.
+            greedy: if True, choose the best word each time (the nearest word of a regressor); if False, draw.
             calibration: turns scores into the distribution to draw from; None for a model that needs none.
-            seed: of the draws.
+            seed: seed of the draws.
         """
 
     @abstractmethod
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], object]:
-        """Prepare decoding, index and query features included; return the operation whose time is the decode latency.
+        """Prepare decoding, with index and query features; return the operation whose time is the decode latency.
 
-        The operation takes a number of queries, 1 … `most_queries`, and finds the best 10 words of each query.
+        The operation takes a number of queries, 1 … `most_queries`, and finds the 10 best words of each query.
         """
 
 

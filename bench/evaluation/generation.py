@@ -15,7 +15,7 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.decoding import ExactDecoder
 from bench.models.language_model import ClosedVocabularyModel
 
-MOST_DRAWS = 1000  # of a model's own sampler per word, as draws of `<unk>` are discarded
+MOST_DRAWS = 1000  # draws per word by a model's own sampler, before an error; draws of `<unk>` are discarded
 
 
 @torch.inference_mode()
@@ -33,13 +33,14 @@ def generate(
     """Write `count` words after a prompt of lexicon indices, never `<unk>`.
 
     Args:
-        decoder: of the model; finds the best word.
-        greedy: take the word of the highest raw score each time (the nearest word of a regressor); else draw.
-        calibration: gives the distribution to draw from; not read where greedy, nor by a model with its own sampler.
-        seed: of the draws.
+        decoder: exact decoder of the model; finds the best word.
+        greedy: if True, choose the word of the highest raw score (the nearest word of a regressor); if False, draw.
+        calibration: calibration of the distribution to draw from; not read if `greedy` is True or if the model has its
+            own sampler.
+        seed: seed of the draws.
 
     Raises:
-        Diverged: the model's own sampler draws `<unk>` only.
+        Diverged: `MOST_DRAWS` draws of the model's own sampler were all `<unk>`.
     """
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
     generator, own_generator = (torch.Generator(device).manual_seed(seed) for device in ("cpu", model.device))
@@ -59,13 +60,13 @@ def generate(
         else:
             states = model.proceed(states, torch.tensor([chosen], device=model.device))
             features = states[0]
-    return vocabulary.corpus.spell(words[len(prompt) :])
+    return vocabulary.corpus.words_of(words[len(prompt) :])
 
 
 def state_after(model: ClosedVocabularyModel, words: list[int]) -> tuple[Any | None, Tensor]:
-    """Read all words from the start; return the state, None if the model has none, and the features of the next word.
+    """Read all words from the start; return the state (None if the model has none) and the features of the next word.
 
-    Tensors [1, …] each.
+    Tensors are [1, …].
     """
     text = concatenate([np.append(words, 0)])  # the last word is a placeholder: features depend on earlier words only
     states = model.states(text, None)
@@ -94,10 +95,10 @@ def draw_word(
 
 
 def read_prompt(corpus: Corpus, prompt: str, *, lowercase: bool) -> list[int]:
-    """Return the lexicon indices of the words of a prompt; words that the corpus does not know are dropped.
+    """Return the lexicon indices of the words of a prompt; words that are not in the lexicon are dropped.
 
     Raises:
-        SettingError: the corpus knows no word of the prompt.
+        SettingError: no word of the prompt is in the lexicon.
     """
     index = {word: i for i, word in enumerate(corpus.lexicon)}
     words = [index[word] for word in tokenize(prompt, lowercase) if word in index]

@@ -1,7 +1,7 @@
 """Quality figures of a record: values per position -> sums per block of test documents -> figures.
 
-Every figure is a function of sums (`bench.evaluation.metric_registry`), so the figure that is resampled for an
-interval is the figure that is printed. N test positions, B blocks.
+Every figure is a function of sums (`bench.evaluation.metric_registry`), so that intervals resample exactly the figure
+that is printed. N test positions, B blocks.
 """
 
 import dataclasses
@@ -14,21 +14,21 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.intervals import MOST_BLOCKS
 from bench.evaluation.metric_definition import Positions
 from bench.evaluation.metric_registry import measured_metrics, sums_per_position, value
-from bench.evaluation.score import Scored, spread
+from bench.evaluation.score import ScoredText, evenly_spaced
 
-DECILES = 10
+DECILES = 10  # shares of the positions, by training frequency of the true word
 
 RECORD_FIELDS = {field.name for field in dataclasses.fields(Record)}
 
 
-def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words: int) -> dict[str, object]:
+def quality(scored: ScoredText, vocabulary: Vocabulary, test: Text, *, search_words: int) -> dict[str, object]:
     """Return the quality fields of a Record.
 
-    A registered metric that a Record has no field for is kept by its sums in `blocks` alone.
+    If a registered metric has no field in Record, only its sums are stored, in `blocks`.
 
     Args:
-        search_words: number of positions on which a model of word pieces is ranked; the sums of every model over these
-            positions are kept too, so that two models can be paired.
+        search_words: number of positions on which a model of word pieces is ranked; sums over these positions are
+            stored for every model, so that two models can be paired.
     """
     blocks = sums(scored, vocabulary, test, search_words)
     totals = {name: per_block.sum() for name, per_block in blocks.items()}
@@ -49,8 +49,8 @@ def quality(scored: Scored, vocabulary: Vocabulary, test: Text, *, search_words:
     }
 
 
-def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> dict[str, np.ndarray]:
-    """Compute the registered sums per block of test documents; a sum that was not measured is left out. [B] float64"""
+def sums(scored: ScoredText, vocabulary: Vocabulary, test: Text, search_words: int) -> dict[str, np.ndarray]:
+    """Compute the registered sums per block of test documents, except sums that were not measured. [B] float64"""
     documents = len(test.starts) - 1
     block = scored.document.astype(np.int64) * min(documents, MOST_BLOCKS) // documents  # [N]
     at = positions(scored, vocabulary, test, search_words)
@@ -62,11 +62,11 @@ def sums(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) 
     }
 
 
-def positions(scored: Scored, vocabulary: Vocabulary, test: Text, search_words: int) -> Positions:
+def positions(scored: ScoredText, vocabulary: Vocabulary, test: Text, search_words: int) -> Positions:
     """Return the values per position that sums read."""
     lengths = np.fromiter((len(word.encode("utf-8", "surrogatepass")) for word in vocabulary.corpus.lexicon), np.int64)
     searched = np.zeros(len(test), bool)
-    searched[spread(len(test), search_words)] = True
+    searched[evenly_spaced(len(test), search_words)] = True
     return Positions(
         bytes=lengths[test.words] + 1,
         raw_bytes=test.raw_bytes,
@@ -88,10 +88,10 @@ def finite(figure: np.ndarray) -> float | None:
 
 
 def by_decile(hit: np.ndarray, words: np.ndarray) -> list[float]:
-    """Mean of `hit` by training frequency of the true word: ten equal shares of the positions, most frequent first.
+    """Return the mean of `hit` in ten equal shares of the positions, by falling training frequency of the true word.
 
-    The lexicon is sorted by falling training frequency, so a word's index is its frequency rank and the shares are
-    those of any V. The hits of a word that is heavier than a share are spread evenly over the shares that it fills.
+    The lexicon is sorted by falling training frequency, so that a word's index is its frequency rank and the shares do
+    not depend on V. If a word fills more than one share, its hits are distributed evenly over these shares.
     """
     order = np.argsort(words, kind="stable")
     _, inverse = np.unique(words[order], return_inverse=True)

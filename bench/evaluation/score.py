@@ -1,7 +1,7 @@
-"""Scores of a closed-vocabulary model -> per-position values that quality metrics read: ranks, nats and Brier scores.
+"""Values per position that quality metrics read: ranks, nats and Brier scores of a closed-vocabulary model.
 
-Scores are computed in blocks of rows with a bounded number of cells, so that V = 1M scores fit in memory and no head
-knows about blocks. n positions of a block, N positions, V vocabulary size.
+Scores are computed in blocks of rows with a bounded number of cells, so that scores of 1M words fit in memory; heads
+need no code for blocks. n positions of a block, N positions, V vocabulary size.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,65 +15,67 @@ from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import BlockScorer
-from bench.evaluation.calibration import Blocks, Calibration, fit
+from bench.evaluation.calibration import Calibration, ScoreBlocks, fit
 from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 from bench.evaluation.word_brier import brier_n
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.spelling import Speller
 
-CELLS = 2**20  # of a block of scores: 4 MiB in float32, so that several passes find the block in the CPU's cache
+CELLS = 2**20  # of a block of scores; 4 MiB in float32, which stay in the CPU's cache
 
-KEPT_CELLS = 2**27  # scores that calibration keeps between its passes (512 MiB); above, each pass computes them again
+KEPT_CELLS = (
+    2**27
+)  # scores that calibration keeps between passes (512 MiB); larger sets are computed again in each pass
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """The test text under one model; [N] each, positions in the order of the text."""
+class ScoredText:
+    """Test text as scored by one model; [N] each, positions in the order of the text."""
 
     document: np.ndarray  # int32
     word: np.ndarray  # int32, vocabulary ids
-    rank: np.ndarray  # float32, by raw score; inf: a miss; NaN: not measured
+    rank: np.ndarray  # float32, by raw score; inf: the true word is `<unk>` or was not found; NaN: not measured
     calibrated_rank: np.ndarray
-    nats: np.ndarray  # float32, calibrated, the spelling of out-of-vocabulary words priced in
+    nats: np.ndarray  # float32, calibrated, plus the nats of the spelling of out-of-vocabulary words
     raw_nats: np.ndarray
-    rank_nats: np.ndarray | None = None  # of a distribution that knows ranks alone
-    brier: np.ndarray | None = None  # 2 p(y) - sum of p² over real words, under the calibrated distribution
+    rank_nats: np.ndarray | None = None  # under the distribution that depends on ranks only
+    brier: np.ndarray | None = None  # 2 p(y) - sum of p² over words except `<unk>`, under the calibrated distribution
     brier_n: np.ndarray | None = None  # [N, 4] estimates of Brier-1 … Brier-4; NaN: not drawn
     calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
-    """Text that all models are measured on: fitted on validation, measured on test."""
+    """Texts that all models are evaluated on: calibrated on validation, measured on test."""
 
     vocabulary: Vocabulary
     speller: Speller
     validation: Text
     test: Text
-    calibration_words: int  # of validation, evenly spaced
-    search_words: int  # of test, evenly spaced: the words that a model of word pieces is ranked on
+    calibration_words: int  # number of evenly spaced validation words
+    search_words: int  # number of evenly spaced test words on which a model of word pieces is ranked
 
 
-def score(model: ClosedVocabularyModel, data: EvaluationData) -> Scored:
-    """Calibrate on validation, then rank and price every test position."""
+def score(model: ClosedVocabularyModel, data: EvaluationData) -> ScoredText:
+    """Calibrate on validation; return ranks, nats and Brier scores of all test positions."""
     size = len(data.vocabulary)
     with torch.inference_mode():
-        sample = spread(len(data.validation), data.calibration_words)
+        sample = evenly_spaced(len(data.validation), data.calibration_words)
         scorer = fit_block_scorer(data, validation_blocks(model, data)(sample), model.device)
         words = vocabulary_ids(data.vocabulary, data.test, model.device)
         blocks = score_blocks(model, model.features(data.test, "test"), words, size, keep=False)
         *rows, first, second = torch.cat([scorer.measure(*block) for block in blocks()], dim=1)
-        addresses = document_and_word(data)
+        position_fields = document_and_word(data)
         states = model.states(data.test, "test")
-        estimates = None  # of Brier-n, undefined for a model that cannot read its own words
+        estimates = None  # Brier-n is undefined for a model that cannot read words that it wrote
         if states is not None:
             drawn, rows_at_once = torch.stack([first, second], 1).long(), max(1, CELLS // size)
-            document = addresses["document"]
+            document = position_fields["document"]
             estimates = brier_n(model, states, drawn, words, document, scorer, rows_at_once=rows_at_once)
     rank, calibrated_rank, nats, raw_nats, rank_nats, brier_1 = torch.stack(rows).float().cpu().numpy()
     spelling = spelling_nats(model, data, data.test)
-    return Scored(
-        **addresses,
+    return ScoredText(
+        **position_fields,
         rank=rank,
         calibrated_rank=calibrated_rank,
         nats=nats + spelling,
@@ -88,9 +90,9 @@ def score(model: ClosedVocabularyModel, data: EvaluationData) -> Scored:
 def validation_quality(model: ClosedVocabularyModel, data: EvaluationData) -> dict[str, float]:
     """Calibrate on the even positions of the validation sample, and measure on the odd positions.
 
-    `validation_nats` is open: out-of-vocabulary words are priced by their spelling.
+    `validation_nats` include the nats of the spelling of out-of-vocabulary words.
     """
-    chosen = spread(len(data.validation), data.calibration_words)
+    chosen = evenly_spaced(len(data.validation), data.calibration_words)
     fit_on, measured = chosen[::2], chosen[1::2]
     with torch.inference_mode():
         blocks_at = validation_blocks(model, data)
@@ -103,43 +105,43 @@ def validation_quality(model: ClosedVocabularyModel, data: EvaluationData) -> di
     }
 
 
-def fit_block_scorer(data: EvaluationData, blocks: Blocks, device: torch.device) -> BlockScorer:
-    """Fit calibration and rank model on some validation positions."""
+def fit_block_scorer(data: EvaluationData, blocks: ScoreBlocks, device: torch.device) -> BlockScorer:
+    """Fit calibration and rank model on blocks of validation positions."""
     vocabulary = data.vocabulary
     log_unigram = torch.from_numpy(vocabulary.log_unigram).to(device)
     calibration = fit(blocks, log_unigram)
     counts = [count_ranks(scores, words, vocabulary.unk) for scores, words in blocks()]
-    ranks = RankModel(RankCounts(*map(torch.cat, zip(*counts, strict=True))), len(vocabulary))
+    rank_model = RankModel(RankCounts(*map(torch.cat, zip(*counts, strict=True))), len(vocabulary))
     generator = torch.Generator(device).manual_seed(brier_lm.SEED)
-    return BlockScorer(calibration, ranks, log_unigram, vocabulary.unk, generator)
+    return BlockScorer(calibration, rank_model, log_unigram, vocabulary.unk, generator)
 
 
-def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> Callable[[np.ndarray], Blocks]:
-    """Read the validation text once; return a function from positions of that text to blocks of scores."""
+def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> Callable[[np.ndarray], ScoreBlocks]:
+    """Compute the features of the validation text; return a function from positions to blocks of scores."""
     features = model.features(data.validation, "validation")
     words = vocabulary_ids(data.vocabulary, data.validation, model.device)
 
-    def blocks_at(positions: np.ndarray) -> Blocks:
-        some = torch.from_numpy(positions).to(model.device)
-        return score_blocks(model, features[some], words[some], len(data.vocabulary))
+    def blocks_at(positions: np.ndarray) -> ScoreBlocks:
+        index = torch.from_numpy(positions).to(model.device)
+        return score_blocks(model, features[index], words[index], len(data.vocabulary))
 
     return blocks_at
 
 
-def spread(length: int, count: int) -> np.ndarray:
+def evenly_spaced(length: int, count: int) -> np.ndarray:
     """Return at most `count` positions, evenly spaced over a text. -> int64"""
     return np.linspace(0, length - 1, min(count, length)).astype(np.int64)
 
 
 def score_blocks(
     model: ClosedVocabularyModel, features: Tensor, words: Tensor, size: int, *, keep: bool = True
-) -> Blocks:
-    """Return a function that yields blocks of scores and words; `keep` stores small results for the next call."""
+) -> ScoreBlocks:
+    """Return a function that yields blocks of scores and words; `keep` stores up to `KEPT_CELLS` scores."""
     rows = max(1, CELLS // size)
 
     def blocks() -> Iterable[tuple[Tensor, Tensor]]:
-        for some, true in zip(features.split(rows), words.split(rows), strict=True):
-            yield model.scores(some).float(), true
+        for block, true in zip(features.split(rows), words.split(rows), strict=True):
+            yield model.scores(block).float(), true
 
     if keep and len(words) * size <= KEPT_CELLS:
         kept = list(blocks())
@@ -153,7 +155,7 @@ def vocabulary_ids(vocabulary: Vocabulary, text: Text, device: torch.device | st
 
 
 def document_and_word(data: EvaluationData) -> dict[str, np.ndarray]:
-    """Return the number of the document, and the id of the word, of each test position. [N] int32 each"""
+    """Return the document number and the word id of each test position. [N] int32 each"""
     lengths = np.diff(data.test.starts)
     document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return {"document": document, "word": data.vocabulary.encode(data.test.words)}
@@ -162,7 +164,7 @@ def document_and_word(data: EvaluationData) -> dict[str, np.ndarray]:
 def spelling_nats(model: ClosedVocabularyModel, data: EvaluationData, text: Text) -> np.ndarray:
     """Return −log p(spelling | `<unk>`) of words without an id, and 0 of other words. [N] float32
 
-    By the character model, unless the model itself knows the probability of words within `<unk>`.
+    By the byte model of spellings, except if the model knows the probability of words within `<unk>`.
     """
     hidden = data.vocabulary.encode(text.words) == data.vocabulary.unk
     nats = np.zeros(len(hidden), np.float32)

@@ -32,7 +32,7 @@ def brier_n(model: SubwordModel, text: Text, positions: np.ndarray) -> np.ndarra
     for some in (order[i : i + rows] for i in range(0, len(order), rows)):
         with model.evaluating():
             counts[some] = common_words(model, line, first[some], start[some], random).cpu().numpy()
-    return brier_lm.agreement(*counts.T)
+    return brier_lm.estimates_of(*counts.T)
 
 
 def common_words(
@@ -79,7 +79,7 @@ def common_words(
         one, other = drawn[:, [0, 1, 0]], torch.stack([true, true, drawn[:, 1]], 1)
         if step:
             counts += together & initial[one] & initial[other]  # a word has ended in both
-        together &= (one == other) & (one != boundary) & (counts < brier_lm.WORDS)
+        together &= (one == other) & (one != boundary) & (counts < brier_lm.MOST_WORDS)
         rows = (together[owner, branch] | together[owner, 2]).nonzero()[:, 0]
         if not len(rows):
             break

@@ -7,7 +7,7 @@ import numpy as np
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.score import EvaluationData, Scored, spread
+from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
 from bench.evaluation.subword_nats import score_words, word_nats
 from bench.evaluation.subword_search import search, trie_of
 from bench.evaluation.validation import validate_subwords
@@ -16,12 +16,12 @@ from bench.evaluation.validation import validate_subwords
 class SubwordEvaluator(Evaluator):
     """Of a `SubwordModel`: an open vocabulary needs no `<unk>`, no speller and no calibration."""
 
-    def score(self, data: EvaluationData) -> Scored:
-        return Scored(**score_words(self.model, data.test, data.vocabulary, search_words=data.search_words))
+    def score(self, data: EvaluationData) -> ScoredText:
+        return ScoredText(**score_words(self.model, data.test, data.vocabulary, search_words=data.search_words))
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
         """Nats per word, of the positions of the validation sample that other models are measured on."""
-        measured = spread(len(data.validation), data.calibration_words)[1::2]
+        measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
         return {"validation_nats": float(word_nats(self.model, data.validation)[measured].mean())}
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
@@ -38,7 +38,7 @@ class SubwordEvaluator(Evaluator):
         seed: int,
     ) -> list[str]:
         """Write piece by piece; words that no vocabulary holds can occur."""
-        return self.model.generate(vocabulary.corpus.spell(prompt), count, greedy=greedy, seed=seed)
+        return self.model.generate(vocabulary.corpus.words_of(prompt), count, greedy=greedy, seed=seed)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
         """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.

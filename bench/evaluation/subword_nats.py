@@ -13,7 +13,7 @@ import torch
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
-from bench.evaluation.score import spread
+from bench.evaluation.score import evenly_spaced
 from bench.evaluation.subword_brier import brier_n
 from bench.evaluation.subword_search import search, trie_of
 from bench.models.causal_lm import SubwordModel
@@ -29,14 +29,14 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     """
     nats = word_nats(model, text).astype(np.float32)
     ranks = np.full(len(text), np.nan, np.float32)
-    positions = spread(len(text), search_words)
+    positions = evenly_spaced(len(text), search_words)
     ranks[positions] = search(model, text, positions, trie_of(model, vocabulary))
     document = np.repeat(np.arange(len(text.starts) - 1, dtype=np.int32), np.diff(text.starts))
     word = vocabulary.encode(text.words)
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     found = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
-    starts = np.intersect1d(brier_lm.starts(document), positions)
-    found["brier_n"] = brier_lm.placed(brier_n(model, text, starts), starts, len(text))
+    starts = np.intersect1d(brier_lm.start_positions(document), positions)
+    found["brier_n"] = brier_lm.at_positions(brier_n(model, text, starts), starts, len(text))
     return {"document": document, "word": word, **found}
 
 

@@ -1,4 +1,4 @@
-"""Validation during training, on a small part of the validation text so that it costs little of the training time.
+"""Validation during training, on a small part of the validation text, to keep its time small.
 
 R segments of T words, of which the last S are measured; V vocabulary size.
 """
@@ -19,16 +19,16 @@ from bench.evaluation.subword_nats import word_nats
 from bench.models.causal_lm import SubwordModel
 from bench.models.language_model import ClosedVocabularyModel
 
-SEGMENTS, HISTORY, MEASURED = 32, 32, 16  # R; words that are read and not measured, T - S; S
+SEGMENTS, HISTORY, MEASURED = 32, 32, 16  # number of segments R; words read but not measured, T - S; words measured, S
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
 
 def validate(model: ClosedVocabularyModel, data: EvaluationData) -> dict[str, float]:
-    """Calibrate on every other measured word, and measure on the rest.
+    """Calibrate on every second word of the sample, and measure on the other words.
 
-    `validation_nats` is open, as in a record. The figure of the record comes from a larger sample, in which each word
-    is read with its whole history.
+    `validation_nats` include the spelling of out-of-vocabulary words, as in a record. A record has the figure of a
+    larger sample, in which the model reads each word with its whole history.
 
     Raises:
         Diverged: scores that are not finite.
@@ -64,12 +64,15 @@ def validate_subwords(model: SubwordModel, data: EvaluationData) -> dict[str, fl
 
 
 def segment_positions(length: int) -> np.ndarray:
-    """Space segments evenly over a text, which may be short; the measured parts do not overlap. -> [R, T]"""
+    """Return positions of evenly spaced segments whose measured parts do not overlap. -> [R, T]
+
+    A short text has fewer or shorter segments.
+    """
     steps = min(HISTORY + MEASURED, length)
     rows = max(1, min(SEGMENTS, (length - HISTORY) // MEASURED))
     return np.linspace(0, length - steps, rows).astype(np.int64)[:, None] + np.arange(steps)
 
 
 def measured_part(segments: Array) -> Array:
-    """Return the last words of each segment, which have a history. [R, T, …] -> [R, S, …]"""
+    """Return the last S words of each segment, which have a history. [R, T, …] -> [R, S, …]"""
     return segments[:, -max(2, segments.shape[1] * MEASURED // (HISTORY + MEASURED)) :]

@@ -1,4 +1,4 @@
-"""Two draws of the next four words from a model over a closed vocabulary, for BrierLM.
+"""Brier-n of models over a closed vocabulary, from two draws of the next four words at each position.
 
 N test positions, M positions with four words to come, V vocabulary size.
 """
@@ -27,35 +27,35 @@ def brier_n(
     """Estimate Brier-1 … Brier-4 at each position with four words to come in its document.
 
     Args:
-        states: of the model before each position, as `model.states` returns them.
+        states: states of the model before each position, as `model.states` returns them.
         first: two draws of the first word from the calibrated scores; replaced if the model has its own sampler. [N, 2]
         words: ids of the text. [N]
         document: number of the document of each position. [N]
-        scorer: draws from calibrated scores, and holds the random numbers of all draws.
-        rows_at_once: rows of scores in memory.
+        scorer: draws from calibrated scores; holds the random generator of all draws.
+        rows_at_once: largest number of rows of scores in memory.
 
     Returns:
-        [N, 4] float32, NaN at positions without four words to come.
+        [N, 4] float32; NaN at positions with fewer than four words to come.
     """
-    starts = brier_lm.starts(document)
+    starts = brier_lm.start_positions(document)
     at = torch.from_numpy(starts).to(words.device)
-    true = torch.stack([words[at + n] for n in range(brier_lm.WORDS)], 1)  # [M, 4]
+    true = torch.stack([words[at + n] for n in range(brier_lm.MOST_WORDS)], 1)  # [M, 4]
 
     def draw(states: Any) -> Tensor:
-        return torch.cat([draw_words(model, some, scorer) for some in states[0].split(rows_at_once)])
+        return torch.cat([draw_words(model, features, scorer) for features in states[0].split(rows_at_once)])
 
     before = brier_lm.rows_of(states, at)
     first = first[at]
     if len(starts) and model.sample(before[0][:1], scorer.random) is not None:
         first = torch.stack([draw(before), draw(before)], 1)
-    drawn = brier_lm.follow(before, first, true, scorer.unk, model.proceed, draw)
+    drawn = brier_lm.continue_draws(before, first, true, scorer.unk, model.proceed, draw)
     one, other = drawn.cpu().numpy().swapaxes(0, 1)
     truth = true.cpu().numpy()
-    counts = (brier_lm.shared(*pair) for pair in ((one, truth), (other, truth), (one, other)))
-    return brier_lm.placed(brier_lm.agreement(*counts), starts, len(document))
+    counts = (brier_lm.shared_words(*pair) for pair in ((one, truth), (other, truth), (one, other)))
+    return brier_lm.at_positions(brier_lm.estimates_of(*counts), starts, len(document))
 
 
 def draw_words(model: ClosedVocabularyModel, features: Tensor, scorer: BlockScorer) -> Tensor:
-    """Draw one word per row by the model's own sampler, or else from its calibrated scores. [n, …] -> ids [n]"""
+    """Draw one word per row by the model's sampler or, without a sampler, from calibrated scores. [n, …] -> ids [n]"""
     drawn = model.sample(features, scorer.random)
     return scorer.draw(model.scores(features).float()) if drawn is None else drawn

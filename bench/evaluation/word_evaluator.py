@@ -1,4 +1,4 @@
-"""Measures models over a closed vocabulary. n queries, V vocabulary size."""
+"""Evaluator of models over a closed vocabulary. n queries, V vocabulary size."""
 
 import functools
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.decoding import ANSWERS, ExactDecoder
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.generation import generate
-from bench.evaluation.score import EvaluationData, Scored, score, validation_quality
+from bench.evaluation.score import EvaluationData, ScoredText, score, validation_quality
 from bench.evaluation.validation import validate
 from bench.models.language_model import ClosedVocabularyModel
 
 
 class WordEvaluator(Evaluator):
-    """Of a model that gives features and scores; generation and decode latency share one exact decoder."""
+    """Evaluator of a model with features and scores; generation and decode latency use one exact decoder."""
 
     def __init__(self, model: ClosedVocabularyModel):
         super().__init__(model)
         self.exact_decoder = functools.cache(lambda unk: ExactDecoder(model, unk))
 
-    def score(self, data: EvaluationData) -> Scored:
+    def score(self, data: EvaluationData) -> ScoredText:
         return score(self.model, data)
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
@@ -35,12 +35,12 @@ class WordEvaluator(Evaluator):
         return generate(self.model, self.exact_decoder(vocabulary.unk), vocabulary, prompt, count, **options)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], torch.Tensor]:
-        """Queries are the features of the first words of the validation text, repeated if that text is short."""
+        """Return exact search for the features of the first validation words, repeated if that text is short."""
         exact = self.exact_decoder(data.vocabulary.unk)
         answers = min(ANSWERS, len(data.vocabulary))
         with torch.inference_mode():
             features = self.model.features(data.validation.head(most_queries), None)
             features = features.repeat(-(-most_queries // len(features)), 1)
-        for queries in (1, most_queries):  # one query and many are searched by different copies of the table
+        for queries in (1, most_queries):  # one query and several queries use different copies of the table
             exact.best(features[:queries], answers)
         return lambda queries: exact.best(features[:queries], answers)

@@ -14,20 +14,20 @@ from bench.models.language_model import ClosedVocabularyModel
 
 
 class CodedContextModel(ClosedVocabularyModel):
-    """A density whose features are a code of the last words, and whose states are the features alone."""
+    """Density whose features are an integer code of the last words; a state holds these features and nothing else."""
 
     def states(self, text: Text, split: str | None) -> tuple[Tensor]:
-        """[N, 1] int64"""
+        """Return the features as the only tensor of the state. [N, 1] int64"""
         return (self.features(text, split),)
 
 
 class CountModel(CodedContextModel):
-    """An interpolated Kneser-Ney n-gram: the floor that a neural model must beat to be worth its cost.
+    """Interpolated Kneser-Ney n-gram: the floor that a neural model must beat to be worth its cost.
 
     Args:
-        corpus: gives the training split to count.
-        vocabulary: gives the V ids.
-        order: n; 1 is the unigram model.
+        corpus: corpus whose training split is counted.
+        vocabulary: maps words to the V ids.
+        order: n of the n-gram; 1 is the unigram model.
     """
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
@@ -36,9 +36,9 @@ class CountModel(CodedContextModel):
         self.model = KneserNey(documents, len(vocabulary), order)
 
     def features(self, text: Text, split: str | None) -> Tensor:
-        """Code of the n - 1 words before each position. [N, 1] int64"""
+        """Return the code of the n - 1 words before each position. [N, 1] int64"""
         length = self.model.order - 1
-        codes = [self.model.contexts(self.vocabulary.encode(words), length) for words in text.documents()]
+        codes = [self.model.context_codes(self.vocabulary.encode(words), length) for words in text.documents()]
         return torch.from_numpy(np.concatenate(codes))[:, None]
 
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:

@@ -1,4 +1,4 @@
-"""AdamW and gradient clipping that support row-sparse gradients: a step costs the rows it touches, whatever V is.
+"""AdamW and gradient clipping for row-sparse gradients: the time of a step depends on R and not on V.
 
 R rows of a gradient, V rows of a parameter, H its columns.
 """
@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
-HORIZON = 100  # skipped steps whose momentum is applied; later moves are below 3e-5 of the first at AdamW's usual β
+HORIZON = 100  # skipped steps whose momentum is applied; later moves are below 3e-5 of the first at the default β
 
 ROWS_AT_ONCE = 2**16  # rows that receive their skipped updates together; bounds temporary memory
 
 
 class RowAdamW(torch.optim.AdamW):
-    """AdamW, fused; where a gradient is sparse, only its rows are read and written.
+    """Fused AdamW that reads and writes only the rows of a row-sparse gradient.
 
     A row first receives the updates that it skipped: the effect of momentum and weight decay at the learning rate of
     each skipped step. Moments and weights, once all skipped updates are applied, are those of dense AdamW, except for
-    ε beside a second moment that fades. (`torch.optim.SparseAdam` freezes the moments of untouched rows, and learns
-    worse here.) One optimiser serves both kinds of gradient, so one state is saved and one learning rate is set.
+    the effect of ε while a second moment decays. (`torch.optim.SparseAdam` freezes the moments of untouched rows, and
+    learns worse here.) One optimiser takes both kinds of gradient, so there is one state and one learning rate.
 
     The state of a parameter with row-sparse gradients has two more entries: `last` [V], the step up to which each row
     is updated, and `past` [2, steps], the sums of `_record_step`.
@@ -93,7 +93,7 @@ class RowAdamW(torch.optim.AdamW):
         return rate, decay
 
     def _updated_rows(self, weight: Parameter, group: dict[str, Any], ids: Tensor) -> list[Tensor]:
-        """Compute rows and both moments after the steps with zero gradient that each row skipped. [R, …] each"""
+        """Compute rows and both moments after the steps that each row skipped, with zero gradient. [R, …] each"""
         state, (momentum, inertia) = self.state[weight], group["betas"]
         rows, first, second = (each.index_select(0, ids) for each in (weight, state["exp_avg"], state["exp_avg_sq"]))
         log_decays, distances = state["past"]
@@ -107,7 +107,7 @@ class RowAdamW(torch.optim.AdamW):
 
     @staticmethod
     def _denominator(second: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-        """Root of the second moment plus ε; bias corrections of both moments are in the learning rate."""
+        """Return the root of the second moment plus ε; bias corrections of both moments are in the learning rate."""
         return second.sqrt().add_(group["eps"] * (1 - group["betas"][1] ** max(1, int(state["step"]))) ** 0.5)
 
     def _write_rows(self, weight: Parameter, ids: Tensor, rows: Tensor, first: Tensor, second: Tensor) -> None:
@@ -122,25 +122,26 @@ class RowAdamW(torch.optim.AdamW):
     def apply_skipped_updates(self, weight: Parameter, ids: Tensor) -> None:
         """Bring the rows that a forward pass reads up to the current step; `ids` [R] are distinct."""
         if "last" in self.state[weight]:
-            [group] = [each for each in self.param_groups if any(weight is one for one in each["params"])]
-            for some in ids.split(ROWS_AT_ONCE):
-                self._write_rows(weight, some, *self._updated_rows(weight, group, some))
+            [group] = [group for group in self.param_groups if any(weight is other for other in group["params"])]
+            for block in ids.split(ROWS_AT_ONCE):
+                self._write_rows(weight, block, *self._updated_rows(weight, group, block))
 
     def apply_all_skipped_updates(self) -> None:
-        """Bring all rows of all parameters up to the current step, as evaluation and saving need them."""
+        """Bring all rows of all parameters up to the current step, for evaluation and saving."""
         for group in self.param_groups:
             for weight in group["params"]:
                 self._apply_all(weight)
 
     def _apply_all(self, weight: Parameter) -> None:
+        """Bring all rows of one parameter up to the current step."""
         if "last" in self.state[weight]:
             self.apply_skipped_updates(weight, torch.arange(len(weight), device=weight.device))
 
 
-def clip(parameters: Iterable[Parameter], largest: float) -> torch.Tensor:
-    """Scale all gradients so that their joint norm is at most `largest`; return the norm before. -> []
+def clip_gradients(parameters: Iterable[Parameter], largest: float) -> torch.Tensor:
+    """Scale all gradients so that their joint norm is at most `largest`; return the norm before scaling. -> []
 
-    `torch.nn.utils.clip_grad_norm_` gives the same for dense gradients and refuses sparse ones.
+    `torch.nn.utils.clip_grad_norm_` gives the same result for dense gradients and refuses sparse gradients.
     """
     gradients = []
     for weight in parameters:

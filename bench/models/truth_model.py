@@ -1,6 +1,7 @@
 """True conditional distribution of a synthetic language as a language model.
 
-K classes, N positions, V vocabulary size."""
+K classes, N positions, V vocabulary size.
+"""
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from bench.models.count_model import CodedContextModel
 
 
 class TruthModel(CodedContextModel):
-    """The distribution that the text was drawn from: the limit, which a model beats by chance alone.
+    """Distribution that the text was drawn from: the limit, which another model can beat by chance only.
 
     Args:
-        corpus: a corpus with a known language.
-        vocabulary: gives the V ids; `<unk>` has the probability of all words without an id, drawn or not.
+        corpus: corpus with a known language.
+        vocabulary: maps words to the V ids; `<unk>` has the probability of all words without an id, including words
+            that do not occur in the text.
 
     Raises:
         SettingError: the true distribution of the corpus is unknown.
@@ -34,14 +36,15 @@ class TruthModel(CodedContextModel):
         hidden[known] = 0
         share = np.bincount(self.language.class_of, hidden)  # share of each class that has no id [K]
         self.unk_nats = -np.log(self.language.transitions @ share)  # [K²]
-        # one column per class, the last for <unk>; then the column of each id, and the share of the id in its class
+        # `columns`: one column per class and a last column for <unk>; `column`: the column of each id;
+        # `log_share`: log of the share of each id in its class
         columns = np.column_stack([np.log(self.language.transitions), -self.unk_nats])
         self.columns = torch.from_numpy(columns)  # [K², K + 1] float64
         self.column = torch.from_numpy(np.insert(self.language.class_of[known], unk, self.language.classes))  # [V]
         self.log_share = torch.from_numpy(np.insert(np.log(self.language.in_class[known]), unk, 0.0))  # [V]
 
     def features(self, text: Text, split: str | None) -> Tensor:
-        """Code of the two classes before each position. [N, 1] int64"""
+        """Return the code of the two classes before each position. [N, 1] int64"""
         contexts = [self.language.contexts(self.words[document]) for document in text.documents()]
         return torch.from_numpy(np.concatenate(contexts))[:, None]
 
@@ -56,5 +59,6 @@ class TruthModel(CodedContextModel):
         return ((states[0] * classes + known[:, None]) % classes**2,)
 
     def nats_within_unk(self, text: Text) -> np.ndarray:
+        """Return −log p(word | `<unk>`, words before), known exactly from the language. [N] float64"""
         contexts = self.features(text, None)[:, 0].numpy()
         return self.language.nats(contexts, self.words[text.words]) - self.unk_nats[contexts]

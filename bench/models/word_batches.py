@@ -1,6 +1,7 @@
-"""Contiguous streams of words for training; whole documents for evaluation.
+"""Training batches of contiguous word streams, and the backbone's inputs at any positions of a text.
 
-B streams, T steps, D embedding size. The order is a function of (seed, epoch) alone, so a run can be repeated.
+The order of documents depends on (seed, epoch) only, so a run can be repeated. B streams, T steps, N positions,
+V vocabulary size, D size of target vectors, E size of input vectors.
 """
 
 import functools
@@ -20,24 +21,27 @@ from bench.targets.tables import Targets
 
 
 class Batch(NamedTuple):
-    """B streams that continue those of the batch before, unless `fresh`."""
+    """Next T steps of B streams; the streams continue those of the previous batch, except if `fresh`."""
 
-    inputs: Tensor  # [B, T] ids of the words before, V at a document's start; or their vectors [B, T, E]
+    inputs: Tensor  # [B, T] ids of the preceding words, V at a document's start; or their vectors [B, T, E]
     words: Tensor  # [B, T] ids to predict
-    vectors: Tensor | None  # [B, T, D] the target vectors of these occurrences, where targets.level=token
-    fresh: bool  # the first of an epoch: states start from nothing
+    vectors: Tensor | None  # [B, T, D] target vectors of the words to predict; None except for targets.level=token
+    fresh: bool  # True for the first batch of an epoch: the backbone starts from its initial state
 
     @property
     def trained_words(self) -> int:
+        """Number of words to predict."""
         return self.words.numel()
 
 
 class Inputs:
-    """What a backbone reads: ids, or an encoder's vectors of the words so far. Each position sees the word before it.
+    """Inputs of a backbone: ids, or an encoder's vectors of the words so far.
+
+    The input at a position is the word before that position.
 
     Args:
-        vocabulary: gives ids; V stands for the start of a document.
-        encoder: whose vectors are read instead; None for ids.
+        vocabulary: maps words to ids; the id V stands for the start of a document.
+        encoder: encoder whose vectors replace the ids; None for ids.
     """
 
     def __init__(self, vocabulary: Vocabulary, encoder: Encoder | None = None):
@@ -46,55 +50,65 @@ class Inputs:
 
     @property
     def width(self) -> int | None:
-        """E; None for ids."""
+        """Size of an input vector, E; None for ids."""
         return None if self.encoder is None else self.encoder.width
 
     def _vectors(self, split: str) -> np.ndarray:
-        """[N, E] of one split."""
+        """Return the encoder's vectors of one split. [N, E]"""
         return self.encoder.encode(self.vocabulary.corpus, split).vectors
 
-    def read(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
-        """The inputs at these positions of a text. [...] -> [...] ids or [..., E] vectors
+    def at(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
+        """Return the inputs at these positions of a text. [...] -> ids [...] or vectors [..., E]
 
         Args:
-            split: whose text it is, so that vectors made before can be used; None for another text.
+            split: name of the split that the text is, so that cached vectors can be used; None for any other text.
         """
         document = np.searchsorted(text.starts, positions, side="right") - 1
         first, before = text.starts[document] == positions, np.maximum(positions - 1, 0)
         if self.encoder is None:
             ids = self.vocabulary.encode(text.words[before])
             return torch.from_numpy(np.where(first, len(self.vocabulary), ids).astype(np.int64))
-        whole = self.vectors(split) if split else self.encoder.vectors(self.vocabulary.corpus.spell(text.words)).numpy()
+        if split:
+            whole = self.vectors(split)
+        else:
+            whole = self.encoder.vectors(self.vocabulary.corpus.words_of(text.words)).numpy()
         vectors = whole[before].astype(np.float32)
-        vectors[first] = 0  # no word yet
+        vectors[first] = 0  # no word precedes the first position of a document
         return torch.from_numpy(vectors)
 
 
 class Streams(Steps):
-    """An endless training stream: documents in a random order an epoch, laid end to end, cut into B equal parts."""
+    """Endless training stream: the documents of an epoch in random order, concatenated and cut into B equal parts."""
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
         super().__init__(streams, "batch.streams")
         vocabulary = inputs.vocabulary
         self.text, self.inputs, self.targets = vocabulary.corpus.train, inputs, targets
         self.ids = vocabulary.encode(self.text.words)  # [N] int32
-        self.before = None if inputs.encoder else self.read(np.arange(len(self.text))).int().numpy()  # [N]
+        # [N] int32; None if the inputs are vectors
+        self.input_ids = None if inputs.encoder else self.inputs_at(np.arange(len(self.text))).int().numpy()
         self.streams, self.steps, self.seed = streams, steps, seed
-        self.latest = functools.lru_cache(maxsize=1)(self.order)  # epochs come one after the other
+        self.cached_order = functools.lru_cache(maxsize=1)(self.order)  # of the current epoch only
 
     def batch(self, step: int) -> Batch:
-        epoch, turn = divmod(step, -(-(len(self.text) // self.streams) // self.steps))
-        at = self.latest(epoch)[self.rank :: self.world, turn * self.steps : (turn + 1) * self.steps]
-        vectors = None if self.targets is None else self.targets.at(at)
-        inputs = self.read(at) if self.before is None else torch.from_numpy(self.before[at]).long()
-        return Batch(inputs, torch.from_numpy(self.ids[at]).long(), vectors, fresh=turn == 0)
+        """Return the batch of a training step, counted over all epochs; a process reads its share of the streams."""
+        epoch, step_of_epoch = divmod(step, -(-(len(self.text) // self.streams) // self.steps))
+        columns = slice(step_of_epoch * self.steps, (step_of_epoch + 1) * self.steps)
+        positions = self.cached_order(epoch)[self.rank :: self.world, columns]  # [B, T]
+        vectors = None if self.targets is None else self.targets.at(positions)
+        if self.input_ids is None:
+            inputs = self.inputs_at(positions)
+        else:
+            inputs = torch.from_numpy(self.input_ids[positions]).long()
+        words = torch.from_numpy(self.ids[positions]).long()
+        return Batch(inputs, words, vectors, fresh=step_of_epoch == 0)
 
-    def read(self, at: np.ndarray) -> Tensor:
-        """The inputs at these positions. [...] -> [...] ids or [..., E] vectors"""
-        return self.inputs.read(self.text, "train", at)
+    def inputs_at(self, positions: np.ndarray) -> Tensor:
+        """Return the inputs at these positions. [...] -> ids [...] or vectors [..., E]"""
+        return self.inputs.at(self.text, "train", positions)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Positions of the training text, a row a stream. [B, N // B]"""
+        """Return the positions of the training text in the order of an epoch, one row per stream. [B, N // B]"""
         spans = list(itertools.pairwise(self.text.starts.tolist()))
         shuffled = np.random.default_rng((self.seed, epoch)).permutation(len(spans))
         positions = np.concatenate([np.arange(*spans[i]) for i in shuffled])
@@ -103,17 +117,17 @@ class Streams(Steps):
 
 
 class WordData(StepData):
-    """The training split as streams.
+    """Data module that yields the training split as streams.
 
     Args:
-        inputs: what the backbone reads.
-        targets: gives the vectors of the occurrences; None where heads learn from ids or from type vectors.
-        streams: B.
-        steps: T, how far gradients reach back.
-        seed: of the order of the documents.
+        inputs: inputs of the backbone.
+        targets: target vectors per occurrence; None if the head learns from ids or from vectors of word types.
+        streams: number of streams, B.
+        steps: number of words that gradients are propagated back over, T.
+        seed: seed of the order of documents.
 
     Raises:
-        SettingError: no stream or no step, or a text that is shorter than one word a stream.
+        SettingError: `streams` or `steps` is not a positive whole number, or the text has fewer words than streams.
     """
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):

@@ -1,4 +1,4 @@
-"""A backbone with a head: the model of every system that has a head.
+"""Word-level language model of a backbone and a head: the model of every system with a head.
 
 B sequences, T steps, D documents, N positions, H hidden size, V vocabulary size.
 """
@@ -21,13 +21,13 @@ from bench.models.language_model import ClosedVocabularyModel
 from bench.models.row_adamw import RowAdamW
 from bench.models.word_batches import Batch, Inputs
 
-DOCUMENTS_AT_ONCE = 32  # documents that evaluation reads side by side
+DOCUMENTS_AT_ONCE = 32  # documents that evaluation reads in parallel
 
 STEPS_AT_ONCE = 128  # words of each document per forward pass of evaluation; bounds memory
 
 
 class Chunk(NamedTuple):
-    """Some steps of some documents, read at once; shorter documents are padded by their last word."""
+    """Hidden states of T steps of D documents; shorter documents are padded with repeats of their last word."""
 
     positions: np.ndarray  # [D, T] positions in the text
     is_real: np.ndarray  # [D, T] bool, False: padding
@@ -36,14 +36,14 @@ class Chunk(NamedTuple):
 
 
 class WordModel(pl.LightningModule, ClosedVocabularyModel):
-    """Any head on any backbone. The features are the hidden states. [N, H] float32
+    """Any head on any backbone; the features are the hidden states, [N, H] float32.
 
     Args:
-        backbone: turns inputs and a state into hidden states.
-        head: learns from hidden states and scores them.
-        inputs: gives what the backbone reads at each position.
+        backbone: maps inputs and a state to hidden states.
+        head: maps hidden states to a loss and to scores.
+        inputs: inputs of the backbone at each position.
         lr: peak learning rate of AdamW.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
     """
 
     def __init__(self, backbone: Backbone, head: Head, inputs: Inputs, *, lr: float, weight_decay: float):
@@ -69,16 +69,17 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
 
     @property
     def encode_seconds(self) -> float | None:
-        """Time to encode the training text as inputs, s, whether now or when the cache was filled; None for ids."""
+        """Time to encode the training text as inputs, s, measured when the cache was filled; None for ids."""
         if self.inputs.encoder is None:
             return None
         return self.inputs.encoder.encode(self.inputs.vocabulary.corpus, "train").seconds
 
     def flops_per_position(self, batch: Batch) -> float:
+        """Return the FLOPs of the backbone in a training step, per predicted word."""
         return self.backbone.flops_per_position(steps=batch.words.shape[1])
 
     def use_sparse_gradients(self, sparse: bool) -> None:
-        """Choose row-sparse or dense gradients for word embeddings and for heads that support row-sparse ones."""
+        """Choose row-sparse or dense gradients for word embeddings and for heads that support both kinds."""
         self.head.row_sparse = sparse
         for layer in self.backbone.word_embeddings():
             layer.sparse = sparse
@@ -91,7 +92,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
                 optimizer.apply_skipped_updates(layer.weight, ids.unique())
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Truncated back-propagation: the state continues from the batch before, its gradient does not."""
+        """Return the loss. The state continues from the previous batch without gradient: truncated back-propagation."""
         self.apply_skipped_updates(batch.inputs)
         hidden, state = self.backbone(batch.inputs, None if batch.fresh else self.state)
         self.state = tree_map(torch.Tensor.detach, state)
@@ -99,33 +100,38 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         return self.head.loss(hidden.flatten(0, 1), batch.words.flatten(), *vectors)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return row-sparse AdamW over all parameters."""
         optimizer = RowAdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         self.optimizer = weakref.ref(optimizer)  # weak reference: the trainer owns the optimiser and its state
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the backbone's state after the last training batch."""
         checkpoint["backbone_state"] = self.state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the backbone's state.
 
         Raises:
-            SettingError: the checkpoint is of an earlier version, whose states were laid out otherwise.
+            SettingError: an earlier version wrote the checkpoint, with states in another layout.
         """
         if "backbone_state" not in checkpoint:
-            raise SettingError("force", "the checkpoint is of an earlier version; force=true trains the cell anew")
+            raise SettingError(
+                "force", "an earlier version wrote the checkpoint; force=true trains from the first step"
+            )
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["backbone_state"])
 
     def setup(self, stage: str) -> None:
-        """Choose the kind of gradient before Lightning reads it; a sum over several devices needs dense gradients."""
+        """Use row-sparse gradients on one device; on several devices Lightning sums gradients, which must be dense."""
         self.use_sparse_gradients(self.trainer.world_size == 1)
 
     def on_train_end(self) -> None:
+        """Bring all embedding rows up to the last step."""
         self.optimizers().apply_all_skipped_updates()
 
     @torch.inference_mode()
     def features(self, text: Text, split: str | None) -> Tensor:
-        """Hidden states; each document starts from a fresh state. [N, H] float32 on the model's device"""
+        """Return hidden states; each document starts from a fresh state. [N, H] float32 on the model's device"""
         self.eval()
         features = torch.empty(len(text), self.backbone.hidden_size, device=self.device)
         for chunk in self.forward_in_chunks(text, split, STEPS_AT_ONCE):
@@ -134,27 +140,27 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         return features
 
     def segment_features(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
-        """Hidden states of R segments, each from a fresh state. [R, T] -> [R, T, H] float32"""
+        """Return hidden states of R segments, each from a fresh state. [R, T] -> [R, T, H] float32"""
         self.eval()
-        return self.backbone(self.inputs.read(text, split, positions).to(self.device))[0].float()
+        return self.backbone(self.inputs.at(text, split, positions).to(self.device))[0].float()
 
     def forward_in_chunks(self, text: Text, split: str | None, steps_at_once: int) -> Iterator[Chunk]:
-        """Read a text a few steps of some documents at a time, the longest documents first."""
+        """Yield the hidden states of a text in chunks of `steps_at_once` steps, the longest documents first."""
         lengths = np.diff(text.starts)
-        for some in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
+        for documents in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
             state = None
-            for start in range(0, lengths[some[0]], steps_at_once):
-                steps = start + np.arange(min(steps_at_once, lengths[some[0]] - start))
-                positions = text.starts[some, None] + np.minimum(steps, lengths[some, None] - 1)
-                inputs = self.inputs.read(text, split, positions).to(self.device)
+            for start in range(0, lengths[documents[0]], steps_at_once):
+                steps = start + np.arange(min(steps_at_once, lengths[documents[0]] - start))
+                positions = text.starts[documents, None] + np.minimum(steps, lengths[documents, None] - 1)
+                inputs = self.inputs.at(text, split, positions).to(self.device)
                 hidden, state = self.backbone(inputs, state)
-                yield Chunk(positions, steps < lengths[some, None], hidden, state)
+                yield Chunk(positions, steps < lengths[documents, None], hidden, state)
 
     @torch.inference_mode()
     def states(self, text: Text, split: str | None) -> tuple[Tensor, Any] | None:
-        """Hidden state and backbone state before each word. Tensors [N, …]
+        """Return the hidden state and the backbone's state before each word. Tensors [N, …]
 
-        None if the inputs are an encoder's vectors: a word outside the text has no vector yet.
+        None if the inputs are an encoder's vectors: a word that is not in the text has no vector.
         """
         if self.inputs.encoder is not None:
             return None
@@ -166,7 +172,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
             if states is None:
                 states = tree_map(lambda leaf: leaf.new_empty(len(text), *leaf.shape[1:]), step)
             tree_map(
-                lambda every, leaf, rows=rows, real=real: every.index_copy_(0, rows.to(leaf.device), leaf[real]),
+                lambda all_rows, leaf, rows=rows, real=real: all_rows.index_copy_(0, rows.to(leaf.device), leaf[real]),
                 states,
                 step,
             )

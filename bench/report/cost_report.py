@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.cost.ledger import Ledger
-from bench.cost.schema import HeadLedger, Row
+from bench.cost.schema import HeadLedger, HeadRow
 from bench.report import break_even, cost_plots, cost_tables, encoder_report, markdown, scaling_tables
 from bench.report.cost_glossary import EVERY_COST
 from bench.report.crossovers import Crossover, crossover
@@ -22,7 +22,7 @@ from bench.report.significance import REFERENCE
 
 SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
 
-FIELDS = [each.name for each in dataclasses.fields(Row)]
+FIELDS = [each.name for each in dataclasses.fields(HeadRow)]
 
 TITLES = {"head": "What each head costs", "model": "What each whole model costs"}
 

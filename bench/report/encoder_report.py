@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.cost.ledger import Ledger
-from bench.cost.schema import EncoderLedger, Reading
+from bench.cost.schema import EncoderLedger, EncoderRow
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import DRIFT, ENCODING
 from bench.report.cost_tables import OTHER_LIBRARY, is_baseline, median_of, name_of, value_of
@@ -72,7 +72,7 @@ def drift_table(ledger: EncoderLedger) -> Table:
     return Table("How far each context is from prefix", caption, rows, [Part([*DRIFT])], first="vectors")
 
 
-def label(row: Reading) -> str:
+def label(row: EncoderRow) -> str:
     name = name_of(row.contender)
     if row.window is None:
         return name

@@ -17,7 +17,7 @@ import pandas as pd
 from bench.core.dotted import flatten
 from bench.core.identity import OUTSIDE_IDENTITY, without_description
 from bench.core.record import Record, read_records
-from bench.evaluation.intervals import Blocks
+from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metric_registry import measured_metrics, value
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
 
@@ -156,7 +156,7 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     row["is_undefined"] = bool((good.brier_lm.isna() & good.brier_n.notna()).any())
     if row["is_undefined"]:  # in one seed: the mean of the other seeds would flatter the system
         row |= {"brier_lm": nan, "brier_lm_se": nan}
-    row["blocks"] = Blocks.of(list(good.blocks))
+    row["blocks"] = BlockSums.from_seeds(list(good.blocks))
     deciles = np.array([each for each in good.accuracy_by_decile if each], dtype=float)  # [seeds, 10]
     row["accuracy_by_decile"] = deciles.mean(0) if len(deciles) else None
     spread = deciles.std(0, ddof=1) if len(deciles) > 1 else nan

@@ -11,7 +11,7 @@ import torch
 from bench.core.errors import Diverged
 from bench.core.progress import Bar
 from bench.core.signals import STOP, Stopped
-from bench.models.row_adamw import RowAdamW, clip
+from bench.models.row_adamw import RowAdamW, clip_gradients
 from bench.training.cell_logger import CellLogger
 from bench.training.checkpoint import Checkpoint, random_state, restore_random_state
 
@@ -142,7 +142,7 @@ class Budget(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, model: pl.LightningModule, optimizer: Any) -> None:
         """Clip gradients, which Lightning refuses for a fused optimiser under mixed precision; bfloat16 is unscaled."""
         if self.gradient_clip is not None:
-            self.gradient_norm = clip(model.parameters(), self.gradient_clip)
+            self.gradient_norm = clip_gradients(model.parameters(), self.gradient_clip)
 
     def _start_clocks(self) -> None:
         self.begin, self.cpu_begin = time.perf_counter(), time.thread_time()

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: after a kill it continues to the same weights, bit for bit."""
+"""Checkpoints of a training run: after a kill, training continues to bit-identical weights."""
 
 import logging
 import time
@@ -13,43 +13,44 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """Checkpoint file, overwritten at intervals and deleted when training has ended.
+    """Checkpoint file of one cell, overwritten at intervals and deleted when training has ended.
 
     Args:
-        path: of the file.
-        seconds: between two checkpoints.
+        path: path of the file.
+        seconds: time between two checkpoints.
     """
 
     def __init__(self, path: Path, *, seconds: float):
         self.path, self.seconds = path, seconds
-        self.last = time.monotonic()
+        self.last_saved = time.monotonic()
 
     @property
     def due(self) -> bool:
-        return time.monotonic() - self.last >= self.seconds
+        """True if the interval since the last checkpoint has passed."""
+        return time.monotonic() - self.last_saved >= self.seconds
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint atomically; a full disk costs the checkpoint, not the training."""
+        """Write the checkpoint atomically; training continues without it if the disk is full."""
         partial = self.path.with_suffix(".partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(partial, weights_only=False)  # the optimiser too
+            trainer.save_checkpoint(partial, weights_only=False)  # with the optimiser's state
             partial.replace(self.path)
         except OSError as error:
-            log.warning("%s could not be written (%s); training goes on without a checkpoint", self.path, error)
+            log.warning("%s could not be written (%s); training continues without a checkpoint", self.path, error)
             partial.unlink(missing_ok=True)
-        self.last = time.monotonic()
+        self.last_saved = time.monotonic()
 
-    def sound_file(self) -> Path | None:
-        """Return the path, if an earlier run was cut off and left an undamaged file; else None."""
+    def undamaged_file(self) -> Path | None:
+        """Return the path if an interrupted run left an undamaged file; else None."""
         if not self.path.is_file():
             return None
         try:
             with zipfile.ZipFile(self.path) as archive:  # torch writes a checksum per tensor
-                sound = archive.testzip() is None
+                is_undamaged = archive.testzip() is None
         except (zipfile.BadZipFile, OSError):
-            sound = False
-        if not sound:
+            is_undamaged = False
+        if not is_undamaged:
             log.warning("%s is damaged; training starts from the first step", self.path)
             self.delete()
             return None

@@ -60,7 +60,7 @@ def train_or_load(
                 logger.log_rows(("curve", row) for row in training["curve"])
             return device, training
         with STOP.held_back(), start_followers(config, trainer.world_size, rank.main_port):
-            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.sound_file(), weights_only=True)
+            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.undamaged_file(), weights_only=True)
             training = {
                 "trained_words": budget.spent["words"],
                 "train_seconds": budget.spent["seconds"],

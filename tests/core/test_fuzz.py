@@ -15,7 +15,7 @@ from bench import cli
 from bench.core.known_settings import model_keys
 from bench.core.record import POSITIONS
 from bench.core.settings import Settings
-from bench.evaluation.score import Scored
+from bench.evaluation.score import ScoredText
 
 EXAMPLES = 1000
 TINY = ["corpus.path=text.txt", "vocabulary.size=30", "batch.streams=2", "batch.steps=8", "generation.prompts=[the]"]
@@ -128,7 +128,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    scored = Scored(**dict.fromkeys(POSITIONS, np.zeros(1, np.float32)))
+    scored = ScoredText(**dict.fromkeys(POSITIONS, np.zeros(1, np.float32)))
     monkeypatch.setattr(bench.run, "measure", lambda *_: ({"bits_per_byte": 1.0}, scored))
     return tmp_path
 

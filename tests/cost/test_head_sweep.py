@@ -28,7 +28,7 @@ from bench.cost.head_rounds import measure
 from bench.cost.head_sweep import HeadSweep
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
-from bench.cost.schema import HeadLedger, Row, ledger_class
+from bench.cost.schema import HeadLedger, HeadRow, ledger_class
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.evaluation import decoding
 from bench.report import report
@@ -301,9 +301,9 @@ def proportional(loss) -> Contender:
     return Contender(name="proportional", build=build)
 
 
-def smaller_row(**figures) -> dict[str, Row]:
+def smaller_row(**figures) -> dict[str, HeadRow]:
     """Return the row of `proportional` at a tenth of V."""
-    return {"proportional": Row(contender="proportional", part="head", vocabulary_size=V // 10, **figures)}
+    return {"proportional": HeadRow(contender="proportional", part="head", vocabulary_size=V // 10, **figures)}
 
 
 def test_step_is_not_tried_when_predicted_time_exceeds_the_limit(inputs):
@@ -343,7 +343,7 @@ def test_first_step_is_not_timed(inputs):
     assert len(calls) == 2 and result.times_ms["step"][0] < 100
 
 
-def smaller(config: dict) -> dict[str, Row]:
+def smaller(config: dict) -> dict[str, HeadRow]:
     ledgers = earlier_rows.comparable_ledgers(config, HeadSweep().record_stem(config).parent)
     return earlier_rows.smaller_rows(config, ledgers)
 
@@ -354,7 +354,7 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
 
     def stand(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
-        rows = [Row(contender="softmax", part="head", vocabulary_size=size)]
+        rows = [HeadRow(contender="softmax", part="head", vocabulary_size=size)]
         HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
 
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
@@ -371,7 +371,8 @@ def test_slow_row_of_a_shorter_time_limit_is_ignored(tree, tmp_path):
         return OmegaConf.to_container(configured("cost_sweep", *more), resolve=True)
 
     config = at(100, 10)
-    rows = [Row(contender="softmax", part="head", vocabulary_size=100, status="slow", reason="step: more than 10 s")]
+    reason = "step: more than 10 s"
+    rows = [HeadRow(contender="softmax", part="head", vocabulary_size=100, status="slow", reason=reason)]
     HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
     assert set(smaller(at(200, 10))) == {"softmax"}
     assert smaller(at(200, 20)) == {}

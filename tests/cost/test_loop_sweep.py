@@ -15,7 +15,7 @@ from bench.cost import loop_timers
 from bench.cost.ledger import ledger_stem
 from bench.cost.loop_sweep import LoopSweep
 from bench.cost.loop_timers import WARM_UP_STEPS, TimedBatches, TimedCalls
-from bench.cost.schema import Loop, LoopLedger
+from bench.cost.schema import LoopLedger, LoopRow
 from bench.cost.training_loops import LoopTimings
 from bench.report import loop_report, report
 from bench.training.budget import VALIDATION_SHARES
@@ -148,11 +148,11 @@ def test_periodic_calls_are_spread_over_the_words_until_they_are_due_again(tree,
 
 
 def made_up(**fields: object) -> LoopLedger:
-    row = Loop(
+    row = LoopRow(
         contender="cosine", bare_ms=[29.0, 30.0, 31.0], default_ms=[30.0, 31.2, 33.0], default_ratio=[1.0, 1.04, 1.1],
         look_share=[0.018, 0.02, 0.03],
     )  # fmt: skip
-    lost = Loop(contender="softmax", status="oom", reason="RuntimeError: too large")
+    lost = LoopRow(contender="softmax", status="oom", reason="RuntimeError: too large")
     settings = {
         "experiment": "cost_sweep", "device": "cpu", "precision": "32-true", "threads": 2, "rounds": 5,
         "rows": [row, lost], "config": {}, "versions": {}, "git_commit": None,

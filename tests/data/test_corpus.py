@@ -49,11 +49,11 @@ def test_built_corpus_equals_one_made_by_hand():
     assert made.counts.tolist() == [2, 1, 1, 0, 0]
     assert (made.train.words.tolist(), made.train.starts.tolist()) == ([0, 1, 0, 2], [0, 3, 4])
     assert (made.validation.words.tolist(), made.test.words.tolist()) == ([4, 0], [3, 2, 3])
-    assert made.spell(made.test.words) == ["y", "c", "y"]
+    assert made.words_of(made.test.words) == ["y", "c", "y"]
 
 
 def test_lexicon_is_sorted_by_training_count_then_spelling(corpus):
-    seen = corpus.spell(corpus.train.words)
+    seen = corpus.words_of(corpus.train.words)
     keys = [(-seen.count(word), word) for word in corpus.lexicon]
     assert keys == sorted(keys)
     assert corpus.counts.tolist() == [-key[0] for key in keys]
@@ -106,7 +106,7 @@ def test_types_of_fewer_training_words_are_counted_and_sorted_again(corpus):
     shorter = corpus.trained_on(900)
     assert len(shorter.train) == pytest.approx(900, abs=len(corpus.train.documents()))
     documents = {
-        split: [corpus.spell(document) for document in text.documents()]
+        split: [corpus.words_of(document) for document in text.documents()]
         for split, text in {
             "train": corpus.train.head(900),
             "validation": corpus.validation,
@@ -126,8 +126,8 @@ def test_language_is_kept_when_the_text_is_shortened():
     shorter = whole.trained_on(600)
     assert shorter.language is whole.language
     assert len(shorter.train) == 600
-    assert shorter.spell(shorter.test.words) == whole.spell(whole.test.words)
-    assert [shorter.language.spell(np.array([word]))[0] for word in shorter.language_words] == shorter.lexicon
+    assert shorter.words_of(shorter.test.words) == whole.words_of(whole.test.words)
+    assert [shorter.language.words_of(np.array([word]))[0] for word in shorter.language_words] == shorter.lexicon
 
 
 def test_limit_takes_whole_documents_if_these_are_short():
@@ -154,7 +154,7 @@ def test_a_file_is_split_at_blank_lines(tmp_path):
     made = text(str(file))
     assert made.name == "mine"
     found = [
-        made.spell(document) for split in (made.train, made.validation, made.test) for document in split.documents()
+        made.words_of(document) for split in (made.train, made.validation, made.test) for document in split.documents()
     ]
     assert sorted(found) == [["five", ",", "5"], ["four"], ["one", "two", ".", "three"]]
 
@@ -165,7 +165,7 @@ def test_in_a_folder_a_file_is_a_document(tmp_path):
         (tmp_path / name).write_text(f"{name[-1]} one\n\nDocument")
     made = text(str(tmp_path), lowercase=False)
     found = [
-        made.spell(document) for split in (made.train, made.validation, made.test) for document in split.documents()
+        made.words_of(document) for split in (made.train, made.validation, made.test) for document in split.documents()
     ]
     assert sorted(found) == [[letter, "one", "Document"] for letter in "bdt"]
 

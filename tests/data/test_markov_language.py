@@ -19,7 +19,7 @@ from bench.data.sources.synthetic import synthetic
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
 from bench.evaluation.generation import read_prompt
-from bench.evaluation.score import EvaluationData, Scored, score, spelling_nats
+from bench.evaluation.score import EvaluationData, ScoredText, score, spelling_nats
 from bench.models.count_model import CountModel
 from bench.models.spelling import Speller
 from bench.models.truth_model import TruthModel
@@ -136,22 +136,23 @@ def test_spellings_are_distinct_for_any_number_of_types(types):
     assert np.exp(language.log_probabilities(np.array([37]))).sum() == pytest.approx(1, rel=1e-9)
     words = np.concatenate(list(itertools.islice(language.documents(1000), 262)))
     assert words.min() == 0 and words.max() > 0.9 * types - 10
-    assert len(set(language.spell(np.arange(types)))) == types
+    assert len(set(language.words_of(np.arange(types)))) == types
 
 
 def test_spellings_are_single_words_whose_ending_names_the_class():
     language = Language(types=6000, classes=80, concentration=2.0, seed=0)
-    spellings = language.spell(np.arange(6000))
+    spellings = language.words_of(np.arange(6000))
     assert tokenize(" ".join(spellings)) == spellings
     endings = [{spelling[-2:] for spelling in itertools.compress(spellings, language.class_of == c)} for c in range(75)]
     assert all(len(each) == 1 for each in endings) and len(set.union(*endings)) == 75
-    lengths = [len(each) for each in Language(types=6000, classes=8, concentration=2.0, seed=0).spell(np.arange(6000))]
+    words = Language(types=6000, classes=8, concentration=2.0, seed=0).words_of(np.arange(6000))
+    lengths = [len(word) for word in words]
     assert lengths == [4] * 75 + [6] * 75**2 + [8] * (6000 - 75 - 75**2)
 
 
 def test_the_most_frequent_words_are_spelt_alike_for_every_seed():
     for types, seed in ((100, 0), (10_000, 7)):
-        assert Language(types, 8, 1.0, seed).spell(np.arange(8)) == [
+        assert Language(types, 8, 1.0, seed).words_of(np.arange(8)) == [
             "baab", "bead", "biaf", "boag", "buah", "daak", "deal", "diam",
         ]  # fmt: skip
 
@@ -164,7 +165,7 @@ def made() -> Corpus:
 def test_synthetic_corpus_is_the_text_of_its_language(made):
     language = made.language
     assert language == Language(300, 6, 2.0, 3)
-    assert made.lexicon == language.spell(made.language_words)
+    assert made.lexicon == language.words_of(made.language_words)
     texts = [getattr(made, split) for split in ("train", "validation", "test")]
     found = {made.language_words[document].tobytes() for text in texts for document in text.documents()}
     drawn = list(itertools.islice(language.documents(500), 120))
@@ -202,26 +203,26 @@ def test_language_settings_out_of_bounds_are_refused(setting, value):
 
 
 @pytest.fixture(scope="module")
-def judged(made) -> EvaluationData:
+def evaluation_data(made) -> EvaluationData:
     vocabulary = Vocabulary(made, 120)
     return EvaluationData(
         vocabulary, Speller(vocabulary), made.validation, made.test, calibration_words=3000, search_words=1
     )
 
 
-def truth_of(judged: EvaluationData) -> TruthModel:
-    return TruthModel(corpus=judged.vocabulary.corpus, vocabulary=judged.vocabulary)
+def truth_of(evaluation_data: EvaluationData) -> TruthModel:
+    return TruthModel(corpus=evaluation_data.vocabulary.corpus, vocabulary=evaluation_data.vocabulary)
 
 
 @pytest.fixture(scope="module")
-def truth(judged) -> Scored:
-    return score(truth_of(judged), judged)
+def truth(evaluation_data) -> ScoredText:
+    return score(truth_of(evaluation_data), evaluation_data)
 
 
-def exact_nats(judged: EvaluationData) -> np.ndarray:
+def exact_nats(evaluation_data: EvaluationData) -> np.ndarray:
     """Of the test words, document by document from rows over all types."""
-    corpus = judged.vocabulary.corpus
-    documents = [corpus.language_words[document] for document in judged.test.documents()]
+    corpus = evaluation_data.vocabulary.corpus
+    documents = [corpus.language_words[document] for document in evaluation_data.test.documents()]
     rows = [corpus.language.log_probabilities(corpus.language.contexts(document)) for document in documents]
     return np.concatenate([-row[np.arange(len(row)), words] for row, words in zip(rows, documents, strict=True)])
 
@@ -234,16 +235,16 @@ def test_unk_has_the_probability_of_all_words_without_an_id(made, size):
     assert rows.dtype == torch.float32
     np.testing.assert_allclose(rows.double().exp().sum(1), 1, atol=1e-6)
     p = np.exp(language.log_probabilities(np.arange(36)))
-    known = [language.spell(np.arange(300)).index(word) for word in vocabulary.words if word != "<unk>"]
+    known = [language.words_of(np.arange(300)).index(word) for word in vocabulary.words if word != "<unk>"]
     assert len(known) == size - 1
     ids = np.delete(np.arange(size), vocabulary.unk)
     np.testing.assert_allclose(rows[:, ids].double().exp(), p[:, known], rtol=1e-5)
     np.testing.assert_allclose(rows[:, vocabulary.unk].double().exp(), np.delete(p, known, axis=1).sum(1), rtol=1e-5)
 
 
-def test_nats_of_the_true_model_are_those_of_the_language(judged, truth):
-    exact = exact_nats(judged)
-    assert (truth.word == judged.vocabulary.unk).sum() > 500
+def test_nats_of_the_true_model_are_those_of_the_language(evaluation_data, truth):
+    exact = exact_nats(evaluation_data)
+    assert (truth.word == evaluation_data.vocabulary.unk).sum() > 500
     np.testing.assert_allclose(truth.raw_nats, exact, rtol=1e-5)
     assert truth.nats.mean() == pytest.approx(exact.mean(), abs=0.005)
 
@@ -253,18 +254,19 @@ def test_true_model_needs_no_calibration(truth):
     assert truth.calibration.prior == pytest.approx(0, abs=0.1)
 
 
-def test_word_without_an_id_costs_its_share_of_unk(judged):
-    model, vocabulary = truth_of(judged), judged.vocabulary
-    prices, hidden = spelling_nats(model, judged, judged.test), vocabulary.encode(judged.test.words) == vocabulary.unk
+def test_word_without_an_id_costs_its_share_of_unk(evaluation_data):
+    model, vocabulary = truth_of(evaluation_data), evaluation_data.vocabulary
+    prices = spelling_nats(model, evaluation_data, evaluation_data.test)
+    hidden = vocabulary.encode(evaluation_data.test.words) == vocabulary.unk
     assert prices.dtype == np.float32
     assert not prices[~hidden].any() and (prices[hidden] > 0).all()
-    unk = model.scores(model.features(judged.test, "test"))[:, vocabulary.unk].numpy()
-    np.testing.assert_allclose(prices[hidden] - unk[hidden], exact_nats(judged)[hidden], rtol=1e-5)
+    unk = model.scores(model.features(evaluation_data.test, "test"))[:, vocabulary.unk].numpy()
+    np.testing.assert_allclose(prices[hidden] - unk[hidden], exact_nats(evaluation_data)[hidden], rtol=1e-5)
 
 
-def test_count_model_is_worse_than_the_true_model(judged, truth):
-    parts = {"corpus": judged.vocabulary.corpus, "vocabulary": judged.vocabulary}
-    trigram, unigram = (score(CountModel(**parts, order=order), judged).nats.mean() for order in (3, 1))
+def test_count_model_is_worse_than_the_true_model(evaluation_data, truth):
+    parts = {"corpus": evaluation_data.vocabulary.corpus, "vocabulary": evaluation_data.vocabulary}
+    trigram, unigram = (score(CountModel(**parts, order=order), evaluation_data).nats.mean() for order in (3, 1))
     assert truth.nats.mean() + 0.1 < trigram < unigram - 0.1
 
 

@@ -33,7 +33,7 @@ def folder(tmp_path: Path, *contents: str | bytes) -> Path:
 def words(made) -> list[list[str]]:
     """The documents of all splits, sorted."""
     splits = (made.train, made.validation, made.test)
-    return sorted(made.spell(document) for split in splits for document in split.documents())
+    return sorted(made.words_of(document) for split in splits for document in split.documents())
 
 
 @pytest.mark.parametrize(

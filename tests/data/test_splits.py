@@ -22,7 +22,7 @@ def write(folder: Path, files: dict[str, str]) -> str:
 def documents(corpus: Corpus) -> dict[str, list[str]]:
     """The documents of each split as text."""
     splits = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}
-    return {split: [" ".join(corpus.spell(words)) for words in each.documents()] for split, each in splits.items()}
+    return {split: [" ".join(corpus.words_of(words)) for words in each.documents()] for split, each in splits.items()}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def pieces(corpus):
 
 def test_pieces_of_a_document_are_those_of_its_words_joined_by_spaces(corpus, pieces):
     for document in corpus.test.documents():
-        whole = pieces.tokenizer.encode(" " + " ".join(corpus.spell(document)), add_special_tokens=False)
+        whole = pieces.tokenizer.encode(" " + " ".join(corpus.words_of(document)), add_special_tokens=False)
         assert pieces.encode_words(document).tolist() == whole
 
 
@@ -48,17 +48,17 @@ def test_boundaries_are_between_documents_and_first_pieces_are_located(corpus, p
 
 def test_pieces_decode_to_their_words(corpus, pieces):
     words = corpus.train.words
-    assert pieces.decode(pieces.encode_words(words).tolist()) == corpus.spell(words)
+    assert pieces.decode(pieces.encode_words(words).tolist()) == corpus.words_of(words)
 
 
 def test_learnt_tokeniser_is_repeatable_and_depends_on_the_training_split_alone(corpus):
     alone = build_corpus(
         "alone",
-        {split: [corpus.spell(corpus.train.words[:900])] for split in ("train", "validation", "test")},
+        {split: [corpus.words_of(corpus.train.words[:900])] for split in ("train", "validation", "test")},
     )
     unseen = build_corpus(
         "unseen",
-        {"train": [alone.spell(alone.train.words)], "validation": [["zzzz"] * 99], "test": [["zzzz"]]},
+        {"train": [alone.words_of(alone.train.words)], "validation": [["zzzz"] * 99], "test": [["zzzz"]]},
     )
     assert learn(alone, 290).get_vocab() == learn(unseen, 290).get_vocab() == learn(alone, 290).get_vocab()
 

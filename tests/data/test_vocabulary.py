@@ -47,7 +47,7 @@ def test_ids_and_words_round_trip(corpus, size):
     known = [word for word in range(size) if word != vocabulary.unk]
     indices = [vocabulary.lexicon_index(word) for word in known]
     assert vocabulary.encode(np.array(indices)).tolist() == known
-    assert corpus.spell(indices) == [vocabulary.words[word] for word in known] == corpus.lexicon[: size - 1]
+    assert corpus.words_of(indices) == [vocabulary.words[word] for word in known] == corpus.lexicon[: size - 1]
     assert set(vocabulary.encode(np.arange(size - 1, len(corpus.lexicon)))) == {vocabulary.unk}
     with pytest.raises(KeyError, match=UNK):
         vocabulary.lexicon_index(vocabulary.unk)

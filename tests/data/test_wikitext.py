@@ -53,10 +53,10 @@ def test_wikitext_from_a_local_copy(tmp_path):
     datasets.DatasetDict(rows).save_to_disk(tmp_path / "copy")
     made = wikitext("wikitext-2-raw-v1", str(tmp_path / "copy"))
     assert made.name == "wikitext-2-raw-v1"
-    assert [made.spell(document) for document in made.train.documents()] == [
+    assert [made.words_of(document) for document in made.train.documents()] == [
         ["=", title, "=", "about", title, "."] for title in ("alpha", "beta")
     ]
-    assert made.spell(made.test.words)[1] == "delta"
+    assert made.words_of(made.test.words)[1] == "delta"
     (tmp_path / "files").mkdir()
     for name, split_rows in rows.items():
         split_rows.to_parquet(tmp_path / "files" / f"{name}-00000-of-00001.parquet")
@@ -68,9 +68,9 @@ def test_wikitext_from_a_local_copy(tmp_path):
 @pytest.mark.parametrize("name", ["{}-00000-of-00001.parquet", "{}/0000.parquet", "default/{}/0000.parquet"])
 def test_wikitext_from_the_names_of_the_hubs_parquet_files(tmp_path, name):
     made = wikitext(SUBSET, str(write_parquet(tmp_path / "copy", name)))
-    assert made.spell(made.train.words)[1:6:4] == ["alpha", "."] and len(made.train.documents()) == 2
-    assert made.spell(made.validation.words) == ["=", "gamma", "=", "about", "gamma", "."]
-    assert made.spell(made.test.words) == ["=", "delta", "=", "about", "delta", "."]
+    assert made.words_of(made.train.words)[1:6:4] == ["alpha", "."] and len(made.train.documents()) == 2
+    assert made.words_of(made.validation.words) == ["=", "gamma", "=", "about", "gamma", "."]
+    assert made.words_of(made.test.words) == ["=", "delta", "=", "about", "delta", "."]
 
 
 @pytest.mark.parametrize("suffix", ["tokens", "raw"])
@@ -87,7 +87,7 @@ def test_a_clone_of_the_repository_gives_the_subset_asked_for(tmp_path):
     (tmp_path / "README.md").write_text("train test")
     made = wikitext(SUBSET, str(tmp_path))
     assert len(made.test.documents()) == 1
-    assert made.spell(made.test.words)[:6] == ["=", "delta2", "-", "raw", "-", "v1"]
+    assert made.words_of(made.test.words)[:6] == ["=", "delta2", "-", "raw", "-", "v1"]
 
 
 def test_folders_that_hold_one_split_twice_are_refused(tmp_path):

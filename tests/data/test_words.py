@@ -11,7 +11,7 @@ from bench.data.sources.files import text
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK, read_document, tokenize
 from bench.evaluation.metrics import quality
-from bench.evaluation.score import Scored
+from bench.evaluation.score import ScoredText
 from bench.models.spelling import Speller
 
 SCRIPTS = {
@@ -123,7 +123,7 @@ def test_bits_per_raw_byte_divide_by_the_original(known):
     vocabulary = Vocabulary(corpus, 4)
     nats = np.linspace(1, 2, len(corpus.test)).astype(np.float32)
     ranks = np.ones(len(nats))
-    scored = Scored(
+    scored = ScoredText(
         document=np.zeros(len(nats), np.int32),
         word=vocabulary.encode(corpus.test.words),
         rank=ranks,

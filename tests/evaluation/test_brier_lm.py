@@ -26,18 +26,18 @@ def interval(estimates: np.ndarray) -> tuple[float, float]:
 def test_words_in_common_end_at_the_first_difference_and_nothing_equals_none():
     one = np.array([[1, 2, 3, 4], [1, 9, 3, 4], [-1, 2, 3, 4], [1, 2, -1, -1]])
     other = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [-1, 2, 3, 4], [1, 2, -1, -1]])
-    assert brier_lm.shared(one, other).tolist() == [4, 1, 0, 2]
+    assert brier_lm.shared_words(one, other).tolist() == [4, 1, 0, 2]
 
 
 def test_starts_leave_room_for_four_words_in_the_document():
-    assert brier_lm.starts(np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2])).tolist() == [0, 1, 8]
-    assert brier_lm.starts(np.array([0, 0, 0])).tolist() == []
+    assert brier_lm.start_positions(np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2])).tolist() == [0, 1, 8]
+    assert brier_lm.start_positions(np.array([0, 0, 0])).tolist() == []
 
 
 def test_estimates_by_hand():
-    found = brier_lm.agreement(np.array([4, 0]), np.array([1, 0]), np.array([1, 0]))
+    found = brier_lm.estimates_of(np.array([4, 0]), np.array([1, 0]), np.array([1, 0]))
     assert found.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0]]
-    assert brier_lm.agreement(np.array([0, 0]), np.array([0, 0]), np.array([2, 0])).tolist() == [
+    assert brier_lm.estimates_of(np.array([0, 0]), np.array([0, 0]), np.array([2, 0])).tolist() == [
         [-1, -1, 0, 0],
         [0] * 4,
     ]
@@ -45,11 +45,11 @@ def test_estimates_by_hand():
 
 def test_deterministic_decoding_is_refused():
     with pytest.raises(ValueError, match="two independent draws"):
-        brier_lm.agreement(np.array([1, 0]), np.array([1, 0]), np.array([4, 4]))
+        brier_lm.estimates_of(np.array([1, 0]), np.array([1, 0]), np.array([4, 4]))
 
 
 @pytest.fixture(scope="module")
-def judged(corpus, vocabulary) -> EvaluationData:
+def evaluation_data(corpus, vocabulary) -> EvaluationData:
     return EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, 500, 50)
 
 
@@ -80,25 +80,24 @@ def test_states_before_each_word_go_on_as_the_text_does(model, corpus, vocabular
     torch.testing.assert_close(there[0], features[here + 1], rtol=1e-4, atol=1e-4)
 
 
-def test_brier_1_by_draws_holds_the_exact_one(model, judged):
-    scored = score(model, judged)
+def test_brier_1_by_draws_holds_the_exact_one(model, evaluation_data):
+    scored = score(model, evaluation_data)
     drawn = ~np.isnan(scored.brier_n[:, 0])
-    assert drawn.sum() == len(brier_lm.starts(scored.document)) > 1000
+    assert drawn.sum() == len(brier_lm.start_positions(scored.document)) > 1000
     low, high = interval(scored.brier_n[drawn, 0])
     assert low < scored.brier[drawn].mean() < high
     assert (np.diff(np.abs(scored.brier_n[drawn]), axis=1) <= 1).all()
 
 
-def test_brier_2_by_draws_holds_the_exact_one(judged):
+def test_brier_2_by_draws_holds_the_exact_one(evaluation_data):
     """Σ over all pairs of words, which a bigram model gives at once."""
-    model = CountModel(corpus=judged.vocabulary.corpus, vocabulary=judged.vocabulary, order=2)
-    scored, unk = score(model, judged), judged.vocabulary.unk
-    log_unigram = torch.from_numpy(judged.vocabulary.log_unigram)
+    model = CountModel(corpus=evaluation_data.vocabulary.corpus, vocabulary=evaluation_data.vocabulary, order=2)
+    scored, unk = score(model, evaluation_data), evaluation_data.vocabulary.unk
+    log_unigram = torch.from_numpy(evaluation_data.vocabulary.log_unigram)
     at = np.flatnonzero(~np.isnan(scored.brier_n[:, 0]))
-    first = (
-        scored.calibration.logits(model.scores(model.features(judged.test, "test")[at]), log_unigram).softmax(1).numpy()
-    )
-    contexts = torch.arange(len(judged.vocabulary))[:, None]
+    scores = model.scores(model.features(evaluation_data.test, "test")[at])
+    first = scored.calibration.logits(scores, log_unigram).softmax(1).numpy()
+    contexts = torch.arange(len(evaluation_data.vocabulary))[:, None]
     then = scored.calibration.logits(model.scores(contexts), log_unigram).softmax(1).numpy()  # [V, V]
     first[:, unk], square = 0, np.delete(then, unk, 1) ** 2
     one, two = scored.word[at], scored.word[at + 1]
@@ -110,7 +109,7 @@ def test_brier_2_by_draws_holds_the_exact_one(judged):
 
 def test_word_pieces_draw_words_as_they_price_them(monkeypatch):
     model, kept = sharpened(tiny_model(context=64)), []
-    positions = brier_lm.starts(np.repeat(np.arange(3), np.diff(CORPUS.test.starts)))
+    positions = brier_lm.start_positions(np.repeat(np.arange(3), np.diff(CORPUS.test.starts)))
     hits, squares = [], []
     for at in positions:
         history = history_of(model, int(at), model.context // 2)
@@ -119,7 +118,7 @@ def test_word_pieces_draw_words_as_they_price_them(monkeypatch):
         one, two = CORPUS.test.words[at : at + 2]
         hits.append((p[one], p[one] * np.exp(log_word(model, np.concatenate([history, spelt[one]]), spelt[two]))))
         squares.append((p**2).sum())
-    monkeypatch.setattr(brier_lm, "agreement", lambda *counts: kept.append(counts) or np.stack(counts, 1))
+    monkeypatch.setattr(brier_lm, "estimates_of", lambda *counts: kept.append(counts) or np.stack(counts, 1))
     brier_n(model, CORPUS.test, np.tile(positions, 200))
     one, other, both = kept[0]
     for n, exact in enumerate(np.mean(hits, 0)):

@@ -1,4 +1,4 @@
-"""Greedy words against stepping the network by hand, draws against the distribution."""
+"""Generation: greedy words against a hand-stepped network, draws against the calibrated distribution."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from bench.heads.softmax import SoftmaxHead
 from bench.models.count_model import CountModel
 
 
-def greedily(model, vocabulary, prompt: list[int], count: int) -> list[str]:
-    """Feed word after word through the network; the best known word is next."""
+def naive_greedy(model, vocabulary, prompt: list[int], count: int) -> list[str]:
+    """Feed the network word by word; the next word is the best word except `<unk>`."""
     ids = [len(vocabulary), *vocabulary.encode(np.array(prompt)).tolist()]
     with torch.no_grad():
         hidden, state = model.backbone(torch.tensor([ids]))
@@ -30,7 +30,7 @@ def greedily(model, vocabulary, prompt: list[int], count: int) -> list[str]:
 @pytest.fixture(scope="module")
 def model(vocabulary):
     made = word_model(vocabulary)
-    with torch.no_grad():  # loud inputs and flat biases, so that words depend on what came before
+    with torch.no_grad():  # large weights and no bias, so that words depend on preceding words
         made.backbone.rnn.weight_ih_l0.mul_(20)
         made.backbone.rnn.weight_ih_l1.mul_(20)
         made.head.words.weight.mul_(3)
@@ -38,14 +38,14 @@ def model(vocabulary):
     return made
 
 
-def test_greedy_words_are_those_of_the_network_stepped_by_hand(model, vocabulary, corpus):
+def test_greedy_words_equal_hand_stepped_network(model, vocabulary, corpus):
     for prompt in ([3], corpus.train.words[:7].tolist()):
-        found = WordEvaluator(model).generate(vocabulary, prompt, 12, greedy=True, calibration=None, seed=0)
-        assert found == greedily(model, vocabulary, prompt, 12)
-        assert len(set(found)) > 2
+        words = WordEvaluator(model).generate(vocabulary, prompt, 12, greedy=True, calibration=None, seed=0)
+        assert words == naive_greedy(model, vocabulary, prompt, 12)
+        assert len(set(words)) > 2
 
 
-def test_greedy_reads_neither_seed_nor_calibration(model, vocabulary):
+def test_greedy_words_depend_on_neither_seed_nor_calibration(model, vocabulary):
     calibrations = (None, Calibration(-1.0, 3.0))
     first, second = (
         WordEvaluator(model).generate(vocabulary, [5], 6, greedy=True, calibration=calibration, seed=seed)
@@ -54,10 +54,10 @@ def test_greedy_reads_neither_seed_nor_calibration(model, vocabulary):
     assert first == second
 
 
-def test_unk_is_never_written(vocabulary):
+def test_generation_never_writes_unk(vocabulary):
     model = CountModel(corpus=vocabulary.corpus, vocabulary=vocabulary, order=1)
     scores = model.scores(torch.zeros(1, 1, dtype=torch.long))[0]
-    assert scores.argmax() == vocabulary.unk  # what would be written, if it could
+    assert scores.argmax() == vocabulary.unk  # the word that greedy generation must exclude
     best = scores.topk(2).indices[1]
     greedy = WordEvaluator(model).generate(vocabulary, [0], 5, greedy=True, calibration=None, seed=0)
     assert greedy == [vocabulary.words[best]] * 5
@@ -66,7 +66,7 @@ def test_unk_is_never_written(vocabulary):
     assert set(drawn) <= {*vocabulary.words} - {vocabulary.words[vocabulary.unk]}
 
 
-def test_draws_are_a_function_of_the_seed(model, vocabulary):
+def test_draws_depend_on_seed_only(model, vocabulary):
     def draw(seed: int) -> list[str]:
         return WordEvaluator(model).generate(
             vocabulary, [1, 2], 10, greedy=False, calibration=Calibration(0.3, 0.5), seed=seed
@@ -89,7 +89,7 @@ def test_draws_follow_the_calibrated_distribution_without_unk():
     assert scores.tolist() == [5.0, 0.0, 1.0, 2.0]
 
 
-def test_a_prompt_is_the_words_that_the_corpus_knows(corpus):
+def test_prompt_keeps_only_words_of_the_lexicon(corpus):
     known = corpus.lexicon[:2]
     prompt = f"{known[0].upper()}, nonsense {known[1]}"
     assert read_prompt(corpus, prompt, lowercase=True) == [0, 1]
@@ -97,13 +97,13 @@ def test_a_prompt_is_the_words_that_the_corpus_knows(corpus):
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "zzz !"])
-def test_a_prompt_that_holds_no_word(corpus, prompt):
+def test_prompt_without_a_known_word_is_refused(corpus, prompt):
     with pytest.raises(SettingError, match=rf"^generation.prompts: '{prompt}' holds no word of markov; give one"):
         read_prompt(corpus, prompt, lowercase=True)
 
 
 @pytest.mark.parametrize("greedy", [True, False])
-def test_words_from_states_are_those_from_features_of_the_whole_text(model, vocabulary, monkeypatch, greedy):
+def test_words_from_states_equal_words_from_features_of_whole_text(model, vocabulary, monkeypatch, greedy):
     options = {"greedy": greedy, "calibration": Calibration(0.5, 0.5), "seed": 3}
     from_states = WordEvaluator(model).generate(vocabulary, [3, 8], 12, **options)
     monkeypatch.setattr(type(model), "states", lambda *_: None)
@@ -112,7 +112,7 @@ def test_words_from_states_are_those_from_features_of_the_whole_text(model, voca
 
 
 @pytest.mark.parametrize("rows", [1, 10**9])
-def test_best_word_is_the_best_score_other_than_unk_with_and_without_an_index(vocabulary, monkeypatch, rows):
+def test_best_word_excludes_unk_with_and_without_an_index(vocabulary, monkeypatch, rows):
     monkeypatch.setattr("bench.evaluation.decoding.INDEX_ROWS", rows)
     torch.manual_seed(0)
     head = SoftmaxHead(hidden_size=6, vocabulary=vocabulary)
@@ -127,21 +127,21 @@ def test_best_word_is_the_best_score_other_than_unk_with_and_without_an_index(vo
 
 
 class OwnSampler(SoftmaxHead):
-    """Draws word 7 or `<unk>`, whatever its scores are."""
+    """Head whose sampler draws word 7 or `<unk>`, independent of scores."""
 
     def sample(self, hidden, generator):
         choice = torch.randint(2, (len(hidden),), generator=generator)
         return torch.where(choice == 1, 7, self.unk)
 
 
-def test_generation_and_brier_draw_from_the_sampler_of_a_head(vocabulary, judged):
+def test_generation_and_brier_draw_from_sampler_of_the_head(vocabulary, evaluation_data):
     model = word_model(vocabulary)
     model.head = OwnSampler(hidden_size=model.backbone.hidden_size, vocabulary=vocabulary)
     model.head.unk = vocabulary.unk
     evaluator = WordEvaluator(model)
     drawn = evaluator.generate(vocabulary, [3], 20, greedy=False, calibration=None, seed=0)
     assert drawn == [vocabulary.words[7]] * 20
-    scored = evaluator.score(judged)
+    scored = evaluator.score(evaluation_data)
     positions = ~np.isnan(scored.brier_n[:, 0])
     hit = (scored.word[positions] == 7).mean()
     # Brier-1 = 2 p(y) - sum of p squared, with p(7) = 1/2 and no probability for other words
@@ -149,7 +149,7 @@ def test_generation_and_brier_draw_from_the_sampler_of_a_head(vocabulary, judged
     assert scored.brier_n[positions, 0].mean() == pytest.approx(2 * 0.5 * hit - 0.25, abs=0.12)
 
 
-def test_a_sampler_of_unk_alone_raises(vocabulary):
+def test_generation_raises_when_sampler_draws_only_unk(vocabulary):
     model = word_model(vocabulary)
     model.head.sample = lambda hidden, generator: torch.full((len(hidden),), vocabulary.unk)
     with pytest.raises(Diverged, match=r"^1000 draws of the head's sampler were all <unk>$"):

@@ -1,4 +1,4 @@
-"""Intervals and paired tests: agreement with SciPy's, and coverage of a figure that is known."""
+"""Intervals and paired tests: agreement with SciPy, and coverage of a known value."""
 
 from math import isnan
 
@@ -7,33 +7,33 @@ import pytest
 from scipy import stats
 
 from bench.evaluation import intervals
-from bench.evaluation.intervals import Blocks
+from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metric_registry import value
 
 RATIO = "accuracy_at_1"  # hits / ranked
 
 
-def cell(*seeds: np.ndarray, words: np.ndarray, **more: np.ndarray) -> Blocks:
-    """Seeds that were ranked on every word. [B] each"""
-    found = [{"words": words, "ranked": words, "hits_at_1": hits} | more for hits in seeds]
-    blocks = Blocks.of([{name: list(sums) for name, sums in seed.items()} for seed in found])
+def cell(*seeds: np.ndarray, words: np.ndarray, **more: np.ndarray) -> BlockSums:
+    """Return the sums of seeds that were ranked on every word. [B] each"""
+    sums_of_seeds = [{"words": words, "ranked": words, "hits_at_1": hits} | more for hits in seeds]
+    blocks = BlockSums.from_seeds([{name: list(sums) for name, sums in seed.items()} for seed in sums_of_seeds])
     assert blocks is not None
     return blocks
 
 
 def documents(random: np.random.Generator, blocks: int, rates: tuple[float, ...]) -> tuple[np.ndarray, ...]:
-    """Lengths, and the hits of systems that share what makes a document hard. [B] each"""
+    """Draw the lengths of documents and the hits of systems that share the difficulty of each document. [B] each"""
     words = np.round(random.lognormal(6, 0.7, blocks)).clip(50)
-    hard, own = random.normal(0, 0.04, blocks), random.normal(0, 0.02, (len(rates), blocks))
+    shared, own = random.normal(0, 0.04, blocks), random.normal(0, 0.02, (len(rates), blocks))
     hits = [
-        random.binomial(words.astype(int), (rate + hard + each).clip(0, 1))
-        for rate, each in zip(rates, own, strict=True)
+        random.binomial(words.astype(int), (rate + shared + noise).clip(0, 1))
+        for rate, noise in zip(rates, own, strict=True)
     ]
-    return words, *(each.astype(float) for each in hits)
+    return words, *(hits_of_one.astype(float) for hits_of_one in hits)
 
 
 @pytest.mark.parametrize("blocks", [6, 25])
-def test_interval_is_scipys_percentile_interval_at_the_corrected_level(blocks: int):
+def test_interval_equals_scipy_percentile_interval_at_corrected_level(blocks: int):
     words, hits = documents(np.random.default_rng(1), blocks, (0.3,))
     corrected = 1 - 2 * stats.norm.cdf((blocks / (blocks - 1)) ** 0.5 * stats.t.ppf(0.025, blocks - 1))
     theirs = stats.bootstrap(
@@ -53,9 +53,9 @@ def test_interval_is_scipys_percentile_interval_at_the_corrected_level(blocks: i
     )
 
 
-def test_interval_of_a_difference_is_scipys_with_both_on_the_same_documents():
+def test_interval_of_difference_equals_scipy_paired_bootstrap():
     words, ours, theirs = documents(np.random.default_rng(12), 15, (0.3, 0.28))
-    found = stats.bootstrap(
+    expected = stats.bootstrap(
         (ours, theirs, words),
         lambda ours, theirs, words, axis: (ours.sum(axis) - theirs.sum(axis)) / words.sum(axis),
         paired=True,
@@ -66,26 +66,26 @@ def test_interval_of_a_difference_is_scipys_with_both_on_the_same_documents():
         rng=np.random.default_rng(2),
     )
     _, *ends = intervals.difference(RATIO, cell(ours, words=words), cell(theirs, words=words))
-    assert ends == pytest.approx(list(found.confidence_interval), abs=0.12 * found.standard_error)
+    assert ends == pytest.approx(list(expected.confidence_interval), abs=0.12 * expected.standard_error)
 
 
 @pytest.mark.parametrize("blocks", [6, 9])
-def test_p_value_is_scipys_exact_one(blocks: int):
+def test_p_value_equals_scipy_exact_permutation_test(blocks: int):
     words, ours, theirs = documents(np.random.default_rng(11), blocks, (0.3, 0.3))
 
-    def apart(a: np.ndarray, b: np.ndarray) -> float:
-        return ours_of(a) - ours_of(b)
+    def difference(first: np.ndarray, second: np.ndarray) -> float:
+        return accuracy(first) - accuracy(second)
 
-    def ours_of(which: np.ndarray) -> float:  # permuted indices, for a ratio needs both of its sums
-        return np.concatenate([ours, theirs])[which.astype(int)].sum() / words.sum()
+    def accuracy(indices: np.ndarray) -> float:  # SciPy permutes indices, since a ratio needs two sums
+        return np.concatenate([ours, theirs])[indices.astype(int)].sum() / words.sum()
 
-    here = np.arange(blocks)
-    exact = stats.permutation_test((here, here + blocks), apart, permutation_type="samples", n_resamples=np.inf)
+    index = np.arange(blocks)
+    exact = stats.permutation_test((index, index + blocks), difference, permutation_type="samples", n_resamples=np.inf)
     assert intervals.p_value(RATIO, cell(ours, words=words), cell(theirs, words=words)) == exact.pvalue
     assert 2 ** (1 - blocks) < exact.pvalue < 1
 
 
-def test_p_value_of_many_documents_is_close_to_the_exact_one(monkeypatch: pytest.MonkeyPatch):
+def test_p_value_by_random_swaps_is_close_to_exact_p_value(monkeypatch: pytest.MonkeyPatch):
     words, ours, theirs = documents(np.random.default_rng(4), 13, (0.3, 0.31))
     pair = cell(ours, words=words), cell(theirs, words=words)
     exact = intervals.p_value(RATIO, *pair)
@@ -97,54 +97,54 @@ def test_p_value_of_many_documents_is_close_to_the_exact_one(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("blocks", [8, 20])
-def test_intervals_cover_what_they_should(blocks: int):
-    """Of 200 texts, the interval of a figure and that of a difference hold the truth 90 to 99 times in a hundred."""
-    random, draws, figure, apart = np.random.default_rng(5), 200, 0, 0
+def test_intervals_contain_true_value_at_nominal_rate(blocks: int):
+    """Intervals of a metric and of a difference contain the true value in 90 to 99 % of 200 drawn texts."""
+    random, draws, metric_hits, difference_hits = np.random.default_rng(5), 200, 0, 0
     for _ in range(draws):
         words, ours, theirs = documents(random, blocks, (0.3, 0.27))
         pair = cell(ours, words=words), cell(theirs, words=words)
         low, high = intervals.interval(RATIO, pair[0])
-        figure += low <= 0.3 <= high
-        found = intervals.difference(RATIO, *pair)
-        apart += found.low <= 0.03 <= found.high
-    assert 0.90 <= figure / draws <= 0.99
-    assert 0.90 <= apart / draws <= 0.99
+        metric_hits += low <= 0.3 <= high
+        difference = intervals.difference(RATIO, *pair)
+        difference_hits += difference.low <= 0.03 <= difference.high
+    assert 0.90 <= metric_hits / draws <= 0.99
+    assert 0.90 <= difference_hits / draws <= 0.99
 
 
 def test_p_values_of_equal_systems_are_uniform():
-    random, found = np.random.default_rng(6), []
+    random, p_values = np.random.default_rng(6), []
     for _ in range(200):
         words, ours, theirs = documents(random, 10, (0.3, 0.3))
-        found.append(intervals.p_value(RATIO, cell(ours, words=words), cell(theirs, words=words)))
-    assert stats.kstest(found, "uniform").pvalue > 0.01
+        p_values.append(intervals.p_value(RATIO, cell(ours, words=words), cell(theirs, words=words)))
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
-def test_a_shift_that_documents_hide_is_found_in_pairs():
-    """Documents vary far more than the systems differ: the two intervals overlap, that of the difference excludes 0."""
+def test_paired_difference_excludes_zero_when_intervals_of_systems_overlap():
+    """Documents differ in difficulty far more than the systems differ in quality."""
     random = np.random.default_rng(7)
-    words, hard = np.full(20, 1000.0), random.normal(0.3, 0.08, 20)
-    ours, theirs = words * (hard + 0.02 + random.normal(0, 0.01, 20)), words * hard
+    words, rate = np.full(20, 1000.0), random.normal(0.3, 0.08, 20)
+    ours, theirs = words * (rate + 0.02 + random.normal(0, 0.01, 20)), words * rate
     pair = cell(ours, words=words), cell(theirs, words=words)
-    found = intervals.difference(RATIO, *pair)
-    assert found.mean == pytest.approx((ours.sum() - theirs.sum()) / words.sum())
-    assert found.excludes_zero and 0.01 < found.low < found.mean < found.high < 0.03
+    difference = intervals.difference(RATIO, *pair)
+    assert difference.mean == pytest.approx((ours.sum() - theirs.sum()) / words.sum())
+    assert difference.excludes_zero and 0.01 < difference.low < difference.mean < difference.high < 0.03
     assert intervals.interval(RATIO, pair[0])[0] < intervals.interval(RATIO, pair[1])[1]
     assert intervals.p_value(RATIO, *pair) < 0.001
 
 
-def test_seeds_are_averaged_on_the_same_documents():
-    """Seeds that mirror each other: each varies, their mean does not, so its interval is a point."""
+def test_interval_of_mean_over_seeds_resamples_seeds_together():
+    """The deviations of two seeds cancel in each document, so that the interval of their mean is a point."""
     words, swing = np.full(8, 100.0), np.array([-9, 5, 7, -3, 2, -6, 4, 0])
     both = cell(40 + swing, 20 - swing, words=words)
     assert intervals.interval(RATIO, both) == pytest.approx((0.3, 0.3))
     low, high = intervals.interval(RATIO, cell(40 + swing, words=words))
     assert high - low > 0.05
-    found = intervals.difference(RATIO, both, cell(np.full(8, 30.0), words=words))  # two seeds against one
-    assert found == pytest.approx((0, 0, 0), abs=1e-12)
+    difference = intervals.difference(RATIO, both, cell(np.full(8, 30.0), words=words))  # two seeds against one
+    assert difference == pytest.approx((0, 0, 0), abs=1e-12)
     assert intervals.p_value(RATIO, both, cell(np.full(8, 10.0), words=words)) == 2 ** (1 - 8)
 
 
-def test_systems_ranked_on_fewer_positions_are_compared_on_those():
+def test_difference_uses_common_positions_when_a_system_is_ranked_on_fewer():
     words, some = np.full(8, 100.0), np.full(8, 10.0)
     searched = {"searched": some, "searched_hits_at_1": np.arange(8.0)}
     all_of_them = cell(np.full(8, 90.0), words=words, **searched)
@@ -155,28 +155,28 @@ def test_systems_ranked_on_fewer_positions_are_compared_on_those():
     assert intervals.difference(RATIO, fewer, bare) is None
 
 
-def test_what_was_not_measured_has_no_interval():
+def test_interval_and_difference_are_none_when_metric_was_not_measured():
     words, hits = documents(np.random.default_rng(8), 8, (0.3,))
-    here = cell(hits, words=words)
-    assert intervals.interval("brier", here) is None
-    assert intervals.difference("brier", here, here) is None
+    measured = cell(hits, words=words)
+    assert intervals.interval("brier", measured) is None
+    assert intervals.difference("brier", measured, measured) is None
     assert intervals.interval(RATIO, None) is None
-    assert intervals.difference(RATIO, here, None) is None
-    assert isnan(value("brier", here.sums))
+    assert intervals.difference(RATIO, measured, None) is None
+    assert isnan(value("brier", measured.sums))
 
 
-def test_no_blocks_too_few_or_of_another_text_are_none():
+def test_block_sums_are_none_when_blocks_are_missing_too_few_or_of_another_text():
     seed = {"words": [9.0] * 6, "ranked": [9.0] * 6, "hits_at_1": [1.0] * 6}
-    assert len(Blocks.of([seed, seed])) == 6
-    assert Blocks.of([]) is None
-    assert Blocks.of([seed, {}]) is None
-    assert Blocks.of([seed, seed | {"words": [8.0] * 6}]) is None
-    assert Blocks.of([{name: sums[:5] for name, sums in seed.items()}]) is None
-    other = Blocks.of([{name: [2 * each for each in sums] for name, sums in seed.items()}])
-    assert intervals.difference(RATIO, Blocks.of([seed]), other) is None
+    assert len(BlockSums.from_seeds([seed, seed])) == 6
+    assert BlockSums.from_seeds([]) is None
+    assert BlockSums.from_seeds([seed, {}]) is None
+    assert BlockSums.from_seeds([seed, seed | {"words": [8.0] * 6}]) is None
+    assert BlockSums.from_seeds([{name: sums[:5] for name, sums in seed.items()}]) is None
+    other = BlockSums.from_seeds([{name: [2 * total for total in sums] for name, sums in seed.items()}])
+    assert intervals.difference(RATIO, BlockSums.from_seeds([seed]), other) is None
 
 
-def test_brier_lm_has_an_interval_where_its_factors_are_safely_positive():
+def test_brier_lm_has_interval_only_when_factors_are_safely_positive():
     random, words = np.random.default_rng(9), np.full(20, 100.0)
     drawn = np.full(20, 25.0)
 
@@ -192,7 +192,7 @@ def test_brier_lm_has_an_interval_where_its_factors_are_safely_positive():
     assert intervals.interval("brier_lm", unsafe) is None
 
 
-def test_every_formula_by_hand():
+def test_formulas_equal_hand_computed():
     sums = {name: np.array(total) for name, total in {"nats": 8.0, "words": 4.0, "bytes": 16.0}.items()}
     assert value("word_perplexity", sums) == pytest.approx(np.exp(2))
     assert value("bits_per_word", sums) == pytest.approx(2 / np.log(2))

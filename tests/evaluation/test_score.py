@@ -1,4 +1,4 @@
-"""Ranks, nats and Brier against loops in double precision; the blocks must not show."""
+"""Ranks, nats and Brier scores against loops in double precision, for any size of block."""
 
 from collections.abc import Callable
 from math import inf
@@ -19,7 +19,7 @@ from bench.models.language_model import ClosedVocabularyModel
 
 
 class Table(ClosedVocabularyModel):
-    """A model whose scores are rows of a table by position: its features are the positions."""
+    """Model whose scores are rows of a table; features are the positions."""
 
     def __init__(self, **tables: torch.Tensor):
         self.tables = tables
@@ -33,10 +33,11 @@ class Table(ClosedVocabularyModel):
         return self.tables["test"][rows - 10_000] if rows[0] >= 10_000 else self.tables["validation"][rows]
 
 
-def table(judged: EvaluationData, make: Callable[..., torch.Tensor]) -> Table:
-    """Scores of each split by a function of a generator and a shape."""
-    generator, size = torch.Generator().manual_seed(0), len(judged.vocabulary)
-    return Table(**{name: make(generator, (len(getattr(judged, name)), size)) for name in ("validation", "test")})
+def table(evaluation_data: EvaluationData, make: Callable[..., torch.Tensor]) -> Table:
+    """Return a model with scores per split, made by a function of a generator and a shape."""
+    generator, size = torch.Generator().manual_seed(0), len(evaluation_data.vocabulary)
+    splits = {"validation": evaluation_data.validation, "test": evaluation_data.test}
+    return Table(**{name: make(generator, (len(text), size)) for name, text in splits.items()})
 
 
 def noise(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
@@ -44,7 +45,7 @@ def noise(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
 
 
 def steps(generator: torch.Generator, shape: tuple[int, int]) -> torch.Tensor:
-    """Few values, many ties."""
+    """Draw scores of few values, with many ties."""
     return torch.randint(0, 12, shape, generator=generator) / 4.0
 
 
@@ -53,70 +54,70 @@ def naive_log_p(scores: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("make", [noise, steps])
-def test_every_position_agrees_with_a_loop(judged, make):
-    model, vocabulary = table(judged, make), judged.vocabulary
-    scored = score(model, judged)
+def test_scored_text_equals_loop_at_every_position(evaluation_data, make):
+    model, vocabulary = table(evaluation_data, make), evaluation_data.vocabulary
+    scored = score(model, evaluation_data)
     lexicon = vocabulary.corpus.lexicon
     log_unigram = vocabulary.log_unigram.astype(np.float64)
-    gains, position = [], 0
-    for number, document in enumerate(judged.test.documents()):
+    brier, position = [], 0
+    for number, document in enumerate(evaluation_data.test.documents()):
         for word in document.tolist():
             row, target = model.tables["test"][position], int(vocabulary.ids[word])
-            plain = row.double().numpy()
+            raw = row.double().numpy()
             single = scored.calibration.logits(row[None], torch.from_numpy(vocabulary.log_unigram))[0].tolist()
-            log_p = naive_log_p(scored.calibration.scale * plain + scored.calibration.prior * log_unigram)
-            price = judged.speller.nats(lexicon[word]) if target == vocabulary.unk else 0.0
-            p = np.where(np.arange(len(row)) == vocabulary.unk, 0, np.exp(log_p))  # which no word equals
-            gains.append(2 * p[target] - (p**2).sum())
+            log_p = naive_log_p(scored.calibration.scale * raw + scored.calibration.prior * log_unigram)
+            price = evaluation_data.speller.nats(lexicon[word]) if target == vocabulary.unk else 0.0
+            p = np.where(np.arange(len(row)) == vocabulary.unk, 0, np.exp(log_p))  # `<unk>` equals no word
+            brier.append(2 * p[target] - (p**2).sum())
             assert scored.document[position] == number
             assert scored.word[position] == target
-            assert scored.rank[position] == naive_rank(plain.tolist(), target, vocabulary.unk)
+            assert scored.rank[position] == naive_rank(raw.tolist(), target, vocabulary.unk)
             assert scored.calibrated_rank[position] == naive_rank(single, target, vocabulary.unk)
             assert scored.nats[position] == pytest.approx(price - log_p[target], rel=1e-5)
-            assert scored.raw_nats[position] == pytest.approx(price - naive_log_p(plain)[target], rel=1e-5)
+            assert scored.raw_nats[position] == pytest.approx(price - naive_log_p(raw)[target], rel=1e-5)
             position += 1
-    assert position == len(scored.rank) == len(judged.test)
+    assert position == len(scored.rank) == len(evaluation_data.test)
     assert np.isinf(scored.rank).sum() == (scored.word == vocabulary.unk).sum() > 0
-    np.testing.assert_allclose(scored.brier, gains, atol=1e-6)
-    assert scored.brier_n is None  # a table cannot go on from words of its own
+    np.testing.assert_allclose(scored.brier, brier, atol=1e-6)
+    assert scored.brier_n is None  # a table cannot read words that it wrote
 
 
-def test_calibration_is_fitted_on_positions_spread_over_validation(judged):
-    model = table(judged, noise)
-    words = judged.vocabulary.encode(judged.validation.words).astype(np.int64)
+def test_calibration_is_fitted_on_positions_spread_over_validation(evaluation_data):
+    model = table(evaluation_data, noise)
+    words = evaluation_data.vocabulary.encode(evaluation_data.validation.words).astype(np.int64)
     spread = [i * (len(words) - 1) // 199 for i in range(200)]
     block = model.tables["validation"][spread], torch.from_numpy(words[spread])
-    expected = fit(lambda: [block], torch.from_numpy(judged.vocabulary.log_unigram))
-    np.testing.assert_allclose(score(model, judged).calibration, expected, atol=1e-6)
+    expected = fit(lambda: [block], torch.from_numpy(evaluation_data.vocabulary.log_unigram))
+    np.testing.assert_allclose(score(model, evaluation_data).calibration, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("cells", [1, 7 * 200 + 3, 2**26])
-def test_the_size_of_blocks_does_not_show(judged, cells, monkeypatch):
-    model = table(judged, steps)
-    expected = score(model, judged)
+def test_scored_text_is_independent_of_block_size(evaluation_data, cells, monkeypatch):
+    model = table(evaluation_data, steps)
+    expected = score(model, evaluation_data)
     monkeypatch.setattr(module, "CELLS", cells)
     monkeypatch.setattr(module, "KEPT_CELLS", 0)
-    found = score(model, judged)
-    np.testing.assert_array_equal(found.rank, expected.rank)
-    np.testing.assert_allclose(found.calibration, expected.calibration, atol=1e-6)
-    np.testing.assert_allclose(found.nats, expected.nats, rtol=1e-6)
-    np.testing.assert_allclose(found.brier, expected.brier, atol=1e-7)
-    np.testing.assert_allclose(found.rank_nats, expected.rank_nats, rtol=1e-6)
+    scored = score(model, evaluation_data)
+    np.testing.assert_array_equal(scored.rank, expected.rank)
+    np.testing.assert_allclose(scored.calibration, expected.calibration, atol=1e-6)
+    np.testing.assert_allclose(scored.nats, expected.nats, rtol=1e-6)
+    np.testing.assert_allclose(scored.brier, expected.brier, atol=1e-7)
+    np.testing.assert_allclose(scored.rank_nats, expected.rank_nats, rtol=1e-6)
 
 
-def test_blocks_hold_a_bounded_number_of_cells(judged, monkeypatch):
-    model, shapes = table(judged, noise), []
+def test_blocks_hold_a_bounded_number_of_cells(evaluation_data, monkeypatch):
+    model, shapes = table(evaluation_data, noise), []
     monkeypatch.setattr(module, "CELLS", 1000)
     monkeypatch.setattr(module, "KEPT_CELLS", 0)
     made = model.scores
     model.scores = lambda features: shapes.append(len(features)) or made(features)
-    score(model, judged)
+    score(model, evaluation_data)
     assert max(shapes) == 1000 // 200
 
 
-def test_a_constant_head_is_the_unigram_of_mean_rank(judged):
-    vocabulary = judged.vocabulary
-    scored = score(table(judged, lambda _, shape: torch.full(shape, 3.7)), judged)
+def test_constant_scores_give_unigram_nats_and_mean_rank(evaluation_data):
+    vocabulary = evaluation_data.vocabulary
+    scored = score(table(evaluation_data, lambda _, shape: torch.full(shape, 3.7)), evaluation_data)
     known = scored.word != vocabulary.unk
     assert set(scored.rank[known]) == {len(vocabulary) / 2}  # of V - 1 candidates
     assert scored.calibration.scale == 0
@@ -128,23 +129,23 @@ def test_a_constant_head_is_the_unigram_of_mean_rank(judged):
 @pytest.mark.parametrize(
     ("scores", "word", "expected"),
     [
-        ([9.0, 1.0, 5.0, 3.0], 2, 1),  # <unk> is first and no answer
+        ([9.0, 1.0, 5.0, 3.0], 2, 1),  # <unk> has the best score and is not a candidate
         ([0.0, 1.0, 5.0, 3.0], 1, 3),
         ([2.0, 2.0, 2.0, 1.0], 1, 1.5),
         ([0.0, 4.0, 4.0, 4.0], 3, 2),
         ([9.0, 1.0, 5.0, 3.0], 0, inf),
     ],
 )
-def test_ranks_by_hand(scores, word, expected):
+def test_ranks_equal_hand_computed(scores, word, expected):
     assert count_ranks(torch.tensor([scores]), torch.tensor([word]), unk=0).rank.tolist() == [expected]
 
 
-def test_calibration_may_reorder_and_never_the_raw_ranks():
+def test_calibration_changes_calibrated_rank_and_not_raw_rank():
     scores, words = torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([2])
     prior = torch.tensor([0.1, 0.1, 0.8]).log()
-    ranks = RankModel(RankCounts(torch.zeros(1), torch.ones(1), torch.tensor([True])), 3)
-    ruler = BlockScorer(Calibration(1.0, 1.0), ranks, prior, 0, torch.Generator())
-    raw, calibrated, nats, raw_nats, _, brier, *drawn = ruler.measure(scores, words)[:, 0].tolist()
+    rank_model = RankModel(RankCounts(torch.zeros(1), torch.ones(1), torch.tensor([True])), 3)
+    scorer = BlockScorer(Calibration(1.0, 1.0), rank_model, prior, 0, torch.Generator())
+    raw, calibrated, nats, raw_nats, _, brier, *drawn = scorer.measure(scores, words)[:, 0].tolist()
     weights = np.exp([0.0, 2.0, 1.0]) * [0.1, 0.1, 0.8]
     p = weights / weights.sum()
     assert (raw, calibrated) == (2, 1)
@@ -156,16 +157,16 @@ def test_calibration_may_reorder_and_never_the_raw_ranks():
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("bad", [float("nan"), inf])
-def test_a_score_that_is_not_finite_is_refused(judged, split, bad):
-    model = table(judged, noise)
+def test_score_raises_when_a_score_is_not_finite(evaluation_data, split, bad):
+    model = table(evaluation_data, noise)
     model.tables[split][0, 5] = bad
     with pytest.raises(Diverged, match="scores that are not finite"):
-        score(model, judged)
+        score(model, evaluation_data)
 
 
-def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
-    model, vocabulary = table(judged, steps), judged.vocabulary
-    words = vocabulary.encode(judged.validation.words).astype(np.int64)
+def test_validation_quality_measures_positions_not_used_for_calibration(evaluation_data):
+    model, vocabulary = table(evaluation_data, steps), evaluation_data.vocabulary
+    words = vocabulary.encode(evaluation_data.validation.words).astype(np.int64)
     spread = [i * (len(words) - 1) // 199 for i in range(200)]
     fitted, measured = spread[::2], spread[1::2]
     scores, log_unigram = model.tables["validation"], torch.from_numpy(vocabulary.log_unigram)
@@ -173,27 +174,27 @@ def test_a_glance_measures_positions_that_calibration_did_not_see(judged):
     nats = torch.nn.functional.cross_entropy(
         calibration.logits(scores[measured], log_unigram).double(), torch.from_numpy(words[measured])
     )
-    known = judged.vocabulary.corpus.spell(judged.validation.words[measured])
-    prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in known]
+    known = evaluation_data.vocabulary.corpus.words_of(evaluation_data.validation.words[measured])
+    prices = [0.0 if word in vocabulary.words else evaluation_data.speller.nats(word) for word in known]
     hits = [naive_rank(scores[i].tolist(), int(words[i]), vocabulary.unk) <= 1 for i in measured]
-    found = validation_quality(model, judged)
-    assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-6)
-    assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
+    figures = validation_quality(model, evaluation_data)
+    assert figures["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-6)
+    assert figures["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 
 
-def test_spelling_is_priced_where_a_word_has_no_id(judged):
-    vocabulary = judged.vocabulary
-    prices = module.spelling_nats(table(judged, noise), judged, judged.test)
-    spelt = vocabulary.corpus.spell(judged.test.words)
-    expected = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
+def test_spelling_is_priced_when_a_word_has_no_id(evaluation_data):
+    vocabulary = evaluation_data.vocabulary
+    prices = module.spelling_nats(table(evaluation_data, noise), evaluation_data, evaluation_data.test)
+    words = vocabulary.corpus.words_of(evaluation_data.test.words)
+    expected = [0.0 if word in vocabulary.words else evaluation_data.speller.nats(word) for word in words]
     np.testing.assert_allclose(prices, expected, rtol=1e-6)
-    assert module.vocabulary_ids(vocabulary, judged.test).tolist() == [
-        vocabulary.words.index(word) if word in vocabulary.words else vocabulary.unk for word in spelt
+    assert module.vocabulary_ids(vocabulary, evaluation_data.test).tolist() == [
+        vocabulary.words.index(word) if word in vocabulary.words else vocabulary.unk for word in words
     ]
 
 
-def test_addresses_name_documents_and_words(vocabulary, corpus):
-    found = module.document_and_word(SimpleNamespace(vocabulary=vocabulary, test=corpus.test))
+def test_document_and_word_give_numbers_and_ids_per_position(vocabulary, corpus):
+    fields = module.document_and_word(SimpleNamespace(vocabulary=vocabulary, test=corpus.test))
     lengths = [len(document) for document in corpus.test.documents()]
-    assert found["document"].tolist() == [number for number, n in enumerate(lengths) for _ in range(n)]
-    assert found["word"].tolist() == vocabulary.encode(corpus.test.words).tolist()
+    assert fields["document"].tolist() == [number for number, n in enumerate(lengths) for _ in range(n)]
+    assert fields["word"].tolist() == vocabulary.encode(corpus.test.words).tolist()

@@ -60,7 +60,7 @@ def test_the_words_of_a_text_cost_what_its_pieces_cost_in_plain_passes(style, se
     model = sharpened(tiny_model(context=128, pretrained=None if style == "gpt2" else str(sentencepiece)))
     total = 0.0
     for document in CORPUS.test.documents():
-        pieces = model.pieces.tokenizer.encode(" " + " ".join(CORPUS.spell(document)), add_special_tokens=False)
+        pieces = model.pieces.tokenizer.encode(" " + " ".join(CORPUS.words_of(document)), add_special_tokens=False)
         line = torch.tensor([model.pieces.boundary, *pieces])
         logs = model.lm(line[None]).logits[0].double().log_softmax(-1)
         begins = logs[[0, -1]][:, model.pieces.initial].logsumexp(-1)

@@ -1,4 +1,4 @@
-"""A look on the way against plain arithmetic on the positions that it chooses."""
+"""Validation during training against plain arithmetic on its positions."""
 
 import numpy as np
 import pytest
@@ -26,51 +26,53 @@ from bench.models.spelling import Speller
 
 @pytest.mark.parametrize("length", [10, 47, 48, 49, 64, 300, 1535, 10_000])
 def test_segments_cover_a_text_evenly_and_measure_no_position_twice(length):
-    at = segment_positions(length)
-    assert at.shape[1] == min(length, HISTORY + MEASURED) and len(at) <= SEGMENTS
-    assert (np.diff(at) == 1).all() and at.min() == 0 and (at.max() == length - 1 or len(at) == 1)
-    places = measured_part(at).flatten()
-    assert len(np.unique(places)) == len(places) >= 2
+    segments = segment_positions(length)
+    assert segments.shape[1] == min(length, HISTORY + MEASURED) and len(segments) <= SEGMENTS
+    assert (np.diff(segments) == 1).all() and segments.min() == 0
+    assert segments.max() == length - 1 or len(segments) == 1
+    positions = measured_part(segments).flatten()
+    assert len(np.unique(positions)) == len(positions) >= 2
     if length >= 10_000:
-        assert len(places) == SEGMENTS * MEASURED
-        assert (measured_part(at)[:, 0] - at[:, 0] == HISTORY).all()
+        assert len(positions) == SEGMENTS * MEASURED
+        assert (measured_part(segments)[:, 0] - segments[:, 0] == HISTORY).all()
 
 
-def test_validation_measures_words_that_calibration_did_not_see(judged, vocabulary):
-    model, text = word_model(vocabulary), judged.validation
-    at = segment_positions(len(text))
+def test_validation_measures_words_that_calibration_did_not_see(evaluation_data, vocabulary):
+    model, text = word_model(vocabulary), evaluation_data.validation
+    segments = segment_positions(len(text))
     with torch.no_grad():
         before = np.concatenate([[len(vocabulary)], vocabulary.encode(text.words)[:-1]])
         before[text.starts[:-1]] = len(vocabulary)
-        hidden = measured_part(model.backbone(torch.from_numpy(before[at]))[0]).flatten(0, 1)
+        hidden = measured_part(model.backbone(torch.from_numpy(before[segments]))[0]).flatten(0, 1)
         scores = model.head.scores(hidden)
-    places = measured_part(at).flatten()
-    words = torch.from_numpy(vocabulary.encode(text.words[places]).astype(np.int64))
+    positions = measured_part(segments).flatten()
+    words = torch.from_numpy(vocabulary.encode(text.words[positions]).astype(np.int64))
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
     calibration = fit(lambda: [(scores[::2], words[::2])], log_unigram)
-    scores, words, places = scores[1::2], words[1::2], places[1::2]
+    scores, words, positions = scores[1::2], words[1::2], positions[1::2]
     nats = torch.nn.functional.cross_entropy(calibration.logits(scores, log_unigram).double(), words)
-    spelt = vocabulary.corpus.spell(text.words[places])
-    prices = [0.0 if word in vocabulary.words else judged.speller.nats(word) for word in spelt]
+    true_words = vocabulary.corpus.words_of(text.words[positions])
+    prices = [0.0 if word in vocabulary.words else evaluation_data.speller.nats(word) for word in true_words]
     hits = [naive_rank(row, int(word), vocabulary.unk) <= 1 for row, word in zip(scores.tolist(), words, strict=True)]
-    found = validate(model, judged)
-    assert found["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-5)
-    assert found["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
+    figures = validate(model, evaluation_data)
+    assert figures["validation_nats"] == pytest.approx(float(nats) + np.mean(prices), rel=1e-5)
+    assert figures["validation_accuracy_at_1"] == pytest.approx(np.mean(hits), abs=1e-12)
 
 
-def test_validation_raises_where_scores_are_not_finite(judged, vocabulary):
+def test_validation_raises_when_scores_are_not_finite(evaluation_data, vocabulary):
     model = word_model(vocabulary)
     with torch.no_grad():
         model.head.words.weight[3] = torch.nan
     with pytest.raises(Diverged, match="scores that are not finite"):
-        validate(model, judged)
+        validate(model, evaluation_data)
 
 
 def test_subword_validation_reads_each_segment_as_a_document():
     vocabulary = Vocabulary(CORPUS, 50)
     limits = {"calibration_words": 10, "search_words": 1}
     model, validation = tiny_model(context=24, pretrained=None), CORPUS.validation
-    found = validate_subwords(model, EvaluationData(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits))
+    data = EvaluationData(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits)
+    figures = validate_subwords(model, data)
     rows = [word_nats(model, concatenate([validation.words[row]])) for row in segment_positions(len(validation))]
     expected = measured_part(np.stack(rows)).flatten()[1::2].mean()
-    assert found == {"validation_nats": pytest.approx(expected, rel=1e-5)}
+    assert figures == {"validation_nats": pytest.approx(expected, rel=1e-5)}

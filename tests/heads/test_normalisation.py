@@ -111,7 +111,7 @@ def test_probabilities_of_all_strings_over_three_symbols_sum_to_one():
 
     def probability(symbols: tuple[int, ...]) -> float:
         sequence = np.array(symbols, np.int64)
-        return float(model.probabilities(model.contexts(sequence, 2))[np.arange(len(sequence)), sequence].prod())
+        return float(model.probabilities(model.context_codes(sequence, 2))[np.arange(len(sequence)), sequence].prod())
 
     contexts = np.arange(model.base**2)
     next_symbol = model.probabilities(contexts)  # [contexts, symbols]
@@ -141,7 +141,7 @@ def test_probabilities_of_spellings_and_pruned_prefixes_sum_to_one(vocabulary, l
     while stack:
         prefix, mass = stack.pop()
         sequence = np.append(np.frombuffer(prefix, np.uint8).astype(np.int64), END)
-        masses = mass * speller.model.probabilities(speller.model.contexts(sequence, ORDER - 1)[-1:])[0]
+        masses = mass * speller.model.probabilities(speller.model.context_codes(sequence, ORDER - 1)[-1:])[0]
         try:
             ended += np.exp(-speller.nats(prefix.decode("utf-8", "surrogatepass")))
         except UnicodeDecodeError:  # bytes that no word has

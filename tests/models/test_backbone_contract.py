@@ -1,4 +1,4 @@
-"""A backbone of an outside package, with positional embeddings and a state that is a tree, works end to end."""
+"""Contract of backbones: an outside backbone with positional embeddings and a tree of tensors as its state."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ POSITIONS = 16  # rows of the positional table; the position of a word is taken 
 
 
 class MeanOfWords(Backbone):
-    """Running mean of word vectors plus a vector of the position; its state is a dictionary without a layer axis."""
+    """Running mean of word vectors plus a positional embedding; the state is a dictionary without a layer axis."""
 
     def __init__(self, *, hidden_size: int, vocabulary_size: int, input_width: int | None = None):
         super().__init__(hidden_size=hidden_size, vocabulary_size=vocabulary_size, input_width=input_width)
@@ -46,7 +46,7 @@ class MeanOfWords(Backbone):
 
 
 class NoBackbone(nn.Module):
-    """Has the attributes of a backbone and is none."""
+    """Module with the attributes of a backbone that does not subclass Backbone."""
 
     def __init__(self, **_: object):
         super().__init__()
@@ -73,39 +73,39 @@ def test_only_word_embeddings_get_row_sparse_gradients(model, vocabulary):
     assert model.state["count"].tolist() == [10] * 3
 
 
-def test_states_proceed_as_the_text_does(model, corpus, vocabulary):
+def test_proceed_gives_the_next_features_of_the_text(model, corpus, vocabulary):
     states, features = model.states(corpus.test, "test"), model.features(corpus.test, "test")
     torch.testing.assert_close(states[0], features, rtol=1e-5, atol=1e-5)
-    here = torch.tensor([3, 40, 90])
+    positions = torch.tensor([3, 40, 90])
     words = torch.from_numpy(vocabulary.encode(corpus.test.words).astype(np.int64))
-    some = (states[0][here], {"count": states[1]["count"][here], "sums": (states[1]["sums"][0][here],)})
-    proceeded = model.proceed(some, words[here])
-    torch.testing.assert_close(proceeded[0], features[here + 1], rtol=1e-4, atol=1e-4)
+    state = {"count": states[1]["count"][positions], "sums": (states[1]["sums"][0][positions],)}
+    proceeded = model.proceed((states[0][positions], state), words[positions])
+    torch.testing.assert_close(proceeded[0], features[positions + 1], rtol=1e-4, atol=1e-4)
 
 
-def test_every_evaluation_takes_the_model(model, judged):
+def test_word_evaluator_measures_outside_backbone(model, evaluation_data):
     evaluator = WordEvaluator(model)
-    scored = evaluator.score(judged)
+    scored = evaluator.score(evaluation_data)
     assert np.isfinite(scored.nats).all() and not np.isnan(scored.brier_n).all()
-    assert set(evaluator.validate(judged)) == set(evaluator.validation_quality(judged))
-    assert len(evaluator.generate(judged.vocabulary, [3], 5, greedy=True, calibration=None, seed=0)) == 5
+    assert set(evaluator.validate(evaluation_data)) == set(evaluator.validation_quality(evaluation_data))
+    assert len(evaluator.generate(evaluation_data.vocabulary, [3], 5, greedy=True, calibration=None, seed=0)) == 5
 
 
 def configured(folder: Path, backbone: str) -> DictConfig:
-    """The configuration of a small cell with a class of this file as its backbone."""
+    """Return the configuration of a small cell whose backbone is a class of this file."""
     cfg = settings(folder, "system=softmax")
     OmegaConf.set_struct(cfg, False)
     cfg.backbone = {"name": "mean", "trunk": {"_target_": f"{__name__}.{backbone}", "hidden_size": 8}}
     return cfg
 
 
-def test_a_cell_trains_and_evaluates_an_outside_backbone(tmp_path):
+def test_cell_trains_and_evaluates_outside_backbone(tmp_path):
     record = run(configured(tmp_path, "MeanOfWords"))
     assert record.status == "ok", record.reason
     assert record.bits_per_byte > 0 and record.generations[0]["greedy"] and record.brier_n is not None
     assert record.flops_per_position == record.head_flops_per_position + 24
 
 
-def test_a_class_that_is_no_backbone_is_refused(tmp_path):
+def test_class_that_is_not_a_backbone_is_refused(tmp_path):
     with pytest.raises(SettingError, match=r"^backbone\.trunk\._target_: .*NoBackbone makes no bench\.models\.backb"):
         run(configured(tmp_path, "NoBackbone"))

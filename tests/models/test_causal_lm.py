@@ -89,7 +89,7 @@ def plainly(model: SubwordModel, prompt: list[str], count: int) -> list[str]:
 
 @torch.inference_mode()
 def test_greedy_writing_takes_the_likeliest_piece(trained):
-    model, prompt = trained[0], CORPUS.spell(CORPUS.test.words[:5])
+    model, prompt = trained[0], CORPUS.words_of(CORPUS.test.words[:5])
     written = model.generate(prompt, 10, greedy=True)
     assert len(written) == 10 and written == plainly(model, prompt, 10)
 

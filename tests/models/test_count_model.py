@@ -1,85 +1,94 @@
-"""Against interpolated Kneser-Ney written with dictionaries, symbol by symbol."""
+"""Kneser-Ney n-grams against nltk, which has one discount for all orders and no uniform distribution below unigrams.
 
-import itertools
-from collections.abc import Sequence
+If nltk's discounts and lowest order are replaced, all probabilities agree. If unigram counts are uniform, neither
+difference has an effect, and nltk's class is used unchanged. KenLM counts n-grams at the start of a sequence by
+occurrences; nltk and this project count one distinct left neighbour there, the pad, below the highest order.
+"""
 
 import numpy as np
 import pytest
-from factories.references import kneser_ney
+from nltk.lm import KneserNeyInterpolated
+from nltk.lm.smoothing import KneserNey as NltkKneserNey
+from numpy.testing import assert_allclose
 
 from bench.models.kneser_ney import KneserNey
 
-
-def code(history: Sequence[int], base: int) -> int:
-    """A context as `NGram` numbers it."""
-    value = 0
-    for symbol in history:
-        value = value * base + symbol
-    return value
+SYMBOLS = "abcdefg"
+PAD = "_"
 
 
-def histories(alphabet: int, length: int) -> list[tuple[int, ...]]:
-    """All contexts of so many symbols, those at a start too."""
-    return [
-        (alphabet,) * pads + symbols
-        for pads in range(length + 1)
-        for symbols in itertools.product(range(alphabet), repeat=length - pads)
-    ]
+class Discounted(NltkKneserNey):
+    """nltk's Kneser-Ney with a discount per order (Chen and Goodman) and unigrams that back off to the uniform."""
+
+    def __init__(self, model: KneserNeyInterpolated, discounts: dict[int, float]):
+        super().__init__(model.vocab, model.counts, model.order)
+        self.discounts = discounts
+
+    def alpha_gamma(self, word: str, context: tuple[str, ...]) -> tuple[float, float]:
+        self.discount = self.discounts[len(context) + 1]
+        return super().alpha_gamma(word, context)
+
+    def unigram_score(self, word: str) -> float:
+        count, total = self._continuation_counts(word)
+        types = len({symbol for followers in self.counts[2].values() for symbol in followers})
+        return (max(count - self.discounts[1], 0) + self.discounts[1] * types / len(SYMBOLS)) / total
 
 
-@pytest.fixture(scope="module")
-def sequences() -> list[np.ndarray]:
+def grams(sequences: list[str], order: int) -> list[list[tuple[str, ...]]]:
+    """Return the n-grams of each sequence up to an order; n - 1 pads start a sequence and are not predicted."""
+    lines = [PAD * (order - 1) + sequence for sequence in sequences]
+    return [[tuple(line[t - n : t + 1]) for t in range(order - 1, len(line)) for n in range(order)] for line in lines]
+
+
+def nltk_model(sequences: list[str], order: int, **settings: float) -> KneserNeyInterpolated:
+    """Fit nltk's model to sequences."""
+    model = KneserNeyInterpolated(order, **settings)
+    model.fit(grams(sequences, order), vocabulary_text=SYMBOLS + PAD)
+    return model
+
+
+def probabilities(sequences: list[str], order: int, contexts: list[tuple[str, ...]]) -> np.ndarray:
+    """Fit this project's model; return its distributions after contexts. [contexts, symbols]"""
+    numbers = {symbol: i for i, symbol in enumerate(SYMBOLS + PAD)}
+    numbered = [np.array([numbers[symbol] for symbol in sequence]) for sequence in sequences]
+    model = KneserNey(numbered, len(SYMBOLS), order)
+    places = model.base ** np.arange(order - 1)[::-1]
+    return model.probabilities(np.array([[numbers[symbol] for symbol in context] for context in contexts]) @ places)
+
+
+def discount(counts: list[int]) -> float:
+    """Return n1 / (n1 + 2 n2) (Ney, Essen and Kneser 1994), or one half if no count is 1."""
+    once, twice = counts.count(1), counts.count(2)
+    return once / (once + 2 * twice) if once else 0.5
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_probabilities_equal_nltk_with_one_discount_per_order(order):
     random = np.random.default_rng(3)
-    drawn = [random.zipf(1.6, length).astype(np.int64) - 1 for length in (40, 25, 1, 9)]
-    return [sequence[sequence < 5] for sequence in drawn]  # symbol 5 of the alphabet is never seen
+    share = 1 / np.arange(1, len(SYMBOLS)) ** 1.5  # the last symbol is never seen
+    sequences = ["".join(random.choice(list(SYMBOLS[:-1]), n, p=share / share.sum())) for n in (60, 45, 3, 20)]
+    theirs = nltk_model(sequences, order)
+    types = {n: {gram for line in grams(sequences, order) for gram in line if len(gram) == n} for n in range(1, 5)}
+    counts = {order: [theirs.counts[gram[:-1]][gram[-1]] for gram in types[order]]}
+    for n in range(1, order):
+        suffixes = [gram[1:] for gram in types[n + 1]]
+        counts[n] = [suffixes.count(gram) for gram in types[n]]
+    theirs.estimator = Discounted(theirs, {n: discount(counts[n]) for n in counts})
+    unseen = {(symbol,) * (order - 1) for symbol in SYMBOLS}
+    contexts = sorted({gram[:-1] for gram in types[order]} | unseen)
+    expected = [[theirs.unmasked_score(symbol, context) for symbol in SYMBOLS] for context in contexts]
+    assert_allclose(probabilities(sequences, order, contexts), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_every_context_agrees_with_the_formula(sequences, order):
-    model, p = KneserNey(sequences, 6, order), kneser_ney([s.tolist() for s in sequences], 6, order)
-    contexts = histories(6, order - 1)
-    rows = model.probabilities(np.array([code(history, 7) for history in contexts]))
-    expected = [[p(symbol, history) for symbol in range(6)] for history in contexts]
-    np.testing.assert_allclose(rows, expected, atol=1e-12)
-    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-9)
-    assert rows.min() > 0
-
-
-def test_a_bigram_by_hand():
-    # grams <s>0, 00, 01: each once, so d = 1; below, 0 has the left neighbours <s> and 0, and 1 has 0: d = 1 / (1 + 2)
-    rows = KneserNey([np.array([0, 0, 1])], 2, 2).probabilities(np.array([2, 0, 1]))
-    uniform, discount = 1 / 2, 1 / 3
-    lower = np.array([2 - discount, 1 - discount]) / 3 + discount * 2 / 3 * uniform
-    np.testing.assert_allclose(rows, [lower, lower, lower], atol=1e-15)
-
-
-def test_without_grams_seen_once_the_discount_is_one_half():
-    row = KneserNey([np.array([0, 0, 1, 1, 1])], 4, 1).probabilities(np.array([0]))[0]
-    np.testing.assert_allclose(row, np.array([1.5, 2.5, 0, 0]) / 5 + 0.5 * 2 / 5 / 4, atol=1e-15)
-
-
-def test_a_sequence_starts_from_a_context_of_its_own():
-    sequences = [np.array([0, 1, 1, 1])] * 3 + [np.array([1, 1, 1])]
-    model = KneserNey(sequences, 2, 3)
-    assert model.contexts(np.array([0, 1, 1]), 2).tolist() == [code(h, 3) for h in ((2, 2), (2, 0), (0, 1))]
-    start, inside = model.probabilities(np.array([code((2, 2), 3), code((1, 1), 3)]))
-    assert start[0] > 0.5 > inside[0]
-
-
-def test_one_sequence_does_not_run_into_the_next():
-    apart = KneserNey([np.array([0, 1]), np.array([2, 0])], 3, 2)
-    assert apart.levels[1].index.keys() == {3, 0, 2}  # <s>, 0 and 2; nothing follows 1
-
-
-def test_codes_that_do_not_fit_are_refused():
-    KneserNey([np.array([0])], 2**21 - 2, 3)
-    with pytest.raises(ValueError, match="order 3 over 2097151 symbols does not fit 63 bits"):
-        KneserNey([np.array([0])], 2**21 - 1, 3)
-
-
-def test_a_whole_vocabulary_sums_to_one(vocabulary):
-    documents = [vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()]
-    model = KneserNey(documents, len(vocabulary), 3)
-    seen = model.contexts(vocabulary.encode(vocabulary.corpus.test.words[:100]), 2)
-    unseen = np.random.default_rng(0).integers(0, model.base**2, 100)
-    np.testing.assert_allclose(model.probabilities(np.concatenate([seen, unseen])).sum(1), 1, atol=1e-9)
+def test_probabilities_equal_unchanged_nltk_when_unigrams_are_uniform():
+    """All symbols have the same number of left neighbours, so that a discount of the unigrams has no effect."""
+    random = np.random.default_rng(0)
+    pairs = [SYMBOLS[i] + SYMBOLS[(i + step) % len(SYMBOLS)] for i in range(len(SYMBOLS)) for step in (1, 2, 4)]
+    sequences = [pair for pair in pairs for _ in range(random.integers(1, 5))]
+    bigrams = [gram for line in grams(sequences, 2) for gram in line if len(gram) == 2]
+    theirs = nltk_model(sequences, 2, discount=discount([bigrams.count(gram) for gram in set(bigrams)]))
+    contexts = [(before,) for before in SYMBOLS + PAD]
+    expected = [[theirs.unmasked_score(symbol, context) for symbol in SYMBOLS] for context in contexts]
+    rows = probabilities(sequences, 2, contexts)
+    assert_allclose(rows, expected, atol=1e-12)
+    assert rows.std() > 0.05

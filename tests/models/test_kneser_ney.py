@@ -1,91 +1,86 @@
-"""Our n-grams against nltk's: it has one discount for all orders and no uniform below the unigrams.
+"""Kneser-Ney n-grams against the formula, written with dictionaries, symbol by symbol."""
 
-With both matched all probabilities agree; where neither can show, nltk's class is used as it stands. KenLM counts
-n-grams at a sequence's start as often as they occur; ours and nltk's count, below the highest order, their one pad.
-"""
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from nltk.lm import KneserNeyInterpolated
-from nltk.lm.smoothing import KneserNey as NltkKneserNey
-from numpy.testing import assert_allclose
+from factories.references import kneser_ney
 
 from bench.models.kneser_ney import KneserNey
 
-SYMBOLS = "abcdefg"
-PAD = "_"
+
+def code_of(history: Sequence[int], base: int) -> int:
+    """Return the code of a context, as `KneserNey.context_codes` defines it."""
+    value = 0
+    for symbol in history:
+        value = value * base + symbol
+    return value
 
 
-class Discounted(NltkKneserNey):
-    """A discount an order, as Chen and Goodman have it; the unigrams are discounted too, down to the uniform."""
-
-    def __init__(self, model: KneserNeyInterpolated, discounts: dict[int, float]):
-        super().__init__(model.vocab, model.counts, model.order)
-        self.discounts = discounts
-
-    def alpha_gamma(self, word: str, context: tuple[str, ...]) -> tuple[float, float]:
-        self.discount = self.discounts[len(context) + 1]
-        return super().alpha_gamma(word, context)
-
-    def unigram_score(self, word: str) -> float:
-        count, total = self._continuation_counts(word)
-        kinds = len({symbol for seen in self.counts[2].values() for symbol in seen})
-        return (max(count - self.discounts[1], 0) + self.discounts[1] * kinds / len(SYMBOLS)) / total
+def histories(alphabet: int, length: int) -> list[tuple[int, ...]]:
+    """Return all contexts of a given length, with those at the start of a sequence."""
+    return [
+        (alphabet,) * pads + symbols
+        for pads in range(length + 1)
+        for symbols in itertools.product(range(alphabet), repeat=length - pads)
+    ]
 
 
-def grams(sequences: list[str], order: int) -> list[list[tuple[str, ...]]]:
-    """The n-grams of each sequence up to an order. Its start is n - 1 pads, which nothing is asked to predict."""
-    lines = [PAD * (order - 1) + sequence for sequence in sequences]
-    return [[tuple(line[t - n : t + 1]) for t in range(order - 1, len(line)) for n in range(order)] for line in lines]
-
-
-def nltks(sequences: list[str], order: int, **settings: float) -> KneserNeyInterpolated:
-    model = KneserNeyInterpolated(order, **settings)
-    model.fit(grams(sequences, order), vocabulary_text=SYMBOLS + PAD)
-    return model
-
-
-def ours(sequences: list[str], order: int, contexts: list[tuple[str, ...]]) -> np.ndarray:
-    """Distributions after contexts. [contexts, symbols]"""
-    numbers = {symbol: i for i, symbol in enumerate(SYMBOLS + PAD)}
-    model = KneserNey([np.array([numbers[symbol] for symbol in each]) for each in sequences], len(SYMBOLS), order)
-    places = model.base ** np.arange(order - 1)[::-1]
-    return model.probabilities(np.array([[numbers[symbol] for symbol in context] for context in contexts]) @ places)
-
-
-def discount(counts: list[int]) -> float:
-    """n1 / (n1 + 2 n2), of Ney, Essen and Kneser (1994); ours is one half where nothing is counted once."""
-    once, twice = counts.count(1), counts.count(2)
-    return once / (once + 2 * twice) if once else 0.5
-
-
-@pytest.mark.parametrize("order", [2, 3, 4])
-def test_probabilities_are_nltks_with_the_discounts_matched(order):
+@pytest.fixture(scope="module")
+def sequences() -> list[np.ndarray]:
     random = np.random.default_rng(3)
-    share = 1 / np.arange(1, len(SYMBOLS)) ** 1.5  # the last symbol is never seen
-    sequences = ["".join(random.choice(list(SYMBOLS[:-1]), n, p=share / share.sum())) for n in (60, 45, 3, 20)]
-    theirs = nltks(sequences, order)
-    kinds = {n: {gram for line in grams(sequences, order) for gram in line if len(gram) == n} for n in range(1, 5)}
-    counts = {order: [theirs.counts[gram[:-1]][gram[-1]] for gram in kinds[order]]}
-    for n in range(1, order):
-        below = [gram[1:] for gram in kinds[n + 1]]
-        counts[n] = [below.count(gram) for gram in kinds[n]]
-    theirs.estimator = Discounted(theirs, {n: discount(counts[n]) for n in counts})
-    unseen = {(symbol,) * (order - 1) for symbol in SYMBOLS}
-    contexts = sorted({gram[:-1] for gram in kinds[order]} | unseen)
-    expected = [[theirs.unmasked_score(symbol, context) for symbol in SYMBOLS] for context in contexts]
-    assert_allclose(ours(sequences, order, contexts), expected, atol=1e-12)
+    drawn = [random.zipf(1.6, length).astype(np.int64) - 1 for length in (40, 25, 1, 9)]
+    return [sequence[sequence < 5] for sequence in drawn]  # symbol 5 of the alphabet is never seen
 
 
-def test_where_unigrams_are_uniform_they_are_nltks_as_it_stands():
-    """Every symbol follows as many others as any other does, so that no discount of the unigrams shows."""
-    random = np.random.default_rng(0)
-    pairs = [SYMBOLS[i] + SYMBOLS[(i + step) % len(SYMBOLS)] for i in range(len(SYMBOLS)) for step in (1, 2, 4)]
-    sequences = [pair for pair in pairs for _ in range(random.integers(1, 5))]
-    bigrams = [gram for line in grams(sequences, 2) for gram in line if len(gram) == 2]
-    theirs = nltks(sequences, 2, discount=discount([bigrams.count(gram) for gram in set(bigrams)]))
-    contexts = [(before,) for before in SYMBOLS + PAD]
-    expected = [[theirs.unmasked_score(symbol, context) for symbol in SYMBOLS] for context in contexts]
-    rows = ours(sequences, 2, contexts)
-    assert_allclose(rows, expected, atol=1e-12)
-    assert rows.std() > 0.05
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_probabilities_equal_formula_after_every_context(sequences, order):
+    model, p = KneserNey(sequences, 6, order), kneser_ney([s.tolist() for s in sequences], 6, order)
+    contexts = histories(6, order - 1)
+    rows = model.probabilities(np.array([code_of(history, 7) for history in contexts]))
+    expected = [[p(symbol, history) for symbol in range(6)] for history in contexts]
+    np.testing.assert_allclose(rows, expected, atol=1e-12)
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-9)
+    assert rows.min() > 0
+
+
+def test_bigram_probabilities_equal_hand_computed():
+    # bigrams <s>0, 00, 01 occur once each: d = 1
+    # unigrams: 0 has the left neighbours <s> and 0, and 1 has the left neighbour 0: d = 1 / (1 + 2)
+    rows = KneserNey([np.array([0, 0, 1])], 2, 2).probabilities(np.array([2, 0, 1]))
+    uniform, discount = 1 / 2, 1 / 3
+    lower = np.array([2 - discount, 1 - discount]) / 3 + discount * 2 / 3 * uniform
+    np.testing.assert_allclose(rows, [lower, lower, lower], atol=1e-15)
+
+
+def test_discount_is_one_half_when_no_ngram_occurs_once():
+    row = KneserNey([np.array([0, 0, 1, 1, 1])], 4, 1).probabilities(np.array([0]))[0]
+    np.testing.assert_allclose(row, np.array([1.5, 2.5, 0, 0]) / 5 + 0.5 * 2 / 5 / 4, atol=1e-15)
+
+
+def test_start_of_sequence_is_a_separate_context():
+    sequences = [np.array([0, 1, 1, 1])] * 3 + [np.array([1, 1, 1])]
+    model = KneserNey(sequences, 2, 3)
+    assert model.context_codes(np.array([0, 1, 1]), 2).tolist() == [code_of(h, 3) for h in ((2, 2), (2, 0), (0, 1))]
+    start, inside = model.probabilities(np.array([code_of((2, 2), 3), code_of((1, 1), 3)]))
+    assert start[0] > 0.5 > inside[0]
+
+
+def test_sequences_are_counted_separately():
+    model = KneserNey([np.array([0, 1]), np.array([2, 0])], 3, 2)
+    assert model.levels[1].index.keys() == {3, 0, 2}  # <s>, 0 and 2; no symbol follows 1
+
+
+def test_order_is_refused_when_codes_do_not_fit_63_bits():
+    KneserNey([np.array([0])], 2**21 - 2, 3)
+    with pytest.raises(ValueError, match="order 3 over 2097151 symbols does not fit 63 bits"):
+        KneserNey([np.array([0])], 2**21 - 1, 3)
+
+
+def test_probabilities_over_whole_vocabulary_sum_to_one(vocabulary):
+    documents = [vocabulary.encode(words).astype(np.int64) for words in vocabulary.corpus.train.documents()]
+    model = KneserNey(documents, len(vocabulary), 3)
+    seen = model.context_codes(vocabulary.encode(vocabulary.corpus.test.words[:100]), 2)
+    unseen = np.random.default_rng(0).integers(0, model.base**2, 100)
+    np.testing.assert_allclose(model.probabilities(np.concatenate([seen, unseen])).sum(1), 1, atol=1e-9)

@@ -1,4 +1,4 @@
-"""The speller is a distribution over all strings, learnt from the occurrences that `<unk>` hides."""
+"""Speller: a distribution over all strings, fitted to the occurrences of words without an id."""
 
 import itertools
 
@@ -21,17 +21,17 @@ def speller() -> Speller:
 
 
 def rows_after(speller: Speller, prefix: str) -> np.ndarray:
-    """The distribution of the symbol that follows a prefix. [257]"""
+    """Return the distribution of the symbol after a prefix. [257]"""
     spelling = symbols(prefix)
-    return speller.model.probabilities(speller.model.contexts(spelling, ORDER - 1))[-1]
+    return speller.model.probabilities(speller.model.context_codes(spelling, ORDER - 1))[-1]
 
 
-def test_a_word_is_its_bytes_and_an_end():
+def test_symbols_of_word_are_bytes_and_end_mark():
     assert symbols("né").tolist() == [0x6E, 0xC3, 0xA9, END]
     assert symbols("").tolist() == [END]
 
 
-def test_a_price_is_the_product_of_the_chain(speller):
+def test_nats_equal_chain_of_kneser_ney_formula(speller):
     p = kneser_ney([symbols(word).tolist() for word, count in HIDDEN.items() for _ in range(count)], END + 1, ORDER)
     for word in ("aba", "cab", "ba", "", "the", "abcabcabc", "zé"):
         padded = [END + 1] * (ORDER - 1) + symbols(word).tolist()
@@ -39,29 +39,29 @@ def test_a_price_is_the_product_of_the_chain(speller):
         assert speller.nats(word) == pytest.approx(-np.log(steps).sum(), abs=1e-9)
 
 
-def test_prices_are_those_of_one_distribution_over_all_strings(speller):
+def test_prices_of_all_strings_sum_to_one(speller):
     letters = "abct"
     inside = [ord(letter) for letter in letters]
-    words = ["".join(each) for n in range(4) for each in itertools.product(letters, repeat=n)]
+    words = ["".join(word) for n in range(4) for word in itertools.product(letters, repeat=n)]
     reached = {"": 1.0}
-    missed = 0.0  # strings that leave these letters, or go on beyond three
+    missed = 0.0  # mass of strings with other letters or with more than three letters
     for prefix in words:
         row = rows_after(speller, prefix)
         assert row.sum() == pytest.approx(1, abs=1e-9)
-        on = row[inside]
-        reached |= {prefix + letter: reached[prefix] * p for letter, p in zip(letters, on, strict=True)}
-        missed += reached[prefix] * (1 - row[END] - (on.sum() if len(prefix) < 3 else 0))
+        continued = row[inside]
+        reached |= {prefix + letter: reached[prefix] * p for letter, p in zip(letters, continued, strict=True)}
+        missed += reached[prefix] * (1 - row[END] - (continued.sum() if len(prefix) < 3 else 0))
     total = sum(np.exp(-speller.nats(word)) for word in words)
     assert total == pytest.approx(1 - missed, abs=1e-9)
     assert 0.8 < total < 1
 
 
 @pytest.mark.parametrize("word", ["", "x" * 200, "東京", "\U0001f600", "\udc80", "\x00", "don’t"])
-def test_any_string_has_a_finite_price(speller, word):
+def test_nats_are_finite_for_any_string(speller, word):
     assert 0 < speller.nats(word) < np.inf
 
 
-def test_spellings_that_unk_often_hides_cost_less(speller):
+def test_frequent_spellings_cost_less(speller):
     prices = [speller.nats(word) for word in HIDDEN]
     assert prices == sorted(prices)
     assert prices[0] < np.log(37 / 30) + 0.1  # near its share of the hidden words

@@ -1,4 +1,4 @@
-"""Streams by their positions: the fake targets' vector of a position is the position itself."""
+"""Streams of words and inputs; fake target vectors are the positions, so that batches show what they read."""
 
 import itertools
 import threading
@@ -18,14 +18,14 @@ STREAMS, STEPS = 4, 35
 
 
 class Positions:
-    """Targets that tell where they were asked for."""
+    """Targets whose vector is the position that was asked for."""
 
     def at(self, positions: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(positions).float()[..., None]
 
 
 class Numbered:
-    """An encoder whose vector of a position is its number, and of a text not on disk, minus that."""
+    """Encoder whose vector of a position is (position, 1), or (−position, words of the text) without a cache."""
 
     width = 2
 
@@ -44,54 +44,54 @@ def inputs(vocabulary) -> Inputs:
 
 
 def epoch(streams: Streams, number: int = 0) -> list:
-    """The batches of one epoch of the endless stream."""
-    found: list[list] = []
+    """Return the batches of one epoch of the endless stream."""
+    epochs: list[list] = []
     for batch in streams:
         if batch.fresh:
-            found.append([])
-        if len(found) == number + 2:
-            return found[number]
-        found[-1].append(batch)
+            epochs.append([])
+        if len(epochs) == number + 2:
+            return epochs[number]
+        epochs[-1].append(batch)
 
 
-def places(batches: list) -> np.ndarray:
-    """The training positions of an epoch, a row a stream."""
+def positions_of(batches: list) -> np.ndarray:
+    """Return the training positions of an epoch, one row per stream."""
     return torch.cat([batch.vectors[..., 0] for batch in batches], dim=1).numpy().astype(int)
 
 
-def test_a_batch_goes_on_where_the_one_before_it_stopped(inputs, corpus):
+def test_batch_continues_where_the_previous_batch_ended(inputs, corpus):
     batches = epoch(Streams(inputs, Positions(), streams=STREAMS, steps=STEPS, seed=0))
     columns = len(corpus.train) // STREAMS
     assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
     assert [batch.words.shape for batch in batches[:-1]] == [(STREAMS, STEPS)] * (columns // STEPS)
     assert batches[-1].words.shape == (STREAMS, columns % STEPS)
     assert sum(batch.trained_words for batch in batches) == STREAMS * columns
-    laid = places(batches).flatten().tolist()
+    read = positions_of(batches).flatten().tolist()
     spans = dict(itertools.pairwise(corpus.train.starts.tolist()))
-    order = [position for position in laid if position in spans]
+    order = [position for position in read if position in spans]
     whole = [position for start in order for position in range(start, spans[start])]
-    assert laid == whole[: len(laid)]  # documents one after another, the last one cut
+    assert read == whole[: len(read)]  # whole documents, except the last one
     assert order != sorted(order)
 
 
-def test_an_epoch_holds_each_position_at_most_once(inputs, corpus):
+def test_epoch_reads_each_position_at_most_once(inputs, corpus):
     for number in (0, 1):
-        laid = places(epoch(Streams(inputs, Positions(), streams=7, steps=STEPS, seed=0), number))
-        assert len(np.unique(laid)) == laid.size == len(corpus.train) // 7 * 7
+        read = positions_of(epoch(Streams(inputs, Positions(), streams=7, steps=STEPS, seed=0), number))
+        assert len(np.unique(read)) == read.size == len(corpus.train) // 7 * 7
 
 
-def test_words_inputs_and_vectors_are_of_the_same_positions(inputs, vocabulary, corpus):
+def test_words_inputs_and_vectors_belong_to_the_same_positions(inputs, vocabulary, corpus):
     batches = epoch(Streams(inputs, Positions(), streams=STREAMS, steps=STEPS, seed=1))
-    laid, ids = places(batches), vocabulary.encode(corpus.train.words)
+    read, ids = positions_of(batches), vocabulary.encode(corpus.train.words)
     words, before = (torch.cat([batch[part] for batch in batches], dim=1).numpy() for part in (1, 0))
-    assert words.tolist() == ids[laid].tolist()
+    assert words.tolist() == ids[read].tolist()
     starts = set(corpus.train.starts.tolist())
-    expected = [[len(vocabulary) if t in starts else ids[t - 1] for t in row] for row in laid.tolist()]
+    expected = [[len(vocabulary) if t in starts else ids[t - 1] for t in row] for row in read.tolist()]
     assert before.tolist() == expected
     assert (before == len(vocabulary)).sum() == len(starts) - 1
 
 
-def test_the_order_is_a_function_of_seed_and_epoch(inputs):
+def test_order_depends_on_seed_and_epoch_only(inputs):
     def order(seed: int, number: int) -> list:
         return Streams(inputs, None, streams=STREAMS, steps=STEPS, seed=seed).order(number).tolist()
 
@@ -99,26 +99,26 @@ def test_the_order_is_a_function_of_seed_and_epoch(inputs):
     orders = [order(seed, number) for seed in (0, 1) for number in (0, 1)]
     assert all(one != other for one, other in itertools.combinations(orders, 2))
     streams = Streams(inputs, Positions(), streams=STREAMS, steps=STEPS, seed=1)
-    assert places(epoch(streams, 1)).tolist() == order(1, 1)
+    assert positions_of(epoch(streams, 1)).tolist() == order(1, 1)
 
 
-def test_contextual_inputs_are_the_vectors_of_the_words_before(vocabulary, corpus):
+def test_contextual_inputs_are_vectors_of_the_preceding_words(vocabulary, corpus):
     inputs = Inputs(vocabulary, Numbered())
     assert inputs.width == 2
     first = int(corpus.train.starts[1])
     at = np.array([[0, 1, 2], [first - 1, first, first + 1]])
-    read = inputs.read(corpus.train, "train", at)
+    read = inputs.at(corpus.train, "train", at)
     assert read.tolist() == [[[0, 0], [0, 1], [1, 1]], [[first - 2, 1], [0, 0], [first, 1]]]
     other = concatenate([corpus.train.words[:3], corpus.train.words[:4]])
-    assert inputs.read(other, None, np.array([0, 2, 3, 6])).tolist() == [[0, 0], [-1, 7], [0, 0], [-5, 7]]
+    assert inputs.at(other, None, np.array([0, 2, 3, 6])).tolist() == [[0, 0], [-1, 7], [0, 0], [-5, 7]]
     assert inputs.vectors("train") is inputs.vectors("train")
 
 
-def test_ids_have_no_width(inputs):
+def test_width_is_none_when_inputs_are_ids(inputs):
     assert inputs.width is None
 
 
-def test_a_loader_changes_nothing(inputs):
+def test_loader_yields_the_batches_of_the_stream(inputs):
     settings = {"streams": STREAMS, "steps": STEPS, "seed": 0}
     loaded = iter(WordData(inputs, Positions(), **settings).train_dataloader())
     for batch, expected in zip(itertools.islice(loaded, 3), Streams(inputs, Positions(), **settings), strict=False):
@@ -129,7 +129,7 @@ def test_a_loader_changes_nothing(inputs):
     assert next(iter(WordData(inputs, None, **settings).train_dataloader())).vectors is None
 
 
-def test_made_ahead_they_are_the_same_batches(inputs):
+def test_prefetched_batches_equal_direct_batches(inputs):
     batches = Streams(inputs, Positions(), streams=STREAMS, steps=STEPS, seed=0)
     batches.start = 5
     threads = threading.active_count()
@@ -142,7 +142,7 @@ def test_made_ahead_they_are_the_same_batches(inputs):
     assert threading.active_count() == threads
 
 
-def test_what_cannot_be_made_ahead_is_told_where_it_is_missed(inputs, monkeypatch):
+def test_error_in_prefetch_is_raised_at_its_step(inputs, monkeypatch):
     batches = Streams(inputs, None, streams=STREAMS, steps=STEPS, seed=0)
     make = Streams.batch
     monkeypatch.setattr(Streams, "batch", lambda self, step: make(self, step if step < 2 else 1 / 0))
@@ -152,22 +152,22 @@ def test_what_cannot_be_made_ahead_is_told_where_it_is_missed(inputs, monkeypatc
         next(ahead)
 
 
-@pytest.mark.parametrize(("kind", "beside"), [("cuda", True), ("cpu", False)])
-def test_beside_a_gpu_batches_are_made_ahead_in_memory_that_it_can_read(inputs, kind, beside):
+@pytest.mark.parametrize(("kind", "is_prefetched"), [("cuda", True), ("cpu", False)])
+def test_batches_are_prefetched_in_pinned_memory_only_with_a_gpu(inputs, kind, is_prefetched):
     data = WordData(inputs, None, streams=STREAMS, steps=STEPS, seed=0)
     data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(kind)))
     loader = data.train_dataloader()
-    assert (loader.pin_memory, isinstance(loader.dataset, Prefetch)) == (beside, beside)
+    assert (loader.pin_memory, isinstance(loader.dataset, Prefetch)) == (is_prefetched, is_prefetched)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("streams", 0), ("steps", 0), ("steps", -1), ("streams", 1.5)])
-def test_no_streams_or_steps(inputs, setting, value):
+def test_data_module_refuses_streams_or_steps_that_are_not_positive(inputs, setting, value):
     settings = {"streams": STREAMS, "steps": STEPS} | {setting: value}
     with pytest.raises(SettingError, match=f"^batch.{setting}: {value} is not a positive whole number$"):
         WordData(inputs, None, **settings, seed=0)
 
 
-def test_a_text_of_fewer_words_than_streams():
+def test_data_module_refuses_text_with_fewer_words_than_streams():
     made = build_corpus("short", {"train": [["a", "b", "a"]], "validation": [["a"]], "test": [["a"]]})
     inputs = Inputs(Vocabulary(made, 2))
     WordData(inputs, None, streams=3, steps=1, seed=0)

@@ -10,7 +10,7 @@ import pytest
 from bench.core.errors import SettingError
 from bench.core.record import Record, read_records
 from bench.core.record import write_record as write_record
-from bench.cost.schema import Drift, EncoderLedger, HeadLedger, Reading, Row
+from bench.cost.schema import Drift, EncoderLedger, EncoderRow, HeadLedger, HeadRow
 from bench.report import (
     break_even,
     cost_glossary,
@@ -33,7 +33,7 @@ def span(middle: float) -> list[float]:
     return [middle * 0.97, middle, middle * 1.04]
 
 
-def row(contender: str, size: int, **fields: object) -> Row:
+def row(contender: str, size: int, **fields: object) -> HeadRow:
     """Full softmax in proportion to V, the others flat in training, all in proportion in decoding."""
     grows = size / 1000
     step = {"softmax": 1 + grows, "adaptive_softmax": 4 + 0.5 * grows**0.5}.get(contender, 2.0)
@@ -49,10 +49,10 @@ def row(contender: str, size: int, **fields: object) -> Row:
         "peak_share": 0.5,
         "reads_targets": contender == "cosine",
     }
-    return Row(**({"contender": contender, "part": "head", "vocabulary_size": size} | figures | fields))
+    return HeadRow(**({"contender": contender, "part": "head", "vocabulary_size": size} | figures | fields))
 
 
-def ledger(size: int, rows: list[Row], **fields: object) -> HeadLedger:
+def ledger(size: int, rows: list[HeadRow], **fields: object) -> HeadLedger:
     settings = {
         "experiment": "cost_sweep", "vocabulary_size": size, "positions": 1000, "hidden_size": 256, "target_size": 384,
         "device": "cpu", "precision": "fp32", "threads": 2, "rounds": 20, "peak_gflops": span(100.0), "rows": rows,
@@ -65,7 +65,7 @@ def ledger(size: int, rows: list[Row], **fields: object) -> HeadLedger:
 def encoder(**fields: object) -> EncoderLedger:
     """It reads ten words a ms; a wider window counts, and what sees the future or is another's does not."""
     rows = [
-        Reading(contender=name, context=name.split()[-1], window=window, words_per_second=span(speed), peak_mib=9.0)
+        EncoderRow(contender=name, context=name.split()[-1], window=window, words_per_second=span(speed), peak_mib=9.0)
         for name, window, speed in (
             ("causal", 128, 1e4), ("causal", 32, 2e4), ("bidirectional", 32, 3e4), ("prefix", 32, 500.0),
             ("peer:plain causal", 128, 8e3), ("peer:equal prefix", 32, 400.0),
@@ -85,8 +85,8 @@ def encoder(**fields: object) -> EncoderLedger:
     return EncoderLedger(**settings | fields)
 
 
-def nothing(contender: str, size: int, status: str, reason: str) -> Row:
-    return Row(contender=contender, part="head", vocabulary_size=size, status=status, reason=reason)
+def nothing(contender: str, size: int, status: str, reason: str) -> HeadRow:
+    return HeadRow(contender=contender, part="head", vocabulary_size=size, status=status, reason=reason)
 
 
 def sweep() -> list[HeadLedger]:
@@ -261,7 +261,7 @@ def test_the_encoder_has_a_section_of_its_own():
 
 
 def test_an_encoder_that_failed_says_why():
-    lost = Reading(contender="prefix", context="prefix", window=32, status="oom", reason="4 GiB asked")
+    lost = EncoderRow(contender="prefix", context="prefix", window=32, status="oom", reason="4 GiB asked")
     (only,) = encoder_report.sections([encoder(rows=[*encoder().rows[:1], lost], drift=[])])
     (speed,) = only.summary
     assert speed.failures == [] and speed.rows[1].failures == ["× oom: 4 GiB asked"]
@@ -294,7 +294,8 @@ def test_the_encoding_is_paid_back_in_runs():
 
 
 def test_a_sweep_of_which_every_job_failed_is_told_without_a_peak():
-    row = Row(contender="all", part="head", vocabulary_size=1000, status="failed", reason="cost.rounds: 'a'; give one")
+    reason = "cost.rounds: 'a'; give one"
+    row = HeadRow(contender="all", part="head", vocabulary_size=1000, status="failed", reason=reason)
     (only,) = cost_report.sections([ledger(1000, [row], peak_gflops=[])])
     assert only.facts == "1,000 positions per step · hidden size 256 · word vectors of 384 · fp32 · cpu, 2 threads"
     (told,) = only.sizes[0].rows

@@ -92,7 +92,7 @@ def test_vectors_do_not_depend_on_batch_or_padding(encoder, context):
     corpus, reader = tiny_corpus(), encoder(context=context, window=6)
     encoded = reader.encode(corpus, "train").vectors
     for begin, end in itertools.pairwise(corpus.train.starts):
-        alone = reader.vectors(corpus.spell(corpus.train.words[begin:end])).numpy()
+        alone = reader.vectors(corpus.words_of(corpus.train.words[begin:end])).numpy()
         np.testing.assert_allclose(encoded[begin:end], alone, atol=2e-3, rtol=0)  # float16's step is 1e-3 at 2
 
 

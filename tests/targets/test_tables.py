@@ -53,7 +53,7 @@ def test_a_row_is_the_mean_over_its_words_occurrences(bert, vocabulary):
 
 def test_the_row_of_unk_is_the_mean_over_the_words_it_replaces(bert, vocabulary):
     corpus, made = vocabulary.corpus, bert()
-    replaced = [word not in vocabulary.words for word in corpus.spell(corpus.train.words)]
+    replaced = [word not in vocabulary.words for word in corpus.words_of(corpus.train.words)]
     assert sum(replaced) == vocabulary.counts[vocabulary.unk]
     vectors = np.array(made.vectors, np.float64)
     np.testing.assert_allclose(made.table[vocabulary.unk], vectors[replaced].mean(0), atol=1e-6)

@@ -33,7 +33,7 @@ def synthetic(types: int, words: int, classes: int, concentration: float, seed: 
         raise SettingError("corpus.concentration", f"{concentration} is not a number between 0.001 and 1,000,000")
     language = Language(types, classes, float(concentration), seed)
     documents = list(itertools.islice(language.documents(document_words), words // document_words))
-    return assemble_corpus("synthetic", split_by_document(documents), language.spell, language, origin=AT_RANDOM)
+    return assemble_corpus("synthetic", split_by_document(documents), language.words_of, language, origin=AT_RANDOM)
 
 
 def whole(setting: str, value: object, least: int, most: int) -> None:

@@ -9,22 +9,25 @@ from bench.core.errors import SettingError
 from bench.core.settings import Depth, Dropout, Width
 from bench.models.backbones import Backbone
 
-GATES = {nn.LSTM: 4, nn.GRU: 3}  # matrices per layer that read the input, and as many that read the state
+GATES = {
+    nn.LSTM: 4,
+    nn.GRU: 3,
+}  # number of gates: matrices per layer that read the input; the same number reads the state
 
 
 class RNN(Backbone):
-    """An input layer and a recurrent network; id V stands for the start of a document.
+    """Recurrent network with an input layer; id V stands for the start of a document.
 
     Args:
         cell: `torch.nn.LSTM` or `torch.nn.GRU`.
-        hidden_size: H.
-        layers: L.
-        dropout: on the inputs and on the outputs of the recurrence, and between its layers.
+        hidden_size: size of a hidden state, H.
+        layers: number of layers, L.
+        dropout: probability of dropout on inputs and outputs of the recurrent layers, and between layers.
         vocabulary_size: V.
-        input_width: E of contextual input vectors; None learns an embedding of the ids.
+        input_width: size E of contextual input vectors; None: an embedding of the ids is learnt.
 
     Raises:
-        SettingError: another cell, which has no FLOP formula here.
+        SettingError: `cell` is another class, without a FLOP formula.
     """
 
     def __init__(
@@ -48,8 +51,12 @@ class RNN(Backbone):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Ids [B, T] or vectors [B, T, E], state [B, L, H] -> hidden [B, T, H], state [B, L, H] (LSTM: two of them)."""
-        if state is not None:  # torch wants [L, B, H], contiguous; with one layer no conversion copies
+        """Read T more words of each sequence.
+
+        Ids [B, T] or vectors [B, T, E], state [B, L, H] -> hidden [B, T, H], state [B, L, H]; an LSTM's state is a
+        pair of such tensors.
+        """
+        if state is not None:  # torch needs contiguous [L, B, H]; with one layer no data is copied
             state = tree_map(lambda leaf: leaf.movedim(0, 1).contiguous(), state)
         hidden, state = self.rnn(self.dropout(self.input(inputs)), state)
         return self.dropout(hidden), tree_map(lambda leaf: leaf.movedim(1, 0), state)
@@ -58,6 +65,6 @@ class RNN(Backbone):
         return [] if self.input_width else [self.input]
 
     def flops_per_position(self, steps: int) -> int:
-        """Three times the forward pass: the gradients of weights and of inputs cost as much each."""
+        """Return three times the FLOPs of the forward pass: gradients of weights and of inputs cost as much each."""
         multiply_adds = 2 * GATES[type(self.rnn)] * self.hidden_size**2 * self.rnn.num_layers
         return 3 * 2 * multiply_adds + (2 * 2 * self.input_width * self.hidden_size if self.input_width else 0)
