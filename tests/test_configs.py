@@ -1,4 +1,4 @@
-"""Every file of conf/ composes, and every experiment has the cells of its axes; the tests read systems from the folder."""
+"""Every file of conf/ composes, every experiment has the cells of its axes, and settings of systems are consistent."""
 
 import inspect
 import itertools
