@@ -151,8 +151,9 @@ def test_bad_input_gives_one_line_and_writes_nothing(place, forked, setting, tmp
         text.append("vocabulary.size=300")
     run = forked(tmp_path, *text, *BAD[setting], "logger=none")
     assert run.returncode == 2
-    [line] = run.stderr.strip().splitlines()
+    *texts, line = run.stderr.strip().splitlines()
     assert line.startswith(f"{setting}: ")
+    assert len(texts) <= 1 and all(each.startswith("corpus text: train ") for each in texts)  # size of the splits
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
 
 
