@@ -10,7 +10,7 @@ from pathlib import Path
 
 # The modules that commands run stay out of the imports: runpy would warn that these are imported already.
 SERVER = """
-import json, os, runpy, signal, sys
+import atexit, json, os, runpy, signal, sys
 import bench.cli, bench.report, bench.run, bench.sweep
 for line in sys.stdin:
     module, folder, out, err, arguments = json.loads(line)
@@ -21,8 +21,17 @@ for line in sys.stdin:
         for path, stream in ((out, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), stream)
         sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        sys.exit()
+        status = 0
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            status = end.code or 0
+        if not isinstance(status, int):
+            sys.exit(status)  # prints the text
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # clearing all modules would take two seconds
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
