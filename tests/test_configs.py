@@ -1,4 +1,4 @@
-"""Every file of conf/ composes, and every experiment has the cells of its axes; systems are read from the folder."""
+"""Every file of conf/ composes, every experiment has the cells of its axes, and settings of systems are consistent."""
 
 import inspect
 import itertools
@@ -7,12 +7,21 @@ import pytest
 from factories.configurations import CHOICES, SYSTEMS, TREE, composed, plain
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bench.core.command_line import check_groups
 from bench.core.errors import SettingError
 from bench.core.identity import identity
+from bench.cost import our_heads
+from bench.report.run_table import COMPETING, LIMIT
 from bench.sweep import jobs
+
+
+@pytest.fixture(scope="module")
+def systems() -> dict[str, dict]:
+    """Content of every file in conf/system/, by its name."""
+    files = {system: OmegaConf.load(TREE / "system" / f"{system}.yaml") for system in SYSTEMS}
+    return {system: OmegaConf.to_container(content, resolve=False) for system, content in files.items()}
 
 
 def cells(*overrides: str, task: list[str] | None = None) -> int:
@@ -78,9 +87,8 @@ def test_truth_competes_only_on_a_corpus_whose_distribution_is_known():
     assert composed("+experiment=known_truth").corpus.name == "synthetic"
 
 
-def test_system_names_targets_if_and_only_if_its_head_takes_targets():
-    heads = {system: plain(f"system={system}")["system"].get("head") for system in SYSTEMS}
-    heads = {system: head for system, head in heads.items() if head}
+def test_system_names_targets_if_and_only_if_its_head_takes_targets(systems):
+    heads = {system: config["head"] for system, config in systems.items() if "head" in config}
     naming = {system for system, head in heads.items() if "targets" in head}
     taking = {
         system
@@ -89,6 +97,24 @@ def test_system_names_targets_if_and_only_if_its_head_takes_targets():
     }
     assert naming == taking >= {"mse", "cosine", "vmf", "infonce"}
     assert "softmax" in heads.keys() - naming
+
+
+def test_kind_is_regressor_if_and_only_if_the_system_names_targets(systems):
+    regressors = {system for system, config in systems.items() if config["kind"] == "regressor"}
+    assert regressors == {system for system, config in systems.items() if "targets" in config.get("head", {})}
+
+
+def test_kind_tells_which_systems_are_trained(systems):
+    """A system without a peak learning rate is counted or known: a floor or the limit."""
+    trained = {system for system, config in systems.items() if config["lr"] is not None}
+    assert trained == {system for system, config in systems.items() if config["kind"] in COMPETING}
+    assert {system for system, config in systems.items() if config["kind"] == "limit"} == {LIMIT}
+
+
+def test_every_system_with_a_head_is_a_contender_of_the_cost_sweep(systems):
+    with initialize_config_dir(str(TREE), version_base="1.3"):
+        contenders = sorted(cfg.system.name for cfg in our_heads.systems())
+    assert contenders == sorted(config["name"] for config in systems.values() if "head" in config)
 
 
 def test_identity_ignores_settings_that_change_no_figure():

@@ -1,16 +1,23 @@
-"""The commands a user types, on a small text: sweep, resume, fail, report, generate."""
+"""Commands of a user on a small text: sweep, resume, fail, report, generate, verify."""
 
 import json
 import re
-import shutil
 import subprocess
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from factories.commands import bench, settings
+from factories.forked_commands import forked_commands
 
-from bench.core.record import POSITIONS, Record, read_positions, read_records
+from bench.core.record import POSITIONS, read_positions, read_records
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """Runs commands as `bench` does, without the time of the imports."""
+    with forked_commands(tmp_path_factory.mktemp("outputs")) as run:
+        yield run
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +28,7 @@ def sweep(place) -> subprocess.CompletedProcess:
 
 def test_sweep_writes_a_record_and_positions_per_cell_and_a_report(place, sweep):
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
-    assert "GPU available" not in sweep.stdout + sweep.stderr  # Lightning's news of every cell
+    assert "GPU available" not in sweep.stdout + sweep.stderr  # printed by Lightning per cell
     folder = place / "results" / "smoke"
     records = {record.system: (path, record) for path, record in read_records([folder])}
     assert set(records) == {"softmax", "mse", "unigram"}
@@ -50,52 +57,51 @@ def test_sweep_writes_a_record_and_positions_per_cell_and_a_report(place, sweep)
     assert (folder / "leaderboard.md").is_file() and "softmax" in (folder / "index.html").read_text()
 
 
-def test_repeated_sweep_skips_finished_cells(place, sweep):
+def test_repeated_sweep_skips_finished_cells(place, sweep, forked):
     before = {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
-    again = bench(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
+    again = forked(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
     assert again.returncode == 0
     assert again.stderr.count("force=true") == 3
     assert before == {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
 
 
-def test_generate_continues_a_prompt_with_kept_weights(place, sweep):
+def test_generate_continues_a_prompt_with_kept_weights(place, sweep, forked):
     [record] = (place / "results" / "smoke").glob("softmax-*.json")
-    said = bench(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.startswith("the king | ") and len(said.stdout.split("|")[1].split()) == 3
-    again = bench(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
-    assert again.stdout == said.stdout
+    first = forked(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("the king | ") and len(first.stdout.split("|")[1].split()) == 3
+    again = forked(place, str(record), "--prompt", "the king", "--words", "3", module="bench.generate")
+    assert again.stdout == first.stdout
 
 
-def test_verify_repeats_the_figures_from_the_record_alone(place, sweep, tmp_path):
+def test_verify_repeats_the_figures_from_the_record_alone(place, sweep, forked, tmp_path):
     [path] = (place / "results" / "smoke").glob("mse-*.json")
-    again = bench(place, str(path), module="bench.verify")
+    again = forked(place, str(path), module="bench.verify")
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "all figures agree"), again.stdout + again.stderr
     fields = json.loads(path.read_text())
     changed = tmp_path / path.name
     changed.write_text(json.dumps(fields | {"bits_per_byte": fields["bits_per_byte"] * 1.001, "train_seconds": 1e9}))
-    other = bench(place, str(changed), module="bench.verify")
+    other = forked(place, str(changed), module="bench.verify")
     assert other.returncode == 1 and other.stdout.splitlines()[0].startswith("bits_per_byte: ")
     assert other.stdout.splitlines()[-1] == "1 of the figures differ"
-    assert bench(place, str(changed), "--tolerance", "0.01", module="bench.verify").returncode == 0
+    assert forked(place, str(changed), "--tolerance", "0.01", module="bench.verify").returncode == 0
 
 
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"budget": {"words": None, "seconds": 1.0}}, None])
-def test_verify_refuses_a_cell_that_cannot_be_repeated_in_one_line(place, sweep, tmp_path, change):
+def test_verify_refuses_a_cell_that_cannot_be_repeated_in_one_line(place, sweep, forked, tmp_path, change):
     [path] = (place / "results" / "smoke").glob("mse-*.json")
     fields, changed = json.loads(path.read_text()), tmp_path / "record.json"
     if change is not None:
         fields["status"] = change.get("status", "ok")
         fields["config"] |= {key: value for key, value in change.items() if key == "budget"}
         changed.write_text(json.dumps(fields))
-    run = bench(place, str(changed), module="bench.verify")
+    run = forked(place, str(changed), module="bench.verify")
     assert run.returncode == 2 and run.stderr.startswith("RECORD: ") and len(run.stderr.splitlines()) == 1
 
 
-def test_sweep_continues_after_a_cell_with_bad_settings(place):
-    arguments = settings("sampled_softmax")
-    arguments = [each for each in arguments if "samples" not in each]
-    run = bench(
+def test_sweep_continues_after_a_cell_with_bad_settings(place, forked):
+    arguments = [each for each in settings("sampled_softmax") if "samples" not in each]
+    run = forked(
         place,
         *arguments,
         "system.head.samples=32,5000",
@@ -137,25 +143,26 @@ BAD = {
 
 
 @pytest.mark.parametrize("setting", BAD)
-def test_bad_input_gives_one_line_and_writes_nothing(place, setting, tmp_path):
+def test_bad_input_gives_one_line_and_writes_nothing(place, forked, setting, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text((place / "text.txt").read_text())
     text = [] if any("corpus" in each for each in BAD[setting]) else ["corpus=text", "corpus.path=text.txt"]
     if setting != "vocabulary.size":
         text.append("vocabulary.size=300")
-    run = bench(tmp_path, *text, *BAD[setting], "logger=none")
+    run = forked(tmp_path, *text, *BAD[setting], "logger=none")
     assert run.returncode == 2
-    [line] = run.stderr.strip().splitlines()
+    *texts, line = run.stderr.strip().splitlines()
     assert line.startswith(f"{setting}: ")
+    assert len(texts) <= 1 and all(each.startswith("corpus text: train ") for each in texts)  # size of the splits
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
 
 
-TWO_FILES = '''
+THEIR_PACKAGE = '''
 import torch
 from bench.heads import Head
 
 class ConstantHead(Head):
-    """Ranks all words alike, whatever came before."""
+    """Ranks the words in one order at every position."""
     def __init__(self, *, hidden_size, vocabulary):
         super().__init__(hidden_size=hidden_size, vocabulary=vocabulary)
         self.logits = torch.nn.Parameter(torch.zeros(len(vocabulary)))
@@ -166,32 +173,11 @@ class ConstantHead(Head):
 '''
 
 
-def test_head_of_another_package_runs(place, monkeypatch):
-    (place / "their_package.py").write_text(TWO_FILES)
-    monkeypatch.setenv("PYTHONPATH", str(place))
+def test_head_of_another_package_runs(place, forked):
+    (place / "their_package.py").write_text(THEIR_PACKAGE)
     theirs = ["system.name=constant", "system.head._target_=their_package.ConstantHead"]
     small = [each for each in settings("softmax") if not each.startswith("+experiment")]
-    run = bench(place, *small, *theirs, "corpus.path=text.txt", "logger=none", "evaluation.test_words=1000")
+    run = forked(place, *small, *theirs, "corpus.path=text.txt", "logger=none", "evaluation.test_words=1000")
     assert run.returncode == 0, run.stdout + run.stderr
     [(_, record)] = [each for each in read_records([place / "results" / "single"]) if each[1].system == "constant"]
     assert record.head == "ConstantHead" and record.accuracy_at_10 > 0
-
-
-def test_readme_head_of_two_files_runs_in_a_sweep(place, tmp_path):
-    """A copy of the tree with the README's two files more, as they stand there: the sweep finds them."""
-    root = Path(__file__).resolve().parents[1]
-    for name in ("bench", "conf"):
-        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    readme = (root / "README.md").read_text()
-    shown = re.findall(r"`((?:bench|conf)/[\w/]+\.(?:py|yaml))`\n\n```\w+\n(.*?)```", readme, flags=re.DOTALL)
-    assert len(shown) == 2
-    for path, content in shown:
-        assert not (root / path).exists()
-        (tmp_path / path).write_text(content)
-    name = Path(shown[1][0]).stem
-    arguments = [each for each in settings(name) if not each.startswith("system=")]
-    run = bench(tmp_path, *arguments, f"system=glob({name[:3]}*)", f"corpus.path={place}/text.txt", "logger=none")
-    assert run.returncode == 0, run.stdout + run.stderr
-    records = [Record.read(path) for path in (tmp_path / "results" / "smoke").glob("*.json")]
-    assert [record.system for record in records] == [name]
-    assert records[0].accuracy_at_10 > 0

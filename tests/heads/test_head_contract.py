@@ -4,6 +4,8 @@ A head that is added as two files is tested here without an edit.
 N positions, H hidden size, V vocabulary size.
 """
 
+import copy
+
 import pytest
 import torch
 from factories.models import H, N, excess_over_unigram, made, systems
@@ -13,9 +15,17 @@ from bench.cost.flops import count_flops
 from bench.heads import Head
 
 
-@pytest.fixture(params=systems())
-def head(request, vocabulary) -> Head:
+@pytest.fixture(scope="module", params=systems())
+def untrained(request, vocabulary) -> Head:
+    """Head of one system; composing its configuration is slow, so the tests of a system share the head."""
     return made(request.param, vocabulary)
+
+
+@pytest.fixture
+def head(untrained) -> Head:
+    """Copy of the untrained head that a test may train; draws start at the same seed in every test."""
+    torch.manual_seed(0)
+    return copy.deepcopy(untrained)
 
 
 @pytest.fixture
@@ -70,19 +80,25 @@ def test_state_dict_restores_the_scores(head, batch):
 
 @pytest.mark.parametrize("system", systems())
 def test_density_learns_the_distribution_of_its_words(vocabulary, system):
-    """Only a head with is_density = True claims to; test_losses tests which of the other heads learn none.
+    """Only heads with `is_density = True` are held to this; test_losses tests which of the other heads learn none.
 
-    1,024 columns of target vectors are enough for every distribution over these words.
+    With 1,024 columns, target vectors can express every distribution over these words.
     """
     head = made(system, vocabulary, dimension=1024)
     assert not head.is_density or excess_over_unigram(head, vocabulary) < 0.1
 
 
-def test_flops_are_counted_and_equal_those_of_torchs_counter(head, batch):
+def test_flops_equal_those_of_torchs_counter_or_are_unknown(head, batch, capsys):
+    """An op without a formula makes the count None and prints one line; torch's counter would read 0 for the op."""
     hidden = batch[0].clone().requires_grad_()
     torch.manual_seed(0)  # the number of distinct draws of noise depends on the seed
     with FlopCounterMode(display=False) as counter:
         head.loss(hidden, batch[1]).backward()
     torch.manual_seed(0)
     counted = count_flops(lambda: head.loss(hidden, batch[1]))
-    assert counted == pytest.approx(counter.get_total_flops(), rel=0.01) and counted > 0
+    printed = capsys.readouterr().err
+    if counted is None:
+        assert printed.startswith("flops_per_position: null, as no formula counts torch.ops.aten.")
+        assert printed.count("\n") == 1
+    else:
+        assert counted == pytest.approx(counter.get_total_flops(), rel=0.01) and counted > 0 and printed == ""

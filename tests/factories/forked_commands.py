@@ -1,0 +1,56 @@
+"""Start many commands of the project from one process that has imported the project: each command is a fork."""
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# The modules that commands run stay out of the imports: runpy would warn that these are imported already.
+SERVER = """
+import atexit, json, os, runpy, signal, sys
+import bench.cli, bench.report, bench.run, bench.sweep
+for line in sys.stdin:
+    module, folder, out, err, arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(400)  # seconds; ends a command that hangs
+        os.chdir(folder)
+        for path, stream in ((out, 1), (err, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), stream)
+        sys.argv = [module, *arguments]
+        status = 0
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            status = end.code or 0
+        if not isinstance(status, int):
+            sys.exit(status)  # prints the text
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # clearing all modules would take two seconds
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def forked_commands(outputs: Path) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """Yield a function like `factories.commands.bench` that saves the imports, most of the time of a short command.
+
+    Args:
+        outputs: folder for what the commands print.
+    """
+    command = [sys.executable, "-W", "error:::bench", "-c", SERVER]
+    number = itertools.count()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+
+        def run(folder: Path, *arguments: str, module: str = "bench") -> subprocess.CompletedProcess:
+            out, err = (outputs / f"{next(number)}.txt" for _ in range(2))
+            print(json.dumps([module, *map(str, (folder, out, err)), arguments]), file=server.stdin, flush=True)
+            status = int(server.stdout.readline())
+            return subprocess.CompletedProcess(arguments, status, out.read_text(), err.read_text())
+
+        yield run
