@@ -29,7 +29,9 @@ FORMATS = ("svg", "png")  # of the figures' files; the first is the default
 
 
 def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> None:
-    """Write tables, `figures/` and `index.html` into `out` and print the tables; equal records give equal bytes.
+    """Write tables, `figures/` and `index.html` into `out`; print the tables and the page's path.
+
+    Equal records give equal bytes.
 
     Records give `leaderboard.md`, trials of a search `tuning.md`, cost ledgers `costs.md`.
 
@@ -68,6 +70,8 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
         page.write(runs, cells, boards, drawings, out / "index.html", sections)
     costs_by_size = (table for section in sections for table in (*section.sizes, *section.summary))
     terminal.show([*(board.systems for board in boards), *paid, *costs_by_size])
+    if boards or sections:
+        print(f"report: {out / 'index.html'}")
 
 
 def save(figure: Figure, path: Path) -> str:

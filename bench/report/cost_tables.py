@@ -11,7 +11,7 @@ from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
 from bench.report.number_format import NULL, bracketed, mean_and_error
 from bench.report.significance import REFERENCE
-from bench.report.table import Part, Row, Table, Value, measured_columns
+from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 BASELINE = "peer:"  # prefix, in a ledger, of the name of another library's contender
 
@@ -99,7 +99,7 @@ def cost_table(
     """
     values = {column.name: column_values(named, column) for column in columns}
     rows = [
-        Row(
+        TableRow(
             label=label if row.status == "ok" else f"× {label}",
             kind=OTHER_LIBRARY if is_baseline(row.contender) else "",
             values={name: values[name][i] for name in values},

@@ -12,7 +12,7 @@ from bench.report.cost_glossary import DRIFT, ENCODING
 from bench.report.cost_tables import OTHER_LIBRARY, is_baseline, median_of, name_of, value_of
 from bench.report.ledgers import Section, machine, of_kind
 from bench.report.number_format import mean_and_error, rounded
-from bench.report.table import Part, Row, Table
+from bench.report.table import Part, Table, TableRow
 
 SETTING = ("encoder", "corpus", "words", "window", "precision", "device", "threads")
 
@@ -80,13 +80,13 @@ def label(row: Reading) -> str:
     return f"{name}{context}, windows of {row.window}"
 
 
-def table_row(label: str, measured: object, columns: Sequence[Column]) -> Row:
+def table_row(label: str, measured: object, columns: Sequence[Column]) -> TableRow:
     """Format one row of a ledger, or the reason of its failure."""
     fields = pd.Series(dataclasses.asdict(measured), dtype=object)
     failure = [] if fields.get("status", "ok") == "ok" else [f"× {fields.status}: {fields.reason or 'no reason given'}"]
     values = {column.name: value_of(fields.get(column.name), column) for column in columns}
     kind = OTHER_LIBRARY if is_baseline(str(fields.get("contender", ""))) else ""
-    return Row(f"× {label}" if failure else label, kind, values, int(not failure), failure)
+    return TableRow(f"× {label}" if failure else label, kind, values, int(not failure), failure)
 
 
 def encoding_speeds(ledgers: list[Ledger], device: str, threads: int) -> dict[str, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.core.files import write_atomically
 from bench.evaluation.metric_definition import Column
-from bench.report.table import Part, Row, Table
+from bench.report.table import Part, Table, TableRow
 
 
 def write_document(path: Path, title: str, lines: Iterable[str], columns: Iterable[Column] = ()) -> None:
@@ -40,7 +40,7 @@ def part_lines(table: Table, part: Part) -> list[str]:
     return [joined(headings), joined(alignment), *(row_line(row, part, table.counts_seeds) for row in table.rows), ""]
 
 
-def row_line(row: Row, part: Part, counts_seeds: bool) -> str:
+def row_line(row: TableRow, part: Part, counts_seeds: bool) -> str:
     """Return one row: its failures follow the number of seeds, or the label."""
     values = [row.values[column.name] for column in part.columns]
     texts = [f"**{value}**" if value.leads else str(value) for value in values]

@@ -2,12 +2,13 @@
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
@@ -24,20 +25,19 @@ SAMPLE = 0.62  # inches: the line before a name in a legend, and the gap after t
 
 LONGEST_LINE = 60  # characters; a longer label is wrapped
 
-COLOURS = {  # after Okabe and Ito: classifiers cool, regressors warm
-    "softmax": "#0072b2", "sampled_softmax": "#56b4e9", "adaptive_softmax": "#009e73", "mse": "#d55e00",
-    "cosine": "#e69f00", "gpt2": "#882255", "gpt2-scratch": "#cc79a7", "nce": "#332288", "infonce": "#b2182b",
-    "vmf": "#5c2a00",
+Look = tuple[str, Any]  # a system's colour and marker
+
+PUBLISHED = {  # looks of the systems in results/reference, after Okabe and Ito; a system without an entry gets its own
+    "softmax": ("#0072b2", "o"), "sampled_softmax": ("#56b4e9", "s"), "adaptive_softmax": ("#009e73", "^"),
+    "mse": ("#d55e00", "v"), "cosine": ("#e69f00", "D"), "gpt2": ("#882255", "P"), "gpt2-scratch": ("#cc79a7", "X"),
+    "nce": ("#332288", "<"), "infonce": ("#b2182b", "p"), "vmf": ("#5c2a00", ">"),
 }  # fmt: skip
 
-MARKERS = {
-    "softmax": "o", "sampled_softmax": "s", "adaptive_softmax": "^", "mse": "v", "cosine": "D", "gpt2": "P",
-    "gpt2-scratch": "X", "nce": "<", "infonce": "p", "vmf": ">",
-}  # fmt: skip
-
-SPARE = (  # (colour, marker) of systems not named above
+SPARE = (  # looks of the first six other systems, in alphabetical order
     ("#999933", "h"), ("#44aa99", "d"), ("#6a5acd", "8"), ("#aa4499", "H"), ("#6699cc", "*"), ("#a0522d", "."),
 )  # fmt: skip
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2  # a step of the hue that never repeats one
 
 LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))  # one per variant of a system
 
@@ -59,18 +59,18 @@ STYLE = {
 
 
 def line_styles(cells: pd.DataFrame) -> LineStyles:
-    """Return colour and marker per system, line and marker fill per variant, so that greys too tell them apart.
+    """Return colour and marker per system, line and marker fill per variant, which differ in grey too.
 
     Floors and limits are grey. Labels keep the order of the cells.
     """
     styles: LineStyles = {label: {} for label in cells.label}
-    spare, floors = itertools.cycle(SPARE), itertools.cycle(FLOOR_LINES)
+    spare, floors = spare_looks(), itertools.cycle(FLOOR_LINES)
     for system, variants in cells.groupby("system"):
         if not variants.competes.any():
             grey = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
             styles |= dict.fromkeys(variants.label, grey)
             continue
-        colour, marker = (COLOURS[system], MARKERS[system]) if system in COLOURS else next(spare)
+        colour, marker = PUBLISHED[system] if system in PUBLISHED else next(spare)
         for i, label in enumerate(sorted(set(variants.label))):
             line, fill = LINES[i % len(LINES)], FILLS[i % len(FILLS)]
             styles[label] = {
@@ -78,6 +78,14 @@ def line_styles(cells: pd.DataFrame) -> LineStyles:
                 "markerfacecoloralt": BACKGROUND,
             }  # fmt: skip
     return styles
+
+
+def spare_looks() -> Iterator[Look]:
+    """Yield colours and markers without end, none of which repeats: after the chosen looks, stars of more points."""
+    yield from SPARE
+    for points in itertools.count(4):
+        colour = hsv_to_rgb((GOLDEN_RATIO * points % 1, 0.7, 0.65))
+        yield to_hex(colour), (points, 1, 0)
 
 
 def new_figure(

@@ -31,7 +31,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One system, or one case of a cost table: a value per column."""
 
     label: str
@@ -60,7 +60,7 @@ class Table:
 
     title: str
     caption: str
-    rows: list[Row]
+    rows: list[TableRow]
     parts: list[Part]
     first: str = "system"  # heading of the rows' labels
     notes: list[str] = field(default_factory=list)  # printed below the table
@@ -78,6 +78,6 @@ class Table:
         ]
 
 
-def measured_columns(rows: list[Row], columns: Iterable[Column]) -> list[Column]:
+def measured_columns(rows: list[TableRow], columns: Iterable[Column]) -> list[Column]:
     """Return the columns in which some row has a value."""
     return [column for column in columns if any(row.values[column.name].text != NULL for row in rows)]

@@ -23,7 +23,7 @@ from bench.report import (
     run_table,
     scaling_tables,
 )
-from bench.report.plot_style import COLOURS
+from bench.report.plot_style import PUBLISHED
 from bench.report.table import Table
 
 SIZES = (1000, 10_000, 100_000, 1_000_000)
@@ -309,7 +309,7 @@ def test_one_figure_of_each_kind_with_a_cross_for_a_missing_measurement(section,
     assert set(section.figures) == {function.__name__ for function in cost_plots.FIGURES}
     training, step, *_ = section.figures["cost_of_training"].axes
     crosses = [text for text in training.texts if text.get_text() == "×"]
-    assert [(each.xy[0], each.get_color()) for each in crosses] == [(1_000_000, COLOURS["softmax"])]
+    assert [(each.xy[0], each.get_color()) for each in crosses] == [(1_000_000, PUBLISHED["softmax"][0])]
     assert not [text for text in section.figures["cost_of_decoding"].axes[0].texts if text.get_text() == "×"]
     dashed = [line for line in training.lines if line.get_xdata()[-1] == 1e7]
     assert len(dashed) == 3  # none where there is no law
@@ -335,7 +335,7 @@ def test_page_markdown_and_terminal_tell_the_same(swept: Path, capsys: pytest.Ca
     ids = re.findall(r' id="([^"]*)"', html)
     assert len(ids) == len(set(ids))
     assert {f"costs-{column.name}" for column in cost_glossary.EVERY_COST} <= set(ids)
-    assert html.count("<svg") == 4 + 2  # of ledgers, of the one record
+    assert html.count("<svg") == 4 + 1  # of ledgers; of the one record, quality by system
     assert {path.stem for path in (swept / "figures").glob("cost_*.svg")} >= {"cost_of_training", "cost_in_memory"}
     assert (swept / "leaderboard.md").is_file()
     assert "<dt>cost ledgers</dt><dd>5</dd>" in html

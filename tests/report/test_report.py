@@ -33,7 +33,7 @@ from bench.report import (
     terminal,
 )
 from bench.report.glossary import every_column
-from bench.report.plot_style import COLOURS, WIDTH, line_styles
+from bench.report.plot_style import PUBLISHED, WIDTH, line_styles
 
 
 def plain(**fields: object) -> Record:
@@ -374,7 +374,7 @@ def test_two_corpora_get_tables_of_their_own(tmp_path: Path):
 
 
 def test_unknown_systems_get_colours_and_markers_of_their_own():
-    systems = list(dict.fromkeys([*SYSTEMS, *COLOURS, "hinge", "their_head"]))
+    systems = list(dict.fromkeys([*SYSTEMS, *PUBLISHED, *(f"their_head_{i}" for i in range(30))]))
     styles = line_styles(run_table.cells(run_table.runs([plain(system=system) for system in systems])))
     trained = [styles[system] for system in systems if system not in KINDS]
     for key in ("color", "marker"):
