@@ -173,6 +173,7 @@ def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
         axis.xaxis.set(major_formatter=FuncFormatter(abbreviated), major_locator=MaxNLocator(5))
         axis.set(xlabel=CURVE_UNITS[unit] if i == len(sizes) - 1 else None)
         axis.set(ylabel=f"V = {size:,}" if j == 0 else None)
+    figure.align_ylabels()
     return figure
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from factories.records import Tags, sweep, write_all
+from factories.records import sweep_records, write_all
+from factories.reports import Tags
 
 from bench.core.record import Record
 from bench.report import report
@@ -33,7 +34,7 @@ def spoilt(record: Record, evil: str) -> Record:
 
 def small() -> list[Record]:
     """The sweep's first seed at its first two sizes."""
-    records = [record for record in sweep() if record.seed == sweep()[0].seed]
+    records = [record for record in sweep_records() if record.seed == sweep_records()[0].seed]
     sizes = sorted({record.vocabulary_size for record in records})[:2]
     return [record for record in records if record.vocabulary_size in sizes]
 
