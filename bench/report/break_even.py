@@ -21,6 +21,7 @@ RIVALS = (REFERENCE, "adaptive_softmax", "sampled_softmax")
 
 
 def size_column(size: int) -> Column:
+    """Return the column of one V."""
     return Column(str(size), f"V = {size:,}", "neither", "passes", "", "")
 
 
@@ -53,6 +54,7 @@ def table_in_epochs(frame: pd.DataFrame, speeds: dict[str, float], regressors: l
 
 
 def epochs_value(epochs: Epochs) -> Value:
+    """Format a number of epochs or runs, with its interval."""
     count, low, high = map(count_text, (epochs.count, epochs.low, epochs.high))
     return Value(count, "" if count == low == high else f"[{low}, {high}]")
 

@@ -90,9 +90,7 @@ def index_rows(row: pd.Series) -> list[tuple[str, pd.Series]]:
     ]
 
 
-def cost_table(
-    title: str, caption: str, named: list[tuple[str, pd.Series]], columns: Sequence[Column], first: str = "system"
-) -> Table:
+def cost_table(title: str, caption: str, named: list[tuple[str, pd.Series]], columns: Sequence[Column]) -> Table:
     """Format labelled rows of a ledger; columns without any figure are left out, unless all are.
 
     The best figure of a column among this project's heads leads, and figures that print like it.
@@ -108,7 +106,7 @@ def cost_table(
         )
         for i, (label, row) in enumerate(named)
     ]
-    return Table(title, caption, rows, [Part(measured_columns(rows, columns) or [*columns])], first)
+    return Table(title, caption, rows, [Part(measured_columns(rows, columns) or [*columns])])
 
 
 def column_values(named: list[tuple[str, pd.Series]], column: Column) -> list[Value]:

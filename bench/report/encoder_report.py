@@ -59,7 +59,7 @@ def speed_table(ledger: EncoderLedger) -> Table:
         "× plain is the time per word over that of the other library's row of the same context and window, round by "
         "round. Splitting words into pieces, once per type, is not timed on either side."
     )
-    return Table("How fast each context is encoded", caption, rows, [Part([*ENCODING])], first="context")
+    return Table("How fast each context is encoded", caption, rows, [Part([*ENCODING])], label_heading="context")
 
 
 def drift_table(ledger: EncoderLedger) -> Table:
@@ -69,7 +69,7 @@ def drift_table(ledger: EncoderLedger) -> Table:
         "which prefix computes by a pass over the words that end there. Within: the exact vector of the words that "
         "causal reads too, those from its window's start. Effect on accuracy: experiment=context."
     )
-    return Table("How far each context is from prefix", caption, rows, [Part([*DRIFT])], first="vectors")
+    return Table("How far each context is from prefix", caption, rows, [Part([*DRIFT])], label_heading="vectors")
 
 
 def label(row: Reading) -> str:

@@ -9,7 +9,7 @@ COST = (
     Column("train_seconds", "train s", "lower", "s", "wall clock of the training steps, validation left out",
           "Price of the quality in this row."),
     Column("encode_seconds", "encode s", "lower", "s", "the training text through the encoder, once and then cached",
-          "A regressor needs it before its first step; it is added to the training time."),
+          "A regressor needs the vectors before its first step; add this time to the training time."),
     Column("train_ms_per_1k", "train ms/1k", "lower", "ms per 1,000 words", "a step of the whole model",
           "Forward, backward and optimiser, of the whole model."),
     Column("head_train_ms_per_1k", "head ms/1k", "lower", "ms per 1,000 words", "a step of the head alone",

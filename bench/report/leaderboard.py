@@ -30,6 +30,7 @@ class Leaderboard:
 
 
 def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Leaderboard]:
+    """Yield a leaderboard per corpus, budget and V."""
     names_budget = runs.budget.nunique() > 1
     for (corpus, budget, size), group in cells.groupby(["corpus", "budget", "vocabulary_size"]):
         measured = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]

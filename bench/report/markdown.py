@@ -35,7 +35,7 @@ def table_lines(table: Table, level: int = 3) -> list[str]:
 
 def part_lines(table: Table, part: Part) -> list[str]:
     last = ["seeds"] if table.counts_seeds else []
-    headings = [table.first, *(column.heading_with_arrow for column in part.columns), *last]
+    headings = [table.label_heading, *(column.heading_with_arrow for column in part.columns), *last]
     alignment = [":--", *["--:"] * len(part.columns), *[":--"] * len(last)]
     return [joined(headings), joined(alignment), *(row_line(row, part, table.counts_seeds) for row in table.rows), ""]
 

@@ -25,19 +25,19 @@ SAMPLE = 0.62  # inches: the line before a name in a legend, and the gap after t
 
 LONGEST_LINE = 60  # characters; a longer label is wrapped
 
-Look = tuple[str, Any]  # a system's colour and marker
+Appearance = tuple[str, Any]  # a system's colour and marker
 
-PUBLISHED = {  # looks of the systems in results/reference, after Okabe and Ito; a system without an entry gets its own
+PUBLISHED = {  # appearance of the systems in results/reference, after Okabe and Ito; a system without an entry gets its own
     "softmax": ("#0072b2", "o"), "sampled_softmax": ("#56b4e9", "s"), "adaptive_softmax": ("#009e73", "^"),
     "mse": ("#d55e00", "v"), "cosine": ("#e69f00", "D"), "gpt2": ("#882255", "P"), "gpt2-scratch": ("#cc79a7", "X"),
     "nce": ("#332288", "<"), "infonce": ("#b2182b", "p"), "vmf": ("#5c2a00", ">"),
 }  # fmt: skip
 
-SPARE = (  # looks of the first six other systems, in alphabetical order
+SPARE = (  # appearance of the first six other systems, in alphabetical order
     ("#999933", "h"), ("#44aa99", "d"), ("#6a5acd", "8"), ("#aa4499", "H"), ("#6699cc", "*"), ("#a0522d", "."),
 )  # fmt: skip
 
-GOLDEN_RATIO = (5**0.5 - 1) / 2  # a step of the hue that never repeats one
+GOLDEN_RATIO = (5**0.5 - 1) / 2  # step of the hue, as a share of the circle: no hue repeats
 
 LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))  # one per variant of a system
 
@@ -59,12 +59,12 @@ STYLE = {
 
 
 def line_styles(cells: pd.DataFrame) -> LineStyles:
-    """Return colour and marker per system, line and marker fill per variant, which differ in grey too.
+    """Return colour and marker per system, line and marker fill per variant, so variants differ without colour too.
 
     Floors and limits are grey. Labels keep the order of the cells.
     """
     styles: LineStyles = {label: {} for label in cells.label}
-    spare, floors = spare_looks(), itertools.cycle(FLOOR_LINES)
+    spare, floors = spare_appearances(), itertools.cycle(FLOOR_LINES)
     for system, variants in cells.groupby("system"):
         if not variants.competes.any():
             grey = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
@@ -80,8 +80,8 @@ def line_styles(cells: pd.DataFrame) -> LineStyles:
     return styles
 
 
-def spare_looks() -> Iterator[Look]:
-    """Yield colours and markers without end, none of which repeats: after the chosen looks, stars of more points."""
+def spare_appearances() -> Iterator[Appearance]:
+    """Yield colours and markers without end, none of which repeats: after `SPARE`, stars of more points."""
     yield from SPARE
     for points in itertools.count(4):
         colour = hsv_to_rgb((GOLDEN_RATIO * points % 1, 0.7, 0.65))
@@ -93,7 +93,7 @@ def new_figure(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure as wide as a README and its panels [rows, columns].
 
-    Below the panels stand `how` to read the figure and one legend of the `handles`; nothing without `how`.
+    `how` to read the figure and one legend of the `handles` are below the panels; without `how`, nothing is.
     """
     for handle in handles:
         handle.set_label(wrapped(str(handle.get_label())))

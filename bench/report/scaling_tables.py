@@ -69,12 +69,12 @@ def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> TableRow
         none["fixed"] = Value(note=f"{len(measured)} V measured, a law needs {LEAST_SIZES}")
         return TableRow(name_of(contender), kind, none)
     names = ("fixed", "slope", "growth")
-    draws, known = dict(zip(names, law.draws.T, strict=True)), dict(zip(names, law.known, strict=True))
-    values = {name: Value(fitted_text(known[name]), bracketed(*interval(draws[name]))) for name in names}
+    draws, parameters = dict(zip(names, law.draws.T, strict=True)), dict(zip(names, law.parameters, strict=True))
+    values = {name: Value(fitted_text(parameters[name]), bracketed(*interval(draws[name]))) for name in names}
     if law.is_flat:
         level = bracketed(*interval(law.drawn(measured.vocabulary_size.median())[:, 0]))
         values = {
-            "fixed": Value(mean_and_error(law.known[0]), level),
+            "fixed": Value(mean_and_error(law.parameters[0]), level),
             "slope": Value("0"),
             "growth": Value("0", note="flat"),
         }

@@ -1,4 +1,4 @@
-"""Table that a reader sees: Markdown, the terminal and the page all draw this type."""
+"""Tables as readers see them; Markdown, terminal and page are drawn from this one type."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class Table:
     caption: str
     rows: list[TableRow]
     parts: list[Part]
-    first: str = "system"  # heading of the rows' labels
+    label_heading: str = "system"  # heading of the rows' labels
     notes: list[str] = field(default_factory=list)  # printed below the table
     counts_seeds: bool = False  # a last column counts the seeds, and gives the failures of a row
 

@@ -56,7 +56,7 @@ def without_interval(value: Value) -> str:
 def grid(table: Table, columns: list[Column], room: int) -> Grid:
     """Return some columns of a table as rich draws them."""
     drawn = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column(table.first, overflow="fold", width=label_width(table, room))
+    drawn.add_column(table.label_heading, overflow="fold", width=label_width(table, room))
     for column in columns:
         drawn.add_column(column.heading_with_arrow, justify="right", width=width(table, column))
     for row in table.rows:

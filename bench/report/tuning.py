@@ -37,7 +37,7 @@ def write(trials: pd.DataFrame, path: Path) -> None:
         drawn = family.assign(drawn=drawn_settings(family))
         ranked = drawn.sort_values(["validation_nats", "drawn"], na_position="last")
         rows = [trial_row(trial) for _, trial in ranked.iterrows()]
-        lines += table_lines(Table(system, "", rows, [Part(COLUMNS)], first="settings"), level=2)
+        lines += table_lines(Table(system, "", rows, [Part(COLUMNS)], label_heading="settings"), level=2)
         best = ranked.iloc[0]
         console.print(f"{system} ({best.drawn}): {best.validation_nats:.4f} validation nats", highlight=False)
     write_document(path, "Tuning", lines)

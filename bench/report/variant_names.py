@@ -16,7 +16,7 @@ CLASS = "_target_"  # last part of the key of a setting that names a class by it
 def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     """Choose the settings that distinguish the runs of one system at one V, shortest keys first.
 
-    A setting that follows from those chosen before it, as the group's choice implies the group's settings, is left out.
+    A setting that follows from settings chosen before is left out: the name of a group implies the group's settings.
     [runs, settings] -> [runs, chosen]
     """
     at_one_size = settings.groupby(sizes).nunique().max()
