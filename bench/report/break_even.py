@@ -60,6 +60,7 @@ def epochs_value(epochs: Epochs) -> Value:
 
 
 def count_text(count: float) -> str:
+    """Format a number of epochs or runs; infinity is never."""
     return "never" if count == inf else mean_and_error(count, digits=2)
 
 

@@ -35,6 +35,7 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
 
 
 def facts(ledger: EncoderLedger) -> str:
+    """Return what the numbers were measured on."""
     return " · ".join((ledger.encoder, f"{ledger.words:,} words of {ledger.corpus}", ledger.precision, machine(ledger)))
 
 
@@ -52,6 +53,7 @@ def headline(ledger: EncoderLedger) -> Iterator[str]:
 
 
 def speed_table(ledger: EncoderLedger) -> Table:
+    """Return the speed of each context."""
     ranked = sorted(ledger.rows, key=lambda row: is_baseline(row.contender))
     rows = [table_row(label(row), row, ENCODING) for row in ranked]
     caption = (
@@ -63,6 +65,7 @@ def speed_table(ledger: EncoderLedger) -> Table:
 
 
 def drift_table(ledger: EncoderLedger) -> Table:
+    """Return the distance of each fast context's vectors from the exact vectors."""
     rows = [table_row(each.vectors, each, DRIFT) for each in ledger.drift]
     caption = (
         f"Over {ledger.words:,} words, windows of {ledger.window}: cosine to the exact vector of the same position, "
@@ -73,6 +76,7 @@ def drift_table(ledger: EncoderLedger) -> Table:
 
 
 def label(row: Reading) -> str:
+    """Return `causal, windows of 32`; of another library, with the context."""
     name = name_of(row.contender)
     if row.window is None:
         return name

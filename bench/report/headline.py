@@ -78,6 +78,7 @@ def certainty(regressor: pd.DataFrame, reference: pd.DataFrame, field: str) -> s
 
 
 def sizes(values: Iterable[int]) -> str:
+    """Return `1,000, 5,000 and 20,000`."""
     return listed(f"{value:,}" for value in values)
 
 

@@ -34,6 +34,7 @@ def table_lines(table: Table, level: int = 3) -> list[str]:
 
 
 def part_lines(table: Table, part: Part) -> list[str]:
+    """Return one part of a table as Markdown."""
     last = ["seeds"] if table.counts_seeds else []
     headings = [table.label_heading, *(column.heading_with_arrow for column in part.columns), *last]
     alignment = [":--", *["--:"] * len(part.columns), *[":--"] * len(last)]
@@ -52,12 +53,14 @@ def row_line(row: TableRow, part: Part, counts_seeds: bool) -> str:
 
 
 def definition(column: Column) -> str:
+    """Return a column's definition as a list item."""
     source = f" Source: {column.source}." if column.source else ""
     words = f"({column.unit}; {column.direction} is better): {column.definition}. {column.meaning}{source}"
     return f"- **{column.heading}** {plain(words)}"
 
 
 def joined(parts: list[str]) -> str:
+    """Return a row of a Markdown table."""
     return "| " + " | ".join(parts) + " |"
 
 

@@ -53,6 +53,7 @@ def exponent(value: float, digits: int) -> int:
 
 
 def rounded(value: float, decimals: int) -> str:
+    """Return `1,230` or `−0.02`: with thousands separators, and rounded if `decimals` is negative."""
     return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
 
 

@@ -27,13 +27,13 @@ LONGEST_LINE = 60  # characters; a longer label is wrapped
 
 Appearance = tuple[str, Any]  # a system's colour and marker
 
-PUBLISHED = {  # appearance of the systems in results/reference, after Okabe and Ito; a system without an entry gets its own
+PUBLISHED = {  # systems in results/reference, after Okabe and Ito; each other system gets an appearance of its own
     "softmax": ("#0072b2", "o"), "sampled_softmax": ("#56b4e9", "s"), "adaptive_softmax": ("#009e73", "^"),
     "mse": ("#d55e00", "v"), "cosine": ("#e69f00", "D"), "gpt2": ("#882255", "P"), "gpt2-scratch": ("#cc79a7", "X"),
     "nce": ("#332288", "<"), "infonce": ("#b2182b", "p"), "vmf": ("#5c2a00", ">"),
 }  # fmt: skip
 
-SPARE = (  # appearance of the first six other systems, in alphabetical order
+SPARE = (  # the first six other systems, in alphabetical order
     ("#999933", "h"), ("#44aa99", "d"), ("#6a5acd", "8"), ("#aa4499", "H"), ("#6699cc", "*"), ("#a0522d", "."),
 )  # fmt: skip
 
@@ -129,6 +129,7 @@ def handles_of(styles: LineStyles) -> list[Line2D]:
 
 
 def wrapped(text: str, width: int = LONGEST_LINE) -> str:
+    """Break a text between words into lines of at most `width` characters."""
     return textwrap.fill(text, width, break_on_hyphens=False)
 
 

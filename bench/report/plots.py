@@ -58,7 +58,7 @@ def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column) -> 
 
 
 def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Bits per byte against training time and training FLOPs."""
+    """Draw bits per byte against training time and training FLOPs; None if nothing was trained."""
     floors = cells[(cells.kind == "floor") & cells.bits_per_byte.notna()].sort_values("bits_per_byte")
     cells = cells[cells.competes & cells.bits_per_byte.notna() & (cells.train_seconds > 0)]
     if cells.empty:
@@ -103,7 +103,7 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
 
 
 def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Growth of each cost with V; None with one V."""
+    """Draw the growth of each cost with V; None with one V."""
     cells = cells[cells.competes]
     if cells.vocabulary_size.nunique() < 2:
         return None
@@ -119,7 +119,7 @@ def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None
 
 
 def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Quality against V, before and after calibration; None with one V."""
+    """Draw quality against V, before and after calibration; None with one V."""
     if cells.vocabulary_size.nunique() < 2:
         return None
     how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error. ×: did not finish."
@@ -132,7 +132,7 @@ def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | N
 
 
 def accuracy_by_frequency(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Accuracy at frequent and at rare words."""
+    """Draw accuracy at frequent and at rare words; None if not measured."""
     cells = cells[cells.accuracy_by_decile.notna()]
     if cells.empty:
         return None
@@ -149,7 +149,7 @@ def accuracy_by_frequency(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | N
 
 
 def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Validation nats during training; training losses of different heads do not compare."""
+    """Draw validation nats during training, since training losses of different heads do not compare."""
     runs = runs[runs.curve.astype(bool)]
     if runs.empty:
         return None

@@ -73,12 +73,12 @@ def figure_by_system(cells: pd.DataFrame, fields: tuple[str, ...], title: str, h
 
 
 def quality_by_system(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Quality at one V, sorted by bits per byte."""
+    """Draw quality at one V, sorted by bits per byte."""
     how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error. ×: did not finish."
     return figure_by_system(cells, QUALITY_FIELDS, "Quality by system", how, bars=False)
 
 
 def cost_by_system(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Cost at one V, sorted by bits per byte."""
+    """Draw cost at one V, sorted by bits per byte."""
     how = "Lower is better. Best bits per byte first. No bars: logarithmic. ×: did not finish. –: not measured."
     return figure_by_system(cells[cells.competes], COST_FIELDS, "Cost by system", how, bars=True)

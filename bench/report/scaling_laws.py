@@ -45,6 +45,7 @@ class Law:
 
 
 def evaluate(parameters: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Evaluate a, b, γ. [3] or [3, B, 1], [P] -> [P] or [B, P]"""
     fixed, slope, growth = parameters
     return fixed + slope * (sizes / UNIT) ** growth
 
@@ -90,6 +91,7 @@ def starts(sizes: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
 
 
 def squares(parameters: np.ndarray, sizes: np.ndarray, times: np.ndarray, error: np.ndarray) -> float:
+    """Return the sum of the squared residuals of log t, each in units of its error."""
     return float((((np.log(evaluate(parameters, sizes)) - times) / error) ** 2).sum())
 
 

@@ -63,6 +63,7 @@ def fitted_text(value: float) -> str:
 
 
 def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> TableRow:
+    """Format one contender's law; its number of measured V if that is too small for a law."""
     kind = OTHER_LIBRARY if is_baseline(contender) else ""
     if law is None:
         none = {column.name: Value() for column in LAWS}
@@ -113,6 +114,7 @@ def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
 
 
 def crossover_value(laws: Laws, head: str, rival: str, name: str, sizes: pd.Series) -> Value:
+    """Format the crossover of two heads' laws of one operation; a dash for a head itself, or without two laws."""
     ours, theirs = laws.get((head, name)), laws.get((rival, name))
     if head == rival or ours is None or theirs is None:
         return Value()

@@ -50,6 +50,7 @@ def width(table: Table, column: Column) -> int:
 
 
 def without_interval(value: Value) -> str:
+    """Return a value's mean and its note."""
     return f"{value.mean} {value.note}".strip()
 
 

@@ -34,6 +34,7 @@ def ledger_row(contender: str, size: int, **fields: object) -> Row:
 
 
 def head_ledger(size: int, rows: list[Row], **fields: object) -> HeadLedger:
+    """Return the ledger of one V."""
     settings = {
         "experiment": "cost_sweep", "vocabulary_size": size, "positions": 1000, "hidden_size": 256, "target_size": 384,
         "device": "cpu", "precision": "fp32", "threads": 2, "rounds": 20, "peak_gflops": span(100.0), "rows": rows,

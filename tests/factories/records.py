@@ -127,6 +127,7 @@ def sweep_records() -> list[Record]:
 
 
 def write_all(records: list[Record], folder: Path) -> None:
+    """Write records into a folder, each to a path of its own."""
     for record in records:
         write_record(record, folder / f"{record.system}-v{record.vocabulary_size}-s{record.seed}-{id(record):x}")
 

@@ -4,9 +4,10 @@ from factories.ledgers import titled
 
 from bench.core.record import Record
 from bench.report import break_even, run_table
+from bench.report.ledgers import Section
 
 
-def test_encoding_is_paid_back_in_epochs(section):
+def test_encoding_is_paid_back_in_epochs(section: Section):
     sheet = titled(section, "After how many epochs the encoding has paid for itself")
     against = {row.label: row.values for row in sheet.rows}
     contexts = ("causal", "prefix")

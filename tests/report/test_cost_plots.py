@@ -1,12 +1,14 @@
 """Figures of head ledgers."""
 
 import numpy as np
+import pandas as pd
 
 from bench.report import cost_plots
+from bench.report.ledgers import Section
 from bench.report.plot_style import PUBLISHED
 
 
-def test_each_kind_has_a_figure_with_a_cross_for_a_missing_measurement(section, frame):
+def test_each_kind_has_a_figure_with_a_cross_for_a_missing_measurement(section: Section, frame: pd.DataFrame):
     assert set(section.figures) == {function.__name__ for function in cost_plots.FIGURES}
     training, step, *_ = section.figures["cost_of_training"].axes
     crosses = [text for text in training.texts if text.get_text() == "×"]
@@ -17,7 +19,7 @@ def test_each_kind_has_a_figure_with_a_cross_for_a_missing_measurement(section, 
     assert [line for line in step.lines if line.get_xdata()[-1] == 1e7] == []
 
 
-def test_names_beside_the_lines_do_not_overlap(section):
+def test_names_beside_the_lines_do_not_overlap(section: Section):
     for figure in section.figures.values():
         assert sum(bool(axis.texts) for axis in figure.axes) >= 2
         for axis in figure.axes:

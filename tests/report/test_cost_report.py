@@ -10,6 +10,7 @@ from factories.ledgers import encoder_ledger, head_ledger, ledger_row, span, swe
 
 from bench.cost.schema import Row
 from bench.report import cost_glossary, cost_report, cost_tables, ledgers
+from bench.report.ledgers import Section
 
 
 def test_section_names_the_encoder_command_when_no_encoder_was_measured_here():
@@ -32,7 +33,7 @@ def test_facts_leave_out_the_peak_when_every_job_failed():
     assert (row.label, row.failures) == ("× all", ["× failed: cost.rounds: 'a'; give one"])
 
 
-def test_headline_groups_operations_with_equal_results(section):
+def test_headline_groups_operations_with_equal_results(section: Section):
     assert section.headline == ["cosine is cheaper than softmax at no V in decoding 1 query and decoding 256 queries."]
 
 

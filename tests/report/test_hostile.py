@@ -40,7 +40,7 @@ def small_sweep() -> list[Record]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a sweep in which every name is hostile, with cells that failed for a hostile reason."""
     place, good = tmp_path_factory.mktemp("hostile"), small_sweep()
     rows = [hostile_record(record, EVIL[i % len(EVIL)]) for i, record in enumerate(good)]
@@ -50,7 +50,7 @@ def folder(tmp_path_factory) -> Path:
     return place
 
 
-def test_page_holds_no_tag_and_no_attribute_from_records(folder, tmp_path):
+def test_page_holds_no_tag_and_no_attribute_from_records(folder: Path, tmp_path: Path):
     write_all(small_sweep(), tmp_path)
     report([tmp_path], tmp_path)
     own, page = (Tags((each / "index.html").read_text()) for each in (tmp_path, folder))
@@ -62,14 +62,14 @@ def test_page_holds_no_tag_and_no_attribute_from_records(folder, tmp_path):
     assert "javascript:" not in {value for name, value in page.attributes if name == "href"}
 
 
-def test_leaderboard_shows_hostile_texts_literally(folder):
+def test_leaderboard_shows_hostile_texts_literally(folder: Path):
     text = (folder / "leaderboard.md").read_text()
     assert "<script" not in text and "<img" not in text and "<svg" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "[a](" not in text and r"\[a\](javascript:alert(4))" in text
 
 
-def test_figures_are_valid_xml_without_a_script_in_the_folder_of_figures(folder):
+def test_figures_are_valid_xml_without_a_script_in_the_folder_of_figures(folder: Path):
     figures = sorted((folder / "figures").glob("*.svg"))
     assert len(figures) >= 4
     for path in figures:

@@ -11,7 +11,7 @@ from bench.cost.schema import HeadLedger
 from bench.report import ledgers, report
 
 
-def test_published_ledgers_are_read(pytestconfig):
+def test_published_ledgers_are_read(pytestconfig: pytest.Config):
     folder = pytestconfig.rootpath / "results" / "reference" / "cost_sweep"
     assert len(ledgers.load([folder])) == len([*folder.glob("*.json")]) > 0
 

@@ -47,6 +47,7 @@ def test_figure_by_system_shows_a_cross_when_every_run_failed():
 
 
 def overlapping(boxes: list[Bbox]) -> list[tuple[Bbox, Bbox]]:
+    """Return the pairs of boxes that overlap by more than a pixel on each side."""
     return [(a, b) for a, b in itertools.combinations(boxes, 2) if Bbox.intersection(a.padded(-1), b.padded(-1))]
 
 

@@ -5,9 +5,10 @@ import pytest
 from factories.ledgers import titled, value_texts
 
 from bench.report import scaling_tables
+from bench.report.ledgers import Section
 
 
-def test_law_is_fitted_to_the_sizes_that_were_measured(section):
+def test_law_is_fitted_to_the_sizes_that_were_measured(section: Section):
     sheet = titled(section, "What training costs as V grows")
     assert value_texts(sheet, "growth")["cosine"] == "0 flat"
     assert value_texts(sheet, "fixed")["softmax"] == "– 3 V measured, a law needs 4"  # out of memory at the fourth
@@ -20,7 +21,7 @@ def test_law_is_fitted_to_the_sizes_that_were_measured(section):
     )
 
 
-def test_crossovers_follow_from_the_laws(section):
+def test_crossovers_follow_from_the_laws(section: Section):
     (sheet,) = (each for each in section.summary if each.title == "Where one head overtakes another")
     fields = [column.name for column in sheet.columns]
     assert fields == [  # full softmax has too few V for a law of training
