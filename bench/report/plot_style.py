@@ -123,9 +123,9 @@ def legend_columns(labels: list[str]) -> int:
     return 1
 
 
-def handles_of(styles: LineStyles) -> list[Line2D]:
-    """Return one legend column per label."""
-    return [Line2D([], [], label=label, **style) for label, style in styles.items()]
+def handles_of(styles: LineStyles, labels: pd.Series) -> list[Line2D]:
+    """Return one legend entry per distinct label, in the order of the labels."""
+    return [Line2D([], [], label=label, **styles[label]) for label in dict.fromkeys(labels)]
 
 
 def wrapped(text: str, width: int = LONGEST_LINE) -> str:

@@ -86,11 +86,29 @@ def test_floor_alone_has_a_figure_of_quality_and_none_of_cost():
 def test_equal_records_give_equal_bytes(tmp_path: Path):
     runs = run_table.runs(sweep_records()[:2])
     for name, kind in itertools.product(("once", "twice"), ("svg", "png")):
-        save(plots.quality_vs_cost(runs, run_table.cells(runs)), tmp_path / f"{name}.{kind}")
+        save(plots.draw(runs, run_table.cells(runs))["quality_vs_cost"], tmp_path / f"{name}.{kind}")
     for kind in ("svg", "png"):
         assert (tmp_path / f"once.{kind}").read_bytes() == (tmp_path / f"twice.{kind}").read_bytes()
 
 
 def test_untrained_system_is_left_out_of_the_figure_of_training_cost():
     runs = run_table.runs([partial_record(system="truth", bits_per_byte=1.0)])
-    assert plots.quality_vs_cost(runs, run_table.cells(runs)) is None
+    assert "quality_vs_cost" not in plots.draw(runs, run_table.cells(runs))
+
+
+def test_unlisted_system_has_one_colour_in_figures_with_and_without_another_unlisted_system():
+    records = [
+        partial_record(system="a_head", bits_per_byte=2.0, vocabulary_size=1000),
+        *(
+            partial_record(system="b_head", bits_per_byte=2.1, train_seconds=9.0, vocabulary_size=size)
+            for size in (1000, 5000)
+        ),
+    ]
+    runs = run_table.runs(records)
+    figures = plots.draw(runs, run_table.cells(runs))
+    legends = {name: figures[name].legends[0] for name in ("quality_vs_vocabulary", "quality_vs_cost")}
+    texts = {name: [text.get_text() for text in legend.get_texts()] for name, legend in legends.items()}
+    assert texts["quality_vs_vocabulary"] == ["a_head", "b_head"] and "a_head" not in texts["quality_vs_cost"]
+    assert (
+        len({legend.legend_handles[texts[name].index("b_head")].get_color() for name, legend in legends.items()}) == 1
+    )
