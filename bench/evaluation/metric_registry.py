@@ -58,7 +58,7 @@ def bits(nats: NDArray) -> NDArray:
 
 
 RANK = "rank = 1 + #(score > the target's) + ½ #(other ties)"
-CALIBRATED = "the same under softmax(a·score + b·log unigram), a and b fitted on validation"
+CALIBRATED = "computed from the ranks under softmax(a·score + b·log unigram), a and b fitted on validation"
 OPEN = "A word outside the vocabulary is a miss and <unk> is never an answer: compares across V."
 PLATT = "Platt 1999; Guo et al. 2017"
 PERPLEXITY = "Jelinek et al. 1977"

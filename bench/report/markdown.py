@@ -55,7 +55,8 @@ def row_line(row: TableRow, part: Part, counts_seeds: bool) -> str:
 def definition(column: Column) -> str:
     """Return a column's definition as a list item."""
     source = f" Source: {column.source}." if column.source else ""
-    words = f"({column.unit}; {column.direction} is better): {column.definition}. {column.meaning}{source}"
+    better = "" if column.direction == "neither" else f"; {column.direction} is better"
+    words = f"({column.unit}{better}): {column.definition}. {column.meaning}{source}"
     return f"- **{column.heading}** {plain(words)}"
 
 
