@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from factories.records import sweep, write_all
+from factories.records import sweep_records, write_all
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -13,7 +13,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    records = [record for record in sweep() if record.vocabulary_size == 1000]
+    records = [record for record in sweep_records() if record.vocabulary_size == 1000]
     write_all(records, tmp_path)
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path))
     notebook = nbformat.read(path, as_version=4)

@@ -34,7 +34,7 @@ def reciprocals(field: str, k: int, at: Positions) -> NDArray | None:
     return None if np.isnan(rank).all() else np.where(rank <= k, 1 / rank, 0)
 
 
-def of_known(field: str, at: Positions) -> NDArray | None:
+def known_values(field: str, at: Positions) -> NDArray | None:
     """Return the values of in-vocabulary positions, and 0 elsewhere. [N]; None if not measured"""
     values = getattr(at, field)
     return None if values is None else np.where(at.known, values, 0)
@@ -46,18 +46,19 @@ def brier_factor(n: int, at: Positions) -> NDArray | None:
 
 
 def brier_lm(sums: Sums) -> NDArray[np.float64]:
-    """100 · (Π Brier-n)^¼, n = 1 … 4; NaN if a factor is not positive. [...]"""
+    """Compute 100 · (Π Brier-n)^¼, n = 1 … 4; NaN if a factor is not positive. [...]"""
     factors = np.stack([sums[f"brier_{n}"] / sums["drawn"] for n in (1, 2, 3, 4)])
     product = np.where((factors > 0).all(0), factors.prod(0), np.nan)
     return 100 * product**0.25
 
 
 def bits(nats: NDArray) -> NDArray:
+    """Convert nats to bits. [...]"""
     return nats / np.log(2)
 
 
 RANK = "rank = 1 + #(score > the target's) + ½ #(other ties)"
-CALIBRATED = "the same under softmax(a·score + b·log unigram), a and b fitted on validation"
+CALIBRATED = "computed from the ranks under softmax(a·score + b·log unigram), a and b fitted on validation"
 OPEN = "A word outside the vocabulary is a miss and <unk> is never an answer: compares across V."
 PLATT = "Platt 1999; Guo et al. 2017"
 PERPLEXITY = "Jelinek et al. 1977"
@@ -74,7 +75,7 @@ NATS: dict[str, PerPosition] = {"nats": lambda at: at.nats}
 
 
 def accuracy(k: int, heading: str, meaning: str, **more: object) -> Metric:
-    """Share of positions whose target is among the k best by raw score."""
+    """Return the metric accuracy@k: share of positions whose target is among the k best by raw score."""
     definition = f"share of test words with rank ≤ {k}; {RANK}"
     sums, formula = {f"hits_at_{k}": partial(hits, "rank", k)}, Ratio(f"hits_at_{k}", "ranked")
     return Metric(f"accuracy_at_{k}", heading, "higher", "%", definition, f"{meaning} {OPEN}", scale=100,
@@ -82,7 +83,7 @@ def accuracy(k: int, heading: str, meaning: str, **more: object) -> Metric:
 
 
 def calibrated_accuracy(k: int, heading: str, meaning: str, **more: object) -> Metric:
-    """Share of positions whose target is among the k best by calibrated score."""
+    """Return the metric accuracy@k by calibrated score."""
     sums = {f"calibrated_hits_at_{k}": partial(hits, "calibrated_rank", k)}
     return Metric(f"calibrated_accuracy_at_{k}", heading, "higher", "%", CALIBRATED, meaning, PLATT, 100,
                   sums=sums, formula=Ratio(f"calibrated_hits_at_{k}", "ranked"), **more)  # fmt: skip
@@ -119,15 +120,15 @@ ENTRIES = (  # in the order of the tables' columns
            sums={f"brier_{n}": partial(brier_factor, n) for n in (1, 2, 3, 4)}, formula=brier_lm),
     Metric("closed_perplexity", "closed ppl", "lower", "words", "exp(mean nats), in-vocabulary targets only",
            "word ppl of the vocabulary's own words, calibrated. Read it with V and coverage: not comparable across V.",
-           f"{PERPLEXITY}; {PLATT}", sums={"known_nats": partial(of_known, "nats")},
+           f"{PERPLEXITY}; {PLATT}", sums={"known_nats": partial(known_values, "nats")},
            formula=Ratio("known_nats", "known", np.exp), is_compared=True),
     Metric("rank_perplexity", "rank ppl", "lower", "words", BY_RANK,
            "Worth of the order of the answers alone: proper for any scorer, an upper bound of its best perplexity. "
-           "Closed: does not compare across V.", sums={"rank_nats": partial(of_known, "rank_nats")},
+           "Closed: does not compare across V.", sums={"rank_nats": partial(known_values, "rank_nats")},
            formula=Ratio("rank_nats", "known", np.exp)),
     Metric("raw_closed_perplexity", "raw closed ppl", "lower", "words", "closed ppl from softmax(score)",
            "closed ppl before calibration; “proxy” if the scores are no log-probabilities: a number, no perplexity.",
-           PERPLEXITY, sums={"raw_known_nats": partial(of_known, "raw_nats")},
+           PERPLEXITY, sums={"raw_known_nats": partial(known_values, "raw_nats")},
            formula=Ratio("raw_known_nats", "known", np.exp), assumes_density=True),
     accuracy(5, "acc@5 %", "How often the right word is among the five best, by raw score.", place="record"),
     calibrated_accuracy(5, "cal. acc@5 %", "acc@5, in the same way.", place="record"),
@@ -169,11 +170,11 @@ def sums_per_position() -> dict[str, PerPosition]:
     for metric in measured_metrics().values():
         every |= metric.sums or {}
         if isinstance(metric.formula, Ratio) and metric.formula.denominator == "ranked":
-            every |= {f"searched_{name}": partial(of_searched, each) for name, each in (metric.sums or {}).items()}
+            every |= {f"searched_{name}": partial(searched_values, each) for name, each in (metric.sums or {}).items()}
     return every
 
 
-def of_searched(values: PerPosition, at: Positions) -> NDArray | None:
+def searched_values(values: PerPosition, at: Positions) -> NDArray | None:
     """Return the values of searched positions, and 0 elsewhere. [N]; None if not measured"""
-    found = values(at)
-    return None if found is None else np.where(at.searched, found, 0)
+    measured = values(at)
+    return None if measured is None else np.where(at.searched, measured, 0)

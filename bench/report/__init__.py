@@ -29,7 +29,9 @@ FORMATS = ("svg", "png")  # of the figures' files; the first is the default
 
 
 def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> None:
-    """Write tables, `figures/` and `index.html` into `out` and print the tables; equal records give equal bytes.
+    """Write tables, `figures/` and `index.html` into `out`; print the tables and the page's path.
+
+    Equal records give equal bytes.
 
     Records give `leaderboard.md`, trials of a search `tuning.md`, cost ledgers `costs.md`.
 
@@ -40,15 +42,15 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
     if runs.empty and not costs:
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
-    trial = tuning.is_trial(runs)
-    if trial.any():  # trials are compared on validation alone, in a table of their own
-        tuning.write(runs[trial], out / "tuning.md")
-        runs = runs[~trial]
+    is_trial = tuning.is_trial(runs)
+    if is_trial.any():  # trials are compared on validation alone, in a table of their own
+        tuning.write(runs[is_trial], out / "tuning.md")
+        runs = runs[~is_trial]
     cells = run_table.cells(runs)
     boards = [*leaderboard.leaderboards(runs, cells)]
-    paid = [table for _, here in cells.groupby(run_table.GROUP) if (table := break_even.table_in_runs(here))]
+    break_evens = [table for _, here in cells.groupby(run_table.GROUP) if (table := break_even.table_in_runs(here))]
     if boards:
-        leaderboard.write(boards, out / "leaderboard.md", paid)
+        leaderboard.write(boards, out / "leaderboard.md", break_evens)
     drawings: page.Drawings = {}
     for group, here in runs.groupby(run_table.GROUP):
         names = [name for name, field in zip(group, run_table.GROUP, strict=True) if runs[field].nunique() > 1]
@@ -67,7 +69,9 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
     if boards or sections:
         page.write(runs, cells, boards, drawings, out / "index.html", sections)
     costs_by_size = (table for section in sections for table in (*section.sizes, *section.summary))
-    terminal.show([*(board.systems for board in boards), *paid, *costs_by_size])
+    terminal.show([*(board.systems for board in boards), *break_evens, *costs_by_size])
+    if boards or sections:
+        print(f"report: {out / 'index.html'}")
 
 
 def save(figure: Figure, path: Path) -> str:

@@ -11,7 +11,7 @@ from bench.report.number_format import mean_and_error
 from bench.report.run_table import GROUP
 from bench.report.scaling_tables import points
 from bench.report.significance import REFERENCE
-from bench.report.table import Part, Row, Table, Value
+from bench.report.table import Part, Table, TableRow, Value
 
 IN_RUNS = "After how many runs the encoding has paid for itself"
 
@@ -21,6 +21,7 @@ RIVALS = (REFERENCE, "adaptive_softmax", "sampled_softmax")
 
 
 def size_column(size: int) -> Column:
+    """Return the column of one V."""
     return Column(str(size), f"V = {size:,}", "neither", "passes", "", "")
 
 
@@ -41,7 +42,7 @@ def table_in_epochs(frame: pd.DataFrame, speeds: dict[str, float], regressors: l
                 one, other = (each[each.vocabulary_size == size].iloc[0] for each in (ours, theirs))
                 spans = [np.array(each.training_ms) / each.positions for each in (one, other)]
                 values[str(size)] = epochs_value(break_even(1e3 / speeds[context], *spans, int(one["rounds"])))
-            rows.append(Row(f"{head} against {rival}, {context}", "", values))
+            rows.append(TableRow(f"{head} against {rival}, {context}", "", values))
     if not rows:
         return None
     encoder = ", ".join(f"{context} {mean_and_error(speed)} words/s" for context, speed in speeds.items())
@@ -53,11 +54,13 @@ def table_in_epochs(frame: pd.DataFrame, speeds: dict[str, float], regressors: l
 
 
 def epochs_value(epochs: Epochs) -> Value:
+    """Format a number of epochs or runs, with its interval."""
     count, low, high = map(count_text, (epochs.count, epochs.low, epochs.high))
     return Value(count, "" if count == low == high else f"[{low}, {high}]")
 
 
 def count_text(count: float) -> str:
+    """Format a number of epochs or runs; infinity is never."""
     return "never" if count == inf else mean_and_error(count, digits=2)
 
 
@@ -78,7 +81,7 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
             values = {str(size): Value() for size in sizes}
             for _, cell in here.iterrows():
                 values[str(cell.vocabulary_size)] = epochs_value(Epochs(cell["count"], cell.low, cell.high))
-            rows.append(Row(f"{label} against {rival}", "", values))
+            rows.append(TableRow(f"{label} against {rival}", "", values))
     if not rows:
         return None
     caption = (

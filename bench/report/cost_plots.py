@@ -155,24 +155,24 @@ BEYOND = "Bands: p20 to p80 of the rounds. Dashed after the last point: extrapol
 
 
 def cost_of_training(frame: pd.DataFrame, laws: Laws) -> Figure | None:
-    """Time of a training step and of its parts."""
+    """Draw the time of a training step and of its parts."""
     fields = ("training_ms", "step_ms", "adam_ms")
     return cost_figure(frame, laws, fields, "A step of training as V grows", HOW + BEYOND)
 
 
 def cost_of_decoding(frame: pd.DataFrame, laws: Laws) -> Figure | None:
-    """Time to find the ten best words among all V."""
+    """Draw the time to find the ten best words among all V."""
     fields = ("decode_1_ms", "decode_256_ms", "rank_256_ms")
     return cost_figure(frame, laws, fields, "Exact decoding as V grows", HOW + BEYOND)
 
 
 def cost_in_memory(frame: pd.DataFrame, laws: Laws) -> Figure | None:
-    """Memory of a training step."""
+    """Draw the memory of a training step."""
     return cost_figure(frame, laws, ("total_mib", "peak_mib", "weights_mib"), "Memory of training as V grows", HOW)
 
 
 def approximate_decoding(frame: pd.DataFrame, laws: Laws) -> Figure | None:
-    """Time that an index saves over exact search, and the share of answers that the index misses."""
+    """Draw the time of indexes beside that of exact search, and the share of answers that they find."""
     rows = [
         {"contender": row.contender, "vocabulary_size": row.vocabulary_size, **index}
         for _, row in frame.iterrows()

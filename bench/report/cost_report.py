@@ -115,7 +115,7 @@ def headline(frame: pd.DataFrame, laws: Laws) -> Iterator[str]:
         yield f"No laws and no crossovers: a law needs {LEAST_SIZES} V, and {sizes} were measured."
     reference = laws.get((REFERENCE, "training_ms"))
     if reference:
-        yield f"A training step of {REFERENCE} grows as V^{mean_and_error(reference.known[2], digits=2)}."
+        yield f"A training step of {REFERENCE} grows as V^{mean_and_error(reference.parameters[2], digits=2)}."
     for head in regressors(frame):
         places: dict[str, list[str]] = {}
         for name, operation in OPERATIONS.items():

@@ -11,7 +11,7 @@ from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
 from bench.report.number_format import NULL, bracketed, mean_and_error
 from bench.report.significance import REFERENCE
-from bench.report.table import Part, Row, Table, Value, measured_columns
+from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 BASELINE = "peer:"  # prefix, in a ledger, of the name of another library's contender
 
@@ -90,16 +90,14 @@ def index_rows(row: pd.Series) -> list[tuple[str, pd.Series]]:
     ]
 
 
-def cost_table(
-    title: str, caption: str, named: list[tuple[str, pd.Series]], columns: Sequence[Column], first: str = "system"
-) -> Table:
+def cost_table(title: str, caption: str, named: list[tuple[str, pd.Series]], columns: Sequence[Column]) -> Table:
     """Format labelled rows of a ledger; columns without any figure are left out, unless all are.
 
     The best figure of a column among this project's heads leads, and figures that print like it.
     """
     values = {column.name: column_values(named, column) for column in columns}
     rows = [
-        Row(
+        TableRow(
             label=label if row.status == "ok" else f"× {label}",
             kind=OTHER_LIBRARY if is_baseline(row.contender) else "",
             values={name: values[name][i] for name in values},
@@ -108,7 +106,7 @@ def cost_table(
         )
         for i, (label, row) in enumerate(named)
     ]
-    return Table(title, caption, rows, [Part(measured_columns(rows, columns) or [*columns])], first)
+    return Table(title, caption, rows, [Part(measured_columns(rows, columns) or [*columns])])
 
 
 def column_values(named: list[tuple[str, pd.Series]], column: Column) -> list[Value]:
@@ -132,6 +130,7 @@ def baselines(frame: pd.DataFrame) -> pd.Series:
 
 
 def is_baseline(contender: str) -> bool:
+    """Return True if another library's contender has this name."""
     return contender.startswith(BASELINE)
 
 

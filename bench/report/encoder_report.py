@@ -12,7 +12,7 @@ from bench.report.cost_glossary import DRIFT, ENCODING
 from bench.report.cost_tables import OTHER_LIBRARY, is_baseline, median_of, name_of, value_of
 from bench.report.ledgers import Section, machine, of_kind
 from bench.report.number_format import mean_and_error, rounded
-from bench.report.table import Part, Row, Table
+from bench.report.table import Part, Table, TableRow
 
 SETTING = ("encoder", "corpus", "words", "window", "precision", "device", "threads")
 
@@ -35,6 +35,7 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
 
 
 def facts(ledger: EncoderLedger) -> str:
+    """Return what the numbers were measured on."""
     return " · ".join((ledger.encoder, f"{ledger.words:,} words of {ledger.corpus}", ledger.precision, machine(ledger)))
 
 
@@ -52,6 +53,7 @@ def headline(ledger: EncoderLedger) -> Iterator[str]:
 
 
 def speed_table(ledger: EncoderLedger) -> Table:
+    """Return the speed of each context."""
     ranked = sorted(ledger.rows, key=lambda row: is_baseline(row.contender))
     rows = [table_row(label(row), row, ENCODING) for row in ranked]
     caption = (
@@ -59,20 +61,22 @@ def speed_table(ledger: EncoderLedger) -> Table:
         "× plain is the time per word over that of the other library's row of the same context and window, round by "
         "round. Splitting words into pieces, once per type, is not timed on either side."
     )
-    return Table("How fast each context is encoded", caption, rows, [Part([*ENCODING])], first="context")
+    return Table("How fast each context is encoded", caption, rows, [Part([*ENCODING])], label_heading="context")
 
 
 def drift_table(ledger: EncoderLedger) -> Table:
+    """Return the distance of each fast context's vectors from the exact vectors."""
     rows = [table_row(each.vectors, each, DRIFT) for each in ledger.drift]
     caption = (
         f"Over {ledger.words:,} words, windows of {ledger.window}: cosine to the exact vector of the same position, "
         "which prefix computes by a pass over the words that end there. Within: the exact vector of the words that "
         "causal reads too, those from its window's start. Effect on accuracy: experiment=context."
     )
-    return Table("How far each context is from prefix", caption, rows, [Part([*DRIFT])], first="vectors")
+    return Table("How far each context is from prefix", caption, rows, [Part([*DRIFT])], label_heading="vectors")
 
 
 def label(row: EncoderRow) -> str:
+    """Return `causal, windows of 32`; of another library, with the context."""
     name = name_of(row.contender)
     if row.window is None:
         return name
@@ -80,13 +84,13 @@ def label(row: EncoderRow) -> str:
     return f"{name}{context}, windows of {row.window}"
 
 
-def table_row(label: str, measured: object, columns: Sequence[Column]) -> Row:
+def table_row(label: str, measured: object, columns: Sequence[Column]) -> TableRow:
     """Format one row of a ledger, or the reason of its failure."""
     fields = pd.Series(dataclasses.asdict(measured), dtype=object)
     failure = [] if fields.get("status", "ok") == "ok" else [f"× {fields.status}: {fields.reason or 'no reason given'}"]
     values = {column.name: value_of(fields.get(column.name), column) for column in columns}
     kind = OTHER_LIBRARY if is_baseline(str(fields.get("contender", ""))) else ""
-    return Row(f"× {label}" if failure else label, kind, values, int(not failure), failure)
+    return TableRow(f"× {label}" if failure else label, kind, values, int(not failure), failure)
 
 
 def encoding_speeds(ledgers: list[Ledger], device: str, threads: int) -> dict[str, float]:

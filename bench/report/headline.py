@@ -50,12 +50,14 @@ def comparison(regressor: pd.DataFrame, reference: pd.DataFrame, name: str) -> I
     if shared.empty:
         return
     regressor, reference = regressor.loc[shared], reference.loc[shared]
-    bits = extent(regressor.bits_per_byte - reference.bits_per_byte, 2)
+    bits = signed_extent(regressor.bits_per_byte - reference.bits_per_byte, 2)
     parts = [f"{bits} bits per byte{certainty(regressor, reference, 'bits_per_byte')}"]
     for field, kind in {"accuracy_at_1": "raw", "calibrated_accuracy_at_1": "calibrated"}.items():
         points = (regressor[field] - reference[field]).dropna() * 100
         if len(points):
-            parts.append(f"{extent(points, 1)} points of {kind} accuracy@1{certainty(regressor, reference, field)}")
+            parts.append(
+                f"{signed_extent(points, 1)} points of {kind} accuracy@1{certainty(regressor, reference, field)}"
+            )
     ratio = (regressor.head_train_ms_per_1k / reference.head_train_ms_per_1k).dropna()
     if len(ratio):
         parts.append(f"{ratio.iloc[-1]:.2g} times the time to train the head (V = {ratio.index[-1]:,})")
@@ -76,10 +78,11 @@ def certainty(regressor: pd.DataFrame, reference: pd.DataFrame, field: str) -> s
 
 
 def sizes(values: Iterable[int]) -> str:
+    """Return `1,000, 5,000 and 20,000`."""
     return listed(f"{value:,}" for value in values)
 
 
-def extent(values: pd.Series, decimals: int) -> str:
+def signed_extent(values: pd.Series, decimals: int) -> str:
     """Return `+0.30`, or `+0.30 to +0.41` where the values differ."""
     ends = [f"{value:+.{decimals}f}".replace("-", "−") for value in (values.min(), values.max())]
     return " to ".join(dict.fromkeys(ends))

@@ -11,7 +11,7 @@ from bench.report import significance
 from bench.report.glossary import COST, quality, shown_quality
 from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import UNDEFINED, extent, mean_and_error
-from bench.report.table import Part, Row, Table, Value, measured_columns
+from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 LEGEND = (
     "Bold leads among the trained systems; *italic* rows are floors and limits; × did not finish; – was not measured."
@@ -30,6 +30,7 @@ class Leaderboard:
 
 
 def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Leaderboard]:
+    """Yield a leaderboard per corpus, budget and V."""
     names_budget = runs.budget.nunique() > 1
     for (corpus, budget, size), group in cells.groupby(["corpus", "budget", "vocabulary_size"]):
         measured = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]
@@ -55,7 +56,7 @@ def write(boards: list[Leaderboard], path: Path, more: Sequence[Table] = ()) -> 
     write_document(path, "Leaderboard", lines, [*shown_quality(), *COST])
 
 
-def parts(body: list[Row]) -> list[Part]:
+def parts(body: list[TableRow]) -> list[Part]:
     """Return the headline columns, and below them, folded, the other quality columns and the costs."""
     headline = measured_columns(body, quality("headline")) or [*quality("headline")]
     folded = {
@@ -65,7 +66,7 @@ def parts(body: list[Row]) -> list[Part]:
     return [Part(headline), *(Part(columns, title, True) for title, columns in folded.items() if columns)]
 
 
-def rows(cells: pd.DataFrame) -> list[Row]:
+def rows(cells: pd.DataFrame) -> list[TableRow]:
     """Format the cells of one table, in order; a figure that prints like the best one leads too."""
     limit, reference = significance.limit(cells), significance.reference(cells)
     values: dict[str, list[Value]] = {}
@@ -83,7 +84,7 @@ def rows(cells: pd.DataFrame) -> list[Row]:
             for i, (_, cell) in enumerate(cells.iterrows())
         ]
     return [
-        Row(
+        TableRow(
             label=cell.label if cell.seeds else f"× {cell.label}",
             kind="" if cell.competes else cell.kind,
             values={name: column_values[i] for name, column_values in values.items()},
@@ -144,7 +145,7 @@ def facts(runs: pd.DataFrame) -> str:
     return " · ".join([*parts, *(f"on {device}" for device in sorted(set(good.device.dropna())))])
 
 
-def legend(cells: pd.DataFrame, body: list[Row]) -> str:
+def legend(cells: pd.DataFrame, body: list[TableRow]) -> str:
     """Explain ±, brackets and †, if the table has them."""
     parts = ["± is the standard error over seeds" if cells.seeds.max() > 1 else "one seed: no standard error"]
     if any(value.interval for row in body for value in row.values.values()):

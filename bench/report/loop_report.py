@@ -35,6 +35,7 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
 
 
 def facts(ledger: LoopLedger) -> str:
+    """Return what the numbers were measured on."""
     parts = (
         f"{ledger.backbone} of {ledger.hidden_size}",
         f"V = {ledger.vocabulary_size:,}, {ledger.corpus}",

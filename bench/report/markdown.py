@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.core.files import write_atomically
 from bench.evaluation.metric_definition import Column
-from bench.report.table import Part, Row, Table
+from bench.report.table import Part, Table, TableRow
 
 
 def write_document(path: Path, title: str, lines: Iterable[str], columns: Iterable[Column] = ()) -> None:
@@ -34,13 +34,14 @@ def table_lines(table: Table, level: int = 3) -> list[str]:
 
 
 def part_lines(table: Table, part: Part) -> list[str]:
+    """Return one part of a table as Markdown."""
     last = ["seeds"] if table.counts_seeds else []
-    headings = [table.first, *(column.heading_with_arrow for column in part.columns), *last]
+    headings = [table.label_heading, *(column.heading_with_arrow for column in part.columns), *last]
     alignment = [":--", *["--:"] * len(part.columns), *[":--"] * len(last)]
     return [joined(headings), joined(alignment), *(row_line(row, part, table.counts_seeds) for row in table.rows), ""]
 
 
-def row_line(row: Row, part: Part, counts_seeds: bool) -> str:
+def row_line(row: TableRow, part: Part, counts_seeds: bool) -> str:
     """Return one row: its failures follow the number of seeds, or the label."""
     values = [row.values[column.name] for column in part.columns]
     texts = [f"**{value}**" if value.leads else str(value) for value in values]
@@ -52,12 +53,15 @@ def row_line(row: Row, part: Part, counts_seeds: bool) -> str:
 
 
 def definition(column: Column) -> str:
+    """Return a column's definition as a list item."""
     source = f" Source: {column.source}." if column.source else ""
-    words = f"({column.unit}; {column.direction} is better): {column.definition}. {column.meaning}{source}"
+    better = "" if column.direction == "neither" else f"; {column.direction} is better"
+    words = f"({column.unit}{better}): {column.definition}. {column.meaning}{source}"
     return f"- **{column.heading}** {plain(words)}"
 
 
 def joined(parts: list[str]) -> str:
+    """Return a row of a Markdown table."""
     return "| " + " | ".join(parts) + " |"
 
 

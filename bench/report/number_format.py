@@ -1,4 +1,4 @@
-"""Format numbers for readers: no more precise than their error or interval warrants, and no longer than they mean."""
+"""Format numbers for readers: as precise as their error or interval warrants, huge numbers as powers of ten."""
 
 from collections.abc import Iterable
 from math import isinf, isnan, nan
@@ -37,7 +37,7 @@ def bracketed(low: float, high: float, sign: str = "") -> str:
 
 
 def warranted_decimals(low: float, high: float) -> int:
-    """Return the decimals that an interval's width leaves meaningful; two if the width is zero but for rounding."""
+    """Return the decimals that an interval's width leaves meaningful; two if the width is zero except for rounding."""
     return -exponent((high - low) / 6, 1) if high - low > 1e-9 * max(abs(low), abs(high)) else 2
 
 
@@ -53,6 +53,7 @@ def exponent(value: float, digits: int) -> int:
 
 
 def rounded(value: float, decimals: int) -> str:
+    """Return `1,230` or `−0.02`: with thousands separators, and rounded if `decimals` is negative."""
     return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
 
 

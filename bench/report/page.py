@@ -71,7 +71,7 @@ def section(
         "headline": [*headline(cells)],
         "tables": tables,
         "figures": [(name.replace("_", " "), inline_svg(svg, f"{prefix}-{name}")) for name, svg in drawn.items()],
-        "paid": break_even.table_in_runs(cells),
+        "break_even": break_even.table_in_runs(cells),
         "texts": generated_texts(runs, cells),
     }
 

@@ -2,12 +2,13 @@
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
@@ -24,20 +25,19 @@ SAMPLE = 0.62  # inches: the line before a name in a legend, and the gap after t
 
 LONGEST_LINE = 60  # characters; a longer label is wrapped
 
-COLOURS = {  # after Okabe and Ito: classifiers cool, regressors warm
-    "softmax": "#0072b2", "sampled_softmax": "#56b4e9", "adaptive_softmax": "#009e73", "mse": "#d55e00",
-    "cosine": "#e69f00", "gpt2": "#882255", "gpt2-scratch": "#cc79a7", "nce": "#332288", "infonce": "#b2182b",
-    "vmf": "#5c2a00",
+Appearance = tuple[str, Any]  # a system's colour and marker
+
+PUBLISHED = {  # systems in results/reference, after Okabe and Ito; each other system gets an appearance of its own
+    "softmax": ("#0072b2", "o"), "sampled_softmax": ("#56b4e9", "s"), "adaptive_softmax": ("#009e73", "^"),
+    "mse": ("#d55e00", "v"), "cosine": ("#e69f00", "D"), "gpt2": ("#882255", "P"), "gpt2-scratch": ("#cc79a7", "X"),
+    "nce": ("#332288", "<"), "infonce": ("#b2182b", "p"), "vmf": ("#5c2a00", ">"),
 }  # fmt: skip
 
-MARKERS = {
-    "softmax": "o", "sampled_softmax": "s", "adaptive_softmax": "^", "mse": "v", "cosine": "D", "gpt2": "P",
-    "gpt2-scratch": "X", "nce": "<", "infonce": "p", "vmf": ">",
-}  # fmt: skip
-
-SPARE = (  # (colour, marker) of systems not named above
+SPARE = (  # the first six other systems, in alphabetical order
     ("#999933", "h"), ("#44aa99", "d"), ("#6a5acd", "8"), ("#aa4499", "H"), ("#6699cc", "*"), ("#a0522d", "."),
 )  # fmt: skip
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2  # step of the hue, as a share of the circle: no hue repeats
 
 LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))  # one per variant of a system
 
@@ -59,18 +59,18 @@ STYLE = {
 
 
 def line_styles(cells: pd.DataFrame) -> LineStyles:
-    """Return colour and marker per system, line and marker fill per variant, so that greys too tell them apart.
+    """Return colour and marker per system, line and marker fill per variant, so variants differ without colour too.
 
     Floors and limits are grey. Labels keep the order of the cells.
     """
     styles: LineStyles = {label: {} for label in cells.label}
-    spare, floors = itertools.cycle(SPARE), itertools.cycle(FLOOR_LINES)
+    spare, floors = spare_appearances(), itertools.cycle(FLOOR_LINES)
     for system, variants in cells.groupby("system"):
         if not variants.competes.any():
             grey = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
             styles |= dict.fromkeys(variants.label, grey)
             continue
-        colour, marker = (COLOURS[system], MARKERS[system]) if system in COLOURS else next(spare)
+        colour, marker = PUBLISHED[system] if system in PUBLISHED else next(spare)
         for i, label in enumerate(sorted(set(variants.label))):
             line, fill = LINES[i % len(LINES)], FILLS[i % len(FILLS)]
             styles[label] = {
@@ -80,12 +80,20 @@ def line_styles(cells: pd.DataFrame) -> LineStyles:
     return styles
 
 
+def spare_appearances() -> Iterator[Appearance]:
+    """Yield colours and markers without end, none of which repeats: after `SPARE`, stars of more points."""
+    yield from SPARE
+    for points in itertools.count(4):
+        colour = hsv_to_rgb((GOLDEN_RATIO * points % 1, 0.7, 0.65))
+        yield to_hex(colour), (points, 1, 0)
+
+
 def new_figure(
     shape: tuple[int, int], panel_height: float, title: str, how: str, handles: Sequence[Line2D] = (), **share: Any
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure as wide as a README and its panels [rows, columns].
 
-    Below the panels stand `how` to read the figure and one legend of the `handles`; nothing without `how`.
+    `how` to read the figure and one legend of the `handles` are below the panels; without `how`, nothing is.
     """
     for handle in handles:
         handle.set_label(wrapped(str(handle.get_label())))
@@ -115,12 +123,13 @@ def legend_columns(labels: list[str]) -> int:
     return 1
 
 
-def handles_of(styles: LineStyles) -> list[Line2D]:
-    """Return one legend column per label."""
-    return [Line2D([], [], label=label, **style) for label, style in styles.items()]
+def handles_of(styles: LineStyles, labels: pd.Series) -> list[Line2D]:
+    """Return one legend entry per distinct label, in the order of the labels."""
+    return [Line2D([], [], label=label, **styles[label]) for label in dict.fromkeys(labels)]
 
 
 def wrapped(text: str, width: int = LONGEST_LINE) -> str:
+    """Break a text between words into lines of at most `width` characters."""
     return textwrap.fill(text, width, break_on_hyphens=False)
 
 

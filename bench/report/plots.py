@@ -17,6 +17,7 @@ from bench.report.plot_style import (
     GRID,
     MUTED,
     STYLE,
+    LineStyles,
     abbreviated,
     handles_of,
     line_styles,
@@ -43,9 +44,8 @@ def plot_with_band(axis: Axes, x: Any, mean: Any, error: Any, style: dict[str, A
         axis.fill_between(x, mean - error, mean + error, color=style["color"], alpha=0.18, linewidth=0)
 
 
-def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column) -> None:
+def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column, styles: LineStyles) -> None:
     """Plot one measure against V: a line per system, with bars of the standard error."""
-    styles = line_styles(cells)
     for label, line in cells[cells[column.name].notna()].sort_values("vocabulary_size").groupby("label"):
         mean, error = line[column.name] * column.scale, line[f"{column.name}_se"].fillna(0) * column.scale
         axis.errorbar(line.vocabulary_size, mean, error, elinewidth=1, capsize=2, **styles[label])
@@ -57,15 +57,15 @@ def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column) -> 
     axis.set(xlabel="vocabulary size V", title=column.heading_with_arrow)
 
 
-def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Bits per byte against training time and training FLOPs."""
+def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw bits per byte against training time and training FLOPs; None if nothing was trained."""
     floors = cells[(cells.kind == "floor") & cells.bits_per_byte.notna()].sort_values("bits_per_byte")
     cells = cells[cells.competes & cells.bits_per_byte.notna() & (cells.train_seconds > 0)]
     if cells.empty:
         return None
-    sizes, styles = sorted(set(cells.vocabulary_size)), line_styles(cells)
+    sizes = sorted(set(cells.vocabulary_size))
     diameters = dict(zip(sizes, np.linspace(4, 9, len(sizes)) if len(sizes) > 1 else (6.5,), strict=True))  # points
-    handles = handles_of(styles)
+    handles = handles_of(styles, cells.label)
     handles.append(Line2D([], [], color=GRID, linewidth=7, label="Pareto front"))
     if len(floors):
         best = f"{floors.label.iloc[0]} (floor)"
@@ -102,44 +102,45 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Growth of each cost with V; None with one V."""
+def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw the growth of each cost with V; None with one V."""
     cells = cells[cells.competes]
     if cells.vocabulary_size.nunique() < 2:
         return None
     how = "Lower is better. Both axes are logarithmic. ×: did not finish."
-    handles = handles_of(line_styles(cells))
+    handles = handles_of(styles, cells.label)
     figure, axes = new_figure((-(-len(COST_FIELDS) // 3), 3), 2.2, "Cost as the vocabulary grows", how, handles)
     for axis, field in zip(axes.flat, COST_FIELDS, strict=False):
-        plot_against_vocabulary(axis, cells, ENTRIES[field])
+        plot_against_vocabulary(axis, cells, ENTRIES[field], styles)
         set_log_scale(axis, "y")
     for axis in axes.flat[len(COST_FIELDS) :]:
         axis.remove()
     return figure
 
 
-def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Quality against V, before and after calibration; None with one V."""
+def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw quality against V, before and after calibration; None with one V."""
     if cells.vocabulary_size.nunique() < 2:
         return None
     how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error. ×: did not finish."
-    handles = handles_of(line_styles(cells))
+    handles = handles_of(styles, cells.label)
     figure, axes = new_figure((1, 3), 2.8, "Quality as the vocabulary grows", how, handles)
     axes[0, 1].sharey(axes[0, 2])
     for axis, field in zip(axes[0], QUALITY_FIELDS, strict=True):
-        plot_against_vocabulary(axis, cells, ENTRIES[field])
+        plot_against_vocabulary(axis, cells, ENTRIES[field], styles)
     return figure
 
 
-def accuracy_by_frequency(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Accuracy at frequent and at rare words."""
+def accuracy_by_frequency(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw accuracy at frequent and at rare words; None if not measured."""
     cells = cells[cells.accuracy_by_decile.notna()]
     if cells.empty:
         return None
-    styles, sizes = line_styles(cells), panel_sizes(cells.vocabulary_size)
+    sizes = panel_sizes(cells.vocabulary_size)
     how = "Higher is better. Tenths of the test words, most frequent first. Bands: standard error over seeds."
     title = "Accuracy@1 (%) by word frequency"
-    figure, axes = new_figure((1, len(sizes)), 2.9, title, how, handles_of(styles), sharey=True)
+    handles = handles_of(styles, cells.label)
+    figure, axes = new_figure((1, len(sizes)), 2.9, title, how, handles, sharey=True)
     for axis, size in zip(axes[0], sizes, strict=True):
         for cell in cells[cells.vocabulary_size == size].to_dict("records"):
             mean, error = cell["accuracy_by_decile"] * 100, cell["accuracy_by_decile_se"] * 100
@@ -148,16 +149,16 @@ def accuracy_by_frequency(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | N
     return figure
 
 
-def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Validation nats during training; training losses of different heads do not compare."""
+def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw validation nats during training, since training losses of different heads do not compare."""
     runs = runs[runs.curve.astype(bool)]
     if runs.empty:
         return None
     cells, sizes = cells[cells.label.isin(runs.label)], panel_sizes(runs.vocabulary_size)
-    styles = line_styles(cells)
+    handles = handles_of(styles, cells.label)
     how = "Lower is better. Bands: standard error over seeds. ×: did not finish."
     title, shape = "Learning curves: validation nats per word", (len(sizes), len(CURVE_UNITS))
-    figure, axes = new_figure(shape, 2.2, title, how, handles_of(styles), sharex="col", sharey="row")
+    figure, axes = new_figure(shape, 2.2, title, how, handles, sharex="col", sharey="row")
     for (i, size), (j, unit) in itertools.product(enumerate(sizes), enumerate(CURVE_UNITS)):
         axis, here = axes[i, j], runs[runs.vocabulary_size == size]
         for label, cell in here.groupby("label"):
@@ -173,6 +174,7 @@ def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
         axis.xaxis.set(major_formatter=FuncFormatter(abbreviated), major_locator=MaxNLocator(5))
         axis.set(xlabel=CURVE_UNITS[unit] if i == len(sizes) - 1 else None)
         axis.set(ylabel=f"V = {size:,}" if j == 0 else None)
+    figure.align_ylabels()
     return figure
 
 
@@ -185,5 +187,6 @@ FIGURES = (
 def draw(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Figure]:
     """Return by name every figure for which these runs have data."""
     with matplotlib.rc_context(STYLE):
-        figures = {function.__name__: function(runs, cells) for function in FIGURES}
+        styles = line_styles(cells)  # once: a system looks alike in a figure that leaves other systems out
+        figures = {function.__name__: function(runs, cells, styles) for function in FIGURES}
     return {name: figure for name, figure in figures.items() if figure is not None}

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench.evaluation.metric_definition import Column
 from bench.report.glossary import COST, every_column
 from bench.report.number_format import mean_and_error
-from bench.report.plot_style import INK, abbreviated, line_styles, new_figure, set_log_scale, wrapped
+from bench.report.plot_style import INK, LineStyles, abbreviated, new_figure, set_log_scale, wrapped
 
 ENTRIES = {column.name: column for column in every_column()}
 
@@ -30,14 +30,13 @@ def measured(cells: pd.DataFrame, fields: tuple[str, ...]) -> list[Column]:
     return [ENTRIES[field] for field in fields if cells[field].notna().any()]
 
 
-def plot_by_system(axis: Axes, cells: pd.DataFrame, column: Column, bars: bool) -> None:
+def plot_by_system(axis: Axes, cells: pd.DataFrame, column: Column, styles: LineStyles, bars: bool) -> None:
     """Plot one measure at one V: a row per system, with its standard error and, at the right, its value.
 
     Bars begin at zero. Without bars, or where they would hide a small value, points alone show the differences.
     """
     values, errors = cells[column.name] * column.scale, cells[f"{column.name}_se"] * column.scale
     bars, logarithmic = bars and values.max() < WIDE * values.min(), bars and values.max() >= WIDE * values.min() > 0
-    styles = line_styles(cells)
     for row, (label, value, error) in enumerate(zip(cells.label, values, errors, strict=True)):
         style = styles[label] | {"linestyle": ""}
         axis.errorbar(value, row, xerr=error if isfinite(error) else None, elinewidth=1, capsize=2, **style)
@@ -56,7 +55,9 @@ def plot_by_system(axis: Axes, cells: pd.DataFrame, column: Column, bars: bool) 
         axis.set_xlim(left=0)
 
 
-def figure_by_system(cells: pd.DataFrame, fields: tuple[str, ...], title: str, how: str, bars: bool) -> Figure | None:
+def figure_by_system(
+    cells: pd.DataFrame, styles: LineStyles, fields: tuple[str, ...], title: str, how: str, bars: bool
+) -> Figure | None:
     """Return three panels per row, with the systems in the order of their bits per byte; None with several V."""
     entries = measured(cells, fields)
     if not entries or cells.vocabulary_size.nunique() > 1:
@@ -66,19 +67,19 @@ def figure_by_system(cells: pd.DataFrame, fields: tuple[str, ...], title: str, h
     lines = sum(wrapped(label, NAME_WIDTH).count("\n") + 1 for label in cells.label)
     figure, axes = new_figure(shape, 0.7 + NAME_HEIGHT * lines, f"{title}, V = {size:,}", how, sharey=True)
     for axis, column in zip(axes.flat, entries, strict=False):
-        plot_by_system(axis, cells, column, bars)
+        plot_by_system(axis, cells, column, styles, bars)
     for axis in axes.flat[len(entries) :]:
         axis.set_axis_off()
     return figure
 
 
-def quality_by_system(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Quality at one V, sorted by bits per byte."""
+def quality_by_system(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw quality at one V, sorted by bits per byte."""
     how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error. ×: did not finish."
-    return figure_by_system(cells, QUALITY_FIELDS, "Quality by system", how, bars=False)
+    return figure_by_system(cells, styles, QUALITY_FIELDS, "Quality by system", how, bars=False)
 
 
-def cost_by_system(runs: pd.DataFrame, cells: pd.DataFrame) -> Figure | None:
-    """Cost at one V, sorted by bits per byte."""
+def cost_by_system(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
+    """Draw cost at one V, sorted by bits per byte."""
     how = "Lower is better. Best bits per byte first. No bars: logarithmic. ×: did not finish. –: not measured."
-    return figure_by_system(cells[cells.competes], COST_FIELDS, "Cost by system", how, bars=True)
+    return figure_by_system(cells[cells.competes], styles, COST_FIELDS, "Cost by system", how, bars=True)

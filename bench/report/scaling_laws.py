@@ -25,14 +25,14 @@ GRID = 400  # V at which two laws are compared
 class Law:
     """Law of one cost, with draws of the laws that other noise of its points would have given."""
 
-    known: np.ndarray  # a, b, γ [3]
+    parameters: np.ndarray  # a, b, γ [3]
     draws: np.ndarray  # [B, 3]
     largest: int  # V; beyond, the law is extrapolated
     misfit: float  # the largest |t / law − 1| of a point
 
     def at(self, sizes: np.ndarray | float) -> np.ndarray:
         """Evaluate the law. [P] sizes -> [P]"""
-        return evaluate(self.known, np.asarray(sizes, dtype=float))
+        return evaluate(self.parameters, np.asarray(sizes, dtype=float))
 
     def drawn(self, sizes: np.ndarray | float) -> np.ndarray:
         """Evaluate the drawn laws. [P] sizes -> [B, P]"""
@@ -41,11 +41,12 @@ class Law:
     @property
     def is_flat(self) -> bool:
         """True if no growth can be distinguished from noise."""
-        return not self.known[1]
+        return not self.parameters[1]
 
 
-def evaluate(known: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    fixed, slope, growth = known
+def evaluate(parameters: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Evaluate a, b, γ. [3] or [3, B, 1], [P] -> [P] or [B, P]"""
+    fixed, slope, growth = parameters
     return fixed + slope * (sizes / UNIT) ** growth
 
 
@@ -64,33 +65,34 @@ def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, s
     if len(sizes) < LEAST_SIZES:
         return None
     times, error = np.log(spans[:, 1]), errors(spans, rounds)
-    known = min((solve(sizes, times, error, start) for start in starts(sizes, times)), key=lambda each: each[1])[0]
-    scale = max(1.0, squares(known, sizes, times, error) / (len(sizes) - 3)) ** 0.5
+    parameters = min((solve(sizes, times, error, start) for start in starts(sizes, times)), key=lambda each: each[1])[0]
+    scale = max(1.0, squares(parameters, sizes, times, error) / (len(sizes) - 3)) ** 0.5
     error = error * scale
     flat = np.array([np.exp(np.average(times, weights=error**-2)), 0.0, 0.0])
-    gain = squares(flat, sizes, times, error) - squares(known, sizes, times, error)
+    gain = squares(flat, sizes, times, error) - squares(parameters, sizes, times, error)
     if gain < stats.chi2.ppf(LEVEL, df=2):
-        known = flat
-    centre = np.log(evaluate(known, sizes))
+        parameters = flat
+    centre = np.log(evaluate(parameters, sizes))
     noise = np.random.default_rng(seed).normal(size=(draws, len(sizes))) * error
-    start = known if known[1] else flat * [0.5, 0, 0] + [0, flat[0] / 2, 0.1]
+    start = parameters if parameters[1] else flat * [0.5, 0, 0] + [0, flat[0] / 2, 0.1]
     drawn = [solve(sizes, centre + each, error, start)[0] for each in noise]
-    return Law(known, np.array(drawn), int(max(sizes)), float(np.abs(np.exp(times - centre) - 1).max()))
+    return Law(parameters, np.array(drawn), int(max(sizes)), float(np.abs(np.exp(times - centre) - 1).max()))
 
 
 def starts(sizes: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
     """Return the best a and b for several γ, since the sum of squares has several minima."""
     relative = np.exp(-times)[:, None]
-    found = []
+    candidates = []
     for growth in (0.2, 0.6, 1.0, 1.4):
         powers = (sizes / UNIT) ** growth
         (fixed, slope), _ = optimize.nnls(relative * np.stack([np.ones_like(powers), powers], 1), np.ones(len(sizes)))
-        found.append(np.array([fixed, slope, growth]))
-    return found
+        candidates.append(np.array([fixed, slope, growth]))
+    return candidates
 
 
-def squares(known: np.ndarray, sizes: np.ndarray, times: np.ndarray, error: np.ndarray) -> float:
-    return float((((np.log(evaluate(known, sizes)) - times) / error) ** 2).sum())
+def squares(parameters: np.ndarray, sizes: np.ndarray, times: np.ndarray, error: np.ndarray) -> float:
+    """Return the sum of the squared residuals of log t, each in units of its error."""
+    return float((((np.log(evaluate(parameters, sizes)) - times) / error) ** 2).sum())
 
 
 def solve(sizes: np.ndarray, times: np.ndarray, error: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
@@ -116,8 +118,8 @@ def solve(sizes: np.ndarray, times: np.ndarray, error: np.ndarray, start: np.nda
     angle = np.arcsin(np.sqrt(np.clip(start[2] / STEEPEST, 0.01, 0.99)))
     free, *_ = optimize.leastsq(residuals, [fixed**0.5, slope**0.5, angle], Dfun=jacobian, full_output=True)
     growth = STEEPEST * np.sin(free[2]) ** 2
-    known = np.array([free[0] ** 2, free[1] ** 2 * (UNIT / centre) ** growth, growth]) * [unit, unit, 1]
-    return known, float((residuals(free) ** 2).sum())
+    parameters = np.array([free[0] ** 2, free[1] ** 2 * (UNIT / centre) ** growth, growth]) * [unit, unit, 1]
+    return parameters, float((residuals(free) ** 2).sum())
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:

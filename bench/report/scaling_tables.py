@@ -13,7 +13,7 @@ from bench.report.crossovers import Crossover, crossover
 from bench.report.number_format import bracketed, mean_and_error, rounded
 from bench.report.scaling_laws import FARTHEST, LEAST_SIZES, Law, fit, interval
 from bench.report.significance import REFERENCE
-from bench.report.table import Part, Row, Table, Value
+from bench.report.table import Part, Table, TableRow, Value
 
 OPERATIONS = {"training_ms": "training", "decode_1_ms": "decoding 1 query", "decode_256_ms": "decoding 256 queries"}
 
@@ -62,26 +62,27 @@ def fitted_text(value: float) -> str:
     return "0" if value < NEGLIGIBLE else mean_and_error(value, digits=3)
 
 
-def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> Row:
+def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> TableRow:
+    """Format one contender's law; its number of measured V if that is too small for a law."""
     kind = OTHER_LIBRARY if is_baseline(contender) else ""
     if law is None:
         none = {column.name: Value() for column in LAWS}
         none["fixed"] = Value(note=f"{len(measured)} V measured, a law needs {LEAST_SIZES}")
-        return Row(name_of(contender), kind, none)
+        return TableRow(name_of(contender), kind, none)
     names = ("fixed", "slope", "growth")
-    draws, known = dict(zip(names, law.draws.T, strict=True)), dict(zip(names, law.known, strict=True))
-    values = {name: Value(fitted_text(known[name]), bracketed(*interval(draws[name]))) for name in names}
+    draws, parameters = dict(zip(names, law.draws.T, strict=True)), dict(zip(names, law.parameters, strict=True))
+    values = {name: Value(fitted_text(parameters[name]), bracketed(*interval(draws[name]))) for name in names}
     if law.is_flat:
         level = bracketed(*interval(law.drawn(measured.vocabulary_size.median())[:, 0]))
         values = {
-            "fixed": Value(mean_and_error(law.known[0]), level),
+            "fixed": Value(mean_and_error(law.parameters[0]), level),
             "slope": Value("0"),
             "growth": Value("0", note="flat"),
         }
     values["misfit"] = Value(rounded(100 * law.misfit, 1))
     far = mean_and_error(float(law.at(FARTHEST)))
     values["far"] = Value(far, bracketed(*interval(law.drawn(FARTHEST)[:, 0])), "extrapolated")
-    return Row(name_of(contender), kind, values)
+    return TableRow(name_of(contender), kind, values)
 
 
 def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
@@ -98,7 +99,9 @@ def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
         return None
     sizes = frame.vocabulary_size
     rows = [
-        Row(head, "", {each.name: crossover_value(laws, head, rival, name, sizes) for each, name, rival in columns})
+        TableRow(
+            head, "", {each.name: crossover_value(laws, head, rival, name, sizes) for each, name, rival in columns}
+        )
         for head in heads
     ]
     caption = (
@@ -111,6 +114,7 @@ def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
 
 
 def crossover_value(laws: Laws, head: str, rival: str, name: str, sizes: pd.Series) -> Value:
+    """Format the crossover of two heads' laws of one operation; a dash for a head itself, or without two laws."""
     ours, theirs = laws.get((head, name)), laws.get((rival, name))
     if head == rival or ours is None or theirs is None:
         return Value()

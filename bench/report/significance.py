@@ -11,7 +11,7 @@ from bench.evaluation.metric_definition import Column
 from bench.evaluation.metric_registry import METRICS
 from bench.report.glossary import compared
 from bench.report.number_format import bracketed, signed, warranted_decimals
-from bench.report.table import Part, Row, Table, Value
+from bench.report.table import Part, Table, TableRow, Value
 
 REFERENCE = "softmax"
 
@@ -75,7 +75,9 @@ def differences(cells: pd.DataFrame) -> Table | None:
         return None
     columns = compared()
     rows = [
-        Row(cell.label, "" if cell.competes else cell.kind, {each.name: compare(cell, other, each) for each in columns})
+        TableRow(
+            cell.label, "" if cell.competes else cell.kind, {each.name: compare(cell, other, each) for each in columns}
+        )
         for _, cell in cells.iterrows()
         if cell.label != other.label
     ]

@@ -1,4 +1,4 @@
-"""Table that a reader sees: Markdown, the terminal and the page all draw this type."""
+"""Tables as readers see them; Markdown, terminal and page are drawn from this one type."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One system, or one case of a cost table: a value per column."""
 
     label: str
@@ -60,9 +60,9 @@ class Table:
 
     title: str
     caption: str
-    rows: list[Row]
+    rows: list[TableRow]
     parts: list[Part]
-    first: str = "system"  # heading of the rows' labels
+    label_heading: str = "system"  # heading of the rows' labels
     notes: list[str] = field(default_factory=list)  # printed below the table
     counts_seeds: bool = False  # a last column counts the seeds, and gives the failures of a row
 
@@ -78,6 +78,6 @@ class Table:
         ]
 
 
-def measured_columns(rows: list[Row], columns: Iterable[Column]) -> list[Column]:
+def measured_columns(rows: list[TableRow], columns: Iterable[Column]) -> list[Column]:
     """Return the columns in which some row has a value."""
     return [column for column in columns if any(row.values[column.name].text != NULL for row in rows)]

@@ -20,7 +20,7 @@ def show(tables: list[Table]) -> None:
             console.print(Text(table.caption, "dim"))
         for part in table.parts:
             for columns in fitting(table, part.columns, console.width):
-                console.print(grid(table, columns))
+                console.print(grid(table, columns, console.width))
         for row in table.rows:
             for failure in row.failures:
                 console.print(Text(f"{row.label.removeprefix('× ')} {failure}", "red"))
@@ -28,7 +28,7 @@ def show(tables: list[Table]) -> None:
 
 def fitting(table: Table, columns: list[Column], room: int) -> Iterator[list[Column]]:
     """Split columns so that no number is cut short."""
-    left = max(len(row.title) for row in table.rows) + 4  # characters, with the table's edges
+    left = label_width(table, room) + 4  # characters, with the table's edges
     chosen: list[Column] = []
     for column in columns:
         if chosen and left + sum(width(table, each) + 2 for each in [*chosen, column]) > room:
@@ -38,6 +38,11 @@ def fitting(table: Table, columns: list[Column], room: int) -> Iterator[list[Col
     yield chosen
 
 
+def label_width(table: Table, room: int) -> int:
+    """Return the width of the labels in characters: at most half of the terminal; a longer label is wrapped."""
+    return min(max(len(row.title) for row in table.rows), room // 2)
+
+
 def width(table: Table, column: Column) -> int:
     """Return a column's width in characters: headings break between words, numbers never."""
     numbers = (without_interval(row.values[column.name]) for row in table.rows)
@@ -45,12 +50,14 @@ def width(table: Table, column: Column) -> int:
 
 
 def without_interval(value: Value) -> str:
+    """Return a value's mean and its note."""
     return f"{value.mean} {value.note}".strip()
 
 
-def grid(table: Table, columns: list[Column]) -> Grid:
+def grid(table: Table, columns: list[Column], room: int) -> Grid:
+    """Return some columns of a table as rich draws them."""
     drawn = Grid(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column(table.first, no_wrap=True)
+    drawn.add_column(table.label_heading, overflow="fold", width=label_width(table, room))
     for column in columns:
         drawn.add_column(column.heading_with_arrow, justify="right", width=width(table, column))
     for row in table.rows:

@@ -11,7 +11,7 @@ from bench.report.glossary import COST
 from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import mean_and_error
 from bench.report.run_table import settings_of
-from bench.report.table import Part, Row, Table, Value
+from bench.report.table import Part, Table, TableRow, Value
 from bench.report.variant_names import written_out
 
 CAPTION = (
@@ -37,18 +37,18 @@ def write(trials: pd.DataFrame, path: Path) -> None:
         drawn = family.assign(drawn=drawn_settings(family))
         ranked = drawn.sort_values(["validation_nats", "drawn"], na_position="last")
         rows = [trial_row(trial) for _, trial in ranked.iterrows()]
-        lines += table_lines(Table(system, "", rows, [Part(COLUMNS)], first="settings"), level=2)
+        lines += table_lines(Table(system, "", rows, [Part(COLUMNS)], label_heading="settings"), level=2)
         best = ranked.iloc[0]
         console.print(f"{system} ({best.drawn}): {best.validation_nats:.4f} validation nats", highlight=False)
     write_document(path, "Tuning", lines)
 
 
-def trial_row(trial: pd.Series) -> Row:
+def trial_row(trial: pd.Series) -> TableRow:
     """Return the figures of one trial, or how it failed."""
     if trial.status != "ok":
-        return Row(trial.drawn, "", {each.name: Value() for each in COLUMNS}, 0, [f"× {trial.status}"])
+        return TableRow(trial.drawn, "", {each.name: Value() for each in COLUMNS}, 0, [f"× {trial.status}"])
     values = {each.name: Value(mean_and_error(trial[each.name], digits=each.digits)) for each in COLUMNS}
-    return Row(trial.drawn, "", values)
+    return TableRow(trial.drawn, "", values)
 
 
 def drawn_settings(family: pd.DataFrame) -> pd.Series:

@@ -10,11 +10,13 @@ TARGETS = ("targets.context", "targets.name", "targets.level")  # in the order o
 
 BARE = ("backbone", "device")  # settings whose value needs no name beside it
 
+CLASS = "_target_"  # last part of the key of a setting that names a class by its full path
+
 
 def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     """Choose the settings that distinguish the runs of one system at one V, shortest keys first.
 
-    A setting that follows from those chosen before it, as the group's choice implies the group's settings, is left out.
+    A setting that follows from settings chosen before is left out: the name of a group implies the group's settings.
     [runs, settings] -> [runs, chosen]
     """
     at_one_size = settings.groupby(sizes).nunique().max()
@@ -43,26 +45,25 @@ def variant_labels(system: str, chosen: pd.DataFrame) -> pd.Series:
 
 def short_name(run: pd.Series, chosen: pd.DataFrame) -> str:
     """Return the words of the settings that distinguish one run from the others of its system."""
-    told: dict[str, str] = {}
-    alike = chosen
+    distinguishing: dict[str, str] = {}
+    alike = chosen  # the runs that agree with this run in every setting so far
     for key, value in run.items():
         if alike[key].nunique() > 1:
-            told[key] = value
+            distinguishing[key] = value
         alike = alike[alike[key] == value]
-    targets = [WORDS.get(told[key], told[key]) for key in TARGETS if key in told]
-    if targets and "targets.level" not in told:
+    targets = [WORDS.get(distinguishing[key], distinguishing[key]) for key in TARGETS if key in distinguishing]
+    if targets and "targets.level" not in distinguishing:
         targets.append("vectors")
-    others = [phrase(key, value) for key, value in told.items() if key not in TARGETS]
+    others = [phrase(key, value) for key, value in distinguishing.items() if key not in TARGETS]
     return ", ".join([*others, " ".join(targets)] if targets else others)
 
 
 def phrase(key: str, value: str) -> str:
-    """Return `gru`, `contextual inputs`, `optimizer lr 0.01`."""
-    name = " ".join(key.split(".")[-2:]).replace("_", " ")
+    """Return `gru`, `contextual inputs`, `optimizer lr 0.01`, `TheirHead` of `their_package.heads.TheirHead`."""
     if key in BARE:
         return value
-    return (
-        f"{value} {name}"
-        if re.fullmatch(r"[a-z]+", value) and value not in ("null", "true", "false")
-        else f"{name} {value}"
-    )
+    if key.rpartition(".")[2] == CLASS:
+        return value.rpartition(".")[2]
+    name = " ".join(key.split(".")[-2:]).replace("_", " ")
+    is_word = re.fullmatch(r"[a-z]+", value) and value not in ("null", "true", "false")
+    return f"{value} {name}" if is_word else f"{name} {value}"

@@ -176,11 +176,11 @@ def test_report_shows_the_loop_ledger(tmp_path, capsys):
     )
     assert section.headline == [
         "Training takes at most 1.04 times a bare loop's time (cosine).",
-        "Starting and ending the logger is added to this: 0.70 s in a process's first run, 0.030 s at most in each later "
-        "run.",
+        "Starting and ending the logger is added to this: 0.70 s in a process's first run, 0.030 s at most in each "
+        "later run.",
     ]
     made_up().write(ledger_stem({"results_dir": str(tmp_path), "experiment_name": "cost_sweep"}, LoopLedger.prefix, {}))
     report([tmp_path / "cost_sweep"], tmp_path)
     for file in ("costs.md", "index.html"):
         assert "What the training loop costs" in (tmp_path / file).read_text()
-    assert "The loop, beside one of ten lines" in capsys.readouterr().out
+    assert "The loop, beside a loop of ten lines" in capsys.readouterr().out

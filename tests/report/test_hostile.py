@@ -1,11 +1,12 @@
-"""Names and texts that try to run in the reader's browser, through the whole report: page, Markdown, figures."""
+"""Report of records whose names and texts try to run in the reader's browser: page, Markdown, figures."""
 
 import dataclasses
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from factories.records import Tags, sweep, write_all
+from factories.records import sweep_records, write_all
+from factories.reports import Tags
 
 from bench.core.record import Record
 from bench.report import report
@@ -23,52 +24,52 @@ EVIL = [
 ]
 
 
-def spoilt(record: Record, evil: str) -> Record:
-    """Everything that a user, a model or a library may have written."""
+def hostile_record(record: Record, evil: str) -> Record:
+    """Replace every text that a user, a model or a library may have written."""
     texts = [{"prompt": each, "greedy": each, "sampled": each} for each in EVIL]
     named = {"experiment": evil, "backbone": evil, "head": evil, "device": evil, "corpus_sha256": evil}
     named |= {"corpus": "".join(EVIL), "system": f"{record.system} {evil}"}
     return dataclasses.replace(record, generations=texts, versions={evil: evil}, **named)
 
 
-def small() -> list[Record]:
-    """The sweep's first seed at its first two sizes."""
-    records = [record for record in sweep() if record.seed == sweep()[0].seed]
+def small_sweep() -> list[Record]:
+    """Return the sweep's first seed at its first two sizes."""
+    records = [record for record in sweep_records() if record.seed == sweep_records()[0].seed]
     sizes = sorted({record.vocabulary_size for record in records})[:2]
     return [record for record in records if record.vocabulary_size in sizes]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A sweep of which every name is hostile, and cells that failed for a hostile reason."""
-    place, good = tmp_path_factory.mktemp("hostile"), small()
-    rows = [spoilt(record, EVIL[i % len(EVIL)]) for i, record in enumerate(good)]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a sweep in which every name is hostile, with cells that failed for a hostile reason."""
+    place, good = tmp_path_factory.mktemp("hostile"), small_sweep()
+    rows = [hostile_record(record, EVIL[i % len(EVIL)]) for i, record in enumerate(good)]
     lost = [dataclasses.replace(good[0], status="failed", reason=evil, bits_per_byte=None) for evil in EVIL]
-    write_all([*rows, *(spoilt(record, evil) for record, evil in zip(lost, EVIL, strict=True))], place)
+    write_all([*rows, *(hostile_record(record, evil) for record, evil in zip(lost, EVIL, strict=True))], place)
     report([place], place)
     return place
 
 
-def test_the_page_holds_no_tag_and_no_attribute_that_is_not_its_own(folder, tmp_path):
-    write_all(small(), tmp_path)
+def test_page_holds_no_tag_and_no_attribute_from_records(folder: Path, tmp_path: Path):
+    write_all(small_sweep(), tmp_path)
     report([tmp_path], tmp_path)
     own, page = (Tags((each / "index.html").read_text()) for each in (tmp_path, folder))
     assert page.tags <= own.tags | {"svg", "g", "path", "use", "defs"}
     names = {name for name, _ in page.attributes}
     assert not {name for name in names if name.startswith("on")} | names & {"src", "srcset", "action"}
     text = (folder / "index.html").read_text()
-    assert "1337" not in text and "7 * 191" in text  # a template inside a text is a text
+    assert "1337" not in text and "7 * 191" in text  # a template inside a text is not evaluated
     assert "javascript:" not in {value for name, value in page.attributes if name == "href"}
 
 
-def test_the_leaderboard_shows_them_as_they_stand(folder):
+def test_leaderboard_shows_hostile_texts_literally(folder: Path):
     text = (folder / "leaderboard.md").read_text()
     assert "<script" not in text and "<img" not in text and "<svg" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "[a](" not in text and r"\[a\](javascript:alert(4))" in text
 
 
-def test_figures_are_sound_xml_without_a_script_and_lie_in_their_folder(folder):
+def test_figures_are_valid_xml_without_a_script_in_the_folder_of_figures(folder: Path):
     figures = sorted((folder / "figures").glob("*.svg"))
     assert len(figures) >= 4
     for path in figures:

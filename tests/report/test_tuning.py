@@ -1,6 +1,7 @@
-"""Trials become a table by validation, and never a leaderboard."""
+"""Tables of a search's trials, ranked by validation."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,22 +10,22 @@ from bench.report import report
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Three trials of one system, the best on test being the worst on validation, and one that diverged."""
+def folder(tmp_path: Path) -> Path:
+    """Folder of three trials, the best on test the worst on validation, and of one that diverged."""
     config = {"trial": 0, "optimizer": {"lr": 0.01}, "budget": {"words": 1000, "seconds": None}}
     known = {"experiment": "tune", "system": "softmax", "head": None, "backbone": "lstm", "corpus": "wiki"}
     record = Record(**known, vocabulary_size=5000, seed=0, config=config, train_seconds=2.0)
     for trial, nats in enumerate((7.25, 7.5, 7.375)):
-        there = {**config, "trial": trial, "optimizer": {"lr": 0.01 * (trial + 1)}}
-        found = replace(record, config=there, validation_nats=nats, bits_per_byte=9 - nats)
-        write_record(found, tmp_path / f"softmax-{trial}")
+        settings = {**config, "trial": trial, "optimizer": {"lr": 0.01 * (trial + 1)}}
+        measured = replace(record, config=settings, validation_nats=nats, bits_per_byte=9 - nats)
+        write_record(measured, tmp_path / f"softmax-{trial}")
     write_record(
         replace(record, config={**config, "optimizer": {"lr": 1.0}}, status="diverged", reason="no"), tmp_path / "x"
     )
     return tmp_path
 
 
-def test_trials_are_ranked_by_validation(folder, capsys):
+def test_trials_are_ranked_by_validation(folder: Path, capsys: pytest.CaptureFixture[str]):
     report([folder], folder)
     rows = [line for line in (folder / "tuning.md").read_text().splitlines() if line.startswith("| optimizer")]
     settings = [row.split(" | ")[0].removesuffix(" × diverged") for row in rows]
@@ -34,7 +35,7 @@ def test_trials_are_ranked_by_validation(folder, capsys):
     assert "softmax (optimizer.lr=0.01): 7.2500" in capsys.readouterr().out
 
 
-def test_trials_stay_out_of_a_leaderboard(folder):
+def test_trials_are_left_out_of_the_leaderboard(folder: Path):
     other = Record(
         experiment="s", system="softmax", head=None, backbone="lstm", corpus="wiki", vocabulary_size=5000, seed=0
     )

@@ -1,0 +1,33 @@
+"""Epochs and runs after which an encoding has paid for itself."""
+
+from factories.ledgers import titled
+
+from bench.core.record import Record
+from bench.report import break_even, run_table
+from bench.report.ledgers import Section
+
+
+def test_encoding_is_paid_back_in_epochs(section: Section):
+    sheet = titled(section, "After how many epochs the encoding has paid for itself")
+    against = {row.label: row.values for row in sheet.rows}
+    contexts = ("causal", "prefix")
+    assert set(against) == {f"cosine against {rival}, {c}" for rival in break_even.RIVALS for c in contexts}
+    softmax = against["cosine against softmax, causal"]
+    assert softmax["10000"].text == "11"  # 0.1 ms a word against (12 − 3) / 1000
+    assert softmax["1000000"].text == "–"
+    assert against["cosine against sampled_softmax, causal"]["10000"].text == "never"
+    assert against["cosine against softmax, prefix"]["10000"].text == "220"  # 2 ms a word
+
+
+def test_encoding_is_paid_back_in_runs():
+    common = {"experiment": "e", "head": None, "backbone": "lstm", "corpus": "c", "vocabulary_size": 1000}
+    records = [
+        Record(system="softmax", seed=seed, train_seconds=30.0 + seed, trained_words=1000, **common) for seed in (0, 2)
+    ]
+    records += [Record(system="mse", seed=0, train_seconds=22.0, trained_words=2000, encode_seconds=80.0, **common)]
+    sheet = break_even.table_in_runs(run_table.cells(run_table.runs(records)))
+    assert sheet.title == "After how many runs the encoding has paid for itself, c"
+    assert {row.label: str(row.values["1000"]) for row in sheet.rows} == {
+        "mse against softmax": "2.0 [1.8, 2.2]"  # 80 s against 62 − 22, give or take 4
+    }
+    assert break_even.table_in_runs(run_table.cells(run_table.runs(records[:2]))) is None

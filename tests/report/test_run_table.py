@@ -1,0 +1,72 @@
+"""Tables of runs and cells: averages over seeds, variants, failures, fronts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factories.records import partial_record
+
+from bench.core.record import write_record
+from bench.report import run_table
+
+
+def test_cell_has_mean_and_standard_error_over_seeds():
+    records = [partial_record(seed=seed, bits_per_byte=bits) for seed, bits in enumerate((2.0, 2.2, 2.7))]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert cell["seeds"] == 3
+    assert cell["bits_per_byte"] == pytest.approx(2.3, abs=1e-12)
+    assert cell["bits_per_byte_se"] == pytest.approx((0.13 / 3) ** 0.5, abs=1e-12)  # variance (.09 + .01 + .16) / 2
+
+
+def test_accuracy_by_decile_is_averaged_tenth_by_tenth():
+    records = [partial_record(seed=seed, accuracy_by_decile=[first, 0.2]) for seed, first in enumerate((0.1, 0.3))]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert cell["accuracy_by_decile"] == pytest.approx([0.2, 0.2])
+    assert cell["accuracy_by_decile_se"] == pytest.approx([0.1, 0.0])
+
+
+def test_runs_that_differ_in_a_setting_are_not_averaged():
+    configs = [{"inputs": inputs, "seed": seed} for inputs in ("learned", "contextual") for seed in (0, 1)]
+    records = [partial_record(seed=c["seed"], bits_per_byte=2.0, config=c) for c in configs]
+    cells = run_table.cells(run_table.runs(records))
+    assert list(cells.label) == ["softmax, contextual inputs", "softmax, learned inputs"]
+    assert list(cells.seeds) == [2, 2]
+
+
+def test_cell_averages_over_the_seed_of_the_run_alone():
+    configs = [{"targets": {"seed": drawn}, "seed": seed} for drawn in (0, 1) for seed in (0, 1)]
+    cells = run_table.cells(run_table.runs([partial_record(seed=c["seed"], config=c) for c in configs]))
+    assert list(cells.label) == ["softmax, targets seed 0", "softmax, targets seed 1"]
+    assert list(cells.seeds) == [2, 2]
+
+
+def test_cell_averages_the_other_seeds_when_one_failed():
+    records = [
+        partial_record(bits_per_byte=2.0),
+        partial_record(seed=1, status="oom", reason="no memory", bits_per_byte=9.0),
+    ]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert (cell["bits_per_byte"], cell["seeds"], cell["failures"]) == (2.0, 1, ["seed 1 oom: no memory"])
+
+
+def test_last_finished_record_counts_when_a_cell_is_stored_twice(tmp_path: Path):
+    for folder, bits, day in (("a", 2.0, 2), ("b", 3.0, 1)):
+        write_record(partial_record(bits_per_byte=bits, finished_at=f"2026-01-0{day}"), tmp_path / folder / "same")
+    assert list(run_table.load([tmp_path / "b", tmp_path / "a"]).bits_per_byte) == [2.0]
+
+
+def test_curve_averages_the_validations_that_every_seed_reached():
+    curves = [
+        [{"words": 10, "validation_nats": 6.0}, {"words": 20, "validation_nats": 5.0}],
+        [{"words": 10, "validation_nats": 8.0}],
+    ]
+    mean = run_table.curve(
+        run_table.runs([partial_record(seed=seed, curve=curve) for seed, curve in enumerate(curves)])
+    )
+    assert mean.validation_nats.tolist() == [7.0]
+    assert mean.validation_nats_se.tolist() == [1.0]
+
+
+def test_pareto_front_of_points_computed_by_hand():
+    costs, losses = np.array([1, 2, 2, 3, 4, 1]), np.array([5, 3, 4, 3, 1, 5])
+    assert run_table.pareto(costs, losses).tolist() == [True, True, False, False, True, True]
