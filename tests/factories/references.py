@@ -60,7 +60,10 @@ def log_word(model: SubwordModel, history: np.ndarray, spelling: np.ndarray) -> 
 
 
 def history_of(model: SubwordModel, position: int, longest: int) -> np.ndarray:
-    """The boundary and the pieces of the words before in the same document, the last `longest` of them."""
+    """Return the begin token and the pieces of the words before in the same document, the last `longest` of these."""
     start = CORPUS.test.starts[np.searchsorted(CORPUS.test.starts, position, side="right") - 1]
     before = model.pieces.encode_words(CORPUS.test.words[start:position])
-    return np.concatenate([[model.pieces.boundary], before])[-longest:]
+    history = np.concatenate([[model.pieces.begin], before])[-longest:]
+    if model.pieces.begin != model.pieces.end:
+        history[0] = model.pieces.begin
+    return history
