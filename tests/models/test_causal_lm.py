@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from factories.models import CORPUS, SHAPE, sharpened, tiny_model
+from factories.references import plain_generation
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoTokenizer, LlamaForCausalLM
@@ -12,7 +13,6 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 import bench.core.hub
 from bench.core.errors import SettingError
 from bench.data.subwords import PieceBatch
-from bench.models.causal_lm import SubwordModel
 from bench.models.causal_lm_builders import load_causal_lm
 
 
@@ -73,20 +73,6 @@ def test_flops_per_word_agree_with_the_formula(shape):
     state = torch.get_rng_state()
     assert_close(model.flops_per_position(batch), expected, rtol=0.01, atol=0)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def plain_generation(model: SubwordModel, prompt: list[str], count: int) -> list[str]:
-    """Generate greedily, with a plain pass over the whole text for each piece."""
-    line = [
-        model.pieces.begin,
-        *model.pieces.tokenizer.encode(" " + " ".join(prompt), add_special_tokens=False),
-    ]
-    start, begins = len(line), set(model.pieces.begins.nonzero()[0])
-    while sum(piece in begins for piece in line[start:]) <= count:
-        scores = model.lm(torch.tensor([line])).logits[0, -1]
-        allowed = begins if len(line) == start else set(range(len(scores))) - {model.pieces.begin}
-        line.append(max(allowed, key=scores.tolist().__getitem__))
-    return model.pieces.decode(line[start:-1])
 
 
 @torch.inference_mode()
