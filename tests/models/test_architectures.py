@@ -150,7 +150,7 @@ def tokenizer_of(style: str) -> PreTrainedTokenizerFast:
         )
         if fallback:
             settings["special_tokens"] += [f"<0x{byte:02X}>" for byte in range(256)]
-        trainer = trainers.BpeTrainer(**settings | {"vocab_size": 350 if fallback else 80})
+        trainer = trainers.BpeTrainer(**settings | {"vocab_size": 350 if fallback else 200})
     ascii_only = [word for word in CORPUS.lexicon if word.isascii()]
     tokenizer.train_from_iterator(ascii_only if style == "bytes as a fallback" else CORPUS.lexicon, trainer)
     if style == "lower case":
@@ -164,6 +164,17 @@ def test_tokeniser_style_is_measured_as_by_plain_passes(style, tmp_path):
     model = sharpened(tiny_model(pretrained=checkpoint(tmp_path, "llama", tokenizer_of(style)), context=CONTEXT))
     assert model.pieces.decode(model.pieces.encode_words(CORPUS.test.words).tolist()) == CORPUS.spell(CORPUS.test.words)
     assert_ranks_are_those_of_plain_passes(model)
+
+
+def test_histories_of_draws_and_generations_begin_with_bos(tmp_path):
+    model = sharpened(tiny_model(pretrained=checkpoint(tmp_path, "llama", tokenizer_of("byte level"))))
+    bos, read_lines, histories = model.pieces.tokenizer.bos_token_id, model.read_lines, []
+    model.read_lines = lambda lines: read_lines(histories.extend(lines) or lines)
+    brier_n(model, CORPUS.test, np.arange(36))
+    drawn = len(histories)
+    model.generate(["kato"] * 20, 10, greedy=False)
+    assert drawn == 36 and len(histories) > drawn + 1  # the context was filled, and half of it read again
+    assert {int(history[0]) for history in histories} == {bos} != {model.pieces.end}
 
 
 @pytest.mark.parametrize(
