@@ -88,7 +88,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         self.lm.train()  # from_pretrained leaves its dropout off
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Mean cross-entropy per piece."""
+        """Return the mean cross-entropy per piece."""
         logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
         return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
 
@@ -109,7 +109,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         return StepData(batches)
 
     def flops_per_position(self, _: PieceBatch) -> float:
-        """Training FLOPs per *word*: those of one batch over the words of that batch.
+        """Return training FLOPs per *word*: those of one batch divided by its words; an architecture may fail here.
 
         The batch is the first of seed 0, whatever is trained on, so that runs of all seeds report the same number.
         """
