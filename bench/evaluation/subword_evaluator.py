@@ -1,4 +1,4 @@
-"""Measures the causal LM over word pieces, word by word, so that its figures compare with those of word models."""
+"""Evaluator of the causal LM over word pieces; its figures are per word, as those of word models are."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,19 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
 from bench.evaluation.subword_nats import score_words, word_nats
-from bench.evaluation.subword_search import search, trie_of
+from bench.evaluation.subword_search import search
+from bench.evaluation.subword_trie import build_trie
 from bench.evaluation.validation import validate_subwords
 
 
 class SubwordEvaluator(Evaluator):
-    """Of a `SubwordModel`: an open vocabulary needs no `<unk>`, no speller and no calibration."""
+    """Evaluator of a `SubwordModel`: an open vocabulary needs no `<unk>`, no speller and no calibration."""
 
     def score(self, data: EvaluationData) -> ScoredText:
         return ScoredText(**score_words(self.model, data.test, data.vocabulary, search_words=data.search_words))
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
-        """Nats per word, of the positions of the validation sample that other models are measured on."""
+        """Return nats per word on the positions of the validation sample that other models are measured on."""
         measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
         return {"validation_nats": float(word_nats(self.model, data.validation)[measured].mean())}
 
@@ -43,11 +44,11 @@ class SubwordEvaluator(Evaluator):
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
         """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.
 
-        The transformer reads each history anew, where a head's latency leaves its backbone out. A search ends once the
-        rank of the true word is certain.
+        The transformer reads each history from its beginning, whereas a head's latency leaves the backbone out. A
+        search ends once the rank of the true word is certain.
         """
         known = np.flatnonzero(data.vocabulary.encode(data.test.words) != data.vocabulary.unk)
         positions = known[np.linspace(0, len(known) - 1, most_queries).astype(int)]
-        trie = trie_of(self.model, data.vocabulary)
+        trie = build_trie(self.model, data.vocabulary)
         search(self.model, data.test, positions[:1], trie)
         return lambda queries: search(self.model, data.test, positions[:queries], trie)

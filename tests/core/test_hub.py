@@ -17,7 +17,7 @@ import sys
 from bench.core.errors import SettingError
 from bench.targets.encoder_files import find_encoder
 from bench.data.sources.wikitext import wikitext
-from bench.models.causal_lm import load_causal_lm
+from bench.models.causal_lm_builders import load_causal_lm
 asks = [
     lambda: find_encoder("bert-base-uncased"),
     lambda: load_causal_lm("gpt2"),

@@ -18,7 +18,7 @@ from bench.core.record import read_positions
 from bench.core.trust import check_targets
 from bench.data.sources.wikitext import wikitext
 from bench.data.subwords import learn
-from bench.models.causal_lm import load_causal_lm
+from bench.models.causal_lm_builders import load_causal_lm
 
 CODE = "from pathlib import Path\nPath({marker!r}).touch()\nclass Model: pass\nclass Tokenizer: pass\n"
 

@@ -1,4 +1,4 @@
-"""Words <-> pieces <-> batches, against the tokeniser itself."""
+"""Words, their pieces and training batches, compared with the tokeniser itself."""
 
 import itertools
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from factories.models import tiny_corpus
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from bench.core.errors import SettingError
-from bench.data.corpus import build_corpus
+from bench.data.corpus import Corpus, build_corpus
 from bench.data.subwords import BOUNDARY, PieceBatches, Pieces, learn
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.subword_search import Trie
+from bench.evaluation.subword_trie import Trie
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def test_pieces_of_a_document_are_those_of_its_words_joined_by_spaces(corpus, pi
 
 def test_boundaries_are_between_documents_and_first_pieces_are_located(corpus, pieces):
     line, text = pieces.encode_text(corpus.test), corpus.test
-    assert (line == pieces.boundary).sum() == 4 and line[0] == line[-1] == pieces.boundary
+    assert pieces.begin == pieces.end
+    assert (line == pieces.begin).sum() == 4 and line[0] == line[-1] == pieces.begin
     expected, at = [], 0
     for document in text.documents():
         at += 1
@@ -43,7 +44,9 @@ def test_boundaries_are_between_documents_and_first_pieces_are_located(corpus, p
             at += pieces.lengths[word]
     assert pieces.first_pieces(text).tolist() == expected
     assert np.flatnonzero(pieces.begins[line]).tolist() == expected
-    assert set(pieces.initial) == {*np.flatnonzero(pieces.begins), pieces.boundary}
+    assert set(pieces.initial) == {*np.flatnonzero(pieces.begins), pieces.end}
+    begins, ends = pieces.document_edges(text)
+    assert [*begins, ends[-1]] == np.flatnonzero(line == pieces.begin).tolist() and (begins[1:] == ends[:-1]).all()
 
 
 def test_pieces_decode_to_their_words(corpus, pieces):
@@ -70,7 +73,7 @@ def test_too_few_pieces_for_the_bytes_are_refused(corpus):
 
 def wrapped(vocabulary: dict[str, int], pre_tokenizer: object, **special: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizer, decoders.Metaspace()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", **special)
 
 
@@ -81,12 +84,12 @@ def test_tokenisers_that_cannot_price_words_are_refused(corpus):
     lacking = {token: i for token, i in marked.items() if token != f"▁{words[5]}"}
     with pytest.raises(SettingError, match="does not mark where words begin"):
         Pieces(wrapped(plain, pre_tokenizers.WhitespaceSplit(), eos_token="</s>"), corpus)
-    with pytest.raises(SettingError, match="no end-of-text token"):
+    with pytest.raises(SettingError, match="neither BOS nor EOS token; take another"):
         Pieces(wrapped(marked, space), corpus)
     with pytest.raises(SettingError, match=f"cannot spell '{words[5]}'"):
         Pieces(wrapped(lacking, space, eos_token="</s>"), corpus)
     accepted = Pieces(wrapped(marked, space, eos_token="</s>"), corpus)
-    assert accepted.lengths.tolist() == [1] * (len(words) + 1)
+    assert accepted.lengths.tolist() == [1] * (len(words) + 2)
 
 
 def test_unknown_word_of_the_text_is_spelt_though_the_tokeniser_has_such_a_token():
@@ -101,9 +104,87 @@ def test_unknown_word_of_the_text_is_spelt_though_the_tokeniser_has_such_a_token
 
 
 def test_end_of_text_token_is_preferred_to_end_of_turn_token(corpus):
-    tokens = ["<unk>", "<turn>", BOUNDARY, *(f"▁{word}" for word in corpus.lexicon)]
+    tokens = ["<unk>", "<turn>", BOUNDARY, "<start>", *(f"▁{word}" for word in corpus.lexicon)]
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    assert Pieces(wrapped(vocabulary, pre_tokenizers.Metaspace(), eos_token="<turn>"), corpus).boundary == 2
+    for special in ({}, {"bos_token": "<start>"}):
+        pieces = Pieces(wrapped(vocabulary, pre_tokenizers.Metaspace(), eos_token="<turn>", **special), corpus)
+        assert pieces.begin == pieces.end == 2
+
+
+@pytest.mark.parametrize(
+    ("special", "begin", "end"),
+    [
+        ({"bos_token": "<s>", "eos_token": "</s>"}, 1, 2),
+        ({"bos_token": "<s>"}, 1, 1),
+        ({"eos_token": "</s>"}, 2, 2),
+        ({"bos_token": "<s>", "eos_token": BOUNDARY}, 1, 3),
+    ],
+)
+def test_bos_begins_and_eos_ends_a_document(corpus, special, begin, end):
+    tokens = ["<unk>", "<s>", "</s>", *([BOUNDARY] * (end == 3)), *(f"▁{word}" for word in corpus.lexicon)]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    pieces = Pieces(wrapped(vocabulary, pre_tokenizers.Metaspace(), **special), corpus)
+    assert (pieces.begin, pieces.end) == (begin, end) and pieces.initial[-1] == end
+    documents = [pieces.encode_words(document).tolist() for document in corpus.test.documents()]
+    if begin == end:
+        expected = [begin, *(piece for document in documents for piece in [*document, begin])]
+    else:
+        expected = [piece for document in documents for piece in [begin, *document, end]]
+    line = pieces.encode_text(corpus.test)
+    assert line.tolist() == expected
+    begins, ends = pieces.document_edges(corpus.test)
+    assert (line[begins] == begin).all() and (line[ends] == end).all()
+    assert [line[i + 1 : j].tolist() for i, j in zip(begins, ends, strict=True)] == documents
+    assert (line[pieces.first_pieces(corpus.test)] == pieces.encode_words(corpus.test.words)).all()
+    rows = PieceBatches(pieces, corpus.train, rows=3, length=20, seed=4).batch(1).pieces
+    assert (begin == end) or (rows[:, 0] == begin).all()
+
+
+def bpe(corpus: Corpus, style: str, normalizer: object = None) -> PreTrainedTokenizerFast:
+    """A tokeniser of 300 pieces learnt from the lexicon, in one of the styles that are in use."""
+    special = ["<unk>", "<s>", "</s>"]
+    settings = {"special_tokens": special, "vocab_size": 300, "show_progress": False}
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    if style == "bytes":
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        settings["initial_alphabet"] = pre_tokenizers.ByteLevel.alphabet()
+    else:
+        tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer.normalizer = normalizer
+    tokenizer.train_from_iterator([" ".join(corpus.lexicon)], trainers.BpeTrainer(**settings))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+def lossy_corpus(*words: str) -> Corpus:
+    text = ["ka", "to", *words] * 3
+    return build_corpus("lossy", {split: [text] for split in ("train", "validation", "test")})
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "words", "named"),
+    [
+        (normalizers.Lowercase(), ["Ka", "kA", "TO", "To"], r"'Ka' becomes 'ka', .*, .* and 1 more; take a model"),
+        (normalizers.NFKC(), ["ﬁn"], "'ﬁn' becomes 'fin'"),
+        (normalizers.Replace("ka", ""), [], "'ka' becomes ''"),
+        (normalizers.StripAccents(), ["naïve"], "'naïve' becomes 'naive'|'naïve'"),
+    ],
+)
+@pytest.mark.parametrize("style", ["bytes", "metaspace"])
+def test_tokeniser_that_loses_a_part_of_a_word_is_refused_by_the_words(style, normalizer, words, named):
+    if isinstance(normalizer, normalizers.StripAccents):
+        normalizer = normalizers.Sequence([normalizers.NFD(), normalizer])
+    corpus = lossy_corpus(*words)
+    Pieces(bpe(corpus, "bytes"), corpus)
+    with pytest.raises(SettingError, match=rf"^system\.pretrained: its tokeniser .*{named}"):
+        Pieces(bpe(corpus, style, normalizer), corpus)
+
+
+def test_unspellable_words_are_refused_by_three_of_them():
+    seen, corpus = lossy_corpus(), lossy_corpus("日本", "é", "ü", "🙂")
+    with pytest.raises(SettingError, match=r"cannot spell '\S+', '\S+', '\S+' and 1 more; take a model with a byte"):
+        Pieces(bpe(seen, "metaspace"), corpus)
+    Pieces(bpe(seen, "bytes"), corpus)
 
 
 def test_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
@@ -171,4 +252,4 @@ def test_trie_paths_begin_below_the_root(corpus, pieces):
 def test_trie_leaves_out_words_of_too_many_pieces(corpus, pieces):
     trie = Trie(pieces, Vocabulary(corpus, 60), longest=2, device=torch.device("cpu"))
     assert trie.depth == 2
-    assert (trie.node_of[pieces.lengths[:-1] > 2] == -1).all()
+    assert (trie.node_of[pieces.lengths[:-2] > 2] == -1).all()

@@ -107,7 +107,7 @@ def test_brier_2_by_draws_holds_the_exact_one(evaluation_data):
     assert low < exact.mean() < high and exact.mean() > 2e-3
 
 
-def test_word_pieces_draw_words_as_they_price_them(monkeypatch):
+def test_draws_of_word_pieces_follow_the_probabilities_of_words(monkeypatch):
     model, kept = sharpened(tiny_model(context=64)), []
     positions = brier_lm.start_positions(np.repeat(np.arange(3), np.diff(CORPUS.test.starts)))
     hits, squares = [], []

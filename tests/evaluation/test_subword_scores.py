@@ -1,6 +1,4 @@
-"""Probabilities a word and the exact search, against slow references that read every history anew."""
-
-import itertools
+"""Probabilities per word and the exact search, compared with slow references that read every history whole."""
 
 import numpy as np
 import pytest
@@ -9,12 +7,13 @@ from factories.models import CORPUS, sharpened, tiny_model
 from factories.references import history_of, log_word
 from numpy.testing import assert_allclose, assert_array_equal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bench.core.record import POSITIONS
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_nats import piece_nats, score_words, word_nats
-from bench.evaluation.subword_search import Search, Trie, search, trie_of
+from bench.evaluation.subword_search import Search, search
+from bench.evaluation.subword_trie import Trie, build_trie
 from bench.models.causal_lm import SubwordModel
 
 VOCABULARY = Vocabulary(CORPUS, 50)
@@ -43,7 +42,7 @@ def model(request, llama_folder, sentencepiece):
 
 
 @pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])
-def test_a_word_costs_its_pieces_and_the_two_masses(style, sentencepiece):
+def test_nats_of_a_word_are_those_of_its_pieces_and_the_two_masses(style, sentencepiece):
     model = sharpened(tiny_model(context=128, pretrained=None if style == "gpt2" else str(sentencepiece)))
     expected = [
         -log_word(model, history_of(model, i, 128), model.pieces.encode_words(CORPUS.test.words[i : i + 1]))
@@ -55,40 +54,43 @@ def test_a_word_costs_its_pieces_and_the_two_masses(style, sentencepiece):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])
-def test_the_words_of_a_text_cost_what_its_pieces_cost_in_plain_passes(style, sentencepiece):
-    """But for the masses of the two edges of each document."""
+def test_nats_of_a_text_are_those_of_its_pieces_in_plain_passes(style, sentencepiece):
+    """Except for the masses at the two edges of each document."""
     model = sharpened(tiny_model(context=128, pretrained=None if style == "gpt2" else str(sentencepiece)))
     total = 0.0
     for document in CORPUS.test.documents():
         pieces = model.pieces.tokenizer.encode(" " + " ".join(CORPUS.words_of(document)), add_special_tokens=False)
-        line = torch.tensor([model.pieces.boundary, *pieces])
+        line = torch.tensor([model.pieces.begin, *pieces])
         logs = model.lm(line[None]).logits[0].double().log_softmax(-1)
         begins = logs[[0, -1]][:, model.pieces.initial].logsumexp(-1)
         total -= float(logs[torch.arange(len(pieces)), line[1:]].sum() + begins[1] - begins[0])
     assert_allclose(word_nats(model, CORPUS.test).sum(), total, rtol=1e-6)
 
 
-def test_the_masses_telescope_over_a_document(model):
-    line, text = model.pieces.encode_text(CORPUS.test), CORPUS.test
+def test_masses_telescope_over_a_document(model):
+    text = CORPUS.test
     piece, begin = piece_nats(model, text)
-    words, bounds = word_nats(model, text), np.flatnonzero(line == model.pieces.boundary)
+    words, (begins, ends) = word_nats(model, text), model.pieces.document_edges(text)
     for document in range(3):
-        first, last = bounds[document], bounds[document + 1] - 1
+        first, last = begins[document], ends[document] - 1
         total = piece[first:last].sum() - begin[first] + begin[last]
         assert_allclose(words[text.starts[document] : text.starts[document + 1]].sum(), total, rtol=1e-9)
 
 
 @torch.inference_mode()
-def test_every_piece_of_a_long_document_sees_half_a_context_at_least(model):
+def test_pieces_of_a_long_document_have_at_least_half_a_context_of_history(model):
     line, half = model.pieces.encode_text(CORPUS.test), 12
     piece, begin = piece_nats(model, CORPUS.test)
-    bounds = np.flatnonzero(line == model.pieces.boundary)
-    assert np.diff(bounds).max() > 4 * half
-    for start, end in itertools.pairwise(bounds):
+    begins, ends = model.pieces.document_edges(CORPUS.test)
+    assert (ends - begins).max() > 4 * half
+    for start, end in zip(begins, ends, strict=True):
         for at in range(start, end):
             window = start + max(0, (at - start) // half - 1) * half
             assert at - window >= min(half, at - start)
-            logs = model.lm(torch.from_numpy(line[window : at + 1])[None]).logits[0, -1].double().log_softmax(-1)
+            history = line[window : at + 1].copy()
+            if model.pieces.begin != model.pieces.end:
+                history[0] = model.pieces.begin
+            logs = model.lm(torch.from_numpy(history)[None]).logits[0, -1].double().log_softmax(-1)
             assert_allclose(piece[at], -float(logs[line[at + 1]]), rtol=1e-4, atol=1e-4)
             assert_allclose(begin[at], -float(logs[model.pieces.initial].logsumexp(0)), rtol=1e-4, atol=1e-4)
 
@@ -107,20 +109,20 @@ def brute_force(model: SubwordModel, position: int, k: int) -> tuple[float, floa
 
 
 @pytest.mark.parametrize("k", [10, 2])
-def test_the_search_agrees_with_brute_force(model, k):
+def test_search_agrees_with_brute_force(model, k):
     positions = np.arange(0, len(CORPUS.test), 2)
     expected = [brute_force(model, int(position), k) for position in positions]
-    found = search(model, CORPUS.test, positions, trie_of(model, VOCABULARY), k)
+    found = search(model, CORPUS.test, positions, build_trie(model, VOCABULARY), k)
     assert_array_equal(found, np.array([rank for rank, _ in expected], np.float32))
-    assert len(np.unique(found)) > k / 2  # the test has something to tell apart
+    assert len(np.unique(found)) > k / 2  # the ranks differ enough for the test to fail
     assert all(total < 1 + 1e-6 for _, total in expected)
 
 
 @pytest.mark.parametrize("position", [7, 55])
-def test_the_ten_best_words_are_those_of_brute_force_in_their_order(model, position):
-    """Every word of the vocabulary is asked for, whichever stands in the text."""
+def test_ten_best_words_are_those_of_brute_force_in_the_same_order(model, position):
+    """Every word of the vocabulary is a goal of the search, not only the word of the text."""
     known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
-    trie = trie_of(model, VOCABULARY)
+    trie = build_trie(model, VOCABULARY)
     history = history_of(model, position, model.context - trie.depth)
     logs = [log_word(model, history, model.pieces.encode_words(known[i : i + 1])) for i in range(len(known))]
     goals = torch.from_numpy(trie.node_of[known])
@@ -132,31 +134,31 @@ def test_the_ten_best_words_are_those_of_brute_force_in_their_order(model, posit
     assert np.isinf(np.delete(found, best)).all()
 
 
-def test_the_order_and_number_of_positions_do_not_matter(model, monkeypatch):
+def test_ranks_do_not_depend_on_order_and_number_of_positions(model, monkeypatch):
     positions = np.arange(len(CORPUS.test))
-    whole = search(model, CORPUS.test, positions, trie_of(model, VOCABULARY))
+    whole = search(model, CORPUS.test, positions, build_trie(model, VOCABULARY))
     order = np.random.default_rng(0).permutation(len(positions))
-    monkeypatch.setattr("bench.evaluation.subword_nats.CELLS", 8 * 290 * 3)  # three histories at a time
-    assert_array_equal(search(model, CORPUS.test, order, trie_of(model, VOCABULARY)), whole[order])
+    monkeypatch.setattr("bench.evaluation.subword_search.CELLS", 8 * 290 * 3)  # three histories at a time
+    assert_array_equal(search(model, CORPUS.test, order, build_trie(model, VOCABULARY)), whole[order])
 
 
-def test_ties_share_their_ranks():
+def test_tied_words_share_their_ranks():
     """Weights of zero: every piece is as likely as any other, so words of equal length tie."""
     model = tiny_model(context=24)
     with torch.no_grad():
         for weight in model.lm.parameters():
             weight.zero_()
-    lengths = model.pieces.lengths[:-1][VOCABULARY.ids != VOCABULARY.unk]
+    lengths = model.pieces.lengths[:-2][VOCABULARY.ids != VOCABULARY.unk]
     trie = Trie(model.pieces, VOCABULARY, longest=12, device=model.device)
     known = np.flatnonzero(VOCABULARY.ids != VOCABULARY.unk)
-    goals, history = torch.from_numpy(trie.node_of[known]), torch.tensor([model.pieces.boundary])
+    goals, history = torch.from_numpy(trie.node_of[known]), torch.tensor([model.pieces.begin])
     with model.evaluating():
         found = Search(model, trie, [history] * len(known), goals).run(len(known)).numpy()
     expected = [1 + (lengths < length).sum() + ((lengths == length).sum() - 1) / 2 for length in lengths]
     assert_array_equal(found, np.array(expected, np.float32))
 
 
-def test_scored_words_are_what_a_record_keeps(model):
+def test_scored_words_have_the_fields_of_a_record(model):
     scored = score_words(model, CORPUS.test, VOCABULARY, search_words=20)
     assert tuple(scored) == (*POSITIONS, "brier_n")
     assert_array_equal(scored["word"], VOCABULARY.encode(CORPUS.test.words))
@@ -164,9 +166,27 @@ def test_scored_words_are_what_a_record_keeps(model):
     ranked = np.flatnonzero(~np.isnan(scored["rank"]))
     assert len(ranked) == 20 and ranked[0] == 0 and ranked[-1] == len(CORPUS.test) - 1
     assert np.diff(ranked).max() - np.diff(ranked).min() <= 1
-    assert_array_equal(scored["rank"][ranked], search(model, CORPUS.test, ranked, trie_of(model, VOCABULARY)))
+    assert_array_equal(scored["rank"][ranked], search(model, CORPUS.test, ranked, build_trie(model, VOCABULARY)))
     assert np.isinf(scored["rank"][ranked][scored["word"][ranked] == VOCABULARY.unk]).all()
     assert_allclose(scored["nats"], word_nats(model, CORPUS.test), rtol=1e-6)
     assert_array_equal(scored["nats"], scored["raw_nats"])
     every = score_words(model, CORPUS.test, VOCABULARY, search_words=10**6)["rank"]
     assert not np.isnan(every).any()
+
+
+@torch.inference_mode()
+def test_log_likelihoods_are_those_of_lm_evaluation_harness_where_bos_and_eos_differ(sentencepiece):
+    """Its convention (`prefix_token_id`): BOS, else EOS, precedes each document; read by transformers alone."""
+    model = sharpened(tiny_model(context=128, pretrained=str(sentencepiece)))
+    tokenizer = AutoTokenizer.from_pretrained(sentencepiece)
+    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    assert prefix != tokenizer.eos_token_id
+    initial = [i for token, i in tokenizer.get_vocab().items() if token.startswith("▁")] + [tokenizer.eos_token_id]
+    expected = []
+    for document in CORPUS.test.documents():
+        pieces = tokenizer.encode(" ".join(CORPUS.words_of(document)), add_special_tokens=False)
+        logs = model.lm(torch.tensor([[prefix, *pieces]])).logits[0].double().log_softmax(-1)
+        masses = logs[[0, -1]][:, initial].logsumexp(-1)
+        expected.append(float(masses[0] - masses[1] - logs[torch.arange(len(pieces)), pieces].sum()))
+    nats = np.add.reduceat(word_nats(model, CORPUS.test), CORPUS.test.starts[:-1])
+    assert_allclose(nats, expected, rtol=1e-6)

@@ -60,7 +60,28 @@ def log_word(model: SubwordModel, history: np.ndarray, spelling: np.ndarray) -> 
 
 
 def history_of(model: SubwordModel, position: int, longest: int) -> np.ndarray:
-    """The boundary and the pieces of the words before in the same document, the last `longest` of them."""
+    """Return the begin token and the pieces of the words before in the same document, the last `longest` of these."""
     start = CORPUS.test.starts[np.searchsorted(CORPUS.test.starts, position, side="right") - 1]
     before = model.pieces.encode_words(CORPUS.test.words[start:position])
-    return np.concatenate([[model.pieces.boundary], before])[-longest:]
+    history = np.concatenate([[model.pieces.begin], before])[-longest:]
+    if model.pieces.begin != model.pieces.end:
+        history[0] = model.pieces.begin
+    return history
+
+
+def plain_generation(model: SubwordModel, prompt: list[str], count: int, longest: int = 24) -> list[str]:
+    """Generate greedily, with a plain pass over the whole text for each piece; a word has at most `longest` pieces."""
+    pieces = model.pieces
+    line = [pieces.begin, *pieces.tokenizer.encode(" " + " ".join(prompt), add_special_tokens=False)]
+    start = word_start = len(line)
+    begins, begun_words = set(pieces.begins.nonzero()[0].tolist()), 0
+    while True:
+        scores = model.lm(torch.tensor([line]), use_cache=False).logits[0, -1].tolist()
+        forced = len(line) == start or len(line) - word_start == longest
+        allowed = begins if forced else set(range(len(scores))) - {pieces.begin, pieces.end}
+        piece = max(allowed, key=scores.__getitem__)
+        if piece in begins:
+            begun_words, word_start = begun_words + 1, len(line)
+        if begun_words > count:
+            return pieces.decode(line[start:])
+        line.append(piece)

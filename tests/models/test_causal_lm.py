@@ -1,20 +1,22 @@
-"""The transformer over word pieces: what it learns, what it costs, how it writes, and what it refuses."""
+"""The transformer over word pieces: training, FLOPs, generation, and the checkpoints that are refused."""
 
 import math
 
 import pytest
 import torch
 from factories.models import CORPUS, SHAPE, sharpened, tiny_model
+from factories.references import plain_generation
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from transformers import LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 import bench.core.hub
 from bench.core.errors import SettingError
 from bench.data.subwords import PieceBatch
-from bench.models.causal_lm import SubwordModel
+from bench.models.causal_lm_builders import load_causal_lm
 
 
-def test_the_loss_is_the_mean_cross_entropy_a_piece():
+def test_loss_is_the_mean_cross_entropy_per_piece():
     model = tiny_model()
     batch = model.datamodule(seed=0).batches.batch(0)
     total = 0.0
@@ -26,7 +28,7 @@ def test_the_loss_is_the_mean_cross_entropy_a_piece():
     assert_close(model.training_step(batch, 0).item(), expected, rtol=1e-5, atol=0)
 
 
-def test_from_scratch_it_begins_at_the_training_frequencies():
+def test_model_from_scratch_starts_at_the_training_frequencies():
     model = tiny_model(width=64)
     counts = torch.from_numpy(model.pieces.encode_text(CORPUS.train)).bincount(minlength=290).double()
     share = counts / counts.sum()
@@ -49,19 +51,19 @@ def trained():
     return model, losses
 
 
-def test_training_learns(trained):
+def test_training_lowers_the_loss(trained):
     losses = trained[1]
     assert sum(losses[-10:]) < sum(losses[:10]) - 10 * 0.3
 
 
-def test_only_matrices_decay():
+def test_weight_decay_applies_to_matrices_only():
     decayed, free = tiny_model().configure_optimizers().param_groups
     assert {each.dim() for each in decayed["params"]} == {2} and decayed["weight_decay"] == 0.1
     assert {each.dim() for each in free["params"]} == {1} and free["weight_decay"] == 0.0
 
 
 @pytest.mark.parametrize("shape", [{}, {"layers": 3, "width": 48, "context": 40, "attention_heads": 4}])
-def test_flops_a_word_agree_with_the_formula(shape):
+def test_flops_per_word_agree_with_the_formula(shape):
     model = tiny_model(**shape)
     shape = SHAPE | shape
     multiplied = sum(each.numel() for name, each in model.lm.named_parameters() if each.dim() > 1 and "wpe" not in name)
@@ -73,35 +75,21 @@ def test_flops_a_word_agree_with_the_formula(shape):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def plainly(model: SubwordModel, prompt: list[str], count: int) -> list[str]:
-    """Greedy writing that reads everything anew for each piece."""
-    line = [
-        model.pieces.boundary,
-        *model.pieces.tokenizer.encode(" " + " ".join(prompt), add_special_tokens=False),
-    ]
-    start, begins = len(line), set(model.pieces.begins.nonzero()[0])
-    while sum(piece in begins for piece in line[start:]) <= count:
-        scores = model.lm(torch.tensor([line])).logits[0, -1]
-        allowed = begins if len(line) == start else set(range(len(scores))) - {model.pieces.boundary}
-        line.append(max(allowed, key=scores.tolist().__getitem__))
-    return model.pieces.decode(line[start:-1])
-
-
 @torch.inference_mode()
-def test_greedy_writing_takes_the_likeliest_piece(trained):
+def test_greedy_generation_takes_the_likeliest_piece(trained):
     model, prompt = trained[0], CORPUS.words_of(CORPUS.test.words[:5])
     written = model.generate(prompt, 10, greedy=True)
-    assert len(written) == 10 and written == plainly(model, prompt, 10)
+    assert len(written) == 10 and written == plain_generation(model, prompt, 10)
 
 
-def test_drawn_writing_follows_its_seed_and_goes_beyond_the_context():
+def test_drawn_generation_depends_on_its_seed_and_exceeds_the_context():
     model = sharpened(tiny_model())
     first, again, other = (model.generate(["kato"] * 20, 30, greedy=False, seed=seed) for seed in (1, 1, 2))
     assert first == again != other and len(first) == 30
     assert model.training
 
 
-def test_dropout_is_on_in_training_and_off_in_reading():
+def test_dropout_is_on_in_training_and_off_in_evaluation():
     model = tiny_model(dropout=0.5)
     batch = model.datamodule(seed=0).batches.batch(0)
     assert model.training_step(batch, 0) != model.training_step(batch, 0)
@@ -110,7 +98,7 @@ def test_dropout_is_on_in_training_and_off_in_reading():
     assert model.lm.training
 
 
-def test_a_local_model_is_fine_tuned(llama_folder):
+def test_local_model_is_fine_tuned(llama_folder):
     model = tiny_model(pretrained=str(llama_folder))
     assert (tiny_model().name, model.name) == ("gpt2-scratch", "gpt2")
     rows = torch.arange(40).view(4, 10)
@@ -120,19 +108,19 @@ def test_a_local_model_is_fine_tuned(llama_folder):
     assert tiny_model().weights_sha256 is None
 
 
-def test_a_context_beyond_the_models_positions_is_refused(llama_folder):
+def test_context_beyond_the_positions_of_the_model_is_refused(llama_folder):
     with pytest.raises(SettingError, match=r"^system\.model\.context: 33 is not between 8 and 32"):
         tiny_model(pretrained=str(llama_folder), context=33)
     with pytest.raises(SettingError, match=r"^system\.model\.context: 7 "):
         tiny_model(context=7)
 
 
-def test_heads_must_divide_the_width():
+def test_width_that_is_no_multiple_of_the_attention_heads_is_refused():
     with pytest.raises(SettingError, match=r"^system\.model\.width: 16 "):
         tiny_model(attention_heads=3)
 
 
-def test_a_model_that_is_not_there_is_one_line_with_the_way_out(tmp_path, monkeypatch):
+def test_unreachable_model_is_refused_in_one_line_with_the_remedy(tmp_path, monkeypatch):
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("no network")
 
@@ -145,16 +133,52 @@ def test_a_model_that_is_not_there_is_one_line_with_the_way_out(tmp_path, monkey
         assert "make pretrained" in line and "models/smollm2-135m" in line and "null" in line
 
 
-def test_a_pickle_is_not_read(llama_folder, tmp_path):
+def test_folder_with_pickled_weights_alone_is_refused_with_the_conversion(llama_folder, tmp_path):
     for file in llama_folder.iterdir():
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     torch.save(LlamaForCausalLM.from_pretrained(llama_folder).state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(SettingError, match="cannot read"):
+    with pytest.raises(SettingError) as raised:
         tiny_model(pretrained=str(tmp_path))
+    line = str(raised.value)
+    assert line.startswith("system.pretrained: cannot read ") and "only safetensors are read" in line
+    assert "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER, safe_serialization=True)" in line
+    LlamaForCausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path, safe_serialization=True)
+    assert (
+        tiny_model(pretrained=str(tmp_path)).weights_sha256 == tiny_model(pretrained=str(llama_folder)).weights_sha256
+    )
 
 
-def test_a_batch_passes_through_lightning_whole():
+@pytest.mark.parametrize("lost", ["lm_head.weight", "model.layers.1."])
+def test_checkpoint_without_all_weights_is_refused(llama_folder, tmp_path, lost):
+    for file in llama_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    missing = [name for name in sorted(weights) if name.startswith(lost)]
+    kept = {name: tensor for name, tensor in weights.items() if name not in missing}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    state = torch.get_rng_state()
+    with pytest.raises(
+        SettingError, match=rf"^system\.pretrained: .* lacks {len(missing)} weights, {missing[0]} among"
+    ):
+        load_causal_lm(str(tmp_path))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_tokeniser_with_more_ids_than_the_embedding_table_is_refused_on_loading(llama_folder, tmp_path):
+    for file in llama_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["Ġone", "Ġtwo"])
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(
+        SettingError, match=rf"a tokeniser of {rows + 2} ids and an embedding table of {rows} rows; give"
+    ):
+        load_causal_lm(str(tmp_path))
+
+
+def test_batch_passes_unchanged_through_lightning():
     model = tiny_model()
     batch = next(iter(model.datamodule(seed=3).train_dataloader()))
     moved = model.transfer_batch_to_device(batch, torch.device("cpu"), 0)

@@ -25,6 +25,13 @@ def test_folder_that_lacks_a_file_is_refused_by_both_names(folder, tmp_path, los
         tiny_encoder(folder, tmp_path)
 
 
+def test_folder_with_pickled_weights_alone_is_refused_with_the_conversion(folder, tmp_path):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    call = r"AutoModel.from_pretrained\(FOLDER\).save_pretrained\(FOLDER, safe_serialization=True\)$"
+    with pytest.raises(SettingError, match=rf"lacks a \*.safetensors file; only safetensors are read, .*{call}"):
+        tiny_encoder(folder, tmp_path)
+
+
 def test_a_language_model_is_no_encoder(folder, tmp_path):
     GPT2Config().save_pretrained(folder)
     with pytest.raises(SettingError, match=r"^targets.encoder: gpt2 is no encoder of the BERT family"):

@@ -1,0 +1,65 @@
+"""Build causal LMs over word pieces: GPT-2's architecture from scratch, or a pre-trained model from its files."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config
+from transformers.utils import logging as transformers_logging
+
+from bench.core import hub
+from bench.core.errors import SettingError
+from bench.data.corpus import Corpus
+from bench.data.subwords import Pieces
+from bench.targets.encoder_files import FETCHED, check_complete, conversion
+
+EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
+
+BIAS = 4.0  # of the last norm in the column of log frequencies; keeps the column as small as its neighbours
+
+
+def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str, int]) -> Any:
+    """Build GPT-2's architecture with outputs that start at the training frequencies of the pieces.
+
+    One column of the (tied) embedding holds the log frequencies, and only the bias of the last norm reads this column.
+    So no training step is spent on learning the frequencies.
+    """
+    special_ids = {"bos_token_id": pieces.begin, "eos_token_id": pieces.end}
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    size = len(pieces.tokenizer)
+    lm = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=size, **shape, **dropouts, **special_ids))
+    counts = torch.from_numpy(pieces.encode_text(corpus.train)).bincount(minlength=size) + 0.5
+    log_frequency = counts.log()
+    with torch.no_grad():
+        lm.transformer.wte.weight.normal_(std=EMBEDDING_STD)
+        lm.transformer.wte.weight[:, 0] = (log_frequency - log_frequency.mean()) / BIAS
+        lm.transformer.ln_f.bias[0], lm.transformer.ln_f.weight[0] = BIAS, 0.0
+    return lm
+
+
+def load_causal_lm(name: str) -> tuple[Any, Any]:
+    """Load a causal LM and its tokeniser from a folder, the hub's cache or the hub: safetensors only, no remote code.
+
+    Raises:
+        SettingError: there is no such model, the hub cannot be reached, weights are missing or pickled, or the
+            tokeniser has more ids than the embedding table has rows.
+    """
+    transformers_logging.disable_progress_bar()
+    safe = {"trust_remote_code": False, "local_files_only": True}
+    weights = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    folder = None
+    try:
+        folder = Path(name) if Path(name).is_dir() else hub.fetch(name, FETCHED)
+        with torch.random.fork_rng(devices=[]):  # transformers draws weights that a checkpoint lacks
+            model, loading = AutoModelForCausalLM.from_pretrained(folder, **weights, **safe)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+    except Exception as error:  # the hub client raises many types, all with the same remedy
+        other = "run `make pretrained` and give system.pretrained=models/smollm2-135m, or null to train from scratch"
+        remedy = (folder and conversion(folder, "AutoModelForCausalLM")) or other
+        raise SettingError("system.pretrained", f"cannot read {name} ({type(error).__name__}); {remedy}") from error
+    check_complete("system.pretrained", folder, loading)
+    ids, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().weight.shape[0]
+    if ids > rows:
+        problem = f"{name} has a tokeniser of {ids} ids and an embedding table of {rows} rows"
+        raise SettingError("system.pretrained", f"{problem}; give the tokeniser that the model was trained with")
+    return model, tokenizer
