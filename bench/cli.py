@@ -25,6 +25,7 @@ from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
 from bench.core.signals import STOP, STOPPED, Stopped
+from bench.core.source_hash import KEPT, RERUN
 
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
@@ -66,7 +67,11 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     stem = work.record_stem(config)
     path = json_path(stem)
     try:
-        if not cfg.force and work.finished(path):
+        kept = not cfg.force and work.finished(path)
+        if kept and work.made_by_other_code(config, path):
+            kept = cfg.stale == "keep"
+            progress.print_line(f"{stem.name}: made by other code; " + (KEPT if kept else RERUN))
+        if kept:
             progress.report_cell_end(stem.name, f"skipped: result exists ({path}); force=true runs it again", None)
             work.log(config, stem, work.read(path))
             return 0

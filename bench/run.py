@@ -19,6 +19,7 @@ from bench.core.paths import identifying_fields, record_stem, resolved_config
 from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
+from bench.core.source_hash import made_by_other_code
 from bench.cost.flops import training_flops
 from bench.cost.run_cost import decoding_cost, training_cost
 from bench.data.vocabulary import Vocabulary
@@ -50,6 +51,9 @@ class CellJob(Job[Record]):
 
     def headline(self, result: Record) -> str:
         return f"{result.bits_per_byte:.3f} bits per byte"
+
+    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
+        return made_by_other_code(self.read(path).source_sha256, config)
 
     def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
         log_finished(config, stem, result)

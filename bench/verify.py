@@ -28,7 +28,14 @@ TIMES = (
     "encode_seconds",
 )
 
-CIRCUMSTANCES = ("config", "versions", "device", "git_commit", "finished_at")  # where and when a cell ran
+CIRCUMSTANCES = (
+    "config",
+    "versions",
+    "device",
+    "git_commit",
+    "source_sha256",
+    "finished_at",
+)  # where and when a cell ran
 
 
 def run_again(record: Record, path: Path) -> Record:

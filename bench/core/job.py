@@ -58,6 +58,10 @@ class Job(ABC, Generic[Result]):
         """
         return self.result.finished(path)
 
+    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
+        """True if the result in the file is of other sources than today's; False if its sources are unknown."""
+        return False
+
     def log(self, config: dict[str, Any], stem: Path, result: Result) -> None:
         """Log a result that is on disk already, if the job has a logger that may lack it."""
 

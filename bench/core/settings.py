@@ -182,6 +182,7 @@ class Settings(Group):
     results_dir: Place
     cache_dir: Place
     force: bool
+    stale: Literal["keep", "rerun"] = "keep"  # results of other code; configurations of older records lack the key
     system: System
     corpus: Corpus
     backbone: Backbone

@@ -20,7 +20,15 @@ from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
 from bench.cost.contender import Contender, Missing, SearchableRows
-from bench.cost.earlier_rows import comparable_ledgers, head_identities, header, meaning, reusable_rows, smaller_rows
+from bench.cost.earlier_rows import (
+    comparable_ledgers,
+    has_other_code,
+    head_identities,
+    header,
+    meaning,
+    reusable_rows,
+    smaller_rows,
+)
 from bench.cost.head_rounds import measure
 from bench.cost.ledger import ledger_stem
 from bench.cost.measurement import Limits, Measurement
@@ -93,6 +101,9 @@ class HeadSweep(Job[HeadLedger]):
         size, part = config["vocabulary"]["size"], config["cost"]["part"]
         row = HeadRow(contender="all", part=part, vocabulary_size=size, status="failed", reason=str(error))
         return HeadLedger(**header(config), peak_gflops=[], rows=[row])
+
+    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
+        return has_other_code(self.read(path))
 
     def headline(self, result: HeadLedger) -> str:
         earlier = sum(row.measured_at is not None for row in result.rows)
