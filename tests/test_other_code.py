@@ -12,6 +12,7 @@ from hydra import initialize_config_dir
 from bench.core.record import Record
 from bench.cost.earlier_rows import has_other_code, head_identities
 from bench.cost.schema import HeadLedger, Row
+from bench.report import leaderboard, run_table
 
 HEAD = """
 from bench.heads.softmax import SoftmaxHead
@@ -96,3 +97,14 @@ def test_head_ledger_notices_an_uncommitted_edit_of_a_head(tree, monkeypatch):
     assert has_other_code(ledger)
     rows = [dataclasses.replace(row, identity=row.identity and row.identity.partition("-")[0]) for row in ledger.rows]
     assert not has_other_code(dataclasses.replace(ledger, rows=rows))  # unknown sources
+
+
+def test_table_of_records_of_several_commits_names_these():
+    shared = {"experiment": "e", "system": "softmax", "head": None, "backbone": "lstm", "corpus": "c"}
+    records = [
+        Record(**shared, vocabulary_size=1000, seed=seed, config={"system": {"kind": "classifier"}}, git_commit=commit)
+        for seed, commit in enumerate(("a" * 40, "b" * 40, "a" * 40, None))
+    ]
+    runs = run_table.runs(records)
+    assert "records of 2 git commits (aaaaaaa, bbbbbbb)" in leaderboard.facts(runs)
+    assert "commits" not in leaderboard.facts(run_table.runs(records[::2]))
