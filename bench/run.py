@@ -25,7 +25,7 @@ from bench.cost.run_cost import decoding_cost, training_cost
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator, evaluator_of
-from bench.evaluation.generation import read_prompt
+from bench.evaluation.generation import prompts_of
 from bench.evaluation.metrics import quality
 from bench.evaluation.score import ScoredText
 from bench.training.build import Built, build_cell
@@ -143,8 +143,7 @@ def continuations(
 ) -> list[dict[str, str]]:
     """Continue each prompt twice: by the likeliest (nearest) words, and by calibrated draws."""
     rows = []
-    for prompt in cfg.generation.prompts:
-        start = read_prompt(vocabulary.corpus, prompt, lowercase=cfg.corpus.lowercase)
+    for prompt, start in prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase):
         options = {"calibration": calibration, "seed": cfg.seed}
         texts = {
             way: evaluator.generate(vocabulary, start, cfg.generation.words, greedy=way == "greedy", **options)

@@ -1,5 +1,6 @@
 """Continuations of a prompt, word by word, by a model over a closed vocabulary. V vocabulary size."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from bench.evaluation.brier_lm import rows_of
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.decoding import ExactDecoder
 from bench.models.language_model import ClosedVocabularyModel
+
+PROMPTS, PROMPT_WORDS = 4, 4  # number of prompts taken from the corpus, and most words of each
 
 MOST_DRAWS = 1000  # draws per word by a model's own sampler, before an error; draws of `<unk>` are discarded
 
@@ -92,6 +95,27 @@ def draw_word(
     logits = calibration.logits(scores, log_unigram)
     logits[unk] = -torch.inf
     return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
+
+
+def prompts_of(
+    vocabulary: Vocabulary, prompts: Sequence[str] | None, *, lowercase: bool
+) -> list[tuple[str, list[int]]]:
+    """Return each prompt's text and the lexicon indices of its words.
+
+    Args:
+        prompts: texts; None takes the first known words of documents spread over the validation split, so that a text
+            in any language has prompts.
+
+    Raises:
+        SettingError: the corpus knows no word of a prompt.
+    """
+    corpus = vocabulary.corpus
+    if prompts is not None:
+        return [(prompt, read_prompt(corpus, prompt, lowercase=lowercase)) for prompt in prompts]
+    known = [words[vocabulary.encode(words) != vocabulary.unk] for words in corpus.validation.documents()]
+    known = [words[:PROMPT_WORDS].tolist() for words in known if len(words)]
+    chosen = np.unique(np.linspace(0, len(known) - 1, PROMPTS).astype(int))
+    return [(" ".join(corpus.spell(known[document])), known[document]) for document in chosen]
 
 
 def read_prompt(corpus: Corpus, prompt: str, *, lowercase: bool) -> list[int]:
