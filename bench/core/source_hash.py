@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.core.trust import called_targets
+
 FOLLOWED = ("bench.data", "bench.targets", "bench.heads", "bench.models")  # packages that decide what a cell computes
 LIBRARIES = ("hydra", "pytorch_lightning", "torch", "transformers")  # a record names their versions
 KEPT, RERUN = "stale=rerun runs it again", "it runs again (stale=rerun)"  # ends of the line about such a result
@@ -29,22 +31,12 @@ def cell_sha256(config: dict[str, Any]) -> str:
     if "head" in system:
         used += [config["backbone"]["trunk"], {"_target_": WORD_MODEL}]
         used += [config["targets"]] if config["inputs"] == "contextual" else []
-    return source_sha256(target for part in used for target in targets_in(part))
+    return source_sha256(called_targets(used))
 
 
 def made_by_other_code(earlier: str | None, config: dict[str, Any]) -> bool:
     """True if an earlier result of a cell has the hash of other sources; None is an unknown hash."""
     return earlier is not None and earlier != cell_sha256(config)
-
-
-def targets_in(value: Any) -> Iterator[str]:
-    """Yield every `_target_` in a part of a configuration, at any depth."""
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield from [each] if key == "_target_" else targets_in(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from targets_in(each)
 
 
 def source_sha256(targets: Iterable[str]) -> str:

@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 
 from bench.core.identity import short_hash
 from bench.core.provenance import ledger_header
-from bench.core.source_hash import source_sha256, targets_in
+from bench.core.source_hash import source_sha256
+from bench.core.trust import called_targets
 from bench.cost.our_heads import systems
 from bench.cost.schema import HeadLedger, HeadRow
 
@@ -61,7 +62,7 @@ def comparable_ledgers(config: dict[str, Any], folder: Path) -> list[HeadLedger]
 def head_identities() -> dict[str, str]:
     """Return the short hashes of each head's own configuration and sources, by the name of its system."""
     heads = {cfg.system.name: OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()}
-    return {name: f"{short_hash(head)}-{source_sha256(targets_in(head))[:8]}" for name, head in heads.items()}
+    return {name: f"{short_hash(head)}-{source_sha256(called_targets(head))[:8]}" for name, head in heads.items()}
 
 
 def has_other_code(ledger: HeadLedger) -> bool:
