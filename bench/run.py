@@ -52,6 +52,14 @@ class CellJob(Job[Record]):
     def headline(self, result: Record) -> str:
         return f"{result.bits_per_byte:.3f} bits per byte"
 
+    def summary(self, result: Record) -> dict[str, str]:
+        figures = {
+            "accuracy@1": (result.accuracy_at_1, ".4f"),
+            "bits per byte": (result.bits_per_byte, ".4f"),
+            "training seconds": (result.train_seconds, ",.1f"),
+        }
+        return {heading: "–" if value is None else format(value, form) for heading, (value, form) in figures.items()}
+
     def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
         return made_by_other_code(self.read(path).source_sha256, config)
 

@@ -42,6 +42,11 @@ def test_cell_of_an_edited_head_is_kept_with_a_line_and_run_again_on_demand(plac
     first = bench(place, *SETTINGS)
     assert first.returncode == 0, first.stderr
     before = Record.read(only_record(place))
+    headings, figures, path = first.stdout.splitlines()
+    assert headings.split() == ["accuracy@1", "bits", "per", "byte", "training", "seconds"]
+    expected = f"{before.accuracy_at_1:.4f} {before.bits_per_byte:.4f} {before.train_seconds:,.1f}"
+    assert " ".join(figures.split()) == expected and len(figures) == len(headings)
+    assert place / path == only_record(place)
     assert len(before.source_sha256) == 64
 
     head.write_text(f'"""Commented."""{HEAD}  # one\n')
@@ -52,7 +57,7 @@ def test_cell_of_an_edited_head_is_kept_with_a_line_and_run_again_on_demand(plac
     kept = bench(place, *SETTINGS)
     name = only_record(place).stem
     assert f"{name}: made by other code; stale=rerun runs it again\n" in kept.stderr
-    assert kept.returncode == 0 and "skipped" in kept.stderr
+    assert kept.returncode == 0 and "skipped" in kept.stderr and kept.stdout == first.stdout
     assert Record.read(only_record(place)) == before
 
     only_record(place).unlink()  # the weights remain

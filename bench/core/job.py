@@ -42,6 +42,10 @@ class Job(ABC, Generic[Result]):
     def headline(self, result: Result) -> str:
         """Return the outcome of a job that succeeded in a few words."""
 
+    def summary(self, result: Result) -> dict[str, str]:
+        """Return the figures that a single run ends with, by their headings."""
+        return {}
+
     def read(self, path: Path) -> Result:
         """Read a result's file.
 

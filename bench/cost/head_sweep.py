@@ -19,7 +19,7 @@ from bench.core.settings import Count, Group, Rows, Seconds, Settings, Width
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
-from bench.cost.contender import Contender, Missing, SearchableRows
+from bench.cost.contender import Contender, Missing, SearchableRows, selected_names
 from bench.cost.earlier_rows import (
     comparable_ledgers,
     has_other_code,
@@ -120,13 +120,8 @@ def selected_contenders(cfg: DictConfig) -> list[Contender]:
         contenders = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
     else:
         contenders = [*map(head_alone, systems()), *BASELINE_LOSSES, *BASELINE_SEARCHES]
-    if cfg.cost.contenders is None:
-        return contenders
-    names = [contender.name for contender in contenders]
-    unknown = sorted(set(cfg.cost.contenders) - set(names))
-    if unknown:
-        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(names)}")
-    return [contender for contender in contenders if contender.name in cfg.cost.contenders]
+    names = selected_names([contender.name for contender in contenders], cfg.cost.contenders)
+    return [contender for contender in contenders if contender.name in names]
 
 
 def search(results: Sequence[Measurement], inputs: SyntheticInputs, seconds: float, bar: Bar) -> None:
