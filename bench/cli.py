@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -25,6 +26,8 @@ from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
 from bench.core.signals import STOP, STOPPED, Stopped
+from bench.core.source_hash import KEPT, RERUN
+from bench.cost.system_argument import as_contenders
 
 
 @hydra.main(config_path=config_dir(), config_name="config", version_base="1.3")
@@ -66,9 +69,16 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     stem = work.record_stem(config)
     path = json_path(stem)
     try:
-        if not cfg.force and work.finished(path):
+        kept = not cfg.force and work.finished(path)
+        if kept and work.made_by_other_code(config, path):
+            kept = cfg.stale == "keep"
+            progress.print_line(f"{stem.name}: made by other code; " + (KEPT if kept else RERUN))
+        if kept:
             progress.report_cell_end(stem.name, f"skipped: result exists ({path}); force=true runs it again", None)
-            work.log(config, stem, work.read(path))
+            result = work.read(path)
+            work.log(config, stem, result)
+            if single:
+                show_result(path, work.summary(result))
             return 0
         result = work.run(cfg)
     except SettingError as error:
@@ -79,7 +89,17 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     ok = result.status == "ok"
     outcome = work.headline(result) if ok else f"{result.status}: {result.reason}"
     progress.report_cell_end(stem.name, outcome, time.perf_counter() - begin)
+    if single and ok:
+        show_result(path, work.summary(result))
     return FAILED if single and not ok else 0
+
+
+def show_result(path: Path, summary: dict[str, str]) -> None:
+    """Print the path of a result, and its main figures as a table of one row."""
+    widths = [max(len(heading), len(text)) for heading, text in summary.items()]
+    for cells in (summary, summary.values()) if summary else ():
+        print("   ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True)).rstrip())
+    print(path)
 
 
 def checked_config(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
@@ -114,6 +134,7 @@ def main() -> None:
         check_text(sys.argv[1:])
         check_groups(sys.argv[1:])
         check_launcher(sys.argv[1:])
+        sys.argv[1:] = as_contenders(sys.argv[1:])
         job()
     except REFUSED as error:
         exit_with_refusal(error)

@@ -1,32 +1,50 @@
-"""`python -m bench.generate RUN --prompt "…"`: continue a prompt with a model that a run has kept."""
+"""`python -m bench.generate RUN --prompt "…"`: continue prompts with a model that a run has kept."""
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+import pydantic
 from omegaconf import OmegaConf
 
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.paths import weights_path
 from bench.core.record import Record
+from bench.core.settings import Count, Seed
+from bench.core.source_hash import made_by_other_code
 from bench.core.trust import add_option, check_targets
+from bench.core.value_check import check_value
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.evaluator import evaluator_of
+from bench.evaluation.evaluator import Evaluator, evaluator_of
 from bench.evaluation.generation import read_prompt
-from bench.training.build import build_cell
+from bench.evaluation.sampling import PLAIN, Sampling
+from bench.training.build import Built, build_cell
 from bench.training.train import load_weights
 
+BOUNDS = {  # option -> its type
+    "words": Annotated[int, pydantic.Field(ge=1, le=10_000)],
+    "samples": Annotated[int, pydantic.Field(ge=1, le=10_000)],
+    "seed": Seed,
+    "temperature": Annotated[float, pydantic.Field(ge=1e-3, le=1e3)],
+    "top_k": Count | None,
+    "top_p": Annotated[float, pydantic.Field(gt=0, le=1)] | None,
+}
 
-def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int) -> str:
-    """Write words after the prompt by the model of the record at `path`.
+
+def kept_model(path: Path, trusted: list[str]) -> tuple[Record, Built]:
+    """Build the cell of the record at `path`, and load the weights that its run kept.
 
     Raises:
-        SettingError: no such record, a run that failed or kept no weights, or a prompt without a known word.
+        SettingError: no such record, a run that failed or kept no weights, or code that is not trusted.
     """
     if not path.is_file():
-        raise SettingError("RUN", f"{path} is not there; give the .json of a finished cell")
+        raise SettingError("RUN", f"{path} does not exist; give the .json of a finished cell")
     record = Record.read(path)
+    check_targets(record.config, trusted)
     if record.status != "ok":
         raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
     # the record may have been moved: weights are read from the folder of the record
@@ -36,36 +54,78 @@ def continuation(path: Path, prompt: str, *, words: int, greedy: bool, seed: int
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.datamodule is not None:
         weights = weights_path(config)
-        if load_weights(built.model, weights) is None:
+        training = load_weights(built.model, weights)
+        if training is None:
             problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
             raise SettingError("RUN", problem)
-    calibration = None
-    if not greedy and record.calibration_scale is not None:
-        calibration = Calibration(record.calibration_scale, record.calibration_prior)
+        if made_by_other_code(training["source_sha256"], config):
+            print(f"{weights}: made by other code; the text may differ from that of the run", file=sys.stderr)
+    return record, built
+
+
+def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Yield each prompt with each of its continuations; say on stderr which words of a prompt are unknown.
+
+    Raises:
+        SettingError: an option out of its bounds, a run without weights, or a prompt without a known word.
+    """
+    sampling = checked_sampling(arguments)
+    record, built = kept_model(arguments.run, arguments.trust)
+    evaluator: Evaluator = evaluator_of(built.model)
     vocabulary = built.evaluation_data.vocabulary
-    start = read_prompt(vocabulary.corpus, prompt, lowercase=record.config["corpus"]["lowercase"])
-    options = {"greedy": greedy, "calibration": calibration, "seed": seed}
-    return " ".join(evaluator_of(built.model).generate(vocabulary, start, words, **options))
+    calibration = None
+    if not arguments.greedy and record.calibration_scale is not None:
+        calibration = Calibration(record.calibration_scale, record.calibration_prior)
+    starts = []
+    for prompt in arguments.prompt:
+        unknown: list[str] = []
+        lowercase = record.config["corpus"]["lowercase"]
+        starts.append(read_prompt(vocabulary.corpus, prompt, lowercase=lowercase, setting="--prompt", unknown=unknown))
+        if unknown:
+            print(f"{prompt!r}: left out, as {record.corpus} lacks: {', '.join(unknown)}", file=sys.stderr)
+    for prompt, start in zip(arguments.prompt, starts, strict=True):
+        for seed in range(arguments.seed, arguments.seed + arguments.samples):
+            options = {"greedy": arguments.greedy, "calibration": calibration, "seed": seed, "sampling": sampling}
+            yield prompt, " ".join(evaluator.generate(vocabulary, start, arguments.words, **options))
+
+
+def checked_sampling(arguments: argparse.Namespace) -> Sampling:
+    """Check the numbers of the command line; return how words are drawn.
+
+    Raises:
+        SettingError: a number out of its bounds, or an option of draws beside --greedy.
+    """
+    for name, kind in BOUNDS.items():
+        check_value(f"--{name.replace('_', '-')}", getattr(arguments, name), kind)
+    sampling = Sampling(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Sampling)})
+    if arguments.greedy and (sampling != PLAIN or arguments.samples > 1):
+        problem = "the text is always the same; leave out --samples, --temperature, --top-k and --top-p, or --greedy"
+        raise SettingError("--greedy", problem)
+    return sampling
 
 
 def main() -> None:
-    """Print the prompt and its continuation."""
+    """Print a line for each continuation: the prompt, a bar, the text."""
     substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__.split(": ", 1)[1])
     parser.add_argument("run", type=Path, metavar="RUN", help="the .json of a finished cell")
-    parser.add_argument("--prompt", required=True, help="words to continue; words unknown to the corpus are dropped")
-    parser.add_argument("--words", type=int, default=20, help="how many to add (default 20)")
+    parser.add_argument("--prompt", action="append", required=True, help="text to continue; may be repeated")
+    parser.add_argument("--words", type=int, default=20, help="number of words to add (default 20)")
+    parser.add_argument("--samples", type=int, default=1, help="continuations of each prompt (default 1)")
     parser.add_argument("--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1: likelier words (default 1)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest words")
+    parser.add_argument(
+        "--top-p", type=float, metavar="P", help="draw among the fewest words that together have probability P"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first sample's draws (default 0); the next add 1")
     add_option(parser)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        if given.run.is_file():
-            check_targets(Record.read(given.run).config, given.trust)
-        text = continuation(given.run, given.prompt, words=given.words, greedy=given.greedy, seed=given.seed)
+        for prompt, text in continuations(arguments):
+            print(f"{prompt} | {text}")
     except SettingError as error:
         sys.exit(str(error))
-    print(f"{given.prompt} | {text}")
 
 
 if __name__ == "__main__":

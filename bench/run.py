@@ -19,12 +19,13 @@ from bench.core.paths import identifying_fields, record_stem, resolved_config
 from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
+from bench.core.source_hash import made_by_other_code
 from bench.cost.flops import training_flops
 from bench.cost.run_cost import decoding_cost, training_cost
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator, evaluator_of
-from bench.evaluation.generation import read_prompt
+from bench.evaluation.generation import prompts_of
 from bench.evaluation.metrics import quality
 from bench.evaluation.score import ScoredText
 from bench.training.build import Built, build_cell
@@ -50,6 +51,17 @@ class CellJob(Job[Record]):
 
     def headline(self, result: Record) -> str:
         return f"{result.bits_per_byte:.3f} bits per byte"
+
+    def summary(self, result: Record) -> dict[str, str]:
+        figures = {
+            "accuracy@1": (result.accuracy_at_1, ".4f"),
+            "bits per byte": (result.bits_per_byte, ".4f"),
+            "training seconds": (result.train_seconds, ",.1f"),
+        }
+        return {heading: "–" if value is None else format(value, form) for heading, (value, form) in figures.items()}
+
+    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
+        return made_by_other_code(self.read(path).source_sha256, config)
 
     def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
         log_finished(config, stem, result)
@@ -139,8 +151,7 @@ def continuations(
 ) -> list[dict[str, str]]:
     """Continue each prompt twice: by the likeliest (nearest) words, and by calibrated draws."""
     rows = []
-    for prompt in cfg.generation.prompts:
-        start = read_prompt(vocabulary.corpus, prompt, lowercase=cfg.corpus.lowercase)
+    for prompt, start in prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase):
         options = {"calibration": calibration, "seed": cfg.seed}
         texts = {
             way: evaluator.generate(vocabulary, start, cfg.generation.words, greedy=way == "greedy", **options)

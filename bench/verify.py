@@ -28,7 +28,8 @@ TIMES = (
     "encode_seconds",
 )
 
-CIRCUMSTANCES = ("config", "versions", "device", "git_commit", "finished_at")  # where and when a cell ran
+# where, when and by which code a cell ran
+CIRCUMSTANCES = ("config", "versions", "device", "git_commit", "source_sha256", "finished_at")
 
 
 def run_again(record: Record, path: Path) -> Record:

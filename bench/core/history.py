@@ -1,7 +1,8 @@
 """Names and defaults of the configuration that changed after records were published.
 
-A record's file name is a hash of its configuration. Two tables keep that hash stable: a class or function that moves
-is hashed by its first published name, and a setting that is added later is not hashed while it has its default.
+A record's file name is a hash of its configuration. Three tables keep that hash stable: a class or function that moves
+is hashed by its first published name, a setting that is added later is not hashed while it has its default, and a
+setting whose default changes is hashed with the first default while it has the new one.
 """
 
 from typing import Any
@@ -31,6 +32,12 @@ FIRST_NAMES = {today: first for first, today in MOVED.items()}
 ADDED = {  # setting -> default: added after records were published, and not hashed while it has this value
     "corpus.train_words": None,
 }
+CHANGED: dict[str, tuple[Any, Any]] = {  # setting -> (default today, first published default)
+    "generation.prompts": (
+        None,
+        ["the history of the", "in the second world war , the", "he was born in", "the theory of evolution"],
+    ),
+}
 ADDED_SINCE_LOOPS: dict[str, Any] = {}  # the same for ledgers of the training loop, which were published later
 
 
@@ -40,8 +47,8 @@ def current(config: Any) -> Any:
 
 
 def published(config: dict[str, Any], added: dict[str, Any] = ADDED) -> dict[str, Any]:
-    """Write a configuration as it was first published: first names, and no setting that was added since."""
-    return renamed(without_added(config, added), FIRST_NAMES)
+    """Write a configuration as it was first published: first names and defaults, no setting that was added since."""
+    return renamed(with_first_defaults(without_added(config, added)), FIRST_NAMES)
 
 
 def renamed(value: Any, names: dict[str, str]) -> Any:
@@ -63,3 +70,10 @@ def without_added(value: Any, added: dict[str, Any], key: str = "") -> Any:
         for name, each in value.items()
         if not (inside[name] in added and each == added[inside[name]])
     }
+
+
+def with_first_defaults(value: Any, key: str = "") -> Any:
+    """Replace the default of today by the first published default in the settings of CHANGED."""
+    if isinstance(value, dict):
+        return {name: with_first_defaults(each, f"{key}.{name}".lstrip(".")) for name, each in value.items()}
+    return CHANGED[key][1] if key in CHANGED and value == CHANGED[key][0] else value

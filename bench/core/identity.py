@@ -11,6 +11,7 @@ OUTSIDE_IDENTITY = (
     "logger",
     "results_dir",
     "force",
+    "stale",
     "cache_dir",
     "experiment_name",
     "checkpoint",

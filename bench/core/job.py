@@ -42,6 +42,10 @@ class Job(ABC, Generic[Result]):
     def headline(self, result: Result) -> str:
         """Return the outcome of a job that succeeded in a few words."""
 
+    def summary(self, result: Result) -> dict[str, str]:
+        """Return the figures that a single run ends with, by their headings."""
+        return {}
+
     def read(self, path: Path) -> Result:
         """Read a result's file.
 
@@ -57,6 +61,10 @@ class Job(ABC, Generic[Result]):
             SettingError: the file holds no such result.
         """
         return self.result.finished(path)
+
+    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
+        """True if the result in the file is of other sources than today's; False if its sources are unknown."""
+        return False
 
     def log(self, config: dict[str, Any], stem: Path, result: Result) -> None:
         """Log a result that is on disk already, if the job has a logger that may lack it."""

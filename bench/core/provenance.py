@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from bench.core.source_hash import cell_sha256
+
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy", "head-bench")
 
 
@@ -21,6 +23,7 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
         | {package: importlib.metadata.version(package) for package in PACKAGES},
         "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
         "git_commit": git_commit(),
+        "source_sha256": cell_sha256(config),
     }
 
 

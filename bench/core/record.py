@@ -101,6 +101,7 @@ class Record(StoredResult):
     versions: dict[str, str] = field(default_factory=dict)
     device: str | None = None
     git_commit: str | None = None
+    source_sha256: str | None = None  # of the code that the cell used, or that trained the weights which it loaded
     corpus_sha256: str | None = None
     weights_sha256: str | None = None  # of the target encoder or the pre-trained model
     finished_at: str | None = None  # ISO 8601, UTC

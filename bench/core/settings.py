@@ -89,7 +89,7 @@ class Evaluation(Group):
 
 class Generation(Group):
     words: Annotated[int, pydantic.Field(ge=1, le=10_000)]
-    prompts: Annotated[list[Annotated[str, pydantic.Field(max_length=10_000)]], pydantic.Field(max_length=100)]
+    prompts: Annotated[list[Annotated[str, pydantic.Field(max_length=10_000)]], pydantic.Field(max_length=100)] | None
 
 
 class Head(Built):
@@ -182,6 +182,7 @@ class Settings(Group):
     results_dir: Place
     cache_dir: Place
     force: bool
+    stale: Literal["keep", "rerun"] = "keep"  # results of other code; configurations of older records lack the key
     system: System
     corpus: Corpus
     backbone: Backbone

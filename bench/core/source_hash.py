@@ -1,17 +1,42 @@
 """Hash of the code that a cell runs, so that a result of earlier code is recognised.
 
-Only code counts: comments, docstrings and layout do not change the hash.
+Only code counts: comments, docstrings and layout do not change the hash, nor does the version of Python.
 """
 
 import ast
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from bench.core.trust import called_targets
 
 FOLLOWED = ("bench.data", "bench.targets", "bench.heads", "bench.models")  # packages that decide what a cell computes
 LIBRARIES = ("hydra", "pytorch_lightning", "torch", "transformers")  # a record names their versions
+KEPT, RERUN = "stale=rerun runs it again", "it runs again (stale=rerun)"  # ends of the line about such a result
+WORD_MODEL = "bench.models.word_model.WordModel"  # joins trunk and head
+
+
+def cell_sha256(config: dict[str, Any]) -> str:
+    """Return the hash of the sources that a cell uses: corpus, and model or trunk, head, word model and targets.
+
+    Args:
+        config: resolved configuration of a cell.
+    """
+    system = config["system"]
+    used = [config["corpus"]["source"], system]
+    if "head" in system:
+        used += [config["backbone"]["trunk"], {"_target_": WORD_MODEL}]
+        used += [config["targets"]] if config["inputs"] == "contextual" else []
+    return source_sha256(called_targets(used))
+
+
+def made_by_other_code(earlier: str | None, config: dict[str, Any]) -> bool:
+    """True if an earlier result of a cell has the hash of other sources; None is an unknown hash."""
+    return earlier is not None and earlier != cell_sha256(config)
 
 
 def source_sha256(targets: Iterable[str]) -> str:
@@ -44,8 +69,8 @@ def module_of(target: str) -> str | None:
 
 
 def has_source(module: str) -> bool:
-    """True if a module is a Python file and no part of a library whose version a record names."""
-    if module.split(".")[0] in LIBRARIES:
+    """True if a module is a Python file, and no part of Python or of a library whose version a record names."""
+    if module.split(".")[0] in (*LIBRARIES, *sys.stdlib_module_names):
         return False
     try:
         found = importlib.util.find_spec(module)
@@ -59,9 +84,19 @@ def read_module(module: str) -> tuple[str, frozenset[str]]:
     """Return a module's code without docstrings, and the modules that it imports."""
     tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_bytes())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, kinds) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree), frozenset(imports(tree))
+    return repr(syntax(tree)), frozenset(imports(tree))
+
+
+def syntax(node: Any) -> Any:
+    """Return a syntax tree as nested lists without empty fields: versions of Python differ in which fields exist."""
+    if isinstance(node, list):
+        return [syntax(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return node
+    return [type(node).__name__, *([name, syntax(value)] for name, value in ast.iter_fields(node) if value != [])]
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -5,12 +5,14 @@ Legend: N positions, n queries, V words, H hidden size, K columns of a query.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from bench.core.errors import SettingError
 from bench.cost.synthetic_inputs import SyntheticInputs
 
 LR = 1e-8  # no unit: an update's work does not depend on the rate, and a small rate keeps losses comparable
@@ -74,3 +76,21 @@ class Contender:
     name: str
     build: Callable[[SyntheticInputs], Operations]  # may raise Missing
     reads_targets: bool = False  # True if the head needs word vectors, and usually an encoding of the text first
+
+
+def selected_names(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Return the names of contenders that `cost.contenders` selects, in the order of `names`; None selects all.
+
+    Args:
+        wanted: names, or patterns with `*`, which may match none.
+
+    Raises:
+        SettingError: a wanted name that no contender has.
+    """
+    if wanted is None:
+        return list(names)
+    unknown = sorted(each for each in wanted if "*" not in each and each not in names)
+    if unknown:
+        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(names)}")
+    patterns = [each for each in wanted if "*" in each]
+    return [name for name in names if name in wanted or any(fnmatchcase(name, each) for each in patterns)]

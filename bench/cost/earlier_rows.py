@@ -4,7 +4,8 @@ A ledger's file name hashes the configurations of all heads, so a head that is a
 job looks for earlier ledgers of the same settings beside the file. Rows of contenders that did not change are taken
 over (`measured_at` says when they were timed), and the others alone are timed. Rows are taken over from the same
 machine, packages and git commit only: times of one table never mix two of these. An unknown commit matches none.
-A head's identity is the hash of its configuration: an edit of its code is seen when it is committed.
+A head's identity has the hashes of its configuration and of its sources, so an edit of its code is noticed before it
+is committed.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ from omegaconf import OmegaConf
 
 from bench.core.identity import short_hash
 from bench.core.provenance import ledger_header
+from bench.core.source_hash import source_sha256
+from bench.core.trust import called_targets
 from bench.cost.our_heads import systems
 from bench.cost.schema import HeadLedger, HeadRow
 
@@ -57,15 +60,30 @@ def comparable_ledgers(config: dict[str, Any], folder: Path) -> list[HeadLedger]
 
 
 def head_identities() -> dict[str, str]:
-    """Return the short hash of each head's own configuration, by the name of its system."""
-    return {cfg.system.name: short_hash(OmegaConf.to_container(cfg.system.head, resolve=True)) for cfg in systems()}
+    """Return the short hashes of each head's own configuration and sources, by the name of its system."""
+    heads = {cfg.system.name: OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()}
+    return {name: f"{short_hash(head)}-{source_sha256(called_targets(head))[:8]}" for name, head in heads.items()}
+
+
+def has_other_code(ledger: HeadLedger) -> bool:
+    """True if a row is of other sources than the head of the same configuration has today.
+
+    Rows of ledgers that were written before identities had a hash of sources do not count.
+    """
+    identities = head_identities()
+    for row in ledger.rows:
+        configuration, _, sources = (row.identity or "").partition("-")
+        today = identities.get(row.contender, "").partition("-")
+        if sources and configuration == today[0] and sources != today[2]:
+            return True
+    return False
 
 
 def reusable_rows(config: dict[str, Any], ledgers: Sequence[HeadLedger]) -> dict[str, HeadRow]:
     """Return the rows of earlier ledgers at this V that need not be timed again, by contender.
 
-    Settings, machine, packages and commit are the same, and so is the head's own configuration. A row that failed or
-    lacked a package is timed again.
+    Settings, machine, packages and commit are the same, and so are the head's own configuration and sources. A row that
+    failed or lacked a package is timed again.
     """
     here, identities, rows = header(config), head_identities(), {}
     for ledger in ledgers:

@@ -19,8 +19,16 @@ from bench.core.settings import Count, Group, Rows, Seconds, Settings, Width
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
-from bench.cost.contender import Contender, Missing, SearchableRows
-from bench.cost.earlier_rows import comparable_ledgers, head_identities, header, meaning, reusable_rows, smaller_rows
+from bench.cost.contender import Contender, Missing, SearchableRows, selected_names
+from bench.cost.earlier_rows import (
+    comparable_ledgers,
+    has_other_code,
+    head_identities,
+    header,
+    meaning,
+    reusable_rows,
+    smaller_rows,
+)
 from bench.cost.head_rounds import measure
 from bench.cost.ledger import ledger_stem
 from bench.cost.measurement import Limits, Measurement
@@ -94,6 +102,9 @@ class HeadSweep(Job[HeadLedger]):
         row = HeadRow(contender="all", part=part, vocabulary_size=size, status="failed", reason=str(error))
         return HeadLedger(**header(config), peak_gflops=[], rows=[row])
 
+    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
+        return has_other_code(self.read(path))
+
     def headline(self, result: HeadLedger) -> str:
         earlier = sum(row.measured_at is not None for row in result.rows)
         return f"{result.measured} contenders measured" + (f", {earlier} of them earlier" if earlier else "")
@@ -109,13 +120,8 @@ def selected_contenders(cfg: DictConfig) -> list[Contender]:
         contenders = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
     else:
         contenders = [*map(head_alone, systems()), *BASELINE_LOSSES, *BASELINE_SEARCHES]
-    if cfg.cost.contenders is None:
-        return contenders
-    names = [contender.name for contender in contenders]
-    unknown = sorted(set(cfg.cost.contenders) - set(names))
-    if unknown:
-        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(names)}")
-    return [contender for contender in contenders if contender.name in cfg.cost.contenders]
+    names = selected_names([contender.name for contender in contenders], cfg.cost.contenders)
+    return [contender for contender in contenders if contender.name in names]
 
 
 def search(results: Sequence[Measurement], inputs: SyntheticInputs, seconds: float, bar: Bar) -> None:

@@ -14,6 +14,7 @@ from bench.core.paths import resolved_config
 from bench.core.progress import Bar
 from bench.core.provenance import ledger_header
 from bench.core.settings import Count, Group, Settings
+from bench.cost.contender import selected_names
 from bench.cost.ledger import ledger_stem
 from bench.cost.our_heads import systems
 from bench.cost.schema import LoopLedger, LoopRow
@@ -88,11 +89,7 @@ def selected_cells(cfg: DictConfig) -> dict[str, DictConfig]:
     for each in systems():
         cells[each.system.name] = cfg.copy()
         cells[each.system.name].system = each.system
-    names = cfg.cost.contenders or list(cells)
-    unknown = sorted(set(names) - set(cells))
-    if unknown:
-        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(cells)}")
-    return {name: cells[name] for name in cells if name in names}
+    return {name: cells[name] for name in selected_names(list(cells), cfg.cost.contenders or None)}
 
 
 def header(config: dict[str, Any]) -> dict[str, Any]:

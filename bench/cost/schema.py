@@ -16,7 +16,7 @@ class HeadRow(LedgerRow):
     part: str  # head | model
     vocabulary_size: int
     reads_targets: bool = False  # needs word vectors, usually from an encoding of the text
-    identity: str | None = None  # short hash of the head's configuration; None for baselines and in earlier ledgers
+    identity: str | None = None  # hashes of the head's configuration and sources; None for baselines
     measured_at: str | None = None  # for a row taken over from an earlier ledger: end of that ledger's rounds
 
     step_ms: list[float] | None = None  # forward and backward pass of `positions` positions

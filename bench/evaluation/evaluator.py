@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
+from bench.evaluation.sampling import PLAIN, Sampling
 from bench.evaluation.score import EvaluationData, ScoredText
 from bench.models.language_model import LanguageModel
 
@@ -56,6 +57,7 @@ class Evaluator(ABC):
         greedy: bool,
         calibration: Calibration | None,
         seed: int,
+        sampling: Sampling = PLAIN,
     ) -> list[str]:
         """Write `count` words after a prompt.
 
@@ -64,6 +66,7 @@ class Evaluator(ABC):
             greedy: if True, choose the best word each time (the nearest word of a regressor); if False, draw.
             calibration: turns scores into the distribution to draw from; None for a model that needs none.
             seed: seed of the draws.
+            sampling: temperature, top-k and top-p of each draw, of a word or of a word piece.
         """
 
     @abstractmethod

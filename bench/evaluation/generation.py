@@ -1,5 +1,6 @@
 """Continuations of a prompt, word by word, by a model over a closed vocabulary. V vocabulary size."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from bench.data.words import tokenize
 from bench.evaluation.brier_lm import rows_of
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.decoding import ExactDecoder
+from bench.evaluation.sampling import PLAIN, Sampling
 from bench.models.language_model import ClosedVocabularyModel
+
+PROMPTS, PROMPT_WORDS = 4, 4  # number of prompts taken from the corpus, and most words of each
 
 MOST_DRAWS = 1000  # draws per word by a model's own sampler, before an error; draws of `<unk>` are discarded
 
@@ -29,6 +33,7 @@ def generate(
     greedy: bool,
     calibration: Calibration | None,
     seed: int,
+    sampling: Sampling = PLAIN,
 ) -> list[str]:
     """Write `count` words after a prompt of lexicon indices, never `<unk>`.
 
@@ -38,9 +43,11 @@ def generate(
         calibration: calibration of the distribution to draw from; not read if `greedy` is True or if the model has its
             own sampler.
         seed: seed of the draws.
+        sampling: temperature, top-k and top-p of the draws.
 
     Raises:
         Diverged: `MOST_DRAWS` draws of the model's own sampler were all `<unk>`.
+        SettingError: the model has a sampler of its own, and `sampling` asks for another distribution.
     """
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
     generator, own_generator = (torch.Generator(device).manual_seed(seed) for device in ("cpu", model.device))
@@ -50,10 +57,13 @@ def generate(
         if greedy:
             chosen = int(decoder.best_word(features))
         elif (sampled := sample_word(model, features, vocabulary.unk, own_generator)) is not None:
+            if sampling != PLAIN:
+                problem = "the model draws words by its own sampler, which takes none of these; leave all three out"
+                raise SettingError("temperature, top-k, top-p", problem)
             chosen = sampled
         else:
             scores = model.scores(features)[0].float().cpu()
-            chosen = draw_word(scores, calibration, log_unigram, vocabulary.unk, generator)
+            chosen = draw_word(scores, calibration, log_unigram, vocabulary.unk, generator, sampling)
         words.append(vocabulary.lexicon_index(chosen))
         if states is None:
             states, features = state_after(model, words)
@@ -86,22 +96,62 @@ def sample_word(model: ClosedVocabularyModel, features: Tensor, unk: int, genera
 
 
 def draw_word(
-    scores: Tensor, calibration: Calibration, log_unigram: Tensor, unk: int, generator: torch.Generator
+    scores: Tensor,
+    calibration: Calibration,
+    log_unigram: Tensor,
+    unk: int,
+    generator: torch.Generator,
+    sampling: Sampling = PLAIN,
 ) -> int:
     """Draw a word other than `<unk>` from the calibrated distribution of one row of scores. [V] -> id"""
     logits = calibration.logits(scores, log_unigram)
     logits[unk] = -torch.inf
-    return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
+    return int(torch.multinomial(sampling(logits), 1, generator=generator))
 
 
-def read_prompt(corpus: Corpus, prompt: str, *, lowercase: bool) -> list[int]:
-    """Return the lexicon indices of the words of a prompt; words that are not in the lexicon are dropped.
+def prompts_of(
+    vocabulary: Vocabulary, prompts: Sequence[str] | None, *, lowercase: bool
+) -> list[tuple[str, list[int]]]:
+    """Return each prompt's text and the lexicon indices of its words.
+
+    Args:
+        prompts: texts; None takes the first known words of documents spread over the validation split, so that a text
+            in any language has prompts.
+
+    Raises:
+        SettingError: the corpus knows no word of a prompt.
+    """
+    corpus = vocabulary.corpus
+    if prompts is not None:
+        return [(prompt, read_prompt(corpus, prompt, lowercase=lowercase)) for prompt in prompts]
+    known = [words[vocabulary.encode(words) != vocabulary.unk] for words in corpus.validation.documents()]
+    known = [words[:PROMPT_WORDS].tolist() for words in known if len(words)]
+    chosen = np.unique(np.linspace(0, len(known) - 1, PROMPTS).astype(int))
+    return [(" ".join(corpus.spell(known[document])), known[document]) for document in chosen]
+
+
+def read_prompt(
+    corpus: Corpus,
+    prompt: str,
+    *,
+    lowercase: bool,
+    setting: str = "generation.prompts",
+    unknown: list[str] | None = None,
+) -> list[int]:
+    """Return the lexicon indices of the words of a prompt; words that the corpus does not know are left out.
+
+    Args:
+        setting: name of the prompt in an error.
+        unknown: the words that are left out are appended to this list.
 
     Raises:
         SettingError: no word of the prompt is in the lexicon.
     """
     index = {word: i for i, word in enumerate(corpus.lexicon)}
-    words = [index[word] for word in tokenize(prompt, lowercase) if word in index]
-    if not words:
-        raise SettingError("generation.prompts", f"{prompt!r} holds no word of {corpus.name}; give one that does")
-    return words
+    words = tokenize(prompt, lowercase)
+    if unknown is not None:
+        unknown += [word for word in words if word not in index]
+    known = [index[word] for word in words if word in index]
+    if not known:
+        raise SettingError(setting, f"{prompt!r} holds no word of {corpus.name}; give one that does")
+    return known

@@ -7,6 +7,7 @@ import numpy as np
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.sampling import PLAIN, Sampling
 from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
 from bench.evaluation.subword_nats import score_words, word_nats
 from bench.evaluation.subword_search import search
@@ -37,8 +38,10 @@ class SubwordEvaluator(Evaluator):
         greedy: bool,
         calibration: Calibration | None,
         seed: int,
+        sampling: Sampling = PLAIN,
     ) -> list[str]:
         """Write piece by piece; words that no vocabulary holds can occur."""
+from bench.evaluation.sampling import PLAIN, Sampling
         return self.model.generate(vocabulary.corpus.words_of(prompt), count, greedy=greedy, seed=seed)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:

@@ -25,7 +25,7 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     """Return the values per position that a record keeps. [N] each
 
     Args:
-        search_words: number of positions, evenly evenly_spaced, that are ranked; a rank beyond 10 is infinite. The rank is
+        search_words: number of positions, evenly spread, that are ranked; a rank beyond 10 is infinite. The rank is
             NaN at all other positions.
     """
     nats = word_nats(model, text).astype(np.float32)

@@ -5,7 +5,7 @@ B rows, T steps, S distinct pieces.
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -162,13 +162,22 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         """Read histories, behind each of which a tree of pieces then grows."""
         return (CachedTree if self.exact_cache else PlainTree)(self.lm, histories)
 
-    def generate(self, prompt: list[str], count: int, *, greedy: bool, seed: int = 0) -> list[str]:
+    def generate(
+        self,
+        prompt: list[str],
+        count: int,
+        *,
+        greedy: bool,
+        seed: int = 0,
+        distribution: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(-1),
+    ) -> list[str]:
         """Write `count` words after the prompt, piece by piece, in one document without end.
 
         Args:
             prompt: words.
             greedy: take the likeliest piece each time; else draw from the distribution.
             seed: of the draws.
+            distribution: logits of the next piece -> probabilities of the draw.
         """
         random = torch.Generator().manual_seed(seed)
         line = [self.pieces.begin]
@@ -186,8 +195,10 @@ class SubwordModel(pl.LightningModule, LanguageModel):
                 scores[[self.pieces.begin, self.pieces.end]] = -torch.inf
                 if len(line) == start or len(line) - word_start == LONGEST_WORD:
                     scores[~begins] = -torch.inf
-                p = F.softmax(scores, -1)
-                piece = int(scores.argmax() if greedy else torch.multinomial(p, 1, generator=random))
+                if greedy:
+                    piece = int(scores.argmax())
+                else:
+                    piece = int(torch.multinomial(distribution(scores), 1, generator=random))
                 if begins[piece]:
                     begun_words, word_start = begun_words + 1, len(line)
                 if begun_words > count:

@@ -142,6 +142,9 @@ def facts(runs: pd.DataFrame) -> str:
         parts.append(f"trained on {extent(trained)} words")
     if good.entropy_rate_bits.notna().any():
         parts.append(f"entropy rate {extent(good.entropy_rate_bits, 3)} bits per word")
+    commits = sorted({commit[:7] for commit in good.git_commit.dropna()})
+    if len(commits) > 1:
+        parts.append(f"records of {len(commits)} git commits ({', '.join(commits)})")
     return " · ".join([*parts, *(f"on {device}" for device in sorted(set(good.device.dropna())))])
 
 

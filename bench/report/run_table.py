@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.dotted import flatten
+from bench.core.history import with_first_defaults
 from bench.core.identity import OUTSIDE_IDENTITY, without_description
 from bench.core.record import Record, read_records
 from bench.evaluation.intervals import BlockSums
@@ -124,7 +125,7 @@ def labels(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 def settings_of(run: pd.Series) -> dict[str, str]:
     """Return every setting that can make a run a cell of its own, by its dotted key."""
-    kept = {key: each for key, each in run.config.items() if key not in OUTSIDE_IDENTITY}
+    kept = with_first_defaults({key: each for key, each in run.config.items() if key not in OUTSIDE_IDENTITY})
     texts = {
         key: each if isinstance(each, str) else json.dumps(each)
         for key, each in flatten(without_description(kept)).items()

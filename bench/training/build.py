@@ -11,7 +11,7 @@ from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
 from bench.data.splits import report_splits
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.generation import read_prompt
+from bench.evaluation.generation import prompts_of
 from bench.evaluation.score import EvaluationData
 from bench.heads import Head
 from bench.models.backbones import Backbone
@@ -51,8 +51,7 @@ def build_cell(cfg: DictConfig) -> Built:
     limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
     evaluation_data = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
     check_splits(vocabulary)
-    for prompt in cfg.generation.prompts:  # before hours of training, not after
-        read_prompt(corpus, prompt, lowercase=cfg.corpus.lowercase)
+    prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
     if "head" in cfg.system:
         return word_system(cfg, evaluation_data)
     model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)

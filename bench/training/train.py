@@ -20,6 +20,7 @@ from bench.core.file_lock import exclusive
 from bench.core.paths import record_stem, weights_path
 from bench.core.progress import Bar, print_line
 from bench.core.signals import STOP
+from bench.core.source_hash import KEPT, cell_sha256, made_by_other_code
 from bench.evaluation.evaluator import evaluator_of
 from bench.training.budget import Budget
 from bench.training.build import Built
@@ -37,7 +38,8 @@ def train_or_load(
 ) -> tuple[torch.device, dict[str, Any]]:
     """Train and keep the weights, or load the weights that an earlier run kept.
 
-    A training that was cut off continues from its last checkpoint; `force` starts from the first step.
+    A training that was cut off continues from its last checkpoint. `force=true` starts from the first step, and so does
+    `stale=rerun` if the weights are of other code.
 
     Returns:
         The device of the trainer, and the record's fields about training.
@@ -53,9 +55,11 @@ def train_or_load(
         trainer = make_trainer(cfg, budget, rank, logger)
         built.datamodule.batches.shard(0, trainer.world_size)
         device = trainer.strategy.root_device
-        if cfg.force:
+        if trains_anew(cfg, config):
             checkpoint.delete()
         elif (training := load_weights(built.model, path)) is not None:
+            if made_by_other_code(training["source_sha256"], config):
+                print_line(f"{path}: made by other code; {KEPT}")
             if logger is not None:
                 logger.log_rows(("curve", row) for row in training["curve"])
             return device, training
@@ -67,6 +71,7 @@ def train_or_load(
                 "train_ms_per_1k": budget.train_ms_per_1k,
                 "cpu_share": budget.cpu_share if device.type == "cpu" else None,
                 "curve": budget.curve,
+                "source_sha256": cell_sha256(config),
             }
             save_weights(built.model, path, training)
             checkpoint.delete()
@@ -86,7 +91,15 @@ def slowed_line(cell: str, cpu_share: float) -> str:
 def continues_training(cfg: DictConfig, config: dict[str, Any]) -> bool:
     """True if weights or a checkpoint of an earlier run will be used."""
     path = weights_path(config)
-    return not cfg.force and (path.is_file() or path.with_suffix(".ckpt").is_file())
+    return not trains_anew(cfg, config) and (path.is_file() or path.with_suffix(".ckpt").is_file())
+
+
+def trains_anew(cfg: DictConfig, config: dict[str, Any]) -> bool:
+    """True if weights and checkpoints of earlier runs must not be used."""
+    if cfg.force or cfg.get("stale") != "rerun":
+        return cfg.force
+    metadata = weights_metadata(weights_path(config))
+    return metadata is not None and made_by_other_code(training_fields(metadata)["source_sha256"], config)
 
 
 def make_budget(cfg: DictConfig, **rest: Any) -> Budget:
@@ -126,10 +139,9 @@ def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
     """
     if not path.is_file():
         return None
+    metadata = weights_metadata(path)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-        sound = digest(load_file(path)) == metadata["sha256"]
+        sound = metadata is not None and digest(load_file(path)) == metadata["sha256"]
     except SafetensorError:
         sound = False
     if not sound:
@@ -139,7 +151,21 @@ def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
         load_model(model, path)
     except RuntimeError as error:
         raise SettingError("force", f"{path} does not fit this version's model; force=true trains it again") from error
-    return {"cpu_share": None} | json.loads(metadata["training"])
+    return training_fields(metadata)
+
+
+def weights_metadata(path: Path) -> dict[str, str] | None:
+    """Return the texts that `save_weights` wrote beside the weights; None if there is no readable file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata()
+    except (SafetensorError, FileNotFoundError):
+        return None
+
+
+def training_fields(metadata: dict[str, str]) -> dict[str, Any]:
+    """Return the record's fields about training; those that older weights lack are None."""
+    return {"cpu_share": None, "source_sha256": None} | json.loads(metadata["training"])
 
 
 def save_weights(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:

@@ -514,7 +514,7 @@ def test_job_times_only_the_contenders_that_are_new_or_changed(tree, tmp_path, m
     first, second = job("mse"), job("mse,softmax")
     kept = {row.contender: row for row in second.rows}
     assert kept["mse"].step_ms == first.rows[0].step_ms and kept["mse"].measured_at == first.finished_at
-    assert kept["softmax"].measured_at is None and len(kept["softmax"].identity) == 8
+    assert kept["softmax"].measured_at is None and len(kept["softmax"].identity) == 17
     assert HeadSweep().headline(second) == "2 of 2 contenders measured, 1 of them earlier"
     job("mse,softmax", "force=true")
     monkeypatch.setattr("bench.cost.earlier_rows.head_identities", lambda: {"mse": "changed", "softmax": "changed"})

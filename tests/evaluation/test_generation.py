@@ -1,14 +1,18 @@
 """Generation: greedy words against a hand-stepped network, draws against the calibrated distribution."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from factories.models import word_model
 
 from bench.core.errors import Diverged, SettingError
+from bench.data.corpus import build_corpus, concatenate
+from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.decoding import ExactDecoder
-from bench.evaluation.generation import draw_word, read_prompt
+from bench.evaluation.generation import draw_word, prompts_of, read_prompt
 from bench.evaluation.word_evaluator import WordEvaluator
 from bench.heads.softmax import SoftmaxHead
 from bench.models.count_model import CountModel
@@ -100,6 +104,30 @@ def test_prompt_keeps_only_words_of_the_lexicon(corpus):
 def test_prompt_without_a_known_word_is_refused(corpus, prompt):
     with pytest.raises(SettingError, match=rf"^generation.prompts: '{prompt}' holds no word of markov; give one"):
         read_prompt(corpus, prompt, lowercase=True)
+
+
+def test_default_prompts_are_the_first_known_words_of_validation_documents_spread_over_the_split():
+    """A text without a word of English."""
+    validation = [f"неведомое{i} слово{i} и ещё слова дальше".split() for i in range(10)] + [["никогда"]]
+    train = [[f"слово{i}" for i in range(10)] + ["и", "ещё", "слова", "дальше"]] * 2 + [["ягода"]]
+    corpus = build_corpus("русский", {"train": train, "validation": validation, "test": train})
+    prompts = prompts_of(Vocabulary(corpus, 15), None, lowercase=True)
+    assert [text for text, _ in prompts] == [f"слово{i} и ещё слова" for i in (0, 3, 6, 9)]
+    assert [" ".join(corpus.spell(words)) for _, words in prompts] == [text for text, _ in prompts]
+
+
+def test_short_validation_split_gives_fewer_default_prompts(corpus, vocabulary):
+    one = replace(corpus, validation=concatenate(corpus.validation.documents()[:1]))
+    small = Vocabulary(one, len(vocabulary))
+    assert [text for text, _ in prompts_of(small, None, lowercase=True)] == [
+        text for text, _ in prompts_of(vocabulary, None, lowercase=True)[:1]
+    ]
+
+
+def test_given_prompts_are_read_as_typed(corpus, vocabulary):
+    text = f"nonsense {corpus.lexicon[1]}"
+    assert prompts_of(vocabulary, [text, text], lowercase=True) == [(text, [1]), (text, [1])]
+    assert prompts_of(vocabulary, [], lowercase=True) == []
 
 
 @pytest.mark.parametrize("greedy", [True, False])

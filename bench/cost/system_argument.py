@@ -1,0 +1,44 @@
+"""`system=a,b` on the command line of a cost experiment: the systems to measure, and not one job per system.
+
+A cost experiment measures its contenders in interleaved rounds of one job, so that a drift of the machine's speed
+affects all alike. Hydra would make `system=a,b` two jobs.
+"""
+
+import re
+
+from hydra import compose, initialize_config_dir
+
+from bench.core.command_line import REFUSED
+from bench.core.environment import config_dir
+from bench.core.errors import SettingError
+
+BASELINES = "peer:*"  # names of other libraries' implementations
+
+
+def as_contenders(arguments: list[str]) -> list[str]:
+    """Replace `system=a,b` by `cost.contenders=[a,b,'peer:*']` if the experiment has contenders.
+
+    Raises:
+        SettingError: `system` is no list of names, or `cost.contenders` is given too.
+    """
+    systems = [each for each in arguments if each.startswith("system=")]
+    experiments = [each for each in arguments if re.match(r"\+?experiment=\w+$", each)]
+    if not systems or not experiments or not has_contenders(experiments):
+        return arguments
+    names = systems[-1].partition("=")[2]
+    if any(each.lstrip("+").startswith("cost.contenders=") for each in arguments):
+        raise SettingError("system", "cost.contenders names the systems already; give one of the two")
+    if not re.fullmatch(r"\w+(,\w+)*", names):
+        raise SettingError("system", f"{names} is no list of names; give cost.contenders=[softmax,cosine], for example")
+    replaced = [each for each in arguments if each not in systems]
+    return [*replaced, f"cost.contenders=[{names},'{BASELINES}']"]
+
+
+def has_contenders(experiments: list[str]) -> bool:
+    """True if the configuration of an experiment has the setting `cost.contenders`."""
+    try:
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            cost = compose("config", experiments).get("cost")
+    except REFUSED:  # reported when Hydra composes the whole command line
+        return False
+    return cost is not None and "contenders" in cost

@@ -1,0 +1,78 @@
+"""`python -m bench.generate`: prompts, samples, bounds of the options, unknown words."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from factories.cells import SYSTEMS, settings
+
+from bench import generate
+from bench.core.paths import record_stem, resolved_config
+from bench.core.stored_result import json_path
+from bench.run import run
+
+
+@pytest.fixture(scope="module", params=["softmax", "gpt2"])
+def kept(request, tmp_path_factory) -> Path:
+    """Return the record of a cell on a synthetic text."""
+    cfg = settings(tmp_path_factory.mktemp("kept"), *SYSTEMS[request.param])
+    assert run(cfg).status == "ok"
+    return json_path(record_stem(resolved_config(cfg)))
+
+
+@pytest.fixture
+def said(kept, monkeypatch, capsys):
+    """Run the command; return its status and the lines of stdout and stderr."""
+
+    def command(*arguments: str) -> tuple[object, list[str], list[str]]:
+        monkeypatch.setattr(sys, "argv", ["bench.generate", str(kept), *arguments])
+        capsys.readouterr()
+        try:
+            status = generate.main()
+        except SystemExit as stopped:
+            status = stopped.code
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return command
+
+
+def test_each_prompt_is_continued_by_each_sample(said):
+    arguments = ("--prompt", "baab", "--prompt", "baab baab", "--words", "5")
+    status, lines, _ = said(*arguments, "--samples", "3")
+    assert status is None
+    assert [line.partition(" | ")[0] for line in lines] == ["baab"] * 3 + ["baab baab"] * 3
+    assert len(set(lines[:3])) == 3 and all(line.partition(" | ")[2] for line in lines)
+    assert said(*arguments, "--seed", "2")[1] == lines[2::3]  # the third sample has the seed two later
+    assert said(*arguments, "--top-k", "1")[1] == said(*arguments, "--top-k", "1", "--seed", "9")[1]
+    assert said(*arguments, "--temperature", "0.001")[1] != said(*arguments, "--temperature", "5")[1]
+    assert said(*arguments, "--top-p", "0.000001")[1] == said(*arguments, "--top-k", "1")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--words", "0"], "--words: 0 does not work; give greater than or equal to 1"),
+        (["--words", "-3"], "--words: -3 does not work; give greater than or equal to 1"),
+        (["--samples", "0"], "--samples: 0 does not work"),
+        (["--temperature", "0"], "--temperature: 0.0 does not work"),
+        (["--temperature", "nan"], "--temperature: nan does not work"),
+        (["--top-k", "0"], "--top-k: 0 does not work"),
+        (["--top-p", "1.5"], "--top-p: 1.5 does not work; give less than or equal to 1 or null"),
+        (["--seed", "-1"], "--seed: -1 does not work"),
+        (["--greedy", "--samples", "2"], "--greedy: the text is always the same; leave out"),
+        (["--greedy", "--top-k", "2"], "--greedy: the text is always the same; leave out"),
+    ],
+)
+def test_option_out_of_bounds_is_one_line(said, options, problem):
+    status, lines, _ = said("--prompt", "baab", *options)
+    assert status.startswith(problem) and "\n" not in status
+    assert lines == []
+
+
+def test_unknown_words_of_a_prompt_are_named_and_left_out(said):
+    status, lines, errors = said("--prompt", "zebra baab quark", "--words", "4")
+    assert status is None and "'zebra baab quark': left out, as synthetic lacks: zebra, quark" in errors
+    assert lines[0].partition(" | ")[2] == said("--prompt", "baab", "--words", "4")[1][0].partition(" | ")[2]
+    assert "left out" not in "".join(said("--prompt", "baab")[2])
+    assert said("--prompt", "zebra")[0] == "--prompt: 'zebra' holds no word of synthetic; give one that does"
