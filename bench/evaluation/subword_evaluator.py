@@ -41,8 +41,8 @@ class SubwordEvaluator(Evaluator):
         sampling: Sampling = PLAIN,
     ) -> list[str]:
         """Write piece by piece; words that no vocabulary holds can occur."""
-from bench.evaluation.sampling import PLAIN, Sampling
-        return self.model.generate(vocabulary.corpus.words_of(prompt), count, greedy=greedy, seed=seed)
+        words = vocabulary.corpus.words_of(prompt)
+        return self.model.generate(words, count, greedy=greedy, seed=seed, distribution=sampling)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
         """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.
