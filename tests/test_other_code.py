@@ -11,7 +11,7 @@ from hydra import initialize_config_dir
 
 from bench.core.record import Record
 from bench.cost.earlier_rows import has_other_code, head_identities
-from bench.cost.schema import HeadLedger, Row
+from bench.cost.schema import HeadLedger, HeadRow
 from bench.report import leaderboard, run_table
 
 HEAD = """
@@ -88,7 +88,7 @@ def tree():
 def test_head_ledger_notices_an_uncommitted_edit_of_a_head(tree, monkeypatch):
     identities = head_identities()
     rows = [
-        Row(contender=name, part="head", vocabulary_size=1000, identity=identities.get(name))
+        HeadRow(contender=name, part="head", vocabulary_size=1000, identity=identities.get(name))
         for name in ("softmax", "mse", "peer:linear")
     ]
     ledger = HeadLedger(

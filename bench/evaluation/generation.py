@@ -127,7 +127,7 @@ def prompts_of(
     known = [words[vocabulary.encode(words) != vocabulary.unk] for words in corpus.validation.documents()]
     known = [words[:PROMPT_WORDS].tolist() for words in known if len(words)]
     chosen = np.unique(np.linspace(0, len(known) - 1, PROMPTS).astype(int))
-    return [(" ".join(corpus.spell(known[document])), known[document]) for document in chosen]
+    return [(" ".join(corpus.words_of(known[document])), known[document]) for document in chosen]
 
 
 def read_prompt(

@@ -113,7 +113,7 @@ def test_default_prompts_are_the_first_known_words_of_validation_documents_sprea
     corpus = build_corpus("русский", {"train": train, "validation": validation, "test": train})
     prompts = prompts_of(Vocabulary(corpus, 15), None, lowercase=True)
     assert [text for text, _ in prompts] == [f"слово{i} и ещё слова" for i in (0, 3, 6, 9)]
-    assert [" ".join(corpus.spell(words)) for _, words in prompts] == [text for text, _ in prompts]
+    assert [" ".join(corpus.words_of(words)) for _, words in prompts] == [text for text, _ in prompts]
 
 
 def test_short_validation_split_gives_fewer_default_prompts(corpus, vocabulary):
