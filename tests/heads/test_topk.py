@@ -120,7 +120,7 @@ def test_counts_equal_counts_over_all_scores(shape, with_offsets):
     expected = count_ranks(all_scores(queries, table, offsets), words, unk)
     higher, equal = count_higher_and_equal(queries, table, offsets, words, unk)
     assert torch.equal(higher[known], expected.higher[known])
-    assert torch.equal(equal[known], expected.level[known])
+    assert torch.equal(equal[known], expected.equal[known])
 
 
 def test_all_words_tie_when_scores_are_constant():
