@@ -20,13 +20,13 @@ from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.core.source_hash import made_by_other_code
+from bench.cost.cell_cost import decoding_cost, training_cost
 from bench.cost.flops import training_flops
-from bench.cost.run_cost import decoding_cost, training_cost
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator, evaluator_of
 from bench.evaluation.generation import prompts_of
-from bench.evaluation.metrics import quality
+from bench.evaluation.quality import quality
 from bench.evaluation.score import ScoredText
 from bench.training.build import Built, build_cell
 from bench.training.cell_logger import CellLogger

@@ -12,7 +12,7 @@ PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "trainin
 COMMANDS = {"__init__", "__main__", "cli", "generate", "pretrained", "run", "slurm", "sweep", "verify", "wandb_upload"}
 READ_BY_REPORT = (
     "bench.core", "bench.report", "bench.cost.ledger", "bench.cost.schema", "bench.evaluation.intervals",
-    "bench.evaluation.metric_definition", "bench.evaluation.metric_registry",
+    "bench.evaluation.metric_definition", "bench.evaluation.metrics",
 )  # fmt: skip
 ROOT = Path(bench.__file__).parent
 

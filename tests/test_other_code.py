@@ -35,6 +35,7 @@ def only_record(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_cell_of_an_edited_head_is_kept_with_a_line_and_run_again_on_demand(place, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(place), prepend=":")
     head = place / "my_head.py"

@@ -46,7 +46,7 @@ class Record(StoredResult):
     status: str = "ok"  # ok | oom | diverged | failed
     reason: str | None = None  # of a status that is not ok, one line
 
-    # quality on the test split; bench/evaluation/metrics.py defines each figure
+    # quality on the test split; bench/evaluation/quality.py defines each figure
     coverage: float | None = None
     test_words: int | None = None
     test_bytes: int | None = None  # of the words, with one separator per word

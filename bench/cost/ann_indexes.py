@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.cost.cell_cost import QUERIES
 from bench.cost.contender import Missing, SearchableRows
-from bench.cost.run_cost import QUERIES
 from bench.cost.timing import once_ms, span
-from bench.evaluation.decoding import ANSWERS
+from bench.evaluation.exact_decoder import ANSWERS
 from bench.heads.kernels.topk import TopKIndex
 
 BLOCK = 1024  # rows that are added between two checks of the time limit

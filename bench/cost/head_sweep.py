@@ -19,6 +19,7 @@ from bench.core.settings import Count, Group, Rows, Seconds, Settings, Width
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
+from bench.cost.cell_cost import QUERIES
 from bench.cost.contender import Contender, Missing, SearchableRows, selected_names
 from bench.cost.earlier_rows import (
     comparable_ledgers,
@@ -33,7 +34,6 @@ from bench.cost.head_rounds import measure
 from bench.cost.ledger import ledger_stem
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
-from bench.cost.run_cost import QUERIES
 from bench.cost.schema import HeadLedger, HeadRow
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.cost.timing import span

@@ -22,7 +22,7 @@ from bench.core.errors import SettingError
 from bench.cost.contender import LR, Contender, Operations
 from bench.cost.flops import training_flops
 from bench.cost.synthetic_inputs import SyntheticInputs
-from bench.evaluation.decoding import ExactDecoder
+from bench.evaluation.exact_decoder import ExactDecoder
 from bench.heads import Head
 from bench.models.row_adamw import RowAdamW
 from bench.models.word_batches import Batch, Inputs

@@ -13,7 +13,7 @@ from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
 from bench.evaluation.brier_lm import rows_of
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.decoding import ExactDecoder
+from bench.evaluation.exact_decoder import ExactDecoder
 from bench.evaluation.sampling import PLAIN, Sampling
 from bench.models.language_model import ClosedVocabularyModel
 

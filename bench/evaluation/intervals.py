@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.evaluation.metric_definition import Formula, Ratio, Sums, evaluate
-from bench.evaluation.metric_registry import METRICS
+from bench.evaluation.metrics import METRICS
 
 MOST_BLOCKS = 256  # blocks per record; bounds the size of its file
 

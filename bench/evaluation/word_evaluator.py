@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.decoding import ANSWERS, ExactDecoder
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.exact_decoder import ANSWERS, ExactDecoder
 from bench.evaluation.generation import generate
 from bench.evaluation.score import EvaluationData, ScoredText, score, validation_quality
 from bench.evaluation.validation import validate

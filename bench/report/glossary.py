@@ -1,7 +1,7 @@
 """Columns of the leaderboard: quality from the registry of metrics, and costs, which are defined here."""
 
 from bench.evaluation.metric_definition import Column, Metric
-from bench.evaluation.metric_registry import METRICS
+from bench.evaluation.metrics import METRICS
 
 DECODE = "wall clock of the top 10 for {}: of the head alone, without the trunk; of all of GPT-2, a search word by word"
 

@@ -19,7 +19,7 @@ from bench.core.history import with_first_defaults
 from bench.core.identity import OUTSIDE_IDENTITY, without_description
 from bench.core.record import Record, read_records
 from bench.evaluation.intervals import BlockSums
-from bench.evaluation.metric_registry import measured_metrics, value
+from bench.evaluation.metrics import measured_metrics, value
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
 
 LIMIT = "truth"  # system: the language's own distribution, where it is known

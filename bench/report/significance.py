@@ -8,7 +8,7 @@ import pandas as pd
 from bench.evaluation import intervals
 from bench.evaluation.intervals import Difference
 from bench.evaluation.metric_definition import Column
-from bench.evaluation.metric_registry import METRICS
+from bench.evaluation.metrics import METRICS
 from bench.report.glossary import compared
 from bench.report.number_format import bracketed, signed, warranted_decimals
 from bench.report.table import Part, Table, TableRow, Value

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 
 from bench.evaluation.metric_definition import Column
-from bench.evaluation.metric_registry import METRICS
+from bench.evaluation.metrics import METRICS
 from bench.report.glossary import COST
 from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import mean_and_error

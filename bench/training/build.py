@@ -42,9 +42,8 @@ def build_cell(cfg: DictConfig) -> Built:
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     evaluation = cfg.evaluation
-    corpus: Corpus = instantiate(cfg.corpus.source)
-    report_splits(corpus)
-    corpus = corpus.trained_on(cfg.corpus.get("train_words")).limited(
+    whole: Corpus = instantiate(cfg.corpus.source)
+    corpus = whole.trained_on(cfg.corpus.get("train_words")).limited(
         validation=evaluation.validation_words, test=evaluation.test_words
     )
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
@@ -52,9 +51,19 @@ def build_cell(cfg: DictConfig) -> Built:
     evaluation_data = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
     check_splits(vocabulary)
     prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
-    if "head" in cfg.system:
-        return word_system(cfg, evaluation_data)
-    model = instantiate(cfg.system.model, _partial_=True)(corpus=corpus, vocabulary=vocabulary)
+    built = word_system(cfg, evaluation_data) if "head" in cfg.system else whole_model(cfg, evaluation_data)
+    report_splits(whole)  # after all that can refuse the settings: a refusal is one line
+    return built
+
+
+def whole_model(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
+    """Build a language model that brings its own output layer.
+
+    Raises:
+        SettingError: settings that the model refuses, or a class that is no language model.
+    """
+    vocabulary = evaluation_data.vocabulary
+    model = instantiate(cfg.system.model, _partial_=True)(corpus=vocabulary.corpus, vocabulary=vocabulary)
     if not isinstance(model, LanguageModel):
         problem = f"{cfg.system.model._target_} makes no bench.models.language_model.LanguageModel; give one"
         raise SettingError("system.model._target_", problem)

@@ -1,4 +1,7 @@
-"""Checkpoints of a training run: after a kill, training continues to bit-identical weights."""
+"""Checkpoints of a training run: after a kill, training continues to bit-identical weights.
+
+`bench.training.train` passes the file to Lightning, which resumes; `Budget` restores its counters and random state.
+"""
 
 import logging
 import time

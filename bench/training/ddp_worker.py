@@ -26,9 +26,9 @@ def main() -> None:
     limit_threads()
     silence_libraries()
     cfg = OmegaConf.create(json.load(sys.stdin))
+    CONSOLE.quiet = True  # rank 0 reports for all
     built = build_cell(cfg)
     torch.manual_seed(cfg.seed + rank)  # each rank draws other dropout masks and negatives
-    CONSOLE.quiet = True
     with Bar(f"rank {rank}") as bar:
         never = Checkpoint(Path(), seconds=math.inf)
         budget = make_budget(cfg, validate=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)

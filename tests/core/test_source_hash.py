@@ -13,19 +13,19 @@ from bench.core.source_hash import cell_sha256, made_by_other_code, module_of, s
 
 @pytest.fixture
 def package(tmp_path, monkeypatch) -> Path:
-    """Return a package `theirs` of another author, whose head can be edited."""
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "__init__.py").write_text("")
+    """Return a package `outside_package` of another author, whose head can be edited."""
+    (tmp_path / "outside_package").mkdir()
+    (tmp_path / "outside_package" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path / "theirs" / "head.py"
-    for name in [name for name in sys.modules if name.split(".")[0] == "theirs"]:
+    yield tmp_path / "outside_package" / "head.py"
+    for name in [name for name in sys.modules if name.split(".")[0] == "outside_package"]:
         del sys.modules[name]
 
 
 def hash_of(file: Path, code: str) -> str:
     file.write_text(code)
     source_hash.read_module.cache_clear()
-    return source_sha256(["theirs.head.Head"])
+    return source_sha256(["outside_package.head.Head"])
 
 
 def test_hash_changes_with_code_alone(package):

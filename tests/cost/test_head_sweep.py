@@ -30,7 +30,7 @@ from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, systems, whole_model
 from bench.cost.schema import HeadLedger, HeadRow, ledger_class
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
-from bench.evaluation import decoding
+from bench.evaluation import exact_decoder
 from bench.report import report
 from bench.sweep import jobs
 
@@ -182,7 +182,7 @@ def built_baseline(name: str, inputs: SyntheticInputs) -> Operations:
 
 @pytest.mark.parametrize("many", [0, 10**9])
 def test_all_contenders_with_softmax_rows_give_equal_words_and_ranks(tree, inputs, many, monkeypatch):
-    monkeypatch.setattr(decoding, "INDEX_ROWS", many)
+    monkeypatch.setattr(exact_decoder, "INDEX_ROWS", many)
     hidden, words = inputs.queries(50)
     with torch.no_grad():
         scores = hidden @ inputs.weight.T + inputs.bias
@@ -199,7 +199,7 @@ def test_all_contenders_with_softmax_rows_give_equal_words_and_ranks(tree, input
 
 @pytest.mark.parametrize("many", [0, 10**9])
 def test_all_contenders_with_targets_give_equal_words(tree, inputs, many, monkeypatch):
-    monkeypatch.setattr(decoding, "INDEX_ROWS", many)
+    monkeypatch.setattr(exact_decoder, "INDEX_ROWS", many)
     hidden, _ = inputs.queries(50)
     # a regressor on these inputs: the projection is the identity, and the bias the mean target
     shares = torch.from_numpy(inputs.vocabulary.counts / inputs.vocabulary.counts.sum()).float()

@@ -60,6 +60,7 @@ def test_patterns_select_contenders_in_their_order():
         selected_names(names, ["cosine"])
 
 
+@pytest.mark.slow
 def test_command_measures_the_systems_in_one_job(tmp_path):
     """The model's sweep, which has no baselines, is quick."""
     done = bench(tmp_path, "+experiment=cost_sweep_model", "system=softmax,cosine", *TINY)

@@ -10,7 +10,7 @@ from bench.data.corpus import build_corpus
 from bench.data.sources.files import text
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK, read_document, tokenize
-from bench.evaluation.metrics import quality
+from bench.evaluation.quality import quality
 from bench.evaluation.score import ScoredText
 from bench.models.spelling import Speller
 

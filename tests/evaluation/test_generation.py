@@ -11,7 +11,7 @@ from bench.core.errors import Diverged, SettingError
 from bench.data.corpus import build_corpus, concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
-from bench.evaluation.decoding import ExactDecoder
+from bench.evaluation.exact_decoder import ExactDecoder
 from bench.evaluation.generation import draw_word, prompts_of, read_prompt
 from bench.evaluation.word_evaluator import WordEvaluator
 from bench.heads.softmax import SoftmaxHead
@@ -141,7 +141,7 @@ def test_words_from_states_equal_words_from_features_of_whole_text(model, vocabu
 
 @pytest.mark.parametrize("rows", [1, 10**9])
 def test_best_word_excludes_unk_with_and_without_an_index(vocabulary, monkeypatch, rows):
-    monkeypatch.setattr("bench.evaluation.decoding.INDEX_ROWS", rows)
+    monkeypatch.setattr("bench.evaluation.exact_decoder.INDEX_ROWS", rows)
     torch.manual_seed(0)
     head = SoftmaxHead(hidden_size=6, vocabulary=vocabulary)
     with torch.no_grad():

@@ -8,7 +8,7 @@ from scipy import stats
 
 from bench.evaluation import intervals
 from bench.evaluation.intervals import BlockSums
-from bench.evaluation.metric_registry import value
+from bench.evaluation.metrics import value
 
 RATIO = "accuracy_at_1"  # hits / ranked
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from bench.data.subwords import BOUNDARY, learn
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.metrics import quality
+from bench.evaluation.quality import quality
 from bench.evaluation.score import EvaluationData, ScoredText, score
 from bench.evaluation.subword_nats import score_words, word_nats
 from bench.heads.cosine import CosineHead

@@ -3,7 +3,7 @@
 from factories.records import sweep_records
 
 from bench.evaluation.metric_definition import ARROW
-from bench.evaluation.metric_registry import measured_metrics
+from bench.evaluation.metrics import measured_metrics
 from bench.report import run_table
 from bench.report.glossary import every_column
 
