@@ -20,8 +20,9 @@ from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.core.source_hash import made_by_other_code
-from bench.cost.cell_cost import decoding_cost, training_cost
+from bench.cost.decode_latency import decode_latency
 from bench.cost.flops import training_flops
+from bench.cost.training_cost import training_cost
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator, evaluator_of
@@ -135,7 +136,7 @@ def measure(
     scored = evaluator.score(data)
     figures |= quality(scored, data.vocabulary, data.test, search_words=data.search_words)
     figures["is_density"] = model.is_density
-    figures |= decoding_cost(evaluator, data)
+    figures |= decode_latency(evaluator, data)
     figures["generations"] = continuations(cfg, evaluator, data.vocabulary, scored.calibration)
     return figures, scored
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.cost.cell_cost import QUERIES
 from bench.cost.contender import Missing, SearchableRows
+from bench.cost.decode_latency import QUERIES
 from bench.cost.timing import once_ms, span
 from bench.evaluation.exact_decoder import ANSWERS
 from bench.heads.kernels.topk import TopKIndex

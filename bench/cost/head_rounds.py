@@ -14,8 +14,8 @@ from types import MappingProxyType
 import torch
 from torch.optim import Optimizer
 
-from bench.cost.cell_cost import QUERIES
 from bench.cost.contender import Contender, Operations, sgd
+from bench.cost.decode_latency import QUERIES
 from bench.cost.flops import StrictFlops
 from bench.cost.interleave import Participant, interleave
 from bench.cost.measurement import UPDATES, Limits, Measurement

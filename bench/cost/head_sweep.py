@@ -19,8 +19,8 @@ from bench.core.settings import Count, Group, Rows, Seconds, Settings, Width
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
-from bench.cost.cell_cost import QUERIES
 from bench.cost.contender import Contender, Missing, SearchableRows, selected_names
+from bench.cost.decode_latency import QUERIES
 from bench.cost.earlier_rows import (
     comparable_ledgers,
     has_other_code,

@@ -1,4 +1,7 @@
-"""Time of calls, a time limit, and the machine's matmul peak."""
+"""Clocks: time of a call, a time limit, and the machine's matmul peak.
+
+Decode latency is measured in `bench.cost.decode_latency`, all operations of ledgers in `bench.cost.head_rounds`.
+"""
 
 import signal
 import threading

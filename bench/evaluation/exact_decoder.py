@@ -1,7 +1,7 @@
 """Exact decoding: the best words and true ranks, by kernels without an [n, V] matrix where scores are inner products.
 
-This decoder writes greedy text. Its time is the decode latency of records (measured in `bench.cost.cell_cost`) and of
-ledgers (`bench.cost.head_rounds`).
+This decoder writes greedy text. Its time is the decode latency of records (`bench.cost.decode_latency`) and of ledgers
+(`bench.cost.head_rounds`).
 n queries, V words, K columns of a query.
 """
 

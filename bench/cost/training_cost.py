@@ -1,9 +1,8 @@
-"""Training and decoding costs of one trained model, for its record: parameters, memory, head time, decode latency.
+"""Training costs of one trained model, for its record: parameters, memory, time of the head.
 
 N positions, H hidden size, V vocabulary size.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,14 +10,8 @@ from torch import nn
 
 from bench.cost.flops import head_targets
 from bench.cost.memory import mib, peak_mib, state_of, trained
-from bench.cost.timing import milliseconds, once_ms
-from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.score import EvaluationData
+from bench.cost.timing import milliseconds
 from bench.models.language_model import LanguageModel
-
-QUERIES = (1, 256)  # numbers of queries that are decoded together
-
-LONG_MS = 1000.0  # a longer call is not repeated: the subword search with a large model takes seconds
 
 
 def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
@@ -65,17 +58,3 @@ def head_milliseconds(head: nn.Module, batch: Any) -> float:
     figure = milliseconds(step, hidden.device) * 1000 / batch.trained_words
     head.zero_grad(set_to_none=True)
     return figure
-
-
-def decoding_cost(evaluator: Evaluator, data: EvaluationData) -> dict[str, float]:
-    """Measure the decode latency of 1 and of 256 queries, ms: exact 10 best words, by the decoder of greedy generation.
-
-    The time to build an index is not included. A call longer than `LONG_MS` is timed once; other calls give a median.
-    """
-    decode, device = evaluator.decoder(data, max(QUERIES)), evaluator.model.device
-    figures = {}
-    for queries in QUERIES:
-        call = partial(decode, queries)
-        first = once_ms(call, device)
-        figures[f"decode_ms_{queries}"] = first if first > LONG_MS else milliseconds(call, device)
-    return figures

@@ -1,0 +1,24 @@
+"""Decode latency of one trained model, for its record; `bench.cost.head_rounds` times the same look-up for ledgers."""
+
+from functools import partial
+
+from bench.cost.timing import milliseconds, once_ms
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.score import EvaluationData
+
+QUERIES = (1, 256)  # numbers of queries that are decoded together
+LONG_MS = 1000.0  # a longer call is not repeated: the subword search with a large model takes seconds
+
+
+def decode_latency(evaluator: Evaluator, data: EvaluationData) -> dict[str, float]:
+    """Measure the decode latency of 1 and of 256 queries, ms: exact 10 best words, by the decoder of greedy generation.
+
+    The time to build an index is not included. A call longer than `LONG_MS` is timed once; other calls give a median.
+    """
+    decode, device = evaluator.decoder(data, max(QUERIES)), evaluator.model.device
+    figures = {}
+    for queries in QUERIES:
+        call = partial(decode, queries)
+        first = once_ms(call, device)
+        figures[f"decode_ms_{queries}"] = first if first > LONG_MS else milliseconds(call, device)
+    return figures
