@@ -58,7 +58,7 @@ def test_sweep_reports_refusal_by_sbatch_without_traceback(place, tmp_path):
     assert run.returncode == 2
     *sbatch, line = run.stderr.splitlines()
     assert sbatch and all(message.startswith("sbatch: error: ") for message in sbatch)
-    assert line.startswith("hydra.launcher: Slurm takes no such job; ")
+    assert line.startswith("hydra.launcher: Slurm refuses this job; ")
     assert not list(tmp_path.rglob("*.json"))
 
 
