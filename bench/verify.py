@@ -100,7 +100,11 @@ def main() -> None:
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    different = [each for each in differences(recorded, repeated) if not distance(*each[1:]) <= arguments.tolerance]
+    unequal = [*differences(recorded, repeated)]
+    known = [each for each in unequal if each[1] is not None]
+    different = [each for each in known if not distance(*each[1:]) <= arguments.tolerance]
+    if len(known) < len(unequal):
+        print(f"({len(unequal) - len(known)} figures are not in the record, which an earlier version may have written)")
     for name, before, after in different:
         print(f"{name}: {before} in the record, {after} now")
     for name, after in reproducibility_fields(recorded.config).items():
