@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from bench.core.cpu_threads import limit_threads
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.provenance import reproducibility_fields
@@ -29,7 +30,7 @@ TIMES = (
 )
 
 # where, when and by which code a cell ran
-CIRCUMSTANCES = ("config", "versions", "device", "git_commit", "source_sha256", "finished_at")
+CIRCUMSTANCES = ("config", "versions", "device", "cells_at_once", "git_commit", "source_sha256", "finished_at")
 
 
 def run_again(record: Record, path: Path) -> Record:
@@ -94,6 +95,7 @@ def main() -> None:
         if not arguments.record.is_file():
             raise SettingError("RECORD", f"{arguments.record} does not exist; give the .json of a finished cell")
         silence_libraries()
+        limit_threads()
         recorded = Record.read(arguments.record)
         check_targets(recorded.config, arguments.trust)
         repeated = run_again(recorded, arguments.record)

@@ -29,8 +29,13 @@ def limit_threads() -> None:
     """Give torch at most one thread per processor core that this process may use, unless the user chose a number."""
     import torch
 
-    if not any(each in os.environ for each in USER_SETTINGS):
+    if not user_chose_threads():
         torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+
+
+def user_chose_threads() -> bool:
+    """True if the environment gives a number of threads per process."""
+    return any(each in os.environ for each in USER_SETTINGS)
 
 
 def usable_cores() -> int:

@@ -2,13 +2,17 @@
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
+from bench.core.cpu_threads import usable_cores
 from bench.core.source_hash import cell_sha256
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy", "head-bench")
@@ -22,9 +26,20 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
         "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
+        "cells_at_once": cells_at_once(),
         "git_commit": git_commit(),
         "source_sha256": cell_sha256(config),
     }
+
+
+def cells_at_once() -> int | None:
+    """Return the number of cells that this sweep runs at once on this machine; None if a cluster decides it."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.RUN:
+        return 1
+    if "SLURM_JOB_ID" in os.environ:
+        return None
+    processes = HydraConfig.get().launcher.get("n_jobs", 1)  # of hydra/launcher=joblib; below 0: counted from the end
+    return processes if processes > 0 else max(1, usable_cores() + 1 + processes)
 
 
 def git_commit() -> str | None:

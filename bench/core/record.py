@@ -100,6 +100,7 @@ class Record(StoredResult):
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     device: str | None = None
+    cells_at_once: int | None = None  # above 1: cells shared the machine, so the times are slower; None: not known
     git_commit: str | None = None
     source_sha256: str | None = None  # of the code that the cell used, or that trained the weights which it loaded
     corpus_sha256: str | None = None

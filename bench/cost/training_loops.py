@@ -195,7 +195,7 @@ def default_loop(cfg: DictConfig, built: Built, timings: LoopTimings, folder: Pa
         start_seconds = time.perf_counter() - begin
         if logger is not None:
             logger.log_metrics = logs.timing(logger.log_metrics)
-        checkpoint = SingleCheckpoint(folder / "loop.ckpt", seconds=cfg.checkpoint.seconds)
+        checkpoint = SingleCheckpoint(folder / "loop.ckpt", seconds=cfg.checkpoint.seconds, source_sha256="")
         checkpoint.save = checkpoints.timing(checkpoint.save)
         validate = validations.timing(partial(evaluator_of(built.model).validate, built.evaluation_data))
         budget = make_budget(

@@ -76,6 +76,9 @@ class Budget(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         return {**{name: getattr(self, name) for name in STATE}, "random": random_state()}
 
+    def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["source_sha256"] = self.checkpoint.source_sha256
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
 

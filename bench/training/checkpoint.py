@@ -4,6 +4,7 @@
 """
 
 import logging
+import pickle
 import time
 import zipfile
 from pathlib import Path
@@ -21,10 +22,11 @@ class Checkpoint:
     Args:
         path: path of the file.
         seconds: time between two checkpoints.
+        source_sha256: hash of the code that the cell runs (`bench.core.source_hash`).
     """
 
-    def __init__(self, path: Path, *, seconds: float):
-        self.path, self.seconds = path, seconds
+    def __init__(self, path: Path, *, seconds: float, source_sha256: str):
+        self.path, self.seconds, self.source_sha256 = path, seconds, source_sha256
         self.last_saved = time.monotonic()
 
     @property
@@ -44,17 +46,21 @@ class Checkpoint:
             partial.unlink(missing_ok=True)
         self.last_saved = time.monotonic()
 
-    def undamaged_file(self) -> Path | None:
-        """Return the path if an interrupted run left an undamaged file; else None."""
+    def usable_file(self) -> Path | None:
+        """Return the path if an interrupted run of the same code left an undamaged file; else delete the file."""
         if not self.path.is_file():
             return None
         try:
-            with zipfile.ZipFile(self.path) as archive:  # torch writes a checksum per tensor
-                is_undamaged = archive.testzip() is None
-        except (zipfile.BadZipFile, OSError):
-            is_undamaged = False
-        if not is_undamaged:
-            log.warning("%s is damaged; training starts from the first step", self.path)
+            with zipfile.ZipFile(self.path) as archive:
+                damaged = archive.testzip() is not None  # torch writes a checksum per tensor
+            state = {} if damaged else torch.load(self.path, mmap=True, weights_only=True)
+        except (zipfile.BadZipFile, pickle.UnpicklingError, OSError, RuntimeError):
+            damaged, state = True, {}
+        problem = "is damaged" if damaged else ""
+        if not damaged and state.get("source_sha256") != self.source_sha256:
+            problem = "was made by other code"
+        if problem:
+            log.warning("%s %s; training starts from the first step", self.path, problem)
             self.delete()
             return None
         return self.path

@@ -1,6 +1,7 @@
 """Several devices for one cell: rank 0 is the cell's process, the other ranks are followers, a process each."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from bench.core.cpu_threads import user_chose_threads
 
 FOLLOWER = "bench.training.ddp_worker"  # module that a follower runs
 
@@ -32,14 +35,17 @@ class LocalRank(LightningEnvironment):
 
 @contextmanager
 def start_followers(config: dict[str, Any], world: int, port: int) -> Iterator[None]:
-    """Run ranks 1 and up during the block; if rank 0 fails, end them."""
+    """Run ranks 1 and up during the block, with an equal share of the CPU threads each; if rank 0 fails, end them."""
+    threads, share = torch.get_num_threads(), threads_per_rank(world)
     command = [sys.executable, "-m", FOLLOWER, str(port)]
     how: dict[str, Any] = {
         "stdin": subprocess.PIPE,
         "text": True,
-        "start_new_session": True,
-    }  # Ctrl-C reaches rank 0 alone
+        "start_new_session": True,  # Ctrl-C reaches rank 0 alone
+        "env": {**os.environ, "OMP_NUM_THREADS": str(share)},
+    }
     processes = [subprocess.Popen([*command, str(rank)], **how) for rank in range(1, world)]
+    torch.set_num_threads(share)
     try:
         for process in processes:
             with process.stdin as pipe:
@@ -52,5 +58,12 @@ def start_followers(config: dict[str, Any], world: int, port: int) -> Iterator[N
     finally:
         for process in processes:
             process.wait()
+        torch.set_num_threads(threads)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # the sweep's next cell has other followers
+
+
+def threads_per_rank(world: int) -> int:
+    """Return the CPU threads of each of `world` processes: an equal share of this process's, or the user's number."""
+    threads = torch.get_num_threads()
+    return threads if user_chose_threads() else max(1, threads // world)

@@ -45,7 +45,7 @@ def train_or_load(
         The device of the trainer, and the record's fields about training.
     """
     path = weights_path(config)
-    checkpoint = Checkpoint(path.with_suffix(".ckpt"), seconds=cfg.checkpoint.seconds)
+    checkpoint = checkpoint_of(cfg, config)
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
         validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
         budget = make_budget(
@@ -64,7 +64,7 @@ def train_or_load(
                 logger.log_rows(("curve", row) for row in training["curve"])
             return device, training
         with STOP.held_back(), start_followers(config, trainer.world_size, rank.main_port):
-            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.undamaged_file(), weights_only=True)
+            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.usable_file(), weights_only=True)
             training = {
                 "trained_words": budget.spent["words"],
                 "train_seconds": budget.spent["seconds"],
@@ -90,8 +90,15 @@ def slowed_line(cell: str, cpu_share: float) -> str:
 
 def continues_training(cfg: DictConfig, config: dict[str, Any]) -> bool:
     """True if weights or a checkpoint of an earlier run will be used."""
-    path = weights_path(config)
-    return not trains_anew(cfg, config) and (path.is_file() or path.with_suffix(".ckpt").is_file())
+    if trains_anew(cfg, config):
+        return False
+    return weights_path(config).is_file() or checkpoint_of(cfg, config).usable_file() is not None
+
+
+def checkpoint_of(cfg: DictConfig, config: dict[str, Any]) -> Checkpoint:
+    """Return the checkpoint file of a cell, stored beside its weights."""
+    path = weights_path(config).with_suffix(".ckpt")
+    return Checkpoint(path, seconds=cfg.checkpoint.seconds, source_sha256=cell_sha256(config))
 
 
 def trains_anew(cfg: DictConfig, config: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from factories.commands import bench, settings
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from joblib import cpu_count
 from submitit.slurm import slurm
@@ -16,6 +17,7 @@ from bench.core import command_line
 from bench.core.command_line import PLUGINS, check_launcher
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
+from bench.core.provenance import cells_at_once
 from bench.slurm import CellSlurmJob, SlurmCallback, SqueueWatcher
 
 
@@ -90,4 +92,28 @@ def test_joblib_divides_the_cores_between_cells(place, monkeypatch, tmp_path):
     records = [json.loads(path.read_text()) for path in (tmp_path / "results" / "smoke").glob("*.json")]
     assert sorted(record["system"] for record in records) == ["softmax", "unigram"]
     assert {record["device"].split(", ")[-1] for record in records} == {f"{max(1, cpu_count() // 2)} threads"}
+    assert {record["cells_at_once"] for record in records} == {2}
     assert {line.split()[0] for line in run.stderr.splitlines() if " bits per byte" in line} == {"[1/2]", "[2/2]"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "job", "expected"),
+    [
+        ([], "", 1),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], "", 3),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-1"], "", 4),
+        (["hydra/launcher=slurm"], "17", None),
+    ],
+    ids=["one at a time", "a number of processes", "all cores", "a cluster's choice"],
+)
+def test_record_says_how_many_cells_share_the_machine(overrides, job, expected, monkeypatch):
+    monkeypatch.setattr("bench.core.provenance.usable_cores", lambda: 4)
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    else:
+        monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        composed = compose("config", overrides=["+experiment=smoke", *overrides], return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: composed.hydra)
+    assert cells_at_once() == expected

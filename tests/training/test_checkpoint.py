@@ -77,6 +77,17 @@ def test_damaged_checkpoint_is_deleted_and_training_starts_from_the_first_step(t
     assert "is damaged" in caplog.text and "starts from the first step" in caplog.text
 
 
+def test_checkpoint_of_other_code_is_deleted_and_training_starts_from_the_first_step(tmp_path, monkeypatch, caplog):
+    straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
+    cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"])
+    with monkeypatch.context() as earlier:
+        earlier.setattr("bench.training.train.cell_sha256", lambda config: "the hash of earlier code")
+        cut_off(cfg, monkeypatch, 3)
+    with caplog.at_level(logging.WARNING, "bench"):
+        assert same(straight, run(cfg)) == []
+    assert caplog.text.count("was made by other code; training starts from the first step") == 1
+
+
 def harmed(whole: bytes, harm: str) -> bytes:
     """Within what weights and checkpoints have of numbers."""
     middle = len(whole) // 2
@@ -115,7 +126,7 @@ def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, caplog):
         def save_checkpoint(self, path, weights_only):
             raise OSError(28, "No space left on device")
 
-    checkpoint = Checkpoint(tmp_path / "x.ckpt", seconds=0.0)
+    checkpoint = Checkpoint(tmp_path / "x.ckpt", seconds=0.0, source_sha256="")
     with caplog.at_level(logging.WARNING, "bench"):
         checkpoint.save(Trainer())
     assert "No space left" in caplog.text and not list(tmp_path.iterdir())
@@ -124,7 +135,7 @@ def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, caplog):
 def test_a_checkpoint_is_due_by_the_clock(tmp_path, monkeypatch):
     now = 100.0
     monkeypatch.setattr("bench.training.checkpoint.time.monotonic", lambda: now)
-    checkpoint = Checkpoint(tmp_path / "x.ckpt", seconds=60.0)
+    checkpoint = Checkpoint(tmp_path / "x.ckpt", seconds=60.0, source_sha256="")
     now = 159.0
     assert not checkpoint.due
     now = 160.0

@@ -10,6 +10,7 @@ from bench.core.errors import SettingError
 from bench.core.hardware import mixed
 from bench.core.paths import resolved_config, weights_path
 from bench.run import run
+from bench.training.distributed import threads_per_rank
 
 DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device
 INPUT = "backbone.input.weight"
@@ -63,3 +64,14 @@ def test_cell_fails_when_a_device_dies(monkeypatch, tmp_path):
     soon = ["+trainer.strategy.timeout.seconds=2", "trainer.strategy.timeout.minutes=0"]
     record = run(settings(tmp_path, *TWO, *soon))
     assert record.status == "failed" and "Timed out" in record.reason
+
+
+@pytest.mark.parametrize(("chosen", "share"), [(None, 2), ("3", 4)], ids=["by the machine", "by the user"])
+def test_ranks_share_the_threads_of_their_process(monkeypatch, chosen, share):
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    if chosen is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    assert threads_per_rank(2) == share
