@@ -1,4 +1,4 @@
-"""Hydra callback of a sweep: count the jobs, list those without a sound result at the end, write the report.
+"""Hydra callback of a sweep: plan the jobs, show a table per V, list jobs without a sound result, write the report.
 
 The callback reads the results on disk and asks no process: a launcher runs jobs elsewhere, and a killed process
 reports nothing.
@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -21,18 +21,29 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.core.command_line import REFUSED, exit_with_refusal, explain_refusal
 from bench.core.config_check import check_config
-from bench.core.errors import FAILED
-from bench.core.job import job_of
+from bench.core.errors import FAILED, SettingError
+from bench.core.job import Job, job_of
 from bench.core.paths import check_results_folder, plain_config, resolved_config
-from bench.core.progress import TALLY, print_line
+from bench.core.progress import TALLY, PlannedCell, print_line
 from bench.core.provenance import now
 from bench.core.stored_result import json_path
 
 
-class SweepCallback(Callback):
-    """Called by Hydra before it writes anything, before each job, and after a sweep."""
+class PlannedJob(NamedTuple):
+    """One job of a sweep as planned before the first job runs."""
 
-    total: int | None = None  # number of jobs; None in a single run
+    overrides: list[str]
+    refusal: str | None = None  # reason why the settings cannot work; then nothing below is known
+    cell: PlannedCell = PlannedCell("", 0, pending=False)
+    work: Job[Any] | None = None
+    stem: Path = Path()  # of the result
+    force: bool = False  # an older result does not count
+
+
+class SweepCallback(Callback):
+    """Called by Hydra before it writes anything, before and after each job, and after a sweep."""
+
+    plan: list[PlannedJob] | None = None  # None in a single run
     begin = ""  # time when the sweep began, as in records
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -41,24 +52,36 @@ class SweepCallback(Callback):
             check_results_folder(config, typed_overrides(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Count the jobs, so that each can report the time left."""
+        """Plan the jobs, so that each can report the time left."""
         self.on_run_start(config)
         with exiting_on_refusal():
-            self.total, self.begin = len(jobs(config)), now()
-            TALLY.total = self.total
+            self.plan, self.begin = [planned(overrides) for overrides in jobs(config)], now()
+            TALLY.total, TALLY.cells = len(self.plan), [job.cell for job in self.plan]
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Set the tally in a launcher's process, which gets a copy of this object and has not run earlier jobs."""
-        if self.total is not None and TALLY.total != self.total:
-            TALLY.total, TALLY.alone = self.total, False
+        if self.plan is not None and TALLY.total != len(self.plan):
+            TALLY.total, TALLY.alone = len(self.plan), False
         if not TALLY.alone:
             TALLY.done = config.hydra.job.num
+
+    def on_job_end(self, config: DictConfig, **_: Any) -> None:
+        """Show the table of a V after its last cell, except the last V: the report follows at once."""
+        if self.plan is None or not TALLY.alone:
+            return
+        nth, cells = config.hydra.job.num, [job.cell for job in self.plan]
+        size, later = cells[nth].size, {cell.size for cell in cells[nth + 1 :]}
+        has_run = any(cell.size == size and cell.pending for cell in cells)
+        if later and size not in later and has_run:
+            from bench.report import show_size
+
+            show_size(Path(config.results_dir) / config.experiment_name, size)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write the report; exit with FAILED if a job has no sound result."""
         try:
             with exiting_on_refusal():
-                unsound = finish(config, self.begin)
+                unsound = finish(config, self.plan, self.begin)
         except Exception:  # Hydra would warn, and exit with 0
             traceback.print_exc()
             sys.exit(FAILED)
@@ -80,10 +103,11 @@ def typed_overrides(config: DictConfig) -> list[str]:
     return OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
 
 
-def finish(config: DictConfig, begin: str) -> int:
+def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
     """Write the report, and print a line for each job without a sound result.
 
     Args:
+        plan: the jobs of the sweep.
         begin: time when the sweep began; with `force=true`, an older result does not count.
 
     Returns:
@@ -92,8 +116,7 @@ def finish(config: DictConfig, begin: str) -> int:
     from bench.report import report
 
     folder = Path(config.results_dir) / config.experiment_name
-    grid = jobs(config)
-    unsound = [each for overrides in grid for each in unsound_job(overrides, folder, begin)]
+    unsound = [each for job in plan for each in unsound_job(job, folder, begin)]
     if any(folder.glob("*.json")):
         report([folder], folder)
     for _, line in unsound:
@@ -101,7 +124,7 @@ def finish(config: DictConfig, begin: str) -> int:
     if unsound:
         kinds = Counter(status for status, _ in unsound).most_common()
         why = ", ".join(f"{count} {status}" for status, count in kinds)
-        print_line(f"{len(unsound)} of {len(grid)} cells failed ({why}), see above; the same command tries them again")
+        print_line(f"{len(unsound)} of {len(plan)} cells failed ({why}), see above; the same command tries them again")
     return len(unsound)
 
 
@@ -115,21 +138,39 @@ def jobs(config: DictConfig) -> list[list[str]]:
     return batch
 
 
-def unsound_job(overrides: list[str], folder: Path, begin: str) -> Iterator[tuple[str, str]]:
-    """Yield status and one line for a job without a sound result: its name, the reason, where to read more."""
+def planned(overrides: list[str]) -> PlannedJob:
+    """Compose a job's configuration and look for its result."""
     try:
         cfg = compose("config", overrides)
         check_config(plain_config(cfg))
         config = resolved_config(cfg)
         work = job_of(config)
         stem = work.record_stem(config)
-        path = json_path(stem)
-        result = work.read(path) if path.is_file() else None
     except REFUSED as error:
-        yield "failed", f"{' '.join(overrides)}: {explain_refusal(error, overrides)}"
+        return PlannedJob(overrides, str(explain_refusal(error, overrides)))
+    kept = False
+    with contextlib.suppress(SettingError):  # a damaged result: the job reports it
+        path = json_path(stem)
+        kept = not cfg.force and work.finished(path)
+        if kept and cfg.stale == "rerun":
+            kept = not work.made_by_other_code(config, path)
+    cell = PlannedCell(config["system"]["name"], config["vocabulary"]["size"], pending=not kept)
+    return PlannedJob(overrides, None, cell, work, stem, cfg.force)
+
+
+def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str, str]]:
+    """Yield status and one line for a job without a sound result: its name, the reason, where to read more."""
+    if job.refusal is not None:
+        yield "failed", f"{' '.join(job.overrides)}: {job.refusal}"
         return
-    if result is None or (cfg.force and result.finished_at < begin):
-        yield "killed", f"{stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
+    path = json_path(job.stem)
+    try:
+        result = job.work.read(path) if path.is_file() else None
+    except REFUSED as error:
+        yield "failed", f"{' '.join(job.overrides)}: {explain_refusal(error, job.overrides)}"
+        return
+    if result is None or (job.force and result.finished_at < begin):
+        yield "killed", f"{job.stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
     elif result.status != "ok":
         where = "" if "(trace: " in result.reason else f" (record: {path})"
-        yield result.status, f"{stem.name}: {result.status}: {result.reason}{where}"
+        yield result.status, f"{job.stem.name}: {result.status}: {result.reason}{where}"

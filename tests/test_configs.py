@@ -10,6 +10,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.command_line import check_groups
+from bench.core.config_check import check_config
 from bench.core.errors import SettingError
 from bench.core.identity import identity
 from bench.cost import our_heads
@@ -39,6 +40,8 @@ def test_choice_composes_and_its_name_is_that_of_its_file(group, choice):
         assert config[group]["name"] == choice
 
 
+COMPETITORS = "softmax sampled_softmax adaptive_softmax mse cosine infonce gpt2 ngram unigram".split()
+
 # tested by test_random_search and tests/cost
 ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop"}
 
@@ -47,14 +50,14 @@ ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loo
     "experiment", sorted({file.stem for file in (TREE / "experiment").glob("*.yaml")} - ELSEWHERE - {"context"})
 )
 @pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
-def test_experiment_is_a_sweep_over_all_systems(experiment, corpus):
+def test_experiment_is_a_sweep_over_the_competitors(experiment, corpus):
     overrides = [f"+experiment={experiment}", f"corpus={corpus}"]
     cfg = composed(*overrides, hydra=True)
     axes = cfg.hydra.sweeper.params
     assert experiment.startswith(cfg.experiment_name)
     assert str(cfg.hydra.mode) == "RunMode.MULTIRUN"
     others = [str(values).split(",") for key, values in axes.items() if key != "system"]
-    grid = list(itertools.product([each for each in SYSTEMS if each != "truth" or corpus == "synthetic"], *others))
+    grid = list(itertools.product([*COMPETITORS, *(["truth"] if corpus == "synthetic" else [])], *others))
     assert cells(*overrides) == len(grid)
     stems = {identity(plain(*overrides, f"system={system}", *point(axes, rest))) for system, *rest in grid}
     assert len(stems) == len(grid)  # no two cells share a record
@@ -80,10 +83,20 @@ def test_command_line_replaces_and_adds_axes():
     assert cells("+experiment=vocab_sweep", task=task) == 2 * 3 * 3
 
 
+@pytest.mark.parametrize(
+    ("competitors", "count"),
+    [("glob(*)", len(SYSTEMS)), ("glob(*,exclude=truth)", len(SYSTEMS) - 1), ("[softmax,nce]", 2), ("vmf", 1)],
+)
+def test_competitors_are_a_pattern_or_a_list_or_one_system(competitors, count):
+    quoted = competitors if competitors.startswith("[") else f"'{competitors}'"
+    check_config(plain(f"competitors={quoted}"))
+    assert cells("+experiment=smoke", f"competitors={quoted}") == count
+
+
 def test_truth_competes_only_on_a_corpus_whose_distribution_is_known():
-    assert "truth" in SYSTEMS
-    assert cells("+experiment=smoke") == len(SYSTEMS) - 1
-    assert cells("+experiment=smoke", "corpus=synthetic") == len(SYSTEMS)
+    assert set(COMPETITORS) < set(SYSTEMS) - {"truth"}
+    assert cells("+experiment=smoke") == len(COMPETITORS)
+    assert cells("+experiment=smoke", "corpus=synthetic") == len(COMPETITORS) + 1
     assert composed("+experiment=known_truth").corpus.name == "synthetic"
 
 
@@ -117,6 +130,15 @@ def test_every_system_with_a_head_is_a_contender_of_the_cost_sweep(systems):
     assert contenders == sorted(config["name"] for config in systems.values() if "head" in config)
 
 
+def test_training_words_are_those_of_the_budget_unless_they_are_given():
+    assert plain()["corpus"]["train_words"] == plain()["budget"]["words"] == 300_000
+    assert plain("budget.words=null", "budget.seconds=5")["corpus"]["train_words"] is None
+    assert plain("+experiment=equal_time")["corpus"]["train_words"] is None
+    assert plain("budget.words=7", "corpus.train_words=99")["corpus"]["train_words"] == 99
+    for text in ("kjv", "text", "synthetic", "wikitext2"):
+        assert plain(f"corpus={text}", "budget.words=5000")["corpus"]["train_words"] == 5000
+
+
 def test_identity_ignores_settings_that_change_no_figure():
     base = plain("system=softmax")
     for same in (
@@ -128,11 +150,13 @@ def test_identity_ignores_settings_that_change_no_figure():
         "job=other",
     ):
         assert identity(plain("system=softmax", same)) == identity(base)
+    whole = plain("system=softmax", "corpus.train_words=null")
     without = {key: value for key, value in base["corpus"].items() if key != "train_words"}
-    assert identity(base | {"corpus": without}) == identity(base)  # records from before that setting
+    assert identity(base | {"corpus": without}) == identity(whole)  # records from before that setting
     for other in (
         "seed=1",
         "corpus.train_words=999",
+        "corpus.train_words=null",
         "budget.words=7",
         "optimizer.lr=1",
         "backbone=gru",

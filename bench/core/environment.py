@@ -29,6 +29,9 @@ def cache_folder() -> str:
 
 OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
 OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
+OmegaConf.register_new_resolver(
+    "axis", lambda choices: choices if isinstance(choices, str) else ",".join(choices), replace=True
+)  # a list as Hydra's sweeper writes one
 OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
 random_search.register()
 

@@ -1,32 +1,75 @@
 """Progress on the screen: the cell of the sweep, its speed, the time left."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 CONSOLE = Console(stderr=True)
 
+# The time of a cell grows linearly with V and has doubled at this V: about the mean over the default systems on two
+# cores. Used until a system has run at two V.
+GROWTH_WORDS = 20_000
+
+
+class PlannedCell(NamedTuple):
+    """One cell of a sweep, as the estimate of the time left needs it."""
+
+    system: str
+    size: int  # vocabulary size, V
+    pending: bool  # False: its result exists, so the cell will be skipped
+
 
 @dataclass
 class Tally:
-    """Number of cells of a sweep, finished cells in this process, and their times."""
+    """Cells of a sweep, number of those that have ended, and the times of those that ran in this process.
+
+    A cell's time is estimated from the latest cell of its system, or else from all cells so far, and grows by 1 per
+    `GROWTH_WORDS` of V.
+    """
 
     total: int = 1
     done: int = 0
     alone: bool = True  # no other process runs cells of this sweep at the same time
-    seconds: list[float] = field(default_factory=list)  # one entry for each cell that ran
+    cells: list[PlannedCell] = field(default_factory=list)  # in the order of the sweep; empty if unknown
+    seconds: list[tuple[PlannedCell, float]] = field(default_factory=list)  # one entry for each cell that ran
 
-    def left(self, of_this_cell: float = 0.0) -> str:
-        """Return the time left by the mean time of the cells so far; a question mark if it is unknown."""
-        if not self.seconds or not self.alone:
+    def cell_ended(self, seconds: float | None) -> None:
+        """Count a cell; `seconds` is None for a cell that was skipped."""
+        if seconds is not None and self.done < len(self.cells):
+            self.seconds.append((self.cells[self.done], seconds))
+        self.done += 1
+
+    def left(self, elapsed: float = 0.0, share: float = 0.0) -> str:
+        """Return the estimated time left; a question mark if it cannot be estimated.
+
+        Args:
+            elapsed: seconds that the running cell has taken.
+            share: share of the running cell's work that is done; read only if no cell has ended.
+        """
+        now, later = self.cells[self.done : self.done + 1], self.cells[self.done + 1 :]
+        seconds = self.seconds
+        if not seconds and now and share > 0:
+            seconds = [(now[0], elapsed / share)]
+        if not seconds or not self.alone:
             return "?"
-        mean = sum(self.seconds) / len(self.seconds)
-        return clock(mean * max(0, self.total - self.done - 1) + max(0.0, mean - of_this_cell))
+        running = sum(estimate(cell, seconds) for cell in now if cell.pending)
+        return "about " + clock(
+            max(0.0, running - elapsed) + sum(estimate(cell, seconds) for cell in later if cell.pending)
+        )
 
 
-TALLY = Tally()  # of this process; SweepCallback sets `total`
+def estimate(cell: PlannedCell, seconds: Sequence[tuple[PlannedCell, float]]) -> float:
+    """Estimate the seconds of a cell from those of earlier cells, of which there is at least one."""
+    at_size_0 = [(earlier.system, each / (1 + earlier.size / GROWTH_WORDS)) for earlier, each in seconds]
+    own = [each for system, each in at_size_0 if system == cell.system][-1:] or [each for _, each in at_size_0]
+    return sum(own) / len(own) * (1 + cell.size / GROWTH_WORDS)
+
+
+TALLY = Tally()  # of this process; SweepCallback sets `total` and `cells`
 
 
 def clock(seconds: float) -> str:
@@ -63,15 +106,13 @@ class Bar:
 
     def note(self, share: float, text: str) -> None:
         """Show the share of the work that is done, and a text."""
-        left = TALLY.left(time.perf_counter() - self.begin)
+        left = TALLY.left(time.perf_counter() - self.begin, share)
         self.progress.update(self.task, completed=share, speed=text, left=left)
 
 
 def report_cell_end(cell: str, outcome: str, seconds: float | None) -> None:
     """Print the line that remains for a cell; `seconds` is None for a cell that was skipped."""
-    TALLY.done += 1
-    if seconds is not None:
-        TALLY.seconds.append(seconds)
+    TALLY.cell_ended(seconds)
     took = "" if seconds is None else f", {seconds:.0f} s"
     left = f"; {TALLY.left()} left" if TALLY.alone and TALLY.done < TALLY.total else ""
     print_line(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}")

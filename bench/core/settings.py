@@ -22,6 +22,8 @@ def fits_a_file_name(text: str) -> str:
 
 Count = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
 
+Words = Annotated[int, pydantic.Field(ge=1, le=2**53)]  # of a training text
+
 Seed = Annotated[int, pydantic.Field(ge=0, le=2**32 - 1)]
 
 Width = Annotated[int, pydantic.Field(ge=1, le=2**13)]  # of a layer: a square matrix of this width still fits memory
@@ -72,7 +74,7 @@ class Optimizer(Group):
 
 
 class Budget(Group):
-    words: Annotated[int, pydantic.Field(ge=1, le=2**53)] | None
+    words: Words | None
     seconds: Annotated[float, pydantic.Field(ge=1e-9, le=1e9)] | None
 
 
@@ -120,7 +122,7 @@ class Corpus(Group):
     source: Source
     path: Place | int | float | None = None  # a folder called 2024 is parsed as a number
     content_sha256: str | None = None
-    train_words: Annotated[int, pydantic.Field(ge=100)] | None = None
+    train_words: Words | None = None
     types: int = 0  # bench.data.sources.synthetic checks the bounds of this and the five that follow
     words: int = 0
     classes: int = 0
@@ -177,7 +179,7 @@ class Settings(Group):
     checkpoint: Checkpoint
     evaluation: Evaluation
     generation: Generation
-    competitors: Name
+    competitors: Place | Annotated[list[Name], pydantic.Field(min_length=1)]  # choices of the group `system`
     experiment_name: Name
     results_dir: Place
     cache_dir: Place

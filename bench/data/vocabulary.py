@@ -27,10 +27,12 @@ class Vocabulary:
     def __init__(self, corpus: Corpus, size: int):
         types = int((corpus.counts > 0).sum())
         if types < 2:
-            raise SettingError("corpus", f"{corpus.name} trains on {types} distinct words; it needs a longer text")
+            problem = f"{corpus.name} trains on {types} distinct words"
+            raise SettingError("corpus", f"{problem}; give a longer text, or raise corpus.train_words (null: all)")
         if not isinstance(size, int) or not 2 <= size <= types:
-            problem = f"{size} is not a whole number between 2 and {types}, the types that {corpus.name} has"
-            raise SettingError("vocabulary.size", problem)
+            problem = f"{size} is not a whole number between 2 and {types}, the types of {corpus.name}'s training words"
+            remedy = f"raise corpus.train_words (null: all of the split) above the {len(corpus.train):,} words read now"
+            raise SettingError("vocabulary.size", f"{problem}; give another size, or {remedy}")
         counts = corpus.counts
         unk_count = counts[size - 1 :].sum()
         self.unk = int((counts[: size - 1] > unk_count).sum())

@@ -3,11 +3,14 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.errors import Diverged
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.ranks import RankModel, count_ranks
+
+SEGMENT = 64  # words S of a segment of a distribution that is drawn from
 
 
 class BlockScorer(NamedTuple):
@@ -37,13 +40,29 @@ class BlockScorer(NamedTuple):
         log_p = logits.log_softmax(1)
         nats = -log_p.gather(1, words[:, None])[:, 0]
         p = log_p.exp_()
-        draws = torch.multinomial(p, 2, replacement=True, generator=self.random).T  # [2, n]
+        draws = draw(p, 2, self.random).T  # [2, n]
         hit = torch.where(counts.known, 2 * (-nats).exp(), 0)
-        brier = hit - (p.square().sum(1) - p[:, self.unk].square())
+        brier = hit - (torch.linalg.vector_norm(p, dim=1).square() - p[:, self.unk].square())
         rank_nats = self.rank_model.nats(counts)  # float64, and so is the stack
         return torch.stack([counts.rank, calibrated, nats, raw_nats, rank_nats, brier, *draws])
 
     def draw(self, scores: Tensor) -> Tensor:
         """Draw one word per row from the calibrated distribution. [n, V] -> ids [n]"""
         p = self.calibration.logits(scores, self.log_unigram).softmax(1)
-        return torch.multinomial(p, 1, generator=self.random)[:, 0]
+        return draw(p, 1, self.random)[:, 0]
+
+
+def draw(p: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw `count` words per row with replacement, by the inverse of the cumulative distribution. [n, V] -> [n, count]
+
+    The segment of words is drawn first, then the word within the segment: only sums over segments read the whole row,
+    several times faster than `torch.multinomial`.
+    """
+    segments = F.pad(p, (0, -p.shape[1] % SEGMENT)).unflatten(1, (-1, SEGMENT))  # [n, K, S]
+    below = segments.sum(2).cumsum(1)  # mass up to the end of each segment, [n, K]
+    level = torch.rand(len(p), count, generator=generator, device=p.device) * below[:, -1:]
+    segment = torch.searchsorted(below, level, right=True).clamp_(max=below.shape[1] - 1)  # [n, count]
+    level = level - F.pad(below, (1, 0)).gather(1, segment)
+    within = segments[torch.arange(len(p), device=p.device)[:, None], segment].cumsum(2)  # [n, count, S]
+    nth = torch.searchsorted(within, level[..., None], right=True)[..., 0].clamp_(max=SEGMENT - 1)
+    return (segment * SEGMENT + nth).clamp_(max=p.shape[1] - 1)  # the bounds matter for rounding errors alone

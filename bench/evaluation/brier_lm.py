@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+
+from bench.models.language_model import rows_of
 
 MOST_WORDS = 4  # largest n of Brier-n
 
@@ -99,8 +100,3 @@ def continue_draws(
             branches[branch] = proceed(rows_of(branches[branch], alive), drawn[rows, branch, n - 1])
             drawn[rows, branch, n] = draw(branches[branch])
     return drawn.masked_fill(drawn == unk, NO_WORD)
-
-
-def rows_of(states: Any, chosen: Tensor) -> Any:
-    """Return the chosen rows of every leaf of a tree of tensors."""
-    return tree_map(lambda leaf: leaf[chosen], states)

@@ -32,7 +32,7 @@ class Calibration(NamedTuple):
 
     def logits(self, scores: Tensor, log_unigram: Tensor) -> Tensor:
         """Return the calibrated scores, before the softmax. [n, V], [V] -> [n, V]"""
-        return torch.add(scores * self.scale, log_unigram, alpha=self.prior)
+        return torch.add(log_unigram * self.prior, scores, alpha=self.scale)
 
 
 def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
@@ -78,6 +78,7 @@ def moments(blocks: ScoreBlocks, log_unigram: Tensor, at: Tensor) -> tuple[float
     true word: no result depends on an offset, and a large offset would cost precision.
     """
     calibration = Calibration(*at.tolist())
+    powers = torch.stack([log_unigram, log_unigram.square()], 1)  # [V, 2]
     total = torch.zeros(6, dtype=torch.float64)
     count = 0
     for scores, words in blocks():
@@ -85,13 +86,12 @@ def moments(blocks: ScoreBlocks, log_unigram: Tensor, at: Tensor) -> tuple[float
         logits = calibration.logits(above, log_unigram)
         true = logits.gather(1, words[:, None])[:, 0]
         highest = logits.amax(1, keepdim=True)
-        p = logits.sub_(highest).exp_()  # [n, V]
+        p = logits.sub_(highest).exp_()  # [n, V], up to the factor 1 / mass
         mass = p.sum(1)
-        p /= mass[:, None]
         nats = mass.log() + highest[:, 0] - true
-        u, uu = p @ log_unigram, p @ log_unigram.square()  # E[log unigram], E[(log unigram)²]. [n]
-        s, su = p.mul_(above).sum(1), p @ log_unigram  # E[score − true score], E[(score − true score) · log unigram]
-        ss = p.mul_(above).sum(1)
+        u, uu = (p @ powers / mass[:, None]).T  # E[log unigram], E[(log unigram)²]. [n]
+        s, su = p.mul_(above).sum(1) / mass, p @ log_unigram / mass  # E[score − true score], with · log unigram
+        ss = p.mul_(above).sum(1) / mass
         su, ss, uu = su - s * u, ss - s * s, uu - u * u
         total += torch.stack([each.double().sum() for each in (nats, s, u - log_unigram[words], ss, su, uu)]).cpu()
         count += len(words)

@@ -11,11 +11,10 @@ from bench.core.errors import Diverged, SettingError
 from bench.data.corpus import Corpus, concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
-from bench.evaluation.brier_lm import rows_of
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.exact_decoder import ExactDecoder
 from bench.evaluation.sampling import PLAIN, Sampling
-from bench.models.language_model import ClosedVocabularyModel
+from bench.models.language_model import ClosedVocabularyModel, rows_of
 
 PROMPTS, PROMPT_WORDS = 4, 4  # number of prompts taken from the corpus, and most words of each
 

@@ -63,10 +63,11 @@ def score(model: ClosedVocabularyModel, data: EvaluationData) -> ScoredText:
         sample = evenly_spaced(len(data.validation), data.calibration_words)
         scorer = fit_block_scorer(data, validation_blocks(model, data)(sample), model.device)
         words = vocabulary_ids(data.vocabulary, data.test, model.device)
-        blocks = score_blocks(model, model.features(data.test, "test"), words, size, keep=False)
+        states = model.states(data.test, "test")
+        features = model.features(data.test, "test") if states is None else states[0]
+        blocks = score_blocks(model, features, words, size, keep=False)
         *rows, first, second = torch.cat([scorer.measure(*block) for block in blocks()], dim=1)
         position_fields = document_and_word(data)
-        states = model.states(data.test, "test")
         estimates = None  # Brier-n is undefined for a model that cannot read words that it wrote
         if states is not None:
             drawn, rows_at_once = torch.stack([first, second], 1).long(), max(1, CELLS // size)

@@ -9,7 +9,7 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.sampling import PLAIN, Sampling
 from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
-from bench.evaluation.subword_nats import score_words, word_nats
+from bench.evaluation.subword_nats import once_per_model, score_words, word_nats
 from bench.evaluation.subword_search import search
 from bench.evaluation.subword_trie import build_trie
 from bench.evaluation.validation import validate_subwords
@@ -23,8 +23,9 @@ class SubwordEvaluator(Evaluator):
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
         """Return nats per word on the positions of the validation sample that other models are measured on."""
+        nats = once_per_model(word_nats, self.model, data.validation)
         measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
-        return {"validation_nats": float(word_nats(self.model, data.validation)[measured].mean())}
+        return {"validation_nats": float(nats[measured].mean())}
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
         return validate_subwords(self.model, data)

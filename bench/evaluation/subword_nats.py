@@ -5,6 +5,9 @@ p(word) = Π p(pieces) · P(word-initial | after the word) / P(word-initial | be
 N words, D documents, P pieces of the text, S distinct pieces, C context, M searched positions, R of them at a time.
 """
 
+import hashlib
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -20,6 +23,12 @@ from bench.models.piece_readers import plain_logits
 
 CELLS = 2**23  # numbers in a block of logits
 
+LEAST_MASS = 1e-30  # smaller sums of probabilities are computed again as logarithms, which cannot underflow
+
+KEPT: dict[str, np.ndarray] = {}  # results of `once_per_model`, the latest last
+
+MOST_KEPT = 3  # validation nats, test nats and Brier-n of one model
+
 
 def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, search_words: int) -> dict[str, np.ndarray]:
     """Return the values per position that a record keeps. [N] each
@@ -28,7 +37,7 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
         search_words: number of positions, evenly spread, that are ranked; a rank beyond 10 is infinite. The rank is
             NaN at all other positions.
     """
-    nats = word_nats(model, text).astype(np.float32)
+    nats = once_per_model(word_nats, model, text).astype(np.float32)
     ranks = np.full(len(text), np.nan, np.float32)
     positions = evenly_spaced(len(text), search_words)
     ranks[positions] = search(model, text, positions, build_trie(model, vocabulary))
@@ -37,8 +46,28 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     values = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
     starts = np.intersect1d(brier_lm.start_positions(document), positions)
-    values["brier_n"] = brier_lm.at_positions(brier_n(model, text, starts), starts, len(text))
+    values["brier_n"] = brier_lm.at_positions(once_per_model(brier_n, model, text, starts), starts, len(text))
     return {"document": document, "word": word, **values}
+
+
+def once_per_model(
+    compute: Callable[..., np.ndarray], model: SubwordModel, text: Text, *more: np.ndarray
+) -> np.ndarray:
+    """Return `compute(model, text, *more)`, computed once per process, weights and arguments.
+
+    A model of word pieces is the same at every V, so the cells of a sweep over V share what does not depend on V.
+    """
+    digest = hashlib.sha256(compute.__qualname__.encode())
+    for weight in model.lm.state_dict().values():
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    for array in (text.words, text.starts, *more):
+        digest.update(np.ascontiguousarray(array))
+    key = digest.hexdigest()
+    if key not in KEPT:
+        while len(KEPT) >= MOST_KEPT:
+            del KEPT[next(iter(KEPT))]
+        KEPT[key] = compute(model, text, *more)
+    return KEPT[key]
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
@@ -63,7 +92,8 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
         np.arange(start, end - 2 * half, half) + half for start, end in zip(begins.tolist(), ends.tolist(), strict=True)
     ]
     nats, begin = np.zeros(len(line)), np.zeros(len(line))
-    initial = torch.from_numpy(model.pieces.initial).to(model.device)
+    initial = torch.zeros(model.lm.config.vocab_size, device=model.device)
+    initial[torch.from_numpy(model.pieces.initial).to(model.device)] = 1.0
     for starts, kept in ((begins, 2 * half), (np.concatenate(later), half)):
         rows = max(1, CELLS // (kept * model.lm.config.vocab_size))
         for some in (starts[i : i + rows] for i in range(0, len(starts), rows)):
@@ -73,11 +103,14 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
             window = model.pieces.open_windows(line[np.minimum(places, len(line) - 1)])
             with model.evaluating():
                 logits = plain_logits(model.lm, torch.from_numpy(window).to(model.device), kept).float()  # [R, kept, S]
-                total = logits.logsumexp(-1)
-                word_begins = total - logits[..., initial].logsumexp(-1)
+                log_p = logits.log_softmax(-1)
             places, real = places[:, -kept:], (places < last[:, None])[:, -kept:]
             following = torch.from_numpy(line[np.minimum(places + 1, len(line) - 1)]).to(model.device)
-            follows = total - logits.gather(-1, following[..., None])[..., 0]
+            follows = -log_p.gather(-1, following[..., None])[..., 0]
+            mass = log_p.exp() @ initial
+            faint = mass < LEAST_MASS
+            word_begins = -mass.log()
+            word_begins[faint] = -(log_p[faint] + initial.log()).logsumexp(-1)
             nats[places[real]] = follows.double().cpu().numpy()[real]
             begin[places[real]] = word_begins.double().cpu().numpy()[real]
     return nats, begin

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import BlockScorer
-from bench.models.language_model import ClosedVocabularyModel
+from bench.models.language_model import ClosedVocabularyModel, rows_of
 
 
 def brier_n(
@@ -44,7 +44,7 @@ def brier_n(
     def draw(states: Any) -> Tensor:
         return torch.cat([draw_words(model, features, scorer) for features in states[0].split(rows_at_once)])
 
-    before = brier_lm.rows_of(states, at)
+    before = rows_of(states, at)
     first = first[at]
     if len(starts) and model.sample(before[0][:1], scorer.random) is not None:
         first = torch.stack([draw(before), draw(before)], 1)

@@ -33,6 +33,12 @@ from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, Plai
 LONGEST_WORD = 24  # pieces; generation ends a word that has as many
 
 
+@functools.lru_cache(maxsize=1)  # shared by the cells of a sweep over V in one process
+def learned_pieces(corpus: Corpus, size: int) -> Pieces:
+    """Return the pieces of a BPE of at most `size` pieces that is learnt from the training split."""
+    return Pieces(learn(corpus, size), corpus)
+
+
 class SubwordModel(pl.LightningModule, LanguageModel):
     """A density over spellings: it needs no `<unk>`, and is the same model at every vocabulary size.
 
@@ -72,7 +78,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         self.lr, self.weight_decay = lr, weight_decay
         if pretrained is None:
             self.name = "gpt2-scratch"
-            self.pieces = Pieces(learn(corpus, pieces), corpus)
+            self.pieces = learned_pieces(corpus, pieces)
             if width % attention_heads:
                 raise SettingError("system.model.width", f"{width} is no multiple of {attention_heads} attention heads")
             shape = {"n_layer": layers, "n_embd": width, "n_head": attention_heads, "n_positions": context}

@@ -5,10 +5,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from bench.data.corpus import Text
 from bench.data.step_batches import StepData
 from bench.heads import Head
+
+
+def rows_of(states: Any, chosen: Any) -> Any:
+    """Return the chosen rows of every leaf of a tree of tensors."""
+    return tree_map(lambda leaf: leaf[chosen], states)
 
 
 class LanguageModel:

@@ -17,13 +17,15 @@ from bench.core.errors import SettingError
 from bench.data.corpus import Text
 from bench.heads import Head
 from bench.models.backbones import Backbone
-from bench.models.language_model import ClosedVocabularyModel
+from bench.models.language_model import ClosedVocabularyModel, rows_of
 from bench.models.row_adamw import RowAdamW
 from bench.models.word_batches import Batch, Inputs
 
 DOCUMENTS_AT_ONCE = 32  # documents that evaluation reads in parallel
 
 STEPS_AT_ONCE = 128  # words of each document per forward pass of evaluation; bounds memory
+
+STATE_STEPS = 64  # words between the states from which the states at all other words are computed, in parallel
 
 
 class Chunk(NamedTuple):
@@ -32,7 +34,7 @@ class Chunk(NamedTuple):
     positions: np.ndarray  # [D, T] positions in the text
     is_real: np.ndarray  # [D, T] bool, False: padding
     hidden: Tensor  # [D, T, H]
-    state: Any  # after the last step, tensors [D, …]
+    before: Any  # state before the first step, tensors [D, …]; None at the start of the documents
 
 
 class WordModel(pl.LightningModule, ClosedVocabularyModel):
@@ -147,35 +149,50 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
     def forward_in_chunks(self, text: Text, split: str | None, steps_at_once: int) -> Iterator[Chunk]:
         """Yield the hidden states of a text in chunks of `steps_at_once` steps, the longest documents first."""
         lengths = np.diff(text.starts)
-        for documents in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
+        for group in np.array_split(np.argsort(-lengths, kind="stable"), -(-len(lengths) // DOCUMENTS_AT_ONCE)):
             state = None
-            for start in range(0, lengths[documents[0]], steps_at_once):
-                steps = start + np.arange(min(steps_at_once, lengths[documents[0]] - start))
+            for start in range(0, lengths[group[0]], steps_at_once):
+                documents = group[lengths[group] > start]  # the first of the group: the longest
+                steps = start + np.arange(min(steps_at_once, lengths[group[0]] - start))
                 positions = text.starts[documents, None] + np.minimum(steps, lengths[documents, None] - 1)
                 inputs = self.inputs.at(text, split, positions).to(self.device)
-                hidden, state = self.backbone(inputs, state)
-                yield Chunk(positions, steps < lengths[documents, None], hidden, state)
+                before = None if state is None else rows_of(state, slice(len(documents)))
+                hidden, state = self.backbone(inputs, before)
+                yield Chunk(positions, steps < lengths[documents, None], hidden, before)
 
     @torch.inference_mode()
     def states(self, text: Text, split: str | None) -> tuple[Tensor, Any] | None:
         """Return the hidden state and the backbone's state before each word. Tensors [N, …]
 
         None if the inputs are an encoder's vectors: a word that is not in the text has no vector.
+
+        One pass finds the states between chunks of the text; a second reads all chunks side by side, step by step.
         """
         if self.inputs.encoder is not None:
             return None
         self.eval()
         states: Any = None
-        for chunk in self.forward_in_chunks(text, split, 1):
-            rows, real = torch.from_numpy(chunk.positions[chunk.is_real]), torch.from_numpy(chunk.is_real[:, 0])
-            step = (chunk.hidden[:, 0].float(), chunk.state)  # tensors [D, …]
-            if states is None:
-                states = tree_map(lambda leaf: leaf.new_empty(len(text), *leaf.shape[1:]), step)
-            tree_map(
-                lambda all_rows, leaf, rows=rows, real=real: all_rows.index_copy_(0, rows.to(leaf.device), leaf[real]),
-                states,
-                step,
+        chunks = list(self.forward_in_chunks(text, split, STATE_STEPS))
+        for at_start in (True, False):  # at the start of a document, the backbone makes its own state
+            some = [chunk for chunk in chunks if (chunk.before is None) == at_start]
+            if not some:
+                continue
+            width = max(chunk.positions.shape[1] for chunk in some)
+            pads = [((0, 0), (0, width - chunk.positions.shape[1])) for chunk in some]
+            positions = np.concatenate(
+                [np.pad(each.positions, pad, "edge") for each, pad in zip(some, pads, strict=True)]
             )
+            is_real = np.concatenate([np.pad(each.is_real, pad) for each, pad in zip(some, pads, strict=True)])
+            inputs = self.inputs.at(text, split, positions).to(self.device)  # [C, T], C chunks
+            state = None if at_start else tree_map(lambda *leaves: torch.cat(leaves), *(each.before for each in some))
+            for step in range(width):
+                hidden, state = self.backbone(inputs[:, step : step + 1], state)
+                now = (hidden[:, 0].float(), state)
+                if states is None:
+                    states = tree_map(lambda leaf: leaf.new_empty(len(text), *leaf.shape[1:]), now)
+                real = torch.from_numpy(is_real[:, step]).to(self.device)
+                rows = torch.from_numpy(positions[is_real[:, step], step]).to(self.device)
+                tree_map(lambda leaf, new, rows=rows, real=real: leaf.index_copy_(0, rows, new[real]), states, now)
         return states
 
     @torch.inference_mode()

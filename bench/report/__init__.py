@@ -74,6 +74,14 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
         print(f"report: {out / 'index.html'}")
 
 
+def show_size(folder: Path, size: int) -> None:
+    """Print the tables of one vocabulary size."""
+    runs = run_table.load([folder])
+    runs = runs[~tuning.is_trial(runs)]
+    boards = leaderboard.leaderboards(runs, run_table.cells(runs))
+    terminal.show([board.systems for board in boards if board.size == size])
+
+
 def save(figure: Figure, path: Path) -> str:
     """Write a figure in the format of the path's suffix, and return its SVG text for the page."""
     svg = io.BytesIO()

@@ -1,11 +1,14 @@
 """Configuration -> corpus, vocabulary, model and batches; nothing is trained here."""
 
+import copy
+import functools
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
@@ -41,19 +44,43 @@ def build_cell(cfg: DictConfig) -> Built:
         SettingError: settings that cannot work together.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    evaluation = cfg.evaluation
     whole: Corpus = instantiate(cfg.corpus.source)
-    corpus = whole.trained_on(cfg.corpus.get("train_words")).limited(
-        validation=evaluation.validation_words, test=evaluation.test_words
+    corpus = limited_corpus(
+        whole, cfg.corpus.get("train_words"), cfg.evaluation.validation_words, cfg.evaluation.test_words
     )
-    vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
-    limits = {"calibration_words": evaluation.calibration_words, "search_words": evaluation.search_words}
-    evaluation_data = EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
-    check_splits(vocabulary)
+    evaluation_data = make_evaluation_data(
+        corpus, cfg.vocabulary.size, cfg.evaluation.calibration_words, cfg.evaluation.search_words
+    )
+    vocabulary = evaluation_data.vocabulary
     prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
     built = word_system(cfg, evaluation_data) if "head" in cfg.system else whole_model(cfg, evaluation_data)
     report_splits(whole)  # after all that can refuse the settings: a refusal is one line
     return built
+
+
+@functools.lru_cache(maxsize=1)  # shared by the cells of a sweep in one process, as is the next
+def limited_corpus(whole: Corpus, train: int | None, validation: int | None, test: int | None) -> Corpus:
+    """Return the corpus with about these numbers of words in its splits; None is all."""
+    return whole.trained_on(train).limited(validation=validation, test=test)
+
+
+@functools.lru_cache(maxsize=1)
+def make_evaluation_data(corpus: Corpus, size: int, calibration_words: int, search_words: int) -> EvaluationData:
+    """Return the texts to evaluate on, with a vocabulary of this size and a speller.
+
+    Raises:
+        SettingError: the corpus has no vocabulary of this size, or a split is too short.
+    """
+    vocabulary = Vocabulary(corpus, size)
+    check_splits(vocabulary)
+    limits = {"calibration_words": calibration_words, "search_words": search_words}
+    return EvaluationData(vocabulary, Speller(vocabulary), corpus.validation, corpus.test, **limits)
+
+
+@functools.lru_cache(maxsize=1)
+def make_targets(settings: str, vocabulary: Vocabulary, cache_dir: str) -> Targets:
+    """Return the targets of the configuration's group `targets`, given as JSON so that equal settings share them."""
+    return instantiate(json.loads(settings), vocabulary=vocabulary, cache_dir=cache_dir)
 
 
 def whole_model(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
@@ -101,7 +128,10 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
         raise SettingError("backbone.trunk._target_", problem)
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
-        parts["targets"] = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
+        settings = json.dumps(OmegaConf.to_container(cfg.targets, resolve=True))
+        shared = make_targets(settings, vocabulary, cfg.cache_dir)
+        parts["targets"] = copy.copy(shared)
+        parts["targets"].table = shared.table.clone()  # a head's buffer, which loading weights overwrites
     try:
         head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
     except TypeError as error:  # options without annotations, which `bench.core.settings` cannot check

@@ -12,6 +12,7 @@ from bench.evaluation.subword_brier import brier_n
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
 from bench.models.count_model import CountModel
+from bench.models.language_model import rows_of
 from bench.models.spelling import Speller
 from bench.models.word_batches import Inputs
 from bench.models.word_model import WordModel
@@ -76,7 +77,7 @@ def test_states_before_each_word_go_on_as_the_text_does(model, corpus, vocabular
         if hasattr(model, "inputs")
         else torch.from_numpy(model.vocabulary.encode(corpus.test.words).astype(np.int64))
     )
-    there = model.proceed(brier_lm.rows_of(states, here), words[here])
+    there = model.proceed(rows_of(states, here), words[here])
     torch.testing.assert_close(there[0], features[here + 1], rtol=1e-4, atol=1e-4)
 
 
