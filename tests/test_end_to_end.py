@@ -57,6 +57,17 @@ def test_sweep_writes_a_record_and_positions_per_cell_and_a_report(place, sweep)
     assert (folder / "leaderboard.md").is_file() and "softmax" in (folder / "index.html").read_text()
 
 
+def test_table_of_a_vocabulary_size_is_printed_after_its_last_cell_and_again_at_the_end(place, forked):
+    arguments = [*settings("unigram", "ngram"), "corpus.path=text.txt", "logger=none", "results_dir=two_sizes"]
+    arguments = [each for each in arguments if not each.startswith("vocabulary.size")] + ["vocabulary.size=200,300"]
+    first, again = forked(place, *arguments), forked(place, *arguments)
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert [run.stdout.count("text, V = 200") for run in (first, again)] == [2, 1]
+    assert [run.stdout.count("text, V = 300") for run in (first, again)] == [1, 1]
+    assert re.findall(r"\[(\d)/4\] .*; about \d+:\d\d left", first.stderr) == ["1", "2", "3"]
+    assert "left" not in again.stderr
+
+
 def test_repeated_sweep_skips_finished_cells(place, sweep, forked):
     before = {path: path.stat().st_mtime_ns for path in (place / "results" / "smoke").glob("*.json")}
     again = forked(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")

@@ -34,7 +34,7 @@ class Tally:
     total: int = 1
     done: int = 0
     alone: bool = True  # no other process runs cells of this sweep at the same time
-    cells: list[PlannedCell] = field(default_factory=list)  # in the order of the sweep; empty if unknown
+    cells: list[PlannedCell] = field(default_factory=lambda: [PlannedCell("", 0, pending=True)])  # in order
     seconds: list[tuple[PlannedCell, float]] = field(default_factory=list)  # one entry for each cell that ran
 
     def cell_ended(self, seconds: float | None) -> None:
@@ -114,7 +114,7 @@ def report_cell_end(cell: str, outcome: str, seconds: float | None) -> None:
     """Print the line that remains for a cell; `seconds` is None for a cell that was skipped."""
     TALLY.cell_ended(seconds)
     took = "" if seconds is None else f", {seconds:.0f} s"
-    left = f"; {TALLY.left()} left" if TALLY.alone and TALLY.done < TALLY.total else ""
+    left = f"; {TALLY.left()} left" if TALLY.done < TALLY.total and TALLY.left() != "?" else ""
     print_line(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}")
 
 

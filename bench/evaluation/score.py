@@ -21,6 +21,8 @@ from bench.evaluation.word_brier import brier_n
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.spelling import Speller
 
+BlocksAt = Callable[[np.ndarray], ScoreBlocks]  # positions of the validation text -> blocks of scores
+
 CELLS = 2**20  # of a block of scores; 4 MiB in float32, which stay in the CPU's cache
 
 KEPT_CELLS = (
@@ -56,12 +58,16 @@ class EvaluationData:
     search_words: int  # number of evenly spaced test words on which a model of word pieces is ranked
 
 
-def score(model: ClosedVocabularyModel, data: EvaluationData) -> ScoredText:
-    """Calibrate on validation; return ranks, nats and Brier scores of all test positions."""
+def score(model: ClosedVocabularyModel, data: EvaluationData, blocks_at: BlocksAt | None = None) -> ScoredText:
+    """Calibrate on validation; return ranks, nats and Brier scores of all test positions.
+
+    Args:
+        blocks_at: result of `validation_blocks`; computed if None.
+    """
     size = len(data.vocabulary)
     with torch.inference_mode():
         sample = evenly_spaced(len(data.validation), data.calibration_words)
-        scorer = fit_block_scorer(data, validation_blocks(model, data)(sample), model.device)
+        scorer = fit_block_scorer(data, (blocks_at or validation_blocks(model, data))(sample), model.device)
         words = vocabulary_ids(data.vocabulary, data.test, model.device)
         states = model.states(data.test, "test")
         features = model.features(data.test, "test") if states is None else states[0]
@@ -88,15 +94,20 @@ def score(model: ClosedVocabularyModel, data: EvaluationData) -> ScoredText:
     )
 
 
-def validation_quality(model: ClosedVocabularyModel, data: EvaluationData) -> dict[str, float]:
+def validation_quality(
+    model: ClosedVocabularyModel, data: EvaluationData, blocks_at: BlocksAt | None = None
+) -> dict[str, float]:
     """Calibrate on the even positions of the validation sample, and measure on the odd positions.
 
     `validation_nats` include the nats of the spelling of out-of-vocabulary words.
+
+    Args:
+        blocks_at: result of `validation_blocks`; computed if None.
     """
     chosen = evenly_spaced(len(data.validation), data.calibration_words)
     fit_on, measured = chosen[::2], chosen[1::2]
     with torch.inference_mode():
-        blocks_at = validation_blocks(model, data)
+        blocks_at = blocks_at or validation_blocks(model, data)
         scorer = fit_block_scorer(data, blocks_at(fit_on), model.device)
         rows = torch.cat([scorer.measure(*block) for block in blocks_at(measured)()], dim=1)
     spelling = float(spelling_nats(model, data, data.validation)[measured].mean())
@@ -117,7 +128,7 @@ def fit_block_scorer(data: EvaluationData, blocks: ScoreBlocks, device: torch.de
     return BlockScorer(calibration, rank_model, log_unigram, vocabulary.unk, generator)
 
 
-def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> Callable[[np.ndarray], ScoreBlocks]:
+def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> BlocksAt:
     """Compute the features of the validation text; return a function from positions to blocks of scores."""
     features = model.features(data.validation, "validation")
     words = vocabulary_ids(data.vocabulary, data.validation, model.device)
