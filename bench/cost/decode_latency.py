@@ -7,6 +7,7 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.score import EvaluationData
 
 QUERIES = (1, 256)  # numbers of queries that are decoded together
+SECONDS = 0.05  # of repetition: hundreds of calls of one query; at least five calls in any case
 LONG_MS = 1000.0  # a longer call is not repeated: the subword search with a large model takes seconds
 
 
@@ -20,5 +21,5 @@ def decode_latency(evaluator: Evaluator, data: EvaluationData) -> dict[str, floa
     for queries in QUERIES:
         call = partial(decode, queries)
         first = once_ms(call, device)
-        figures[f"decode_ms_{queries}"] = first if first > LONG_MS else milliseconds(call, device)
+        figures[f"decode_ms_{queries}"] = first if first > LONG_MS else milliseconds(call, device, SECONDS)
     return figures

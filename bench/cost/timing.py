@@ -32,11 +32,15 @@ def once_ms(call: Callable[[], object], device: torch.device) -> float:
     return 1e3 * (time.perf_counter() - begin)
 
 
-def milliseconds(call: Callable[[], object], device: torch.device) -> float:
-    """Return the median time of repeated calls after two warm-up calls, ms."""
+def milliseconds(call: Callable[[], object], device: torch.device, seconds: float = LEAST_SECONDS) -> float:
+    """Return the median time of repeated calls after two warm-up calls, ms.
+
+    Args:
+        seconds: the calls are repeated for at least this time, and at least `LEAST_CALLS` times.
+    """
     times: list[float] = []
     call(), call()
-    while len(times) < LEAST_CALLS or sum(times) < 1e3 * LEAST_SECONDS:
+    while len(times) < LEAST_CALLS or sum(times) < 1e3 * seconds:
         times.append(once_ms(call, device))
     return median(times)
 

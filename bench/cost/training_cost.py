@@ -13,6 +13,8 @@ from bench.cost.memory import mib, peak_mib, state_of, trained
 from bench.cost.timing import milliseconds
 from bench.models.language_model import LanguageModel
 
+SECONDS = 0.1  # of repeated steps of the head, at least five of them
+
 
 def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
     """Measure parameters, peak memory of a training step, and the head's time in the step, of a trained model.
@@ -55,6 +57,6 @@ def head_milliseconds(head: nn.Module, batch: Any) -> float:
         hidden.grad = None
         head.loss(hidden, *head_targets(batch)).backward()
 
-    figure = milliseconds(step, hidden.device) * 1000 / batch.trained_words
+    figure = milliseconds(step, hidden.device, SECONDS) * 1000 / batch.trained_words
     head.zero_grad(set_to_none=True)
     return figure

@@ -59,10 +59,19 @@ def draw(p: Tensor, count: int, generator: torch.Generator) -> Tensor:
     several times faster than `torch.multinomial`.
     """
     segments = F.pad(p, (0, -p.shape[1] % SEGMENT)).unflatten(1, (-1, SEGMENT))  # [n, K, S]
-    below = segments.sum(2).cumsum(1)  # mass up to the end of each segment, [n, K]
-    level = torch.rand(len(p), count, generator=generator, device=p.device) * below[:, -1:]
-    segment = torch.searchsorted(below, level, right=True).clamp_(max=below.shape[1] - 1)  # [n, count]
-    level = level - F.pad(below, (1, 0)).gather(1, segment)
+    up_to = segments.sum(2).cumsum(1)  # mass up to the end of each segment, [n, K]
+    level = torch.rand(len(p), count, generator=generator, device=p.device) * up_to[:, -1:]
+    segment = first_above(up_to, level)  # [n, count]
+    level = level - F.pad(up_to, (1, 0)).gather(1, segment)
     within = segments[torch.arange(len(p), device=p.device)[:, None], segment].cumsum(2)  # [n, count, S]
-    nth = torch.searchsorted(within, level[..., None], right=True)[..., 0].clamp_(max=SEGMENT - 1)
-    return (segment * SEGMENT + nth).clamp_(max=p.shape[1] - 1)  # the bounds matter for rounding errors alone
+    return segment * SEGMENT + first_above(within, level[..., None])[..., 0]
+
+
+def first_above(cumulative: Tensor, level: Tensor) -> Tensor:
+    """Return the index of the first sum above each level; it has a positive share. [..., K], [..., m] -> [..., m]
+
+    A level that is not below the last sum, by a rounding error, is lowered.
+    """
+    highest = cumulative[..., -1:]
+    level = torch.minimum(level, torch.nextafter(highest, torch.zeros_like(highest)))
+    return torch.searchsorted(cumulative, level, right=True)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from bench.data.corpus import Text
 from bench.evaluation import brier_lm
+from bench.evaluation.block_scores import draw
+from bench.evaluation.subword_search import initial_pieces
 from bench.models.causal_lm import SubwordModel
 
 CELLS = 2**23  # numbers in a block of logits
@@ -45,11 +47,10 @@ def common_words(
         start: positions in the line of the first piece of the histories. [M]
     """
     device, end = model.device, model.pieces.end
-    initial = torch.zeros(model.lm.config.vocab_size, dtype=torch.bool, device=device)
-    initial[torch.from_numpy(model.pieces.initial)] = True
+    initial = initial_pieces(model).bool()
     lines = model.read_lines([model.window(line[i:j]) for i, j in zip(start, first, strict=True)])
     begin = F.softmax(lines.logits.masked_fill(~initial, -torch.inf), -1)
-    drawn = torch.multinomial(begin, 2, replacement=True, generator=random)  # [M, 2] pieces
+    drawn = draw(begin, 2, random)  # [M, 2] pieces
     lines.keep(torch.arange(len(first), device=device).repeat_interleave(2))
     owner = torch.arange(len(first), device=device).repeat_interleave(2)  # [R]
     branch = torch.arange(2, device=device).repeat(len(first))
@@ -67,5 +68,5 @@ def common_words(
         lines.keep(rows)
         owner, branch = owner[rows], branch[rows]
         share = F.softmax(lines.extend(drawn[owner, branch]), -1)
-        drawn[owner, branch] = torch.multinomial(share, 1, generator=random)[:, 0]
+        drawn[owner, branch] = draw(share, 1, random)[:, 0]
     return counts

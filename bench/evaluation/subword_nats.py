@@ -16,14 +16,12 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
 from bench.evaluation.score import evenly_spaced
 from bench.evaluation.subword_brier import brier_n
-from bench.evaluation.subword_search import search
+from bench.evaluation.subword_search import initial_pieces, log_mass, search
 from bench.evaluation.subword_trie import build_trie
 from bench.models.causal_lm import SubwordModel
 from bench.models.piece_readers import plain_logits
 
 CELLS = 2**23  # numbers in a block of logits
-
-LEAST_MASS = 1e-30  # smaller sums of probabilities are computed again as logarithms, which cannot underflow
 
 KEPT: dict[str, np.ndarray] = {}  # results of `once_per_model`, the latest last
 
@@ -92,8 +90,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
         np.arange(start, end - 2 * half, half) + half for start, end in zip(begins.tolist(), ends.tolist(), strict=True)
     ]
     nats, begin = np.zeros(len(line)), np.zeros(len(line))
-    initial = torch.zeros(model.lm.config.vocab_size, device=model.device)
-    initial[torch.from_numpy(model.pieces.initial).to(model.device)] = 1.0
+    initial = initial_pieces(model)
     for starts, kept in ((begins, 2 * half), (np.concatenate(later), half)):
         rows = max(1, CELLS // (kept * model.lm.config.vocab_size))
         for some in (starts[i : i + rows] for i in range(0, len(starts), rows)):
@@ -107,10 +104,7 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
             places, real = places[:, -kept:], (places < last[:, None])[:, -kept:]
             following = torch.from_numpy(line[np.minimum(places + 1, len(line) - 1)]).to(model.device)
             follows = -log_p.gather(-1, following[..., None])[..., 0]
-            mass = log_p.exp() @ initial
-            faint = mass < LEAST_MASS
-            word_begins = -mass.log()
-            word_begins[faint] = -(log_p[faint] + initial.log()).logsumexp(-1)
+            word_begins = -log_mass(log_p, initial)
             nats[places[real]] = follows.double().cpu().numpy()[real]
             begin[places[real]] = word_begins.double().cpu().numpy()[real]
     return nats, begin

@@ -12,6 +12,7 @@ from bench.evaluation.subword_trie import Trie
 from bench.models.causal_lm import SubwordModel
 
 CELLS = 2**23  # numbers in the largest tensor of a block
+LEAST_LOG_MASS = -69.0  # of a sum of probabilities; smaller sums are computed as logarithms, which do not underflow
 NODES_PER_ROUND = 8  # fewer: more rounds; more: reads that a better bound makes needless
 
 
@@ -36,6 +37,24 @@ def search(model: SubwordModel, text: Text, positions: np.ndarray, trie: Trie, k
     return ranks
 
 
+def initial_pieces(model: SubwordModel) -> Tensor:
+    """Return 1 for the pieces that can follow a whole word, 0 for others. [S] float32"""
+    initial = torch.zeros(model.lm.config.vocab_size, device=model.device)
+    initial[torch.from_numpy(model.pieces.initial).to(model.device)] = 1.0
+    return initial
+
+
+def log_mass(log_p: Tensor, chosen: Tensor) -> Tensor:
+    """Return the log of the summed probability of the chosen pieces, marked by 1 and not by 0. [..., S], [S] -> [...]
+
+    One product with the mask: several times faster than selecting the columns.
+    """
+    total = (log_p.exp() @ chosen).log()
+    faint = total < LEAST_LOG_MASS
+    total[faint] = (log_p[faint] + chosen.log()).logsumexp(-1)
+    return total
+
+
 class Search:
     """Best-first search through the trie for R histories at once, until no open path can reach the true word.
 
@@ -45,7 +64,7 @@ class Search:
 
     def __init__(self, model: SubwordModel, trie: Trie, histories: list[Tensor], goals: Tensor):
         self.trie, device = trie, model.device
-        self.initial = torch.from_numpy(model.pieces.initial).to(device)
+        self.initial = initial_pieces(model)
         self.goal = goals.to(device)  # [R]
         self.tree = model.read_trees(histories)
         after, begins = self.log_shares(self.tree.logits[:, None])  # [R, 1, S], [R, 1]
@@ -60,7 +79,7 @@ class Search:
     def log_shares(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities of each piece [R, Q, S] and of "a word begins" [R, Q]. [R, Q, S] -> both"""
         shares = F.log_softmax(logits.float(), -1)
-        return shares, shares[..., self.initial].logsumexp(-1)
+        return shares, log_mass(shares, self.initial)
 
     def unfold(self, nodes: Tensor, bounds: Tensor, after: Tensor) -> None:
         """Open the children of nodes; nodes with a bound of −inf are skipped.
