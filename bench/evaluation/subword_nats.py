@@ -19,6 +19,7 @@ from bench.evaluation.subword_brier import brier_n
 from bench.evaluation.subword_search import initial_pieces, log_mass, search
 from bench.evaluation.subword_trie import build_trie
 from bench.models.causal_lm import SubwordModel
+from bench.models.causal_lm_builders import weights_digest
 from bench.models.piece_readers import plain_logits
 
 CELLS = 2**23  # numbers in a block of logits
@@ -55,9 +56,7 @@ def once_per_model(
 
     A model of word pieces is the same at every V, so the cells of a sweep over V share what does not depend on V.
     """
-    digest = hashlib.sha256(compute.__qualname__.encode())
-    for weight in model.lm.state_dict().values():
-        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest = hashlib.sha256(f"{compute.__qualname__} {weights_digest(model.lm)}".encode())
     for array in (text.words, text.starts, *more):
         digest.update(np.ascontiguousarray(array))
     key = digest.hexdigest()

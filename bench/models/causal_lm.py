@@ -4,7 +4,6 @@ B rows, T steps, S distinct pieces.
 """
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -24,19 +23,14 @@ from bench.core.progress import print_line
 from bench.core.settings import Depth, Dropout, Factor, Rows, Width
 from bench.data.corpus import Corpus
 from bench.data.step_batches import StepData
-from bench.data.subwords import PieceBatch, PieceBatches, Pieces, learn
+from bench.data.subwords import PieceBatch, PieceBatches, Pieces
 from bench.data.vocabulary import Vocabulary
-from bench.models.causal_lm_builders import from_scratch, load_causal_lm
+from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
+from bench.models.causal_lm_builders import from_scratch, learned_pieces, load_causal_lm, weights_digest
 from bench.models.language_model import LanguageModel
 from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, PlainTree, cache_problem
 
 LONGEST_WORD = 24  # pieces; generation ends a word that has as many
-
-
-@functools.lru_cache(maxsize=1)  # shared by the cells of a sweep over V in one process
-def learned_pieces(corpus: Corpus, size: int) -> Pieces:
-    """Return the pieces of a BPE of at most `size` pieces that is learnt from the training split."""
-    return Pieces(learn(corpus, size), corpus)
 
 
 class SubwordModel(pl.LightningModule, LanguageModel):
@@ -94,9 +88,13 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         self.lm.train()  # from_pretrained leaves its dropout off
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Return the mean cross-entropy per piece."""
-        logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
-        return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
+        """Return the mean cross-entropy per piece; from scratch, without logits in memory."""
+        inputs, following = batch.pieces[:, :-1], batch.pieces[:, 1:].flatten()
+        if self.name == "gpt2-scratch":  # the outputs of other architectures may be more than a linear layer
+            hidden = self.lm.transformer(inputs, use_cache=False).last_hidden_state  # [B, T, width]
+            return linear_cross_entropy(hidden.flatten(0, 1), self.lm.lm_head.weight, None, following)
+        logits = self.lm(inputs, use_cache=False).logits  # [B, T, S]
+        return F.cross_entropy(logits.flatten(0, 1).float(), following)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return fused AdamW; weight decay applies to matrices only."""
@@ -132,12 +130,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
     @functools.cached_property
     def weights_sha256(self) -> str | None:
         """Hash of the pre-trained weights, if first read before training; None from scratch."""
-        if self.name == "gpt2-scratch":
-            return None
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.lm.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return None if self.name == "gpt2-scratch" else weights_digest(self.lm)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

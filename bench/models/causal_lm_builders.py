@@ -1,5 +1,7 @@
 """Build causal LMs over word pieces: GPT-2's architecture from scratch, or a pre-trained model from its files."""
 
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,18 @@ from transformers.utils import logging as transformers_logging
 from bench.core import hub
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
-from bench.data.subwords import Pieces
+from bench.data.subwords import Pieces, learn
 from bench.targets.encoder_files import FETCHED, check_complete, conversion
 
 EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
 
 BIAS = 4.0  # of the last norm in the column of log frequencies; keeps the column as small as its neighbours
+
+
+@functools.lru_cache(maxsize=1)  # shared by the cells of a sweep over V in one process
+def learned_pieces(corpus: Corpus, size: int) -> Pieces:
+    """Return the pieces of a BPE of at most `size` pieces that is learnt from the training split."""
+    return Pieces(learn(corpus, size), corpus)
 
 
 def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str, int]) -> Any:
@@ -35,6 +43,14 @@ def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str
         lm.transformer.wte.weight[:, 0] = (log_frequency - log_frequency.mean()) / BIAS
         lm.transformer.ln_f.bias[0], lm.transformer.ln_f.weight[0] = BIAS, 0.0
     return lm
+
+
+def weights_digest(lm: Any) -> str:
+    """Return the sha256 of a model's weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(lm.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_causal_lm(name: str) -> tuple[Any, Any]:
