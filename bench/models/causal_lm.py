@@ -25,7 +25,6 @@ from bench.data.corpus import Corpus
 from bench.data.step_batches import StepData
 from bench.data.subwords import PieceBatch, PieceBatches, Pieces
 from bench.data.vocabulary import Vocabulary
-from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
 from bench.models.causal_lm_builders import from_scratch, learned_pieces, load_causal_lm, weights_digest
 from bench.models.language_model import LanguageModel
 from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, PlainTree, cache_problem
@@ -88,13 +87,9 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         self.lm.train()  # from_pretrained leaves its dropout off
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Return the mean cross-entropy per piece; from scratch, without logits in memory."""
-        inputs, following = batch.pieces[:, :-1], batch.pieces[:, 1:].flatten()
-        if self.name == "gpt2-scratch":  # the outputs of other architectures may be more than a linear layer
-            hidden = self.lm.transformer(inputs, use_cache=False).last_hidden_state  # [B, T, width]
-            return linear_cross_entropy(hidden.flatten(0, 1), self.lm.lm_head.weight, None, following)
-        logits = self.lm(inputs, use_cache=False).logits  # [B, T, S]
-        return F.cross_entropy(logits.flatten(0, 1).float(), following)
+        """Return the mean cross-entropy per piece."""
+        logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
+        return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return fused AdamW; weight decay applies to matrices only."""

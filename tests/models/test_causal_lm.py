@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from factories.models import CORPUS, SHAPE, sharpened, tiny_model
 from factories.references import plain_generation
 from safetensors.torch import load_file, save_file
@@ -27,17 +26,6 @@ def test_loss_is_the_mean_cross_entropy_per_piece():
             total -= logits.log_softmax(-1)[row[step + 1]].item()
     expected = total / (4 * SHAPE["context"])
     assert_close(model.training_step(batch, 0).item(), expected, rtol=1e-5, atol=0)
-
-
-def test_gradients_of_the_fused_loss_equal_those_of_the_logits():
-    model = tiny_model()
-    pieces = model.datamodule(seed=0).batches.batch(0)
-    weights = list(model.lm.parameters())
-    fused = torch.autograd.grad(model.training_step(pieces, 0), weights)
-    logits = model.lm(pieces.pieces[:, :-1]).logits.flatten(0, 1)
-    plain = torch.autograd.grad(F.cross_entropy(logits, pieces.pieces[:, 1:].flatten()), weights)
-    for one, other in zip(fused, plain, strict=True):
-        assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_model_from_scratch_starts_at_the_training_frequencies():
