@@ -66,8 +66,9 @@ def check_group(key: str, values: Any, model: type[Group], config: dict[str, Any
     for name, field in model.model_fields.items():
         if field.is_required() and name not in values:
             raise SettingError(dotted(key, name), MISSING)
-    for name, value in values.items():
-        setting = dotted(key, name)
+    order = list(fields)  # of the model: a setting comes before those whose defaults refer to it
+    for name in sorted(values, key=lambda name: order.index(name) if name in fields else -1):
+        setting, value = dotted(key, name), values[name]
         if name not in fields:
             raise SettingError(setting, unknown_setting(setting))
         kind = fields[name]
