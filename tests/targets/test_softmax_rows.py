@@ -1,0 +1,91 @@
+"""Target rows of a trained softmax: read from the weights that a cell kept, refused where they do not fit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from factories.cells import SMALL
+from factories.configurations import composed
+from omegaconf import DictConfig
+from safetensors.torch import load_file
+
+from bench.core.errors import SettingError
+from bench.core.paths import record_stem, resolved_config, weights_path
+from bench.run import run
+from bench.training.build import build_cell
+
+PLAIN = [each for each in SMALL if not each.startswith("targets")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cells")
+
+
+def settings(folder: Path, *more: str) -> DictConfig:
+    return composed(*PLAIN, f"results_dir={folder}", f"cache_dir={folder}", *more)
+
+
+def finished(cfg: DictConfig) -> tuple[Path, Path]:
+    """Run a cell; return the paths of its record and of its weights."""
+    assert run(cfg).status == "ok"
+    config = resolved_config(cfg)
+    return record_stem(config).with_suffix(".json"), weights_path(config)
+
+
+@pytest.fixture(scope="module")
+def softmax(folder) -> tuple[Path, Path]:
+    return finished(settings(folder, "system=softmax"))
+
+
+def with_rows_of(path: Path | None, folder: Path, *more: str) -> DictConfig:
+    place = "null" if path is None else path
+    return settings(folder, "system=cosine", "targets=softmax_rows", f"targets.path={place}", *more)
+
+
+@pytest.mark.parametrize("unit_length", [False, True])
+def test_table_holds_the_rows_of_the_trained_softmax(softmax, folder, unit_length):
+    record, weights = softmax
+    targets = build_cell(with_rows_of(record, folder, f"targets.unit_length={unit_length}")).targets
+    rows = load_file(weights)["head.words.weight"]
+    assert rows.shape == (200, 16)
+    torch.testing.assert_close(targets.table, F.normalize(rows, dim=1) if unit_length else rows, rtol=0, atol=0)
+
+
+def test_regressor_trains_on_the_rows(softmax, folder):
+    record = run(with_rows_of(softmax[0], folder))
+    assert (record.status, record.is_density) == ("ok", False)
+
+
+def test_path_without_a_finished_cell_is_refused(softmax, folder):
+    for path in (None, folder / "missing.json"):
+        with pytest.raises(SettingError, match=r"^targets\.path: .* is no file; give the \.json of a finished softmax"):
+            build_cell(with_rows_of(path, folder))
+
+
+@pytest.mark.parametrize("other", ["corpus.seed=7", "vocabulary.size=100"])
+def test_rows_of_another_text_or_vocabulary_are_refused(softmax, folder, other):
+    with pytest.raises(SettingError, match=r"^targets\.path: .*give a softmax of the same corpus"):
+        build_cell(with_rows_of(softmax[0], folder, other))
+
+
+def test_cell_without_kept_weights_is_refused(softmax, folder):
+    record, weights = softmax
+    hidden = weights.rename(weights.with_suffix(".away"))
+    try:
+        with pytest.raises(SettingError, match=r"^targets\.path: .* is missing or damaged"):
+            build_cell(with_rows_of(record, folder))
+    finally:
+        hidden.rename(weights)
+
+
+def test_cell_of_a_head_without_softmax_rows_is_refused(folder):
+    record, _ = finished(settings(folder, "system=adaptive_softmax"))
+    with pytest.raises(SettingError, match=r"^targets\.path: .* adaptive_softmax, which has no softmax rows"):
+        build_cell(with_rows_of(record, folder))
+
+
+def test_level_token_is_refused(folder):
+    with pytest.raises(SettingError, match=r"^targets\.level: .*use targets\.level=type$"):
+        build_cell(with_rows_of(None, folder, "targets.level=token"))
