@@ -42,7 +42,15 @@ CHANGED: dict[str, tuple[Any, Any]] = {  # setting -> (default today, first publ
         ["the history of the", "in the second world war , the", "he was born in", "the theory of evolution"],
     ),
 }
-ADDED_SINCE_LOOPS: dict[str, Any] = {}  # the same for ledgers of the training loop, which were published later
+ADDED_SINCE_LOOPS: dict[str, Any] = {  # the same for ledgers of the training loop, which were published later
+    "targets.unit_length": False,
+}
+ADDED_SYSTEMS = (  # systems added after cost ledgers were published: a ledger's name does not depend on these
+    "frozen_softmax",
+    "initialised_softmax",
+    "max_margin",
+    "rescued",
+)
 
 
 def current(config: Any) -> Any:

@@ -17,10 +17,11 @@ from bench.targets.tables import Targets
 class RescuedHead(Regressor):
     """Minimise ‖p − e‖² − log softmax(r · e_w + log q(w)): the second term trains the rescuer alone, as p is detached.
 
-    r = s / D · B · GELU(A · s · p), s = √D / mean length of a row, depends on the prediction and on no other part of the
-    context. The factor s makes entries about 1, so that one learning rate fits trunk and rescuer. Trunk and projection
-    learn by regression only. So the head measures the knowledge about the next word in a squared-error prediction that
-    decoding by the nearest row does not show. `frozen_softmax` is the head whose trunk learns from the cross-entropy.
+    r = s / D · B · GELU(A · s · p), s = √D / mean length of a row, depends on the prediction and on no other part of
+    the context. The factor s makes entries about 1, so that one learning rate fits trunk and rescuer. Trunk and
+    projection learn by regression only. So the head measures the knowledge about the next word in a squared-error
+    prediction that decoding by the nearest row does not show. `frozen_softmax` is the head whose trunk learns from the
+    cross-entropy.
 
     The source has a network without context, trained jointly, of 2 · 512² parameters at D = 512, and decodes through
     the shared table. The activation, s and the offsets log q(w), q the unigram distribution, are choices made here.
