@@ -24,7 +24,7 @@ AXES = {
         "targets.context": ["causal", "bidirectional"],
     },
     "target_ablation": {
-        "system": ["mse", "rescued", "cosine", "infonce"],
+        "system": ["mse", "cosine", "infonce"],
         "targets.centre": ["false", "true"],
         "targets.whiten": ["false", "true"],
         "targets.normalise": ["false", "true"],

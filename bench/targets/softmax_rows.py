@@ -41,7 +41,7 @@ def softmax_rows(
         raise SettingError("targets.path", problem)
     record = Record.read(Path(path))
     if (record.corpus_sha256, record.vocabulary_size) != (vocabulary.corpus.digest, len(vocabulary)):
-        problem = f"{path} has V = {record.vocabulary_size} on {record.corpus}, not this text and V = {len(vocabulary)}"
+        problem = f"{path} has another text or vocabulary (V = {record.vocabulary_size} words of {record.corpus})"
         raise SettingError("targets.path", f"{problem}; give a softmax of the same corpus and vocabulary settings")
     folder = Path(path).parent  # the record may have been moved together with its folder
     config = {**record.config, "results_dir": str(folder.parent), "experiment_name": folder.name}

@@ -30,7 +30,7 @@ HEADS: dict[str, Callable[..., Head]] = {
     "frozen_softmax": lambda **parts: FrozenSoftmaxHead(temperature=0.2, **parts),
     "initialised_softmax": lambda **parts: InitialisedSoftmaxHead(samples=None, **parts),
     "max_margin": lambda **parts: MaxMarginHead(margin=0.5, **parts),
-    "rescued": lambda **parts: RescuedHead(width=12, **parts),
+    "rescued": lambda **parts: RescuedHead(width=12, temperature=0.2, **parts),
 }
 
 
@@ -102,9 +102,8 @@ def test_sampled_initialised_softmax_has_row_sparse_gradients_if_the_optimiser_t
 
 def slow_negative(predicted: Tensor, target: Tensor, table: Tensor, word: int) -> int:
     """Return the most informative negative of one position, by a loop over words. [D], [D], [V, D] -> id"""
-    value = {j: F.cosine_similarity(predicted, row, dim=0) - F.cosine_similarity(target, row, dim=0)
-             for j, row in enumerate(table) if j != word}  # fmt: skip
-    return max(value, key=value.__getitem__)
+    gains = [float(F.cosine_similarity(predicted, e, dim=0) - F.cosine_similarity(target, e, dim=0)) for e in table]
+    return max((j for j in range(len(table)) if j != word), key=gains.__getitem__)
 
 
 @pytest.mark.parametrize("level", ["type", "token"])
@@ -125,7 +124,7 @@ def test_max_margin_equals_the_slow_reference(vocabulary, targets, batch, level,
         losses.append((0.5 + against - toward).clamp_min(0))
     found = most_informative(head.queries(hidden).detach(), F.normalize(aims, dim=1), head.table, words)
     assert found.tolist() == negatives
-    assert any(float(each) > 0 for each in losses)
+    assert any(each.item() > 0 for each in losses)
     arguments = (hidden, words) if vectors is None else (hidden, words, vectors)
     assert_same_gradients(head, head.loss(*arguments), torch.stack(losses).mean(), hidden)
 
@@ -140,12 +139,12 @@ def test_most_informative_negative_is_never_the_true_word(vocabulary, targets):
 
 def test_rescued_loss_is_the_squared_error_plus_the_cross_entropy_of_its_scores(vocabulary, targets, batch):
     head, (hidden, words) = built("rescued", vocabulary, targets), batch
-    predicted = head.projection(hidden)
-    scale = D**0.5 / targets.table.norm(dim=1).mean()
-    rescued = head.rescuer(scale * predicted.detach()) * scale / D
-    logits = rescued @ targets.table.T + torch.from_numpy(vocabulary.log_unigram)
-    assert_close(head.scores(hidden), logits)
-    error = (predicted - targets.table[words]).square().sum(1).mean()
+    predicted, unit = head.projection(hidden), F.normalize(targets.table, dim=1)
+    rescued = head.rescuer(D**0.5 * predicted)
+    cosines = F.cosine_similarity(rescued[:, None], unit[None], dim=-1)
+    assert_close(head.scores(hidden), cosines / 0.2 + torch.from_numpy(vocabulary.log_unigram))
+    logits = head.correct(predicted.detach()) @ unit.T + torch.from_numpy(vocabulary.log_unigram)
+    error = (predicted - unit[words]).square().sum(1).mean()
     assert_same_gradients(head, head.loss(*batch), error + F.cross_entropy(logits, words), hidden)
 
 
@@ -153,7 +152,7 @@ def test_cross_entropy_of_the_rescuer_gives_no_gradient_to_trunk_and_projection(
     head, (hidden, words) = built("rescued", vocabulary, targets), batch
     vectors = torch.randn(N, D, generator=torch.Generator().manual_seed(3))
     leaves = [hidden, *head.projection.parameters()]
-    error = (head.projection(hidden) - vectors).square().sum(1).mean()
+    error = (head.projection(hidden) - F.normalize(vectors, dim=1)).square().sum(1).mean()
     computed, expected = (torch.autograd.grad(loss, leaves) for loss in (head.loss(hidden, words, vectors), error))
     assert_close(computed, expected)
 
