@@ -26,11 +26,15 @@ MOVED = {  # first published name -> name today; values of `_target_` and `job`
     "bench.models.TruthModel": "bench.models.truth_model.TruthModel",
     "bench.subword.SubwordModel": "bench.models.causal_lm.SubwordModel",
     "bench.targets.bert": "bench.targets.tables.bert",
-    "bench.targets.random": "bench.targets.tables.random",
+    "bench.targets.random": "bench.targets.random.random",
+    "bench.targets.tables.random": "bench.targets.random.random",  # its second name; the first is listed first
 }
-FIRST_NAMES = {today: first for first, today in MOVED.items()}
+FIRST_OF_TODAY = {today: first for first, today in reversed(MOVED.items())}  # of two earlier names, the first listed
+FIRST_NAMES = FIRST_OF_TODAY | {earlier: FIRST_OF_TODAY[today] for earlier, today in MOVED.items()}
 ADDED = {  # setting -> default: added after records were published, and not hashed while it has this value
     "corpus.train_words": None,
+    "targets.unit_length": False,
+    "system.head.targets.unit_length": False,
 }
 CHANGED: dict[str, tuple[Any, Any]] = {  # setting -> (default today, first published default)
     "generation.prompts": (
@@ -38,7 +42,15 @@ CHANGED: dict[str, tuple[Any, Any]] = {  # setting -> (default today, first publ
         ["the history of the", "in the second world war , the", "he was born in", "the theory of evolution"],
     ),
 }
-ADDED_SINCE_LOOPS: dict[str, Any] = {}  # the same for ledgers of the training loop, which were published later
+ADDED_SINCE_LOOPS: dict[str, Any] = {  # the same for ledgers of the training loop, which were published later
+    "targets.unit_length": False,
+}
+ADDED_SYSTEMS = (  # systems added after cost ledgers were published: a ledger's name does not depend on these
+    "frozen_softmax",
+    "initialised_softmax",
+    "max_margin",
+    "rescued",
+)
 
 
 def current(config: Any) -> Any:

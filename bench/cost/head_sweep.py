@@ -33,7 +33,7 @@ from bench.cost.earlier_rows import (
 from bench.cost.head_rounds import measure
 from bench.cost.ledger import ledger_stem
 from bench.cost.measurement import Limits, Measurement
-from bench.cost.our_heads import head_alone, systems, whole_model
+from bench.cost.our_heads import head_alone, identifying_systems, systems, whole_model
 from bench.cost.schema import HeadLedger, HeadRow
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.cost.timing import span
@@ -69,7 +69,7 @@ class HeadSweep(Job[HeadLedger]):
     result = HeadLedger
 
     def record_stem(self, config: dict[str, Any]) -> Path:
-        heads = [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in systems()]
+        heads = [OmegaConf.to_container(cfg.system.head, resolve=True) for cfg in identifying_systems()]
         return ledger_stem(
             config, f"{HeadLedger.prefix}{config['vocabulary']['size']}", meaning(config) | {"heads": heads}
         )

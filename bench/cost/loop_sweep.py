@@ -16,7 +16,7 @@ from bench.core.provenance import ledger_header
 from bench.core.settings import Count, Group, Settings
 from bench.cost.contender import selected_names
 from bench.cost.ledger import ledger_stem
-from bench.cost.our_heads import systems
+from bench.cost.our_heads import identifying_systems, systems
 from bench.cost.schema import LoopLedger, LoopRow
 from bench.cost.training_loops import LoopTimings, measure
 from bench.training.budget import VALIDATION_SHARES
@@ -48,7 +48,7 @@ class LoopSweep(Job[LoopLedger]):
     def record_stem(self, config: dict[str, Any]) -> Path:
         kept = {key: config[key] for key in DEPENDS_ON}
         kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
-        kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in systems()]
+        kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in identifying_systems()]
         return ledger_stem(config, LoopLedger.prefix, kept, ADDED_SINCE_LOOPS)
 
     def run(self, cfg: DictConfig) -> LoopLedger:

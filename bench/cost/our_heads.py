@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from bench.core.errors import SettingError
+from bench.core.history import ADDED_SYSTEMS
 from bench.cost.contender import LR, Contender, Operations
 from bench.cost.flops import training_flops
 from bench.cost.synthetic_inputs import SyntheticInputs
@@ -38,6 +39,11 @@ def systems() -> Iterator[DictConfig]:
         cfg = composed(name, str(loader.get_search_path()))
         if "head" in cfg.system:
             yield cfg
+
+
+def identifying_systems() -> list[DictConfig]:
+    """Return the systems that a ledger is named after: all with a head, except those of `ADDED_SYSTEMS`."""
+    return [cfg for cfg in systems() if cfg.system.name not in ADDED_SYSTEMS]
 
 
 @cache

@@ -3,10 +3,15 @@
 N positions, H hidden size, V vocabulary size, D embedding size.
 """
 
+import math
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
+from bench.core.errors import SettingError
 from bench.data.vocabulary import Vocabulary
 from bench.heads import Head
 from bench.targets.tables import Targets
@@ -38,6 +43,10 @@ class Regressor(Head):
         """Return the vectors to predict: those of the occurrences, or the table's if None. [N], [N, D] -> [N, D]"""
         return self.table.index_select(0, words) if vectors is None else vectors
 
+    def squared_error(self, predicted: Tensor, words: Tensor, vectors: Tensor | None) -> Tensor:
+        """Return ‖p − e‖², the mean over positions and the sum over columns. [N, D], [N], [N, D] -> []"""
+        return (predicted - self.target_vectors(words, vectors)).square().sum(-1).mean()
+
 
 class DirectionRegressor(Regressor):
     """A regressor of directions: rows of the table and target vectors have length 1."""
@@ -56,3 +65,47 @@ class DirectionRegressor(Regressor):
 
     def rows(self) -> tuple[Tensor, Tensor | None]:
         return self.table, None
+
+
+class CosineSoftmax(DirectionRegressor):
+    """A softmax over fixed rows: scores cos(p, e_w) / τ + log q(w), q the unigram distribution.
+
+    Its parameters are the projection and τ, which is learnt because 1 / τ bounds log (p / q), whose range depends on
+    the vocabulary and on the targets. log q is fixed: no parameter belongs to a single word.
+
+    Args:
+        temperature: initial τ.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int,
+        vocabulary: Vocabulary,
+        targets: Targets,
+        temperature: Annotated[float, Field(ge=1e-3, le=1e3)],
+    ):
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
+        self.log_sharpness = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.register_buffer("log_unigram", torch.from_numpy(vocabulary.log_unigram), persistent=False)  # log q [V]
+        self.is_density = targets.level == "type"
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        return F.normalize(self.projection(hidden), dim=-1) * self.log_sharpness.exp()
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        return torch.addmm(self.log_unigram, self.queries(hidden), self.table.T)  # [N, V]
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        return self.table, self.log_unigram
+
+
+def require_types(system: str, targets: Targets) -> None:
+    """Check that targets are of level `type`, for a head that classifies words.
+
+    Raises:
+        SettingError: another level.
+    """
+    if targets.level != "type":
+        problem = f"{system} classifies words, and an occurrence has no row of its own; use targets.level=type"
+        raise SettingError("targets.level", problem)

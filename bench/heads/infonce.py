@@ -4,31 +4,29 @@ van den Oord et al. 2018, "Representation Learning with Contrastive Predictive C
 N positions, H hidden size, V vocabulary size, D columns, d distinct draws.
 """
 
-import math
 from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.core.settings import Rows
 from bench.data.vocabulary import Vocabulary
 from bench.heads._noise import Noise
-from bench.heads._regressor import DirectionRegressor
+from bench.heads._regressor import CosineSoftmax
 from bench.targets.tables import Targets
 
 
-class InfoNCEHead(DirectionRegressor):
+class InfoNCEHead(CosineSoftmax):
     """Minimise −log [exp(cos(p, e) / τ) / (exp(cos(p, e) / τ) + Σ_j exp(cos(p, e_j) / τ))], j over k draws from q.
 
     For any k the optimum of cos(p, e_w) / τ is log [p(w | context) / q(w)] plus a constant per context. So the scores
     are cos(p, e_w) / τ + log q(w): log-probabilities up to a constant per row, as far as D columns of fixed vectors
-    can express these. The head is a sampled softmax whose rows are not trained. A draw that equals the true word is
-    kept; without it the optimum would differ. At `targets.level=token` the true vector is that of the occurrence and
-    the drawn vectors are those of types, so the scores are a proxy.
-
-    τ is learnt, because 1 / τ bounds log (p / q), whose range depends on V and on the targets.
+    can express these. The head is a sampled softmax whose rows are not trained; `frozen_softmax` is the same model
+    trained without sampling. A draw that equals the true word is kept; without it the optimum would differ. At
+    `targets.level=token` the true vector is that of the occurrence and the drawn vectors are those of types, so the
+    scores are a proxy.
 
     Args:
         samples: k, draws per step, with replacement, shared by the positions of the step.
@@ -44,23 +42,12 @@ class InfoNCEHead(DirectionRegressor):
         samples: Rows,
         temperature: Annotated[float, Field(ge=1e-3, le=1e3)],
     ):
-        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets)
+        super().__init__(hidden_size=hidden_size, vocabulary=vocabulary, targets=targets, temperature=temperature)
         self.noise, self.samples = Noise(vocabulary), samples
-        self.log_sharpness = nn.Parameter(torch.tensor(-math.log(temperature)))
-        self.is_density = targets.level == "type"
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
         targets = self.target_vectors(words, vectors)
         return contrastive_loss(self.queries(hidden), targets, self.table, *self.noise.draw(self.samples))
-
-    def queries(self, hidden: Tensor) -> Tensor:
-        return F.normalize(self.projection(hidden), dim=-1) * self.log_sharpness.exp()
-
-    def scores(self, hidden: Tensor) -> Tensor:
-        return torch.addmm(self.noise.log_share, self.queries(hidden), self.table.T)  # [N, V]
-
-    def rows(self) -> tuple[Tensor, Tensor]:
-        return self.table, self.noise.log_share
 
 
 def contrastive_loss(queries: Tensor, targets: Tensor, table: Tensor, noise: Tensor, counts: Tensor) -> Tensor:

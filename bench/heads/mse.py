@@ -19,7 +19,7 @@ class MSEHead(Regressor):
         self.register_buffer("squares", torch.linalg.vector_norm(self.table, dim=-1).square(), persistent=False)  # [V]
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        return (self.projection(hidden) - self.target_vectors(words, vectors)).square().sum(-1).mean()
+        return self.squared_error(self.projection(hidden), words, vectors)
 
     def scores(self, hidden: Tensor) -> Tensor:
         return torch.addmm(-self.squares, self.projection(hidden), self.table.T, alpha=2)  # [N, V]

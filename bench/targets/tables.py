@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.core.errors import SettingError
-from bench.core.settings import Place, Seed, Width
+from bench.core.settings import Place
 from bench.data.vocabulary import Vocabulary
 from bench.targets.encoder import Encoder
 
@@ -161,21 +161,3 @@ def whitening(covariance: Tensor) -> Tensor:
     kept = variances > FLAT * variances.mean()
     directions = directions[:, kept]
     return (directions / variances[kept].sqrt() @ directions.T).float()
-
-
-def random(*, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, dimension: Width, seed: Seed) -> Targets:
-    """Return Gaussian rows: a control whose distances between words mean nothing.
-
-    Args:
-        cache_dir: not used; all targets are built with this argument.
-        level: `type`; random targets have no vectors of occurrences.
-
-    Raises:
-        SettingError: another level, or a dimension that is not positive.
-    """
-    if level != "type":
-        raise SettingError("targets.level", f"random targets have no {level} vectors; use targets.level=type")
-    if dimension < 1:
-        raise SettingError("targets.dimension", f"{dimension} is not positive")
-    generator = torch.Generator().manual_seed(seed)
-    return Targets(name, level, torch.randn(len(vocabulary), dimension, generator=generator))

@@ -33,7 +33,10 @@ def composed(*overrides: str) -> dict:
 
 
 def test_systems_draw_the_same_trials():
-    searches = "softmax sampled_softmax adaptive_softmax nce mse cosine vmf infonce gpt2 ngram".split()
+    searches = """
+        softmax sampled_softmax adaptive_softmax nce mse cosine vmf infonce gpt2 ngram
+        max_margin frozen_softmax initialised_softmax rescued
+    """.split()
     for trial in (0, 7):
         configs = [composed(f"+search={search}", f"trial={trial}") for search in searches]
         assert len({config["optimizer"]["lr"] for config in configs}) == 1

@@ -79,7 +79,7 @@ def test_cell_is_hashed_with_the_sources_of_all_its_parts(monkeypatch):
     trunk, corpus, targets = (
         "bench.models.backbones.rnn.RNN",
         "bench.data.sources.synthetic.synthetic",
-        "bench.targets.tables.random",
+        "bench.targets.random.random",
     )
     assert {trunk, corpus, targets, "bench.heads.cosine.CosineHead", source_hash.WORD_MODEL} <= seen
     seen.clear()

@@ -298,7 +298,7 @@ def test_bad_setting_is_reported_in_one_line(configured, override, line):
         cfg = configured()
         cfg.targets = {
             "name": "random",
-            "_target_": "bench.targets.tables.random",
+            "_target_": "bench.targets.random.random",
             "level": "type",
             "dimension": 3,
             "seed": 0,

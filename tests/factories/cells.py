@@ -22,6 +22,8 @@ SYSTEMS = {
     "cosine": ["system=cosine"],
     "vmf": ["system=vmf"],
     "infonce": ["system=infonce"],  # learns a temperature too
+    "initialised_softmax": ["system=initialised_softmax", "system.head.samples=20"],  # row-sparse within a submodule
+    "rescued": ["system=rescued"],  # two losses, one of a detached prediction
     "gpt2": ["system=gpt2", "system.model.pieces=300", "system.model.width=16", "system.model.dropout=0.1",
              "system.model.context=16"],
 }  # fmt: skip

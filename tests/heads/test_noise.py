@@ -129,9 +129,9 @@ def test_infonce_equals_the_slow_reference_in_value_and_gradient(shape):
 def test_infonce_with_expected_counts_of_noise_has_the_gradient_of_full_cross_entropy(vocabulary, targets, batch):
     """k q(w) draws of each word, for large k: equal gradients, and a value that is larger by log k q(true)."""
     head = InfoNCEHead(hidden_size=H, vocabulary=vocabulary, targets=targets, samples=1, temperature=0.1).double()
-    head.noise.log_share.copy_(head.noise.log_share.log_softmax(0))
+    head.log_unigram.copy_(head.log_unigram.log_softmax(0))
     hidden, words = batch[0].double().requires_grad_(), batch[1]
-    k, log_q = 1e12, head.noise.log_share
+    k, log_q = 1e12, head.log_unigram
     all_words = torch.arange(len(vocabulary))
     queries, vectors = head.queries(hidden), head.target_vectors(words, None)
     loss = contrastive_loss(queries, vectors, head.table, all_words, k * log_q.exp())

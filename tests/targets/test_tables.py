@@ -119,35 +119,17 @@ def test_separate_encoder_gives_the_vectors_of_the_targets(bert, place, vocabula
         tables.make_encoder({"level": "type"}, str(place.parent))
 
 
-def test_random_rows_follow_their_seed_alone(vocabulary):
-    def rows(seed):
-        settings = {"name": "random", "cache_dir": "", "level": "type", "dimension": 2000}
-        return tables.random(vocabulary=vocabulary, seed=seed, **settings).table
-
-    assert torch.equal(rows(0), rows(0))
-    together = torch.cat([rows(0), rows(1)])
-    torch.testing.assert_close(torch.corrcoef(together), torch.eye(10), atol=0.1, rtol=0)
-    torch.testing.assert_close(together.std(), torch.tensor(1.0), atol=0.02, rtol=0)
-
-
-@pytest.mark.parametrize("name", ["bert", "random"])
-def test_targets_of_the_configuration_are_built(name, place, vocabulary, pytestconfig):
-    group = OmegaConf.load(pytestconfig.rootpath / "conf" / "targets" / f"{name}.yaml")
-    if name == "bert":
-        group.encoder = str(place)
+def test_targets_of_the_configuration_are_built(place, vocabulary, pytestconfig):
+    group = OmegaConf.load(pytestconfig.rootpath / "conf" / "targets" / "bert.yaml")
+    group.encoder = str(place)
     made = instantiate(group, vocabulary=vocabulary, cache_dir=str(place.parent))
-    assert made.name == name
-    assert made.table.shape == (5, {"bert": 16, "random": 384}[name])
+    assert made.name == "bert"
+    assert made.table.shape == (5, 16)
 
 
-def test_bad_settings_are_refused(bert, vocabulary):
+def test_bad_settings_are_refused(bert):
     with pytest.raises(SettingError, match=r"^targets.level: sentence is not one of token, type$"):
         bert(level="sentence")
-    given = {"name": "random", "vocabulary": vocabulary, "cache_dir": "", "seed": 0}
-    with pytest.raises(SettingError, match=r"^targets.level: .*use targets.level=type$"):
-        tables.random(level="token", dimension=4, **given)
-    with pytest.raises(SettingError, match=r"^targets.dimension: 0 is not positive$"):
-        tables.random(level="type", dimension=0, **given)
 
 
 def test_normalised_rows_and_occurrences_have_unit_length(bert):

@@ -1,0 +1,110 @@
+"""Target table counted from the training words: positive pointwise mutual information, factorised by an SVD.
+
+Levy et al. 2015, "Improving Distributional Similarity with Lessons Learned from Word Embeddings".
+N training words, V ids, D columns.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+
+from bench.core.array_cache import cached_array
+from bench.core.errors import SettingError
+from bench.core.settings import Width
+from bench.data.corpus import Text
+from bench.data.vocabulary import Vocabulary
+from bench.targets.tables import Targets
+
+SMOOTHING = 0.75  # exponent on the counts of context words, as in the paper; rare contexts would dominate otherwise
+
+VERSION = 1  # of the computation; a higher number makes every cached table again
+
+ITERATIONS = 7  # power iterations of the randomised SVD, scikit-learn's value for few components
+
+
+def ppmi(
+    *,
+    name: str,
+    vocabulary: Vocabulary,
+    cache_dir: str,
+    level: str,
+    dimension: Width,
+    window: Annotated[int, Field(ge=1, le=100)],
+    shift: Annotated[float, Field(ge=1, le=1e4)],
+    unit_length: bool,
+) -> Targets:
+    """Return rows U · √Σ of the SVD of max(0, PMI(w, c) − log shift), w and c both the V ids.
+
+    The counts see the training words of the cell and no other text, so the table is the control for knowledge that a
+    pre-trained encoder brings. `<unk>` counts as one word. Rows are
+    kept in the cache as float16.
+
+    Args:
+        level: `type`; counted vectors belong to words, not to occurrences.
+        dimension: D, components of the SVD, fewer than V.
+        window: words to each side of a word that are its contexts, in the same document, all with weight 1.
+        shift: k of the shifted PPMI; 1 does not shift.
+        unit_length: scale the rows to length 1.
+
+    Raises:
+        SettingError: another level, or a dimension that is not less than V.
+    """
+    if level != "type":
+        raise SettingError("targets.level", f"counted targets have no {level} vectors; use targets.level=type")
+    size = len(vocabulary)
+    if not 1 <= dimension < size:
+        raise SettingError("targets.dimension", f"{dimension} components need 1 <= dimension < {size} = V; lower it")
+
+    def fill(out: np.memmap) -> Iterator[None]:
+        counts = cooccurrences(vocabulary.encode(vocabulary.corpus.train.words), vocabulary.corpus.train, size, window)
+        yield
+        out[:] = factorise(positive_pmi(counts, shift), dimension)
+        yield
+
+    settings = {
+        "train": vocabulary.corpus.fingerprint("train"),
+        "ppmi": VERSION,
+        "vocabulary_size": size,
+        "dimension": dimension,
+        "window": window,
+        "shift": shift,
+    }
+    folder = Path(cache_dir) / "ppmi"
+    table = cached_array(folder, settings, shape=(size, dimension), what="counting word vectors", fill=fill).array
+    return Targets(name, level, torch.from_numpy(table.astype(np.float32)), normalise=unit_length)
+
+
+def cooccurrences(ids: np.ndarray, text: Text, size: int, window: int) -> sparse.csr_array:
+    """Count how often word c is at most `window` words from word w in one document. [N] -> [V, V]"""
+    document = np.repeat(np.arange(len(text.starts) - 1), np.diff(text.starts))
+    counts = sparse.csr_array((size, size), dtype=np.float64)
+    for distance in range(1, min(window, len(ids) - 1) + 1):
+        together = document[distance:] == document[:-distance]
+        left, right = ids[:-distance][together], ids[distance:][together]
+        counts += sparse.coo_array((np.ones(len(left)), (left, right)), shape=counts.shape).tocsr()
+    return counts + counts.T
+
+
+def positive_pmi(counts: sparse.csr_array, shift: float) -> sparse.csr_array:
+    """Return max(0, log [p(w, c) / (p(w) q(c))] − log shift), q(c) ∝ count(c) ** SMOOTHING. [V, V] -> [V, V]"""
+    pairs = counts.tocoo()
+    words, contexts = np.asarray(counts.sum(1)), np.asarray(counts.sum(0)) ** SMOOTHING
+    with np.errstate(divide="raise"):
+        log_expected = np.log(words[pairs.row]) + np.log(contexts[pairs.col] / contexts.sum())
+    values = np.log(pairs.data) - log_expected - math.log(shift)
+    kept = values > 0
+    return sparse.coo_array((values[kept], (pairs.row[kept], pairs.col[kept])), shape=counts.shape).tocsr()
+
+
+def factorise(matrix: sparse.csr_array, dimension: int) -> np.ndarray:
+    """Return U · √Σ of the `dimension` largest singular values; the seed and the signs are fixed. [V, V] -> [V, D]"""
+    from sklearn.utils.extmath import randomized_svd  # slow to import, and only this function needs it
+
+    left, values, _ = randomized_svd(matrix, dimension, n_iter=ITERATIONS, random_state=0, flip_sign=True)
+    return left * np.sqrt(values)

@@ -1,0 +1,58 @@
+"""Target table of a trained softmax: its own output rows, the best that classification makes of the same text.
+
+V words, D columns: the width of the softmax's hidden states.
+"""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from bench.core.errors import SettingError
+from bench.core.paths import weights_path
+from bench.core.record import Record
+from bench.core.settings import Place
+from bench.data.vocabulary import Vocabulary
+from bench.targets.tables import Targets
+
+ROWS = "head.words.weight"  # [V, D] in the weights of every softmax of this project, sampled or not
+
+
+def softmax_rows(
+    *, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, path: Place | None, unit_length: bool
+) -> Targets:
+    """Return the output rows of the softmax that a finished cell has kept: the upper control of the other tables.
+
+    The biases of that softmax are left out: every head that reads targets has the unigram distribution for them.
+
+    Args:
+        cache_dir: not used; all targets are built with this argument.
+        level: `type`; a row belongs to a word.
+        path: the .json of a finished cell of `softmax`, `sampled_softmax` or `nce` whose weights were kept, with the
+            text and the vocabulary of this cell.
+        unit_length: scale the rows to length 1.
+
+    Raises:
+        SettingError: another level, no such cell, no kept weights, another text or vocabulary, or another head.
+    """
+    if level != "type":
+        raise SettingError("targets.level", f"a softmax has no {level} vectors; use targets.level=type")
+    if path is None or not Path(path).is_file():
+        problem = f"{path} is no file; give the .json of a finished softmax cell, results/single/softmax-….json say"
+        raise SettingError("targets.path", problem)
+    record = Record.read(Path(path))
+    if (record.corpus_sha256, record.vocabulary_size) != (vocabulary.corpus.digest, len(vocabulary)):
+        problem = f"{path} has another text or vocabulary (V = {record.vocabulary_size} words of {record.corpus})"
+        raise SettingError("targets.path", f"{problem}; give a softmax of the same corpus and vocabulary settings")
+    folder = Path(path).parent  # the record may have been moved together with its folder
+    config = {**record.config, "results_dir": str(folder.parent), "experiment_name": folder.name}
+    weights = weights_path(config)
+    try:
+        with safe_open(weights, "pt") as file:
+            rows = file.get_tensor(ROWS) if ROWS in set(file.keys()) else None
+    except (SafetensorError, FileNotFoundError) as error:
+        problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
+        raise SettingError("targets.path", problem) from error
+    if rows is None:
+        problem = f"{path} is a cell of {record.system}, which has no softmax rows; give a cell of softmax"
+        raise SettingError("targets.path", problem)
+    return Targets(name, level, rows.float(), normalise=unit_length)
