@@ -39,8 +39,8 @@ def test_choice_composes_and_its_name_is_that_of_its_file(group, choice):
         assert config[group]["name"] == choice
 
 
-# tested by test_random_search and tests/cost
-ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop"}
+# tested by test_random_search, tests/cost and test_gpu_reference
+ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop", "gpu_reference", "data_scaling"}
 
 
 @pytest.mark.parametrize(

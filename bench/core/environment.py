@@ -30,6 +30,9 @@ def cache_folder() -> str:
 OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
 OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
 OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
+OmegaConf.register_new_resolver(
+    "scaled", lambda scale, count, least: max(least, round(count * scale)), replace=True
+)  # number of words or types in a rehearsal
 random_search.register()
 
 
