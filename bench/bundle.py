@@ -1,8 +1,8 @@
 """Assemble what a GPU machine without a network lacks: `python -m bench.bundle [--file FILE …] [--has PACKAGE …]`.
 
-The machine has Python 3.12 with torch, lightning, transformers, numpy, pandas and matplotlib. The folder `build/gpu` gets
-the wheels of the other packages that `python -m bench` imports, and copies of files such as target tables and texts. The
-source tree travels as it is; docs/gpu.md has the commands to type there.
+The machine has Python 3.12 with torch, lightning, transformers, numpy, pandas and matplotlib. The folder `build/gpu`
+gets the wheels of the other packages that `python -m bench` imports, and copies of files such as target tables and
+texts. The source tree travels as it is; docs/gpu.md has the commands to type there.
 """
 
 import argparse

@@ -44,7 +44,7 @@ class Step(Group):
     seconds: Seconds  # estimate on one GPU, at scale 1
     overrides: list[str]
     needs: str | None = None  # a setting without which the step is left out
-    takes: list[str] = []  # groups of settings that are passed on as typed
+    takes: list[str] = pydantic.Field(default_factory=list)  # groups of settings that are passed on as typed
 
 
 class GpuReferenceSettings(Settings):
@@ -147,7 +147,7 @@ def print_plan(config: dict[str, Any], rows: list[StepRow]) -> None:
     """Print the estimated seconds and the command of each step."""
     due = [row for row in rows if row.status != "missing"]
     print_line(
-        f"plan: {len(due)} steps, about {sum(row.estimate_seconds for row in due):.0f} s by estimates for one 80 GB GPU; "
+        f"{len(due)} steps, about {sum(row.estimate_seconds for row in due):.0f} s (estimates for one 80 GB GPU); "
         f"limit_seconds={config['limit_seconds']:.0f}"
     )
     for row in rows:

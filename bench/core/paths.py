@@ -26,8 +26,8 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def resolved_config(cfg: DictConfig) -> dict[str, Any]:
-    """Return the configuration as plain data, with the hashes of a user's text and of a file of targets, and the name of
-    an outside head.
+    """Return the configuration as plain data, with the hashes of a user's text and file of targets, and the name of an
+    outside head.
 
     Raises:
         SettingError: a secret of the environment would be written down with it.

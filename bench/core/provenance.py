@@ -43,7 +43,7 @@ def cells_at_once() -> int | None:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the version of each of PACKAGES that is installed; a source tree may run without being installed itself."""
+    """Return the version of each of PACKAGES that is installed; a source tree runs without being installed."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

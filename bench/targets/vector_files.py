@@ -88,7 +88,9 @@ def chosen(words: list[str], rows: np.ndarray, wanted: Collection[str]) -> tuple
 
 
 def safetensors_blocks(file: Path, wanted: Collection[str]) -> Blocks:
-    """Yield the wanted words and their vectors, of a file with the tensors `rows` [L, D] and `words`, UTF-8 bytes parted by newlines.
+    """Yield the wanted words and their vectors, of a file that `python -m bench.targets` wrote.
+
+    Its tensors are `rows` [L, D] and `words`, the UTF-8 bytes of the L words parted by newlines.
 
     Raises:
         SettingError: the file is damaged, or holds other tensors.
