@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from bench import bundle
 from bench.core.errors import SettingError
+from bench.core.provenance import PACKAGES, installed_versions
 
 EVERY_COMMAND = "bench.cli, bench.run, bench.sweep, bench.gpu_reference, bench.report, bench.cost.head_sweep"
 # imported if they are installed, by libraries that run without them
@@ -83,6 +84,18 @@ def test_failing_pip_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(bundle.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(SettingError, match=r"^bench.bundle: pip download fails \(ERROR: no such version\); check"):
         bundle.bundle([], [], tmp_path / "gpu")
+
+
+def test_source_tree_that_is_not_installed_records_the_other_versions(monkeypatch):
+    found = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "head-bench":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert {*installed_versions()} == {*PACKAGES} - {"head-bench"}
 
 
 def required(packages: set[str]) -> set[str]:

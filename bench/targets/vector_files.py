@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from bench.core.errors import SettingError
+from bench.core.files import file_sha256
 from bench.core.settings import quoted
 from bench.targets.encoder_files import digest
 
@@ -50,7 +51,7 @@ def open_vectors(path: str | None) -> VectorFile:
         problem = f"{quoted(path)} is neither safetensors nor text; save it as word2vec text, unpacked"
         raise SettingError("targets.path", problem)
     read = safetensors_blocks if file.suffix == ".safetensors" else text_blocks
-    return VectorFile(file.name, digest([file]), partial(read, file))
+    return VectorFile(file.name, file_sha256(path), partial(read, file))
 
 
 def glove() -> VectorFile:
