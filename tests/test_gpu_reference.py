@@ -80,6 +80,12 @@ def test_each_cell_of_each_step_has_a_sound_configuration(monkeypatch, more):
     }  # fmt: skip
 
 
+def test_cells_of_data_scaling_read_the_words_of_their_budget_once():
+    for budget in (300_000, 10_000_000):
+        cfg = composed("+experiment=data_scaling", f"budget.words={budget}")
+        assert (cfg.corpus.train_words, cfg.backbone.trunk.hidden_size) == (budget, 512)
+
+
 def test_full_size_is_that_of_the_issue():
     steps = {row.contender: row.command for row in planned_rows(plain("+experiment=gpu_reference"), [])}
     for name, types, words in (("known_truth_10k", 10_000, 20_000_000), ("known_truth_50k", 50_000, 40_000_000)):
