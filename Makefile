@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow check reference pretrained
+.PHONY: sweep test test-slow check reference pretrained gpu-bundle gpu-reference
 
 sweep: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep
@@ -39,6 +39,21 @@ reference: .venv/ready
 	$(BIN)/python -m bench +experiment=cost_sweep $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_sweep_model $(REFERENCE)
 	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # the logger stays on: its cost is part of the loop
+
+# For a GPU machine without a network (docs/gpu.md): `make gpu-bundle` here, for example with
+# BUNDLE="--file table.safetensors"; copy the source tree and build/gpu; `make gpu-reference` there. GPU= holds further
+# overrides, for example GPU="limit_seconds=300".
+gpu-bundle: .venv/ready
+	$(BIN)/python -m bench.bundle $(BUNDLE)
+
+GPU_SITE := $(if $(wildcard .venv/ready),,$(if $(wildcard build/gpu/wheels),build/gpu/site))
+GPU_PYTHON := $(if $(GPU_SITE),PYTHONPATH=$(GPU_SITE) python3,$(BIN)/python)
+
+gpu-reference: $(or $(GPU_SITE),.venv/ready)
+	$(GPU_PYTHON) -m bench +experiment=gpu_reference $(GPU)
+
+build/gpu/site:
+	python3 -m pip install -q --no-index --no-deps --no-compile --target $@ build/gpu/wheels/*.whl
 
 # pre-trained causal language model for machines without access to a hub
 pretrained: .venv/ready

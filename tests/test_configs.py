@@ -42,8 +42,8 @@ def test_choice_composes_and_its_name_is_that_of_its_file(group, choice):
 
 COMPETITORS = "softmax sampled_softmax adaptive_softmax mse cosine infonce gpt2 ngram unigram".split()
 
-# tested by test_random_search and tests/cost
-ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop"}
+# tested by test_random_search, tests/cost and test_gpu_reference
+ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop", "gpu_reference", "data_scaling"}
 ELSEWHERE |= {"objective_ladder", "objective_ladder_classifiers", "proposal", "leak", "target_ablation"}  # test_ladder
 
 

@@ -9,7 +9,10 @@ import pytest
 import bench
 
 PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report")
-COMMANDS = {"__init__", "__main__", "cli", "generate", "pretrained", "run", "slurm", "sweep", "verify", "wandb_upload"}
+COMMANDS = {
+    "__init__", "__main__", "bundle", "cli", "generate", "gpu_reference", "pretrained", "run", "slurm", "sweep",
+    "verify", "wandb_upload",
+}  # fmt: skip
 READ_BY_REPORT = (
     "bench.core", "bench.report", "bench.cost.ledger", "bench.cost.schema", "bench.evaluation.intervals",
     "bench.evaluation.metric_definition", "bench.evaluation.metrics",

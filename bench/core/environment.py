@@ -33,6 +33,9 @@ OmegaConf.register_new_resolver(
     "axis", lambda choices: choices if isinstance(choices, str) else ",".join(choices), replace=True
 )  # a list as Hydra's sweeper writes one
 OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
+OmegaConf.register_new_resolver(
+    "scaled", lambda scale, count, least: max(least, round(count * scale)), replace=True
+)  # number of words or types in a rehearsal
 random_search.register()
 
 

@@ -112,6 +112,16 @@ def content_sha256(path: str | int | float) -> str | None:
     return sha256.hexdigest()
 
 
+@functools.cache
+def file_sha256(path: str) -> str | None:
+    """Return the sha256 of one file's bytes, or None if there is no such file."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def read_utf8(file: Path) -> str:
     """Return one file's text, its line ends as they are.
 

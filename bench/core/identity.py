@@ -41,11 +41,12 @@ def identity(config: dict[str, Any]) -> str:
 def short_hash(config: dict[str, Any], added: dict[str, Any] = ADDED) -> str:
     """Hash settings, or some of them, as first published: eight hexadecimal digits of the sha256 of sorted JSON.
 
-    A user's text is hashed by its content and not by its path, so that the file may move.
+    A user's text and a file of targets are hashed by their content and not by their path, so that they may move.
     """
     kept = published(without_description(config), added)
     if kept.get("corpus", {}).get("content_sha256"):
         kept["corpus"] = without_paths(kept["corpus"])
+    kept = without_target_paths(kept)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -67,6 +68,14 @@ def undescribed(system: Any) -> Any:
 def file_name_part(name: object) -> str:
     """Return a text as part of a file name: without separators, at most LONGEST_PART bytes."""
     return re.sub(r"[^\w.+]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
+
+
+def without_target_paths(value: Any) -> Any:
+    """Leave out, at any depth, the path of a file of targets whose content has a hash."""
+    if not isinstance(value, dict):
+        return value
+    named = value.get("path") is not None and value.get("sha256") is not None
+    return {key: without_target_paths(each) for key, each in value.items() if not (named and key == "path")}
 
 
 def without_paths(corpus: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.core.config_check import check_folder
 from bench.core.environment import config_dir
-from bench.core.files import check_free_space, content_sha256
+from bench.core.files import check_free_space, content_sha256, file_sha256
 from bench.core.identity import LONGEST_PART, identity
 from bench.core.secrets import refuse_secrets
 from bench.core.settings import Place
@@ -26,7 +26,8 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def resolved_config(cfg: DictConfig) -> dict[str, Any]:
-    """Return the configuration as plain data, with the hash of a user's text and the name of an outside head.
+    """Return the configuration as plain data, with the hashes of a user's text and file of targets, and the name of an
+    outside head.
 
     Raises:
         SettingError: a secret of the environment would be written down with it.
@@ -35,6 +36,9 @@ def resolved_config(cfg: DictConfig) -> dict[str, Any]:
     refuse_secrets(config)
     if config["corpus"].get("path") is not None:
         config["corpus"]["content_sha256"] = content_sha256(config["corpus"]["path"])
+    for targets in (config["targets"], config["system"].get("head", {}).get("targets", {})):
+        if targets.get("path") is not None and targets.get("sha256", "") is None:
+            targets["sha256"] = file_sha256(targets["path"])
     config["system"]["name"] = system_name(config["system"])
     return config
 

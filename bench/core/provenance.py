@@ -1,5 +1,6 @@
 """Facts that reproduce a result: configuration, versions, device, commit, time."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -23,8 +24,7 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
     return {
         "config": config,
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": {"python": platform.python_version()} | installed_versions(),
         "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
         "cells_at_once": cells_at_once(),
         "git_commit": git_commit(),
@@ -40,6 +40,15 @@ def cells_at_once() -> int | None:
         return None
     processes = HydraConfig.get().launcher.get("n_jobs", 1)  # of hydra/launcher=joblib; below 0: counted from the end
     return processes if processes > 0 else max(1, usable_cores() + 1 + processes)
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the version of each of PACKAGES that is installed; a source tree runs without being installed."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
 
 
 def git_commit() -> str | None:

@@ -1,4 +1,4 @@
-"""Three kinds of cost ledger and their rows: the source of all cost tables."""
+"""Kinds of cost ledger and their rows: the source of all cost tables."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +136,27 @@ class LoopLedger(Ledger):
     kind: Literal["loop"] = "loop"
 
 
-LEDGERS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger)
+@dataclass(frozen=True, kw_only=True)
+class StepRow(LedgerRow):
+    """One step of a reference run; `slow`: stopped at its time limit, or not started; `missing`: left out."""
+
+    command: list[str]  # arguments of `python -m bench`
+    estimate_seconds: float
+    seconds: float | None = None  # None if it was not started
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLedger(Ledger):
+    """Steps of a reference run on one device, and how each ended."""
+
+    prefix: ClassVar[str] = "steps"
+
+    limit_seconds: float  # of all steps together
+    rows: list[StepRow]
+    kind: Literal["steps"] = "steps"
+
+
+LEDGERS: tuple[type[Ledger], ...] = (HeadLedger, EncoderLedger, LoopLedger, StepLedger)
 
 
 def ledger_class(path: Path) -> type[Ledger] | None:

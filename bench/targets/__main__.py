@@ -1,0 +1,107 @@
+"""Write the target table of a configuration into a file: `python -m bench.targets FILE.safetensors [OVERRIDE …]`.
+
+The overrides are those of `python -m bench`. `targets=static targets.path=FILE.safetensors` reads the table again, for
+example on a machine without the encoder.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from safetensors.torch import save
+
+from bench.core.command_line import REFUSED, check_groups, check_text, explain_refusal
+from bench.core.config_check import check_config
+from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
+from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.files import write_atomically
+from bench.core.paths import plain_config, resolved_config
+from bench.core.provenance import reproducibility_fields
+from bench.data.vocabulary import Vocabulary
+from bench.targets.tables import Targets
+
+FORMAT = "head-bench targets 1"  # of the file, in its metadata
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """Return the configuration of these overrides.
+
+    Raises:
+        SettingError: a setting that cannot work.
+    """
+    try:
+        check_text(overrides)
+        check_groups(overrides)
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            cfg = compose("config", overrides)
+        check_config(plain_config(cfg))
+    except REFUSED as error:
+        raise explain_refusal(error, overrides) from None
+    return cfg
+
+
+def export(cfg: DictConfig, path: Path) -> tuple[int, int]:
+    """Write the table as float16 with its words and its provenance, whole or not at all.
+
+    The file has the tensors `rows` [V, D] float16 and `words`, the UTF-8 bytes of the V words parted by newlines.
+
+    Returns:
+        V and D.
+
+    Raises:
+        SettingError: settings that cannot work, or a path that cannot be written.
+    """
+    config = resolved_config(cfg)
+    corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
+    vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
+    targets: Targets = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
+    words = torch.frombuffer(bytearray("\n".join(vocabulary.words).encode()), dtype=torch.uint8)
+    metadata = provenance(config, targets, corpus.digest)
+    content = save({"words": words, "rows": targets.table.half().contiguous()}, metadata)
+    write_atomically(path, lambda file: file.write(content), "FILE")
+    return tuple(targets.table.shape)
+
+
+def provenance(config: dict[str, Any], targets: Targets, corpus_sha256: str) -> dict[str, str]:
+    """Return what the rows were made of, as texts."""
+    made = reproducibility_fields(config)
+    facts = {
+        "corpus": config["corpus"],
+        "vocabulary_size": config["vocabulary"]["size"],
+        "targets": config["targets"],
+        "corpus_sha256": corpus_sha256,
+        "weights_sha256": targets.weights_sha256,
+        "encode_seconds": targets.encode_seconds,
+        **{key: made[key] for key in ("versions", "device", "git_commit")},
+    }
+    return {"format": FORMAT, "provenance": json.dumps(facts)}
+
+
+def main() -> None:
+    """Write the file and print the command that reads it; or print one line on bad input."""
+    substitute_unprintable()
+    parser = argparse.ArgumentParser(prog="python -m bench.targets", description=__doc__.split(": ", 1)[0] + ".")
+    parser.add_argument("file", type=Path, metavar="FILE", help="ends in .safetensors")
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of python -m bench: vocabulary.size=20000")
+    arguments = parser.parse_args()
+    try:
+        if arguments.file.suffix != ".safetensors":
+            raise SettingError("FILE", f"{arguments.file} does not end in .safetensors; give such a name")
+        cfg = composed(arguments.overrides)
+        silence_libraries()
+        size, width = export(cfg, arguments.file)
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    mib = arguments.file.stat().st_size / 2**20
+    print(f"{size:,} words, {width} columns, {mib:.1f} MiB: targets=static targets.path={arguments.file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What is carried to a GPU machine: the packages that it lacks, within a size."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from bench import bundle
+from bench.core.errors import SettingError
+from bench.core.provenance import PACKAGES, installed_versions
+
+EVERY_COMMAND = "bench.cli, bench.run, bench.sweep, bench.gpu_reference, bench.report, bench.cost.head_sweep"
+# imported if they are installed, by libraries that run without them
+OPTIONAL = {"scikit-learn", "joblib", "threadpoolctl", "pyarrow", "datasets", "accelerate", "torchvision", "pillow"}
+
+
+@pytest.fixture
+def fetched(monkeypatch) -> list[list[str]]:
+    """The calls of pip, each of which leaves one wheel of 1 KiB per requirement."""
+    calls = []
+
+    def run(line: list[str], **_: object) -> subprocess.CompletedProcess:
+        calls.append(line)
+        folder = Path(line[line.index("--dest" if "--dest" in line else "--wheel-dir") + 1])
+        for requirement in line[line.index(str(folder)) + 1 :]:
+            (folder / f"{requirement}.whl").write_bytes(bytes(1024))
+        return subprocess.CompletedProcess(line, 0, "", "")
+
+    monkeypatch.setattr(bundle.subprocess, "run", run)
+    return calls
+
+
+def names(paths: list[Path], folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in paths}
+
+
+def test_bundle_holds_each_package_once_and_the_files(fetched, tmp_path):
+    text = tmp_path / "books"
+    text.mkdir()
+    (text / "one.txt").write_text("a b c")
+    table = tmp_path / "table.safetensors"
+    table.write_bytes(b"rows")
+    folder = tmp_path / "build" / "gpu"
+    folder.mkdir(parents=True)
+    (folder / "earlier").touch()
+    contents = bundle.bundle([table, text], ["scipy", "rich"], folder)
+    carried = {*bundle.CARRIED, *bundle.BASELINES} - {"scipy", "rich"}
+    assert {path.name.partition("==")[0] for path in (folder / "wheels").iterdir()} == carried
+    assert f"wheels/hydra-core=={importlib.metadata.version('hydra-core')}.whl" in names(contents, folder)
+    assert {path.name for path in folder.iterdir()} == {"wheels", "table.safetensors", "books.tar.xz"}
+    with tarfile.open(folder / "books.tar.xz") as archive:
+        assert archive.extractfile("books/one.txt").read() == b"a b c"
+    download, wheel = fetched
+    assert {"--only-binary=:all:", "--no-deps", "3.12"} <= {*download} and wheel[3] == "wheel"
+    assert not any("://" in argument for line in fetched for argument in line)  # no registry is named
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda folder: bundle.bundle([], ["torch"], folder), r"^--has: torch is not carried; choose of hydra-core,"),
+        (lambda folder: bundle.bundle([folder / "no"], [], folder), r"^--file: .*no does not exist; give"),
+        (
+            lambda folder: bundle.bundle([], [], folder, most_mib=0.01),
+            r"^--file: 0.0 MiB exceed 0 \(.*; carry",
+        ),
+    ],
+)
+def test_bundle_is_refused_in_one_line_and_nothing_is_left(fetched, tmp_path, make: Callable, line):
+    folder = tmp_path / "gpu"
+    with pytest.raises(SettingError, match=line):
+        make(folder)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_failing_pip_is_one_line(monkeypatch, tmp_path):
+    failed = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: no such version\n")
+    monkeypatch.setattr(bundle.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(SettingError, match=r"^bench.bundle: pip download fails \(ERROR: no such version\); check"):
+        bundle.bundle([], [], tmp_path / "gpu")
+
+
+def test_source_tree_that_is_not_installed_records_the_other_versions(monkeypatch):
+    found = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "head-bench":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert {*installed_versions()} == {*PACKAGES} - {"head-bench"}
+
+
+def required(packages: set[str]) -> set[str]:
+    """Return packages and all that they require, as installed here."""
+    found: set[str] = set()
+    pending = [*packages]
+    while pending:
+        name = re.sub(r"[-_.]+", "-", pending.pop()).lower()
+        if name not in found:
+            try:
+                lines = importlib.metadata.requires(name) or []
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            found.add(name)
+            requirements = map(Requirement, lines)
+            pending += [each.name for each in requirements if not each.marker or each.marker.evaluate({"extra": ""})]
+    return found
+
+
+def test_every_package_that_a_command_imports_is_on_the_machine_or_carried():
+    code = f"import sys, {EVERY_COMMAND}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    owners = importlib.metadata.packages_distributions()
+    imported = {re.sub(r"[-_.]+", "-", each).lower() for name in done.stdout.split() for each in owners.get(name, [])}
+    present = required(set(bundle.PRESENT)) | {*bundle.CARRIED} | OPTIONAL | {"head-bench", "setuptools"}
+    assert imported - present == set()
