@@ -10,9 +10,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bench.core.record import POSITIONS
+from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.subword_nats import piece_nats, score_words, word_nats
-from bench.evaluation.subword_search import Search, search
+from bench.evaluation.subword_nats import once_per_model, piece_nats, score_words, word_nats
+from bench.evaluation.subword_search import Search, log_mass, search
 from bench.evaluation.subword_trie import Trie, build_trie
 from bench.models.causal_lm import SubwordModel
 
@@ -39,6 +40,31 @@ def sentencepiece(tmp_path_factory):
 def model(request, llama_folder, sentencepiece):
     source = {"gpt2": None, "llama": str(llama_folder), "sentencepiece": str(sentencepiece)}[request.param]
     return sharpened(tiny_model(context=24, pretrained=source))
+
+
+def test_values_are_computed_once_per_weights_and_text():
+    model, calls = tiny_model(), []
+
+    def compute(model: SubwordModel, text: Text) -> np.ndarray:
+        calls.append(text)
+        return np.array([float(len(calls))])
+
+    assert [once_per_model(compute, model, CORPUS.test)[0] for _ in range(2)] == [1.0, 1.0]
+    assert once_per_model(compute, tiny_model(), CORPUS.test)[0] == 1.0  # equal weights
+    assert once_per_model(compute, model, CORPUS.validation)[0] == 2.0
+    with torch.no_grad():
+        model.lm.transformer.wpe.weight[0, 0] += 1
+    assert once_per_model(compute, model, CORPUS.test)[0] == 3.0
+
+
+@pytest.mark.parametrize("level", [0.0, -60.0, -200.0])
+def test_log_mass_equals_the_sum_over_the_chosen_columns_at_any_magnitude(level):
+    log_p = torch.randn(3, 4, 50, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    chosen = torch.zeros(50)
+    chosen[[3, 7, 40]] = 1.0
+    log_p[1, 2, [3, 7, 40]] += level
+    expected = log_p[..., [3, 7, 40]].double().logsumexp(-1)
+    assert_allclose(log_mass(log_p, chosen), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])
