@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core import memory_limit, progress
+from bench.core.allocator import keep_freed_memory
 from bench.core.command_line import (
     REFUSED,
     check_groups,
@@ -58,6 +59,7 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     from bench.core.stored_result import json_path
 
     limit_threads()
+    keep_freed_memory()
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory_limit.limit_memory()
     begin = time.perf_counter()
