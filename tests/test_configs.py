@@ -4,8 +4,8 @@ import inspect
 import itertools
 
 import pytest
-from factories.configurations import CHOICES, SYSTEMS, TREE, composed, plain
-from hydra import compose, initialize_config_dir
+from factories.configurations import CHOICES, SYSTEMS, TREE, cells, composed, plain
+from hydra import initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,7 +15,6 @@ from bench.core.errors import SettingError
 from bench.core.identity import identity
 from bench.cost import our_heads
 from bench.report.run_table import COMPETING, LIMIT
-from bench.sweep import jobs
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +22,6 @@ def systems() -> dict[str, dict]:
     """Content of every file in conf/system/, by its name."""
     files = {system: OmegaConf.load(TREE / "system" / f"{system}.yaml") for system in SYSTEMS}
     return {system: OmegaConf.to_container(content, resolve=False) for system, content in files.items()}
-
-
-def cells(*overrides: str, task: list[str] | None = None) -> int:
-    """Count the cells of a sweep with these overrides, and with those of a command line on top."""
-    with initialize_config_dir(str(TREE), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
-        cfg.hydra.overrides.task = [*overrides, *(task or [])]
-        return len(jobs(cfg))
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)

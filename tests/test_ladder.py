@@ -3,15 +3,14 @@
 import itertools
 
 import pytest
-from factories.configurations import plain
-from test_configs import cells
+from factories.configurations import cells, plain
 
 from bench.core.identity import identity
 from bench.core.paths import identifying_fields
 
 READING_TARGETS = "mse cosine max_margin vmf rescued infonce frozen_softmax initialised_softmax".split()
 AXES = {
-    "objective_ladder": {"system": READING_TARGETS, "targets": ["bert", "ppmi", "random"], "seed": "012"},
+    "objective_ladder": {"system": READING_TARGETS, "targets": ["bert", "static", "ppmi", "random"], "seed": "012"},
     "objective_ladder_classifiers": {
         "system": ["softmax", "sampled_softmax", "adaptive_softmax", "nce"],
         "targets": ["random"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from bench.core.errors import SettingError
+from bench.core.files import file_sha256
 from bench.core.paths import weights_path
 from bench.core.record import Record
 from bench.core.settings import Place
@@ -18,7 +19,14 @@ ROWS = "head.words.weight"  # [V, D] in the weights of every softmax of this pro
 
 
 def softmax_rows(
-    *, name: str, vocabulary: Vocabulary, cache_dir: str, level: str, path: Place | None, unit_length: bool
+    *,
+    name: str,
+    vocabulary: Vocabulary,
+    cache_dir: str,
+    level: str,
+    path: Place | None,
+    sha256: str | None,
+    unit_length: bool,
 ) -> Targets:
     """Return the output rows of the softmax that a finished cell has kept: the upper control of the other tables.
 
@@ -29,26 +37,31 @@ def softmax_rows(
         level: `type`; a row belongs to a word.
         path: the .json of a finished cell of `softmax`, `sampled_softmax` or `nce` whose weights were kept, with the
             text and the vocabulary of this cell.
+        sha256: expected hash of that file; None expects nothing.
         unit_length: scale the rows to length 1.
 
     Raises:
-        SettingError: another level, no such cell, no kept weights, another text or vocabulary, or another head.
+        SettingError: another level, no such cell, no kept weights, another record, text, vocabulary or head.
     """
     if level != "type":
         raise SettingError("targets.level", f"a softmax has no {level} vectors; use targets.level=type")
-    if path is None or not Path(path).is_file():
+    if path is None or not Path(path).expanduser().is_file():
         problem = f"{path} is no file; give the .json of a finished softmax cell, results/single/softmax-….json say"
         raise SettingError("targets.path", problem)
-    record = Record.read(Path(path))
+    if sha256 is not None and file_sha256(path) != sha256:
+        problem = f"{path} is no longer the record of this cell's rows; restore it, or run a new cell"
+        raise SettingError("targets.path", problem)
+    file = Path(path).expanduser()
+    record = Record.read(file)
     if (record.corpus_sha256, record.vocabulary_size) != (vocabulary.corpus.digest, len(vocabulary)):
         problem = f"{path} has another text or vocabulary (V = {record.vocabulary_size} words of {record.corpus})"
         raise SettingError("targets.path", f"{problem}; give a softmax of the same corpus and vocabulary settings")
-    folder = Path(path).parent  # the record may have been moved together with its folder
+    folder = file.parent  # the record may have been moved together with its folder
     config = {**record.config, "results_dir": str(folder.parent), "experiment_name": folder.name}
     weights = weights_path(config)
     try:
-        with safe_open(weights, "pt") as file:
-            rows = file.get_tensor(ROWS) if ROWS in set(file.keys()) else None
+        with safe_open(weights, "pt") as kept:
+            rows = kept.get_tensor(ROWS) if ROWS in set(kept.keys()) else None
     except (SafetensorError, FileNotFoundError) as error:
         problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
         raise SettingError("targets.path", problem) from error

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.core.environment import config_dir
 from bench.core.identity import OUTSIDE_IDENTITY
+from bench.sweep import jobs
 
 TREE = Path(config_dir())
 
@@ -20,6 +21,14 @@ SYSTEMS = sorted(file.stem for file in (TREE / "system").glob("*.yaml"))
 def composed(*overrides: str, hydra: bool = False) -> DictConfig:
     with initialize_config_dir(str(TREE), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def cells(*overrides: str, task: list[str] | None = None) -> int:
+    """Count the cells of a sweep with these overrides, and with those of a command line on top."""
+    with initialize_config_dir(str(TREE), version_base="1.3"):
+        cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+        cfg.hydra.overrides.task = [*overrides, *(task or [])]
+        return len(jobs(cfg))
 
 
 def plain(*overrides: str) -> dict:

@@ -177,14 +177,20 @@ def test_is_density_only_if_training_is_by_cross_entropy(vocabulary, name):
     assert made(name, vocabulary).is_density == (name != "max_margin")
 
 
+LANGUAGE = [
+    "corpus.types=100", "corpus.words=30000", "corpus.concentration=1.0", "vocabulary.size=100", "targets.dimension=64",
+    "backbone.trunk.hidden_size=32", "budget.words=24000",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def unigram_bits(tmp_path_factory) -> float:
-    return run(settings(tmp_path_factory.mktemp("unigram"), "system=unigram")).bits_per_byte
+    return run(settings(tmp_path_factory.mktemp("unigram"), "system=unigram", *LANGUAGE)).bits_per_byte
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_head_learns_more_than_the_unigram_on_a_synthetic_text(tmp_path, unigram_bits, name):
     options = ["system.head.samples=20"] if name == "initialised_softmax" else []
-    record = run(settings(tmp_path, f"system={name}", "budget.words=12000", *options))
+    record = run(settings(tmp_path, f"system={name}", *LANGUAGE, *options))
     assert record.status == "ok", record.reason
-    assert record.bits_per_byte < unigram_bits - 0.02
+    assert record.bits_per_byte < unigram_bits - 0.05

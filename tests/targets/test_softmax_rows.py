@@ -68,6 +68,21 @@ def refusal(cfg: DictConfig) -> str:
     return str(error)
 
 
+def test_rows_of_another_softmax_make_another_cell(softmax, folder, tmp_path):
+    changed = tmp_path / "changed.json"
+    changed.write_text(softmax[0].read_text() + "\n")
+    stems = [record_stem(resolved_config(with_rows_of(path, folder))).name for path in (softmax[0], changed)]
+    assert stems[0] != stems[1]
+    moved = tmp_path / "moved.json"
+    moved.write_text(softmax[0].read_text())
+    assert record_stem(resolved_config(with_rows_of(moved, folder))).name == stems[0]
+
+
+def test_record_of_another_content_is_refused(softmax, folder):
+    line = refusal(with_rows_of(softmax[0], folder, "targets.sha256=abc"))
+    assert line.startswith(f"targets.path: {softmax[0]} is no longer the record of this cell's rows; restore it")
+
+
 def test_path_without_a_finished_cell_is_refused(folder):
     for path in (None, folder / "missing.json"):
         line = refusal(with_rows_of(path, folder))
