@@ -52,7 +52,7 @@ WITHOUT_WHEEL = ("antlr4-python3-runtime",)  # published as source alone; pure P
 
 
 def bundle(files: list[Path], has: list[str], folder: Path = FOLDER, most_mib: float = MOST_MIB) -> list[Path]:
-    """Fill the folder anew, whole or not at all, and return its files.
+    """Replace the folder, whole or not at all, and return its files.
 
     Args:
         files: copied beside the wheels; folders are packed into one .tar.xz each.

@@ -69,7 +69,7 @@ def test_each_cell_of_each_step_has_a_sound_configuration(monkeypatch, more):
     counts = {}
     for row in planned_rows(plain(*typed), typed):
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            cfg = compose("config", row.command, return_hydra_config=True)
+            cfg = compose("config", row.command[:1], return_hydra_config=True)
             cfg.hydra.overrides.task = row.command
             grid = jobs(cfg)
             for overrides in (*grid[:6], grid[-1]):  # all systems, and the last size
@@ -175,10 +175,11 @@ def test_stopped_command_stops_its_step_and_continues(tmp_path):
 
 
 @pytest.mark.slow
-def test_rehearsal_of_all_steps_writes_records_and_ledgers(tmp_path, place):
+def test_rehearsal_writes_records_and_ledgers(tmp_path, place):
+    """All kinds of steps; the two that are left out differ from another in size or part alone."""
     arguments = [f"results_dir={tmp_path}", f"cache_dir={tmp_path}", "corpus=text", f"corpus.path={place / 'text.txt'}"]
-    targets = ["targets=random", "targets.dimension=64"]
-    done = subprocess.run([*COMMAND, *arguments, *targets], capture_output=True, text=True, cwd=tmp_path, check=False)
+    more = ["targets=random", "targets.dimension=64", "only=[known_truth_10k,cost_models,data_scaling]"]
+    done = subprocess.run([*COMMAND, *arguments, *more], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     [path] = (tmp_path / "gpu_reference").glob("steps-*.json")
     rows = {row.contender: row for row in StepLedger.read(path).rows}

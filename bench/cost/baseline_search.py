@@ -80,6 +80,8 @@ def faiss_flat(make_rows: MakeRows, inputs: SyntheticInputs) -> Operations:
 
 def scikit_learn(inputs: SyntheticInputs) -> Operations:
     """Build brute force by `sklearn.neighbors`; on unit rows the Euclidean order is the order by cosine."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise Missing("pip install scikit-learn")
     from sklearn.neighbors import NearestNeighbors
 
     table, query = target_rows(inputs)

@@ -28,7 +28,7 @@ def unruled(config: dict, model: type[Group], key: str = "") -> list[str]:
         hints = hints | (target_options(find_target(key, passed_on_to))[0] if passed_on_to else {})
     for name, value in config.items():
         path, kind = f"{key}.{name}" if key else name, fields.get(name, hints.get(name, typing.Any))
-        if isinstance(value, dict):
+        if isinstance(value, dict) and typing.get_origin(kind) is not dict:  # a typed dict rules all its values
             found += unruled(value, kind if isinstance(kind, type) and issubclass(kind, Group) else Built, path)
         elif name != "_target_" and kind is typing.Any:
             found.append(path)

@@ -213,6 +213,13 @@ def test_all_contenders_with_targets_give_equal_words(tree, inputs, many, monkey
         assert torch.equal(built_baseline(f"peer:{name}, targets", inputs).decode(hidden, 10), unbiased), name
 
 
+def test_baseline_whose_package_is_absent_is_missing(inputs, monkeypatch):
+    monkeypatch.setattr("bench.cost.baseline_search.importlib.util.find_spec", lambda _: None)
+    for name, package in (("faiss flat", "faiss-cpu"), ("sklearn.neighbors, targets", "scikit-learn")):
+        with pytest.raises(Missing, match=rf"^pip install {package}$"):
+            built_baseline(f"peer:{name}", inputs)
+
+
 def test_nearest_widened_row_has_the_largest_inner_product():
     torch.manual_seed(0)
     queries, rows, offsets = torch.randn(20, 5), torch.randn(40, 5), torch.randn(40)

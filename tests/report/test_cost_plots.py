@@ -19,6 +19,13 @@ def test_each_kind_has_a_figure_with_a_cross_for_a_missing_measurement(section: 
     assert [line for line in step.lines if line.get_xdata()[-1] == 1e7] == []
 
 
+def test_no_figure_of_indexes_is_drawn_if_none_was_built(frame: pd.DataFrame):
+    """As on a machine without faiss."""
+    absent = frame.assign(approximate=[[{"index": "faiss", "reason": "pip install faiss-cpu"}]] * len(frame))
+    assert "approximate_decoding" not in cost_plots.draw(absent, {})
+    assert "approximate_decoding" in cost_plots.draw(frame, {})
+
+
 def test_names_beside_the_lines_do_not_overlap(section: Section):
     for figure in section.figures.values():
         assert sum(bool(axis.texts) for axis in figure.axes) >= 2
