@@ -10,7 +10,6 @@ from hydra.utils import instantiate
 from bench.core.record import Record
 from bench.core.settings import Name
 from bench.training.cell_logger import CellLogger, CsvCellLogger
-from bench.training.wandb_run import WandbCellLogger, run_id, start_run
 
 
 def none(**_: Any) -> None:
@@ -48,6 +47,8 @@ def weights_and_biases(
     Returns:
         None if W&B cannot run, or the record of `finished_at` was logged.
     """
+    from bench.training.wandb_run import WandbCellLogger, run_id, start_run  # other loggers work without wandb
+
     marker = folder / "wandb" / f"logged-{run_id(config, cell)}"
     if is_logged(marker, finished_at):
         return None
