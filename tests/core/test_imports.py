@@ -46,6 +46,12 @@ def test_help_and_refusals_of_settings_do_not_import_torch(tmp_path, module, arg
     assert imported(tmp_path, module, heavy, *arguments) == set()
 
 
+def test_lightning_does_not_import_what_only_torchmetrics_would_use(tmp_path):
+    script = "import sys, bench.training.build; print(*sorted({'matplotlib', 'scipy.signal'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
 BARE = """
 import sys
 from pathlib import Path
