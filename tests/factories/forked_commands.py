@@ -10,8 +10,9 @@ from pathlib import Path
 
 # The modules that commands run stay out of the imports: runpy would warn that these are imported already.
 SERVER = """
-import atexit, json, os, resource, runpy, signal, sys
+import atexit, gc, json, os, resource, runpy, signal, sys
 import bench.cli, bench.report, bench.run, bench.sweep
+gc.freeze()  # the modules are no garbage, and a pass over their objects in a fork would copy their pages
 for line in sys.stdin:
     module, folder, out, err, arguments, gib, environment = json.loads(line)
     child = os.fork()
