@@ -11,6 +11,7 @@ from bench import generate
 from bench.core.paths import record_stem, resolved_config, weights_path
 from bench.core.stored_result import json_path
 from bench.run import run
+from bench.training.build import make_targets
 
 
 @pytest.fixture(scope="module", params=["softmax", "gpt2"])
@@ -89,6 +90,7 @@ def test_regressor_continues_a_prompt_without_building_its_targets(generated, tm
     cfg = settings(tmp_path, *SYSTEMS["cosine"])
     record = run(cfg)
     [continuation] = record.generations
+    make_targets.cache_clear()
     monkeypatch.setattr(cfg.targets._target_, lambda **_: pytest.fail("the targets were built"))
     path = json_path(record_stem(resolved_config(cfg)))
     status, lines, _ = generated(path, "--prompt", "baab", "--words", "3", "--greedy")
