@@ -70,6 +70,6 @@ def hidden() -> Iterator[None]:
 
 
 def install() -> None:
-    """Act on the first import of torchmetrics in this process."""
+    """Arrange that the first import of torchmetrics in this process is lean."""
     if not any(isinstance(each, LeanFinder) for each in sys.meta_path):
         sys.meta_path.insert(0, LeanFinder())
