@@ -7,8 +7,8 @@ BIN := .venv/bin
 sweep: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep
 
-# one process per core; a test file stays in one process
-TEST := $(BIN)/python -m pytest -n auto --dist loadfile
+# one process per core; a test file stays in one process, and files start in the order of tests/conftest.py
+TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: .venv/ready
 	$(TEST) -m "not slow and not slurm"

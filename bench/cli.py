@@ -26,6 +26,7 @@ from bench.core.config_check import check_config
 from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
+from bench.core.help_page import help_page
 from bench.core.signals import STOP, STOPPED, Stopped
 from bench.core.source_hash import KEPT, RERUN
 from bench.cost.system_argument import as_contenders
@@ -53,19 +54,19 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     Returns:
         The exit status.
     """
-    import torch
-
     from bench.core.job import job_of
     from bench.core.stored_result import json_path
+
+    begin = time.perf_counter()
+    config = checked_config(cfg, single=single)
+    if config is None:
+        return 0
+    import torch  # after the check: a refusal of settings does not wait for torch
 
     limit_threads()
     keep_freed_memory()
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
         memory_limit.limit_memory()
-    begin = time.perf_counter()
-    config = checked_config(cfg, single=single)
-    if config is None:
-        return 0
     work = job_of(config)
     silence_libraries()  # after the imports: importing Lightning sets the level of its loggers
     stem = work.record_stem(config)
@@ -128,6 +129,9 @@ def checked_config(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
 def main() -> None:
     """Hand over to Hydra, and put its refusals into one line; an error in this program keeps its traceback."""
     substitute_unprintable()
+    if {"-h", "--help"}.intersection(sys.argv[1:]):
+        print(help_page(), end="")
+        return
     if "HYDRA_FULL_ERROR" in os.environ:  # the user asks for Hydra's own messages
         job()
         return

@@ -1,13 +1,13 @@
 """`python -m bench.generate RUN --prompt "…"`: continue prompts with a model that a run has kept."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from bench.core.environment import substitute_unprintable
@@ -18,12 +18,11 @@ from bench.core.settings import Count, Seed
 from bench.core.source_hash import made_by_other_code
 from bench.core.trust import add_option, check_targets
 from bench.core.value_check import check_value
-from bench.evaluation.calibration import Calibration
-from bench.evaluation.evaluator import Evaluator, evaluator_of
-from bench.evaluation.generation import read_prompt
-from bench.evaluation.sampling import PLAIN, Sampling
-from bench.training.build import Built, build_cell
-from bench.training.train import load_weights
+
+if TYPE_CHECKING:  # torch and all that it takes is imported after the checks
+    from torch import Tensor
+
+    from bench.training.build import Built
 
 BOUNDS = {  # option -> its type
     "words": Annotated[int, pydantic.Field(ge=1, le=10_000)],
@@ -35,11 +34,11 @@ BOUNDS = {  # option -> its type
 }
 
 
-def kept_model(path: Path, trusted: list[str]) -> tuple[Record, Built]:
-    """Build the cell of the record at `path`, and load the weights that its run kept.
+def checked_record(path: Path, trusted: list[str]) -> Record:
+    """Read the record at `path`.
 
     Raises:
-        SettingError: no such record, a run that failed or kept no weights, or code that is not trusted.
+        SettingError: no such record, a run that failed, or code that is not trusted.
     """
     if not path.is_file():
         raise SettingError("RUN", f"{path} does not exist; give the .json of a finished cell")
@@ -47,9 +46,21 @@ def kept_model(path: Path, trusted: list[str]) -> tuple[Record, Built]:
     check_targets(record.config, trusted)
     if record.status != "ok":
         raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
+    return record
+
+
+def kept_model(path: Path, record: Record) -> "Built":
+    """Build the cell of the record at `path`, and load the weights that its run kept.
+
+    Raises:
+        SettingError: the run kept no weights, or its text has changed.
+    """
+    from bench.training.build import build_cell
+    from bench.training.train import load_weights
+
     # the record may have been moved: weights are read from the folder of the record
     config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
-    built = build_cell(OmegaConf.create(config))
+    built = build_cell(OmegaConf.create(config), kept_table(config))
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.datamodule is not None:
@@ -60,7 +71,23 @@ def kept_model(path: Path, trusted: list[str]) -> tuple[Record, Built]:
             raise SettingError("RUN", problem)
         if made_by_other_code(training["source_sha256"], config):
             print(f"{weights}: made by other code; the text may differ from that of the run", file=sys.stderr)
-    return record, built
+    return built
+
+
+def kept_table(config: dict[str, Any]) -> "Tensor | None":
+    """Return the target table that the kept weights of a regressor hold [V, D]; None without such weights."""
+    from safetensors import SafetensorError, safe_open
+
+    from bench.heads._regressor import Regressor
+
+    weights, head = weights_path(config), config["system"].get("head")
+    if head is None or not issubclass(get_class(head["_target_"]), Regressor) or not weights.is_file():
+        return None
+    try:
+        with safe_open(weights, "pt") as file:
+            return file.get_tensor("head.table")
+    except SafetensorError:  # damaged, which `load_weights` reports
+        return None
 
 
 def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
@@ -69,10 +96,17 @@ def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     Raises:
         SettingError: an option out of its bounds, a run without weights, or a prompt without a known word.
     """
-    sampling = checked_sampling(arguments)
-    record, built = kept_model(arguments.run, arguments.trust)
-    evaluator: Evaluator = evaluator_of(built.model)
-    vocabulary = built.evaluation_data.vocabulary
+    check_options(arguments)
+    record = checked_record(arguments.run, arguments.trust)
+
+    from bench.evaluation.calibration import Calibration
+    from bench.evaluation.evaluator import evaluator_of
+    from bench.evaluation.generation import read_prompt
+    from bench.evaluation.sampling import Sampling
+
+    built = kept_model(arguments.run, record)
+    evaluator, vocabulary = evaluator_of(built.model), built.evaluation_data.vocabulary
+    sampling = Sampling(temperature=arguments.temperature, top_k=arguments.top_k, top_p=arguments.top_p)
     calibration = None
     if not arguments.greedy and record.calibration_scale is not None:
         calibration = Calibration(record.calibration_scale, record.calibration_prior)
@@ -89,19 +123,18 @@ def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
             yield prompt, " ".join(evaluator.generate(vocabulary, start, arguments.words, **options))
 
 
-def checked_sampling(arguments: argparse.Namespace) -> Sampling:
-    """Check the numbers of the command line; return how words are drawn.
+def check_options(arguments: argparse.Namespace) -> None:
+    """Check the numbers of the command line.
 
     Raises:
         SettingError: a number out of its bounds, or an option of draws beside --greedy.
     """
     for name, kind in BOUNDS.items():
         check_value(f"--{name.replace('_', '-')}", getattr(arguments, name), kind)
-    sampling = Sampling(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Sampling)})
-    if arguments.greedy and (sampling != PLAIN or arguments.samples > 1):
+    of_draws = (arguments.samples, arguments.temperature, arguments.top_k, arguments.top_p)
+    if arguments.greedy and of_draws != (1, 1.0, None, None):
         problem = "the text is always the same; leave out --samples, --temperature, --top-k and --top-p, or --greedy"
         raise SettingError("--greedy", problem)
-    return sampling
 
 
 def main() -> None:

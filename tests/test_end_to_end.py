@@ -3,27 +3,18 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from factories.commands import bench, settings
-from factories.forked_commands import forked_commands
+from factories.commands import settings
 
 from bench.core.record import POSITIONS, read_positions, read_records
 
 
 @pytest.fixture(scope="module")
-def forked(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
-    """Runs commands as `bench` does, without the time of the imports."""
-    with forked_commands(tmp_path_factory.mktemp("outputs")) as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def sweep(place) -> subprocess.CompletedProcess:
+def sweep(place, forked) -> subprocess.CompletedProcess:
     """One sweep over three kinds of system."""
-    return bench(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
+    return forked(place, *settings("softmax", "mse", "unigram"), "corpus.path=text.txt", "logger=csv")
 
 
 def test_sweep_writes_a_record_and_positions_per_cell_and_a_report(place, sweep):
@@ -128,10 +119,10 @@ def test_sweep_continues_after_a_cell_with_bad_settings(place, forked):
     assert failed.reason.startswith("system.head.samples: 5000")
 
 
-def test_sweep_continues_after_exhausted_memory_and_divergence_and_lists_both(place):
+def test_sweep_continues_after_exhausted_memory_and_divergence_and_lists_both(place, forked):
     points = ["backbone.trunk.hidden_size=32,8192", "optimizer.lr=100,0.01", "optimizer.weight_decay=100"]
     small = [each for each in settings("softmax") if not each.startswith("backbone")]
-    run = bench(place, *small, *points, "corpus.path=text.txt", "logger=none", "results_dir=failing", gib=3)
+    run = forked(place, *small, *points, "corpus.path=text.txt", "logger=none", "results_dir=failing", gib=3)
     assert run.returncode == 1
     *_, first, second, third, last = run.stderr.strip().splitlines()
     assert last.startswith("3 of 4 cells failed (2 oom, 1 diverged)")

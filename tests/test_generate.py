@@ -1,5 +1,6 @@
 """`python -m bench.generate`: prompts, samples, bounds of the options, unknown words."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from factories.cells import SYSTEMS, settings
 
 from bench import generate
-from bench.core.paths import record_stem, resolved_config
+from bench.core.paths import record_stem, resolved_config, weights_path
 from bench.core.stored_result import json_path
 from bench.run import run
+from bench.training.build import make_targets
 
 
 @pytest.fixture(scope="module", params=["softmax", "gpt2"])
@@ -21,11 +23,11 @@ def kept(request, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def said(kept, monkeypatch, capsys):
-    """Run the command; return its status and the lines of stdout and stderr."""
+def generated(monkeypatch, capsys):
+    """Function that runs the command on a record; returns its status and the lines of stdout and stderr."""
 
-    def command(*arguments: str) -> tuple[object, list[str], list[str]]:
-        monkeypatch.setattr(sys, "argv", ["bench.generate", str(kept), *arguments])
+    def command(record: Path, *arguments: str) -> tuple[object, list[str], list[str]]:
+        monkeypatch.setattr(sys, "argv", ["bench.generate", str(record), *arguments])
         capsys.readouterr()
         try:
             status = generate.main()
@@ -35,6 +37,12 @@ def said(kept, monkeypatch, capsys):
         return status, out.splitlines(), err.splitlines()
 
     return command
+
+
+@pytest.fixture
+def said(generated, kept):
+    """`generated` on the record of `kept`."""
+    return functools.partial(generated, kept)
 
 
 def test_each_prompt_is_continued_by_each_sample(said):
@@ -76,3 +84,23 @@ def test_unknown_words_of_a_prompt_are_named_and_left_out(said):
     assert lines[0].partition(" | ")[2] == said("--prompt", "baab", "--words", "4")[1][0].partition(" | ")[2]
     assert "left out" not in "".join(said("--prompt", "baab")[2])
     assert said("--prompt", "zebra")[0] == "--prompt: 'zebra' holds no word of synthetic; give one that does"
+
+
+def test_regressor_continues_a_prompt_without_building_its_targets(generated, tmp_path, monkeypatch):
+    cfg = settings(tmp_path, *SYSTEMS["cosine"])
+    record = run(cfg)
+    [continuation] = record.generations
+    make_targets.cache_clear()
+    monkeypatch.setattr(cfg.targets._target_, lambda **_: pytest.fail("the targets were built"))
+    path = json_path(record_stem(resolved_config(cfg)))
+    status, lines, _ = generated(path, "--prompt", "baab", "--words", "3", "--greedy")
+    assert (status, lines) == (None, [f"baab | {continuation['greedy']}"])
+
+
+def test_damaged_weights_are_refused_in_one_line(generated, tmp_path):
+    cfg = settings(tmp_path, *SYSTEMS["cosine"])
+    run(cfg)
+    weights = weights_path(resolved_config(cfg))
+    weights.write_bytes(weights.read_bytes()[:-100])
+    status, lines, _ = generated(json_path(record_stem(resolved_config(cfg))), "--prompt", "baab")
+    assert status.startswith(f"RUN: {weights} is missing or damaged") and "\n" not in status and not lines

@@ -1,5 +1,6 @@
 """`python -m bench --help`: purpose, examples, and every setting of conf/config.yaml."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bench.core.environment import config_dir
+from bench.core.help_page import EXPLAINED
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,18 @@ def test_help_begins_with_the_purpose_and_three_examples(help_text):
     assert help_text.count("\n  python -m bench ") == 3
 
 
-def test_help_lists_the_choices_of_every_group(help_text):
-    for group in ("system", "corpus", "experiment", "targets", "backbone", "trainer", "logger", "search"):
-        assert f"{group}: " in help_text
-    assert "adaptive_softmax" in help_text and "vocab_sweep" in help_text
+def choices(group: str) -> set[str]:
+    return {file.stem for file in Path(config_dir(), group).glob("*.yaml")}
+
+
+@pytest.mark.parametrize("group", ["targets", "backbone", "trainer", "logger", "search"])
+def test_help_lists_the_choices_of_a_group_in_a_line(help_text, group):
+    assert f"\n{group}: {', '.join(sorted(choices(group)))}\n" in help_text
+
+
+@pytest.mark.parametrize("group", EXPLAINED)
+def test_help_explains_each_choice_of_a_group_in_a_line(help_text, group):
+    lines = re.search(rf"^{group}:\n((?:  .*\n)*)", help_text, flags=re.MULTILINE)[1].splitlines()
+    purposes = dict(re.fullmatch(r"  (\w+) +(\S.*)", line).groups() for line in lines)
+    assert purposes.keys() == choices(group)
+    assert min(map(len, purposes.values())) > 10

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from factories.commands import bench
 from factories.configurations import TREE
 from hydra import initialize_config_dir
 
@@ -36,11 +35,10 @@ def only_record(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_cell_of_an_edited_head_is_kept_with_a_line_and_run_again_on_demand(place, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(place), prepend=":")
+def test_cell_of_an_edited_head_is_kept_with_a_line_and_run_again_on_demand(place, forked):
     head = place / "my_head.py"
     head.write_text(HEAD)
-    first = bench(place, *SETTINGS)
+    first = forked(place, *SETTINGS)
     assert first.returncode == 0, first.stderr
     before = Record.read(only_record(place))
     headings, figures, path = first.stdout.splitlines()
@@ -51,32 +49,32 @@ def test_cell_of_an_edited_head_is_kept_with_a_line_and_run_again_on_demand(plac
     assert len(before.source_sha256) == 64
 
     head.write_text(f'"""Commented."""{HEAD}  # one\n')
-    unchanged = bench(place, *SETTINGS)
+    unchanged = forked(place, *SETTINGS)
     assert "skipped" in unchanged.stderr and "other code" not in unchanged.stderr
 
     head.write_text(HEAD.replace("1", "2"))
-    kept = bench(place, *SETTINGS)
+    kept = forked(place, *SETTINGS)
     name = only_record(place).stem
     assert f"{name}: made by other code; stale=rerun runs it again\n" in kept.stderr
     assert kept.returncode == 0 and "skipped" in kept.stderr and kept.stdout == first.stdout
     assert Record.read(only_record(place)) == before
 
     only_record(place).unlink()  # the weights remain
-    loaded = bench(place, *SETTINGS)
+    loaded = forked(place, *SETTINGS)
     assert ".safetensors: made by other code; stale=rerun runs it again\n" in loaded.stderr
     assert Record.read(only_record(place)).source_sha256 == before.source_sha256
 
-    again = bench(place, *SETTINGS, "stale=rerun")
+    again = forked(place, *SETTINGS, "stale=rerun")
     assert again.returncode == 0 and f"{name}: made by other code; it runs again" in again.stderr
     after = Record.read(only_record(place))
     assert after.source_sha256 not in (None, before.source_sha256)
     assert after.train_seconds != before.train_seconds  # trained again
-    assert "other code" not in bench(place, *SETTINGS, "stale=rerun").stderr
+    assert "other code" not in forked(place, *SETTINGS, "stale=rerun").stderr
 
     older = json.loads(only_record(place).read_text())
     del older["source_sha256"]  # as records were before that field
     only_record(place).write_text(json.dumps(older))
-    assert "other code" not in bench(place, *SETTINGS).stderr
+    assert "other code" not in forked(place, *SETTINGS).stderr
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,10 @@ pytestmark = pytest.mark.slow
 TINY = ["hydra.mode=RUN", "corpus.path=text.txt", "budget.words=1000", "evaluation.test_words=500"]
 
 
-def run(folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run one small cell in a folder, with further environment variables."""
-    previous = {name: os.environ.pop(name, None) for name in environment}
-    os.environ.update(environment)
-    try:
-        return bench(folder, *settings("softmax"), *TINY, *more)
-    finally:
-        for name, value in previous.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+@pytest.fixture
+def run(forked) -> Callable[..., subprocess.CompletedProcess]:
+    """Function that runs one small cell in a folder, with further environment variables."""
+    return lambda folder, *more, **environment: forked(folder, *settings("softmax"), *TINY, *more, **environment)
 
 
 def records(folder: Path) -> list[Path]:
@@ -62,12 +58,12 @@ def assert_refused(done: subprocess.CompletedProcess, beginning: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=MULTIRUN"])
-def test_read_only_results_folder_is_reported_before_training(place, disk, mode):
+def test_read_only_results_folder_is_reported_before_training(run, place, disk, mode):
     folder = disk(100, "ro")
     assert_refused(run(place, f"results_dir={folder}", "logger=none", mode), "results_dir: ")
 
 
-def test_results_folder_without_free_space_is_reported_before_training(place, disk):
+def test_results_folder_without_free_space_is_reported_before_training(run, place, disk):
     folder = disk(10)
     assert_refused(run(place, f"results_dir={folder}", "logger=none"), f"results_dir: {folder}/smoke has 10 MiB free")
     assert not [path for path in folder.rglob("*") if path.is_file()]
@@ -92,7 +88,7 @@ main()
 """
 
 
-def test_weights_are_kept_when_disk_is_full_after_training(place, disk):
+def test_weights_are_kept_when_disk_is_full_after_training(forked, place, disk):
     folder = disk(80)
     arguments = [*settings("softmax"), *TINY, f"results_dir={folder}", "logger=none"]
     command = [sys.executable, "-c", FILLED, str(folder / "filler"), *arguments]
@@ -105,7 +101,7 @@ def test_weights_are_kept_when_disk_is_full_after_training(place, disk):
     (folder / "filler").unlink()
     [weights] = folder.rglob("*.safetensors")
     kept = weights.stat().st_mtime_ns
-    again = bench(place, *arguments)
+    again = forked(place, *arguments)
     assert again.returncode == 0, again.stderr
     [path] = records(folder)
     assert Record.read(path).status == "ok" and weights.stat().st_mtime_ns == kept
@@ -122,13 +118,16 @@ time.time = jumping
 """
 
 
-def test_figures_do_not_change_when_clock_jumps(place, tmp_path):
+def test_figures_do_not_change_when_clock_jumps(forked, place, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(JUMPING)
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]))
+    done = {
+        name: start(place, *settings("softmax"), *TINY, f"results_dir={tmp_path}/{name}", "logger=wandb")
+        for name, start in {"straight": forked, "jumping": bench}.items()
+    }
     figures = []
-    for name, more in (("straight", {}), ("jumping", {"PYTHONPATH": path})):
-        done = run(place, f"results_dir={tmp_path}/{name}", "logger=wandb", **more)
-        assert done.returncode == 0, done.stdout + done.stderr
+    for name, process in done.items():
+        assert process.returncode == 0, process.stdout + process.stderr
         [record] = records(tmp_path / name)
         figures.append(dataclasses.asdict(Record.read(record)))
     for fields in figures:
@@ -147,7 +146,7 @@ SECRETS = {
 }
 
 
-def test_secrets_of_the_environment_are_written_to_no_file(place, tmp_path):
+def test_secrets_of_the_environment_are_written_to_no_file(run, place, tmp_path):
     done = run(place, f"results_dir={tmp_path}/r", "logger=wandb", **SECRETS)
     assert done.returncode == 0, done.stdout + done.stderr
     files = [path for path in (tmp_path / "r").rglob("*") if path.is_file()]
@@ -160,7 +159,7 @@ def test_secrets_of_the_environment_are_written_to_no_file(place, tmp_path):
 
 @pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=MULTIRUN"])
 @pytest.mark.parametrize("value", ["${oc.env:WANDB_API_KEY}", SECRETS["WANDB_API_KEY"]])
-def test_secret_in_a_setting_is_refused_before_any_file_is_written(place, tmp_path, mode, value):
+def test_secret_in_a_setting_is_refused_before_any_file_is_written(run, place, tmp_path, mode, value):
     done = run(place, f"results_dir={tmp_path}/r", "logger=wandb", f"logger.entity={value}", mode, **SECRETS)
     assert_refused(done, "logger.entity: it would write the value of WANDB_API_KEY")
     assert SECRETS["WANDB_API_KEY"] not in done.stdout + done.stderr
@@ -168,7 +167,7 @@ def test_secret_in_a_setting_is_refused_before_any_file_is_written(place, tmp_pa
 
 
 @pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=MULTIRUN"])
-def test_experiment_name_outside_results_folder_is_refused(place, tmp_path, mode):
+def test_experiment_name_outside_results_folder_is_refused(run, place, tmp_path, mode):
     done = run(place, f"results_dir={tmp_path}/a/b", "logger=none", "experiment_name=../../x", mode)
     assert_refused(done, "experiment_name: it names a folder")
     assert not list(tmp_path.iterdir())

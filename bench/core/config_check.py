@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 from bench.core.errors import SettingError
 from bench.core.job import job_of
 from bench.core.known_settings import dotted, field_types, unknown_setting
-from bench.core.settings import Built, Group, quoted
+from bench.core.settings import Built, Group, Settings, quoted
 from bench.core.value_check import check_value, find_target, target_options
 
 MISSING = "required setting is missing; restore it"
@@ -23,6 +23,7 @@ def check_config(config: dict[str, Any]) -> None:
         raise SettingError("job", MISSING)
     if not isinstance(config["job"], str):
         check_value("job", config["job"], str)
+    check_plain("", config, Settings)  # before the job's module is imported: a refusal of a number takes a second
     check_group("", config, job_of(config).settings, config)
     if ("head" in config["system"]) == ("model" in config["system"]):
         raise SettingError("system", "it has to have either a head or a model; choose one of conf/system")
@@ -50,6 +51,20 @@ def gpu_available() -> bool:
     import torch  # heavy, and only this function needs it
 
     return torch.accelerator.is_available()
+
+
+def check_plain(key: str, values: Any, model: type[Group]) -> None:
+    """Check the values of plain settings that exist, in a group and all groups below; import nothing.
+
+    Objects that Hydra builds, missing keys and unknown keys are left to `check_group`.
+    """
+    for name, kind in field_types(model).items() if isinstance(values, dict) else ():
+        if name not in values:
+            continue
+        if not (isinstance(kind, type) and issubclass(kind, Group)):
+            check_value(dotted(key, name), values[name], kind)
+        elif not issubclass(kind, Built):
+            check_plain(dotted(key, name), values[name], kind)
 
 
 def check_group(key: str, values: Any, model: type[Group], config: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
@@ -21,6 +20,8 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy",
 
 def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that reproduce a result."""
+    import torch  # heavy, and sweeps and refusals only ask this module for the time
+
     on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
     return {
         "config": config,
@@ -83,6 +84,8 @@ def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds
         device: `cpu` or `cuda`; the ledger holds the name of that device.
         precision: precision of the computation.
     """
+    import torch
+
     reproduces = reproducibility_fields(config)
     return {
         "experiment": config["experiment_name"],

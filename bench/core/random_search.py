@@ -7,7 +7,6 @@ Each dozen of trials is a Latin hypercube (McKay et al. 1979): every setting has
 import zlib
 from typing import Any
 
-import numpy as np
 from omegaconf import OmegaConf
 
 DOZEN = 12
@@ -15,6 +14,8 @@ DOZEN = 12
 
 def uniform(trial: int, name: str) -> float:
     """Draw from the uniform distribution on [0, 1)."""
+    import numpy as np  # here, as every command registers the resolvers and few draw
+
     dozen, nth = divmod(int(trial), DOZEN)
     random = np.random.default_rng((dozen, zlib.crc32(name.encode())))
     return float((random.permutation(DOZEN)[nth] + random.random(DOZEN)[nth]) / DOZEN)

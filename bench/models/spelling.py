@@ -20,15 +20,23 @@ ORDER = 6  # n of the byte n-gram
 
 
 class Speller:
-    """Byte n-gram of −log p(spelling | `<unk>`), fitted to all occurrences of training words without an id."""
+    """Byte n-gram of −log p(spelling | `<unk>`), fitted to all occurrences of training words without an id.
+
+    The model is fitted when the first word is priced; generation prices no word.
+    """
 
     def __init__(self, vocabulary: Vocabulary):
-        corpus = vocabulary.corpus
+        self.vocabulary = vocabulary
+        self.nats = functools.cache(self._nats)  # the price of a word is constant, and rare words recur
+
+    @functools.cached_property
+    def model(self) -> KneserNey:
+        """Model of the symbols of a spelling."""
+        vocabulary, corpus = self.vocabulary, self.vocabulary.corpus
         hidden = np.flatnonzero((vocabulary.ids == vocabulary.unk) & (corpus.counts > 0))
         spellings = [symbols(corpus.lexicon[i]) for i in hidden]
         alphabet = UNK_SYMBOL + 1 if corpus.lexicon[-1] == UNK else END + 1
-        self.model = KneserNey(spellings, alphabet, ORDER, weights=corpus.counts[hidden])
-        self.nats = functools.cache(self._nats)  # the price of a word is constant, and rare words recur
+        return KneserNey(spellings, alphabet, ORDER, weights=corpus.counts[hidden])
 
     def _nats(self, word: str) -> float:
         """Return the nats of the bytes and the end mark of one word."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
@@ -37,8 +38,12 @@ class Built:
     targets: Targets | None  # of a regressor
 
 
-def build_cell(cfg: DictConfig) -> Built:
+def build_cell(cfg: DictConfig, table: Tensor | None = None) -> Built:
     """Build corpus, vocabulary, targets, model and batches.
+
+    Args:
+        table: rows that a regressor's kept weights hold [V, D]; the targets are then not built again, so neither the
+            encoder nor its vectors are needed, and the batches cannot be trained on. None builds the targets.
 
     Raises:
         SettingError: settings that cannot work together.
@@ -53,7 +58,7 @@ def build_cell(cfg: DictConfig) -> Built:
     )
     vocabulary = evaluation_data.vocabulary
     prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
-    built = word_system(cfg, evaluation_data) if "head" in cfg.system else whole_model(cfg, evaluation_data)
+    built = word_system(cfg, evaluation_data, table) if "head" in cfg.system else whole_model(cfg, evaluation_data)
     report_splits(whole)  # after all that can refuse the settings: a refusal is one line
     return built
 
@@ -114,8 +119,11 @@ def check_splits(vocabulary: Vocabulary) -> None:
             )
 
 
-def word_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
+def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor | None) -> Built:
     """Build any head on any backbone; targets are built only for a head whose settings name `targets`.
+
+    Args:
+        table: see `build_cell`.
 
     Raises:
         SettingError: settings that the head refuses, or a class that is no backbone or no head.
@@ -128,10 +136,13 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
         raise SettingError("backbone.trunk._target_", problem)
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
-        settings = json.dumps(OmegaConf.to_container(cfg.targets, resolve=True))
-        shared = make_targets(settings, vocabulary, cfg.cache_dir)
-        parts["targets"] = copy.copy(shared)
-        parts["targets"].table = shared.table.clone()  # a head's buffer, which loading weights overwrites
+        if table is None:
+            settings = json.dumps(OmegaConf.to_container(cfg.targets, resolve=True))
+            shared = make_targets(settings, vocabulary, cfg.cache_dir)
+            parts["targets"] = copy.copy(shared)
+            parts["targets"].table = shared.table.clone()  # a head's buffer, which loading weights overwrites
+        else:
+            parts["targets"] = Targets(cfg.targets.name, cfg.targets.level, table)
     try:
         head = instantiate(cfg.system.head, _partial_=True, _recursive_=False)(**parts)
     except TypeError as error:  # options without annotations, which `bench.core.settings` cannot check
@@ -142,7 +153,7 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
             "system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; name a subclass of Head"
         )
     targets = parts.get("targets")
-    occurrences = targets if targets is not None and targets.level == "token" else None
+    occurrences = targets if table is None and targets is not None and targets.level == "token" else None
     datamodule = WordData(inputs, occurrences, streams=cfg.batch.streams, steps=cfg.batch.steps, seed=cfg.seed)
     model = WordModel(trunk, head, inputs, lr=cfg.optimizer.lr, weight_decay=cfg.optimizer.weight_decay)
     return Built(model, datamodule, evaluation_data, targets)

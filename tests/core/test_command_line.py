@@ -37,8 +37,8 @@ def records(place: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_cell_with_settings_that_name_no_record_fails_alone(place):
-    run = bench(place, "-m", *SMALL, "seed=0,${nothing},-1,1")
+def test_cell_with_settings_that_name_no_record_fails_alone(forked, place):
+    run = forked(place, "-m", *SMALL, "seed=0,${nothing},-1,1")
     assert run.returncode == 1
     assert "seed: Interpolation key 'nothing' not found" in run.stderr
     assert "seed: -1 does not work; give greater than or equal to 0" in run.stderr
@@ -47,8 +47,8 @@ def test_cell_with_settings_that_name_no_record_fails_alone(place):
 
 
 @pytest.mark.slow
-def test_sweep_that_does_not_compose_ends_before_its_first_cell(place):
-    run = bench(place, "-m", *SMALL, "seed=0,1", "vocabulary.sise=5,6")
+def test_sweep_that_does_not_compose_ends_before_its_first_cell(forked, place):
+    run = forked(place, "-m", *SMALL, "seed=0,1", "vocabulary.sise=5,6")
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: there is no such setting with these groups")
     assert "Traceback" not in run.stderr and records(place) == {}
@@ -56,20 +56,20 @@ def test_sweep_that_does_not_compose_ends_before_its_first_cell(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "advice"), [(SCHEMA + 1, "update this program"), (SCHEMA - 1, "by force=true")])
-def test_record_of_another_schema_is_named_and_kept(place, schema, advice):
-    assert bench(place, *SMALL).returncode == 0
+def test_record_of_another_schema_is_named_and_kept(forked, place, schema, advice):
+    assert forked(place, *SMALL).returncode == 0
     [path] = place.glob("results/*/*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
     before, line = path.read_bytes(), f"{path.relative_to(place)}: has schema {schema}, this version reads {SCHEMA}; "
-    again = bench(place, *SMALL)
+    again = forked(place, *SMALL)
     assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
     assert again.stderr.startswith(line) and advice in again.stderr
-    report = bench(place, str(path.parent.relative_to(place)), module="bench.report")
+    report = forked(place, str(path.parent.relative_to(place)), module="bench.report")
     assert report.returncode != 0 and report.stderr.startswith(line) and len(report.stderr.splitlines()) == 1
-    sweep = bench(place, "-m", *SMALL, "seed=0,1")
+    sweep = forked(place, "-m", *SMALL, "seed=0,1")
     assert sweep.returncode != 0 and line in sweep.stderr and "Traceback" not in sweep.stderr
     assert path.read_bytes() == before
-    assert bench(place, *SMALL, "force=true").returncode == 0
+    assert forked(place, *SMALL, "force=true").returncode == 0
     assert Record.read(path).status == "ok"
 
 

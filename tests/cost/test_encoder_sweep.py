@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories.commands import bench
 from factories.encoder import PIECES, WORDS, plain_pass, save, tiny_bert, tiny_encoder
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -322,7 +321,7 @@ def test_failed_job_leaves_a_ledger_that_is_not_finished(configured):
 
 
 @pytest.mark.slow
-def test_command_measures_reports_and_skips_finished_jobs(configured, tmp_path):
+def test_command_measures_reports_and_skips_finished_jobs(configured, tmp_path, forked):
     cfg = configured()
     settings = [f"targets.encoder={cfg.targets.encoder}", "corpus=text", f"corpus.path={cfg.corpus.path}"]
     command = [
@@ -333,8 +332,8 @@ def test_command_measures_reports_and_skips_finished_jobs(configured, tmp_path):
         "cost.rounds=2",
         "targets.window=8",
     ]
-    first = bench(tmp_path, *command)
+    first = forked(tmp_path, *command)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "words/s" in first.stderr and "Warning" not in first.stderr
     assert "How far each context is from prefix" in (tmp_path / "results" / "cost_sweep" / "costs.md").read_text()
-    assert bench(tmp_path, *command).stderr.count("skipped: result exists") == 1
+    assert forked(tmp_path, *command).stderr.count("skipped: result exists") == 1

@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from factories.commands import bench
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -491,14 +490,14 @@ def test_sweep_has_one_job_and_one_file_per_vocabulary_size(tree, experiment, pa
 
 
 @pytest.mark.slow
-def test_command_measures_reports_and_skips_finished_jobs(tmp_path):
+def test_command_measures_reports_and_skips_finished_jobs(tmp_path, forked):
     command = ["+experiment=cost_sweep", *SMALL[1:], "vocabulary.size=300,400", "cost.contenders=[softmax,mse]"]
-    first = bench(tmp_path, *command)
+    first = forked(tmp_path, *command)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "2 of 2 contenders measured" in first.stderr and "Warning" not in first.stderr
     files = sorted((tmp_path / "results" / "cost_sweep").glob("*.json"))
     assert [HeadLedger.read(file).vocabulary_size for file in files] == [300, 400]
-    again = bench(tmp_path, *command)
+    again = forked(tmp_path, *command)
     assert again.returncode == 0 and again.stderr.count("skipped: result exists") == 2
 
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from factories.commands import bench
 from factories.configurations import TREE
 from hydra import compose, initialize_config_dir
 
@@ -61,9 +60,9 @@ def test_patterns_select_contenders_in_their_order():
 
 
 @pytest.mark.slow
-def test_command_measures_the_systems_in_one_job(tmp_path):
+def test_command_measures_the_systems_in_one_job(tmp_path, forked):
     """The model's sweep, which has no baselines, is quick."""
-    done = bench(tmp_path, "+experiment=cost_sweep_model", "system=softmax,cosine", *TINY)
+    done = forked(tmp_path, "+experiment=cost_sweep_model", "system=softmax,cosine", *TINY)
     assert done.returncode == 0, done.stderr
     [ledger] = (tmp_path / "results" / "cost_sweep").glob("v60-*.json")
     assert [row["contender"] for row in json.loads(ledger.read_text())["rows"]] == ["cosine", "softmax"]

@@ -4,7 +4,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from factories.commands import bench
 
 from bench.core.record import read_records
 
@@ -37,11 +36,11 @@ batch.streams=4 generation.words=2 generation.prompts=[baab] logger=csv trainer=
 
 
 @pytest.fixture(scope="module")
-def cell(tmp_path_factory) -> SimpleNamespace:
+def cell(tmp_path_factory, forked) -> SimpleNamespace:
     """The folder and the process of one trained cell."""
     folder = tmp_path_factory.mktemp("toy")
     (folder / "distance_head.py").write_text(HEAD)
-    return SimpleNamespace(folder=folder, process=bench(folder, *SETTINGS))
+    return SimpleNamespace(folder=folder, process=forked(folder, *SETTINGS))
 
 
 def test_cell_of_an_uncounted_head_ends_well_with_null_flops_and_one_line(cell):

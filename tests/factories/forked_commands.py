@@ -10,14 +10,19 @@ from pathlib import Path
 
 # The modules that commands run stay out of the imports: runpy would warn that these are imported already.
 SERVER = """
-import atexit, json, os, runpy, signal, sys
+import atexit, gc, json, os, resource, runpy, signal, sys
 import bench.cli, bench.report, bench.run, bench.sweep
+gc.freeze()  # the modules are no garbage, and a pass over their objects in a fork would copy their pages
 for line in sys.stdin:
-    module, folder, out, err, arguments = json.loads(line)
+    module, folder, out, err, arguments, gib, environment = json.loads(line)
     child = os.fork()
     if child == 0:
         signal.alarm(400)  # seconds; ends a command that hangs
         os.chdir(folder)
+        os.environ.update(environment)
+        if gib:
+            resource.setrlimit(resource.RLIMIT_DATA, (gib << 30, gib << 30))
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the server's own commands arrive on stdin
         for path, stream in ((out, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), stream)
         sys.argv = [module, *arguments]
@@ -40,6 +45,8 @@ for line in sys.stdin:
 def forked_commands(outputs: Path) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
     """Yield a function like `factories.commands.bench` that saves the imports, most of the time of a short command.
 
+    The function takes environment variables too. They act on the command alone, but not on the imports.
+
     Args:
         outputs: folder for what the commands print.
     """
@@ -47,9 +54,12 @@ def forked_commands(outputs: Path) -> Iterator[Callable[..., subprocess.Complete
     number = itertools.count()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
 
-        def run(folder: Path, *arguments: str, module: str = "bench") -> subprocess.CompletedProcess:
+        def run(
+            folder: Path, *arguments: str, module: str = "bench", gib: int = 0, **environment: str
+        ) -> subprocess.CompletedProcess:
             out, err = (outputs / f"{next(number)}.txt" for _ in range(2))
-            print(json.dumps([module, *map(str, (folder, out, err)), arguments]), file=server.stdin, flush=True)
+            line = json.dumps([module, *map(str, (folder, out, err)), arguments, gib, environment])
+            print(line, file=server.stdin, flush=True)
             status = int(server.stdout.readline())
             return subprocess.CompletedProcess(arguments, status, out.read_text(), err.read_text())
 

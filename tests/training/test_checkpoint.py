@@ -1,7 +1,10 @@
 """A training that is cut off at any step goes on to the same weights and figures, bit by bit."""
 
+import functools
 import logging
+import shutil
 import signal
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -42,9 +45,21 @@ def same(one: Record, other: Record) -> list:
     return [(name, *two) for name, *two in differences(one, other) if name != "peak_mib" or distance(*two) > 0.01]
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Callable[[str], tuple[DictConfig, Record]]:
+    """Function that trains a system without an interruption, once for all tests of this file."""
+
+    @functools.cache
+    def trained(system: str) -> tuple[DictConfig, Record]:
+        cfg = settings(tmp_path_factory.mktemp(system), *SYSTEMS[system])
+        return cfg, run(cfg)
+
+    return trained
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_training_that_is_cut_off_twice_gives_the_same_record(system, tmp_path, monkeypatch):
-    straight = run(settings(tmp_path / "straight", *SYSTEMS[system]))
+def test_training_that_is_cut_off_twice_gives_the_same_record(straight, system, tmp_path, monkeypatch):
+    _, whole = straight(system)
     cfg = settings(tmp_path / "cut", *SYSTEMS[system])
     for after in (3, 5):  # the second goes on from the first
         cut_off(cfg, monkeypatch, after)
@@ -52,39 +67,43 @@ def test_training_that_is_cut_off_twice_gives_the_same_record(system, tmp_path, 
     assert left.is_file()
     steps = torch.load(left, weights_only=True)["global_step"]
     assert steps == 8
-    assert same(straight, run(cfg)) == []
+    assert same(whole, run(cfg)) == []
     assert not left.exists()
 
 
-def test_going_on_is_not_starting_anew(tmp_path, monkeypatch):
+def test_going_on_is_not_starting_anew(straight, tmp_path, monkeypatch):
     """The checkpoint is what makes them agree: one whose random state is lost leads elsewhere."""
-    straight = run(settings(tmp_path / "straight", *SYSTEMS["sampled_softmax"]))
+    _, whole = straight("sampled_softmax")
     cfg = settings(tmp_path / "cut", *SYSTEMS["sampled_softmax"])
     cut_off(cfg, monkeypatch, 5)
     monkeypatch.setattr("bench.training.budget.restore_random_state", lambda state: None)
-    assert same(straight, run(cfg))
+    assert same(whole, run(cfg))
 
 
 @pytest.mark.parametrize("harm", ["cut short", "a bit flipped"])
-def test_damaged_checkpoint_is_deleted_and_training_starts_from_the_first_step(tmp_path, monkeypatch, caplog, harm):
-    straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
+def test_damaged_checkpoint_is_deleted_and_training_starts_from_the_first_step(
+    straight, tmp_path, monkeypatch, caplog, harm
+):
+    _, whole = straight("softmax")
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"])
     cut_off(cfg, monkeypatch, 3)
     left = weights_path(resolved_config(cfg)).with_suffix(".ckpt")
     left.write_bytes(harmed(left.read_bytes(), harm))
     with caplog.at_level(logging.WARNING, "bench"):
-        assert same(straight, run(cfg)) == []
+        assert same(whole, run(cfg)) == []
     assert "is damaged" in caplog.text and "starts from the first step" in caplog.text
 
 
-def test_checkpoint_of_other_code_is_deleted_and_training_starts_from_the_first_step(tmp_path, monkeypatch, caplog):
-    straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
+def test_checkpoint_of_other_code_is_deleted_and_training_starts_from_the_first_step(
+    straight, tmp_path, monkeypatch, caplog
+):
+    _, whole = straight("softmax")
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"])
     with monkeypatch.context() as earlier:
         earlier.setattr("bench.training.train.cell_sha256", lambda config: "the hash of earlier code")
         cut_off(cfg, monkeypatch, 3)
     with caplog.at_level(logging.WARNING, "bench"):
-        assert same(straight, run(cfg)) == []
+        assert same(whole, run(cfg)) == []
     assert caplog.text.count("was made by other code; training starts from the first step") == 1
 
 
@@ -95,13 +114,14 @@ def harmed(whole: bytes, harm: str) -> bytes:
 
 
 @pytest.mark.parametrize("harm", ["cut short", "a bit flipped"])
-def test_damaged_weights_are_trained_again(tmp_path, harm, caplog):
+def test_damaged_weights_are_trained_again(straight, tmp_path, harm, caplog):
+    finished, whole = straight("softmax")
+    shutil.copytree(finished.results_dir, tmp_path, dirs_exist_ok=True)
     cfg = settings(tmp_path, *SYSTEMS["softmax"])
-    before = run(cfg)
     path = weights_path(resolved_config(cfg))
     path.write_bytes(harmed(path.read_bytes(), harm))
     with caplog.at_level(logging.WARNING, "bench"):
-        assert same(before, run(cfg)) == []
+        assert same(whole, run(cfg)) == []
     assert caplog.text.count("is damaged") == 1
 
 
@@ -114,9 +134,8 @@ def test_force_neither_loads_weights_nor_goes_on(tmp_path, monkeypatch):
     assert run(forced).status == "ok" and not left.exists()
 
 
-def test_weights_of_another_model_are_refused(tmp_path):
-    cfg = settings(tmp_path, *SYSTEMS["softmax"])
-    run(cfg)
+def test_weights_of_another_model_are_refused(straight):
+    cfg, _ = straight("softmax")
     with pytest.raises(ValueError, match="does not fit this version's model; force=true"):
         load_weights(torch.nn.Linear(3, 3), weights_path(resolved_config(cfg)))
 
@@ -145,8 +164,8 @@ def test_a_checkpoint_is_due_by_the_clock(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypatch, number):
-    straight = run(settings(tmp_path / "straight", *SYSTEMS["softmax"]))
+def test_a_signal_in_training_is_followed_after_a_checkpoint(straight, tmp_path, monkeypatch, number):
+    _, whole = straight("softmax")
     cfg = settings(tmp_path / "cut", *SYSTEMS["softmax"], "checkpoint.seconds=1000")
 
     def interrupted(budget: Budget, *given: object, validate=Budget._log_validation) -> None:
@@ -162,7 +181,7 @@ def test_a_signal_in_training_is_followed_after_a_checkpoint(tmp_path, monkeypat
         run(cfg)
     assert weights_path(resolved_config(cfg)).with_suffix(".ckpt").is_file()
     found = run(cfg)
-    different = {name.split(".")[0] for name, *_ in same(straight, found)}
+    different = {name.split(".")[0] for name, *_ in same(whole, found)}
     assert not different
 
 
