@@ -110,4 +110,4 @@ def test_missing_weights_and_records_are_refused_in_one_line(cells, said, tmp_pa
     moved.parent.mkdir()
     moved.write_bytes(cells["cosine"].read_bytes())
     status, _, problems = said(moved, "--force")
-    assert status == 2 and "is missing or damaged" in problems[0]
+    assert status == 2 and "is missing or damaged" in problems[-1]
