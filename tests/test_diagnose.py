@@ -98,9 +98,8 @@ def test_reference_of_other_words_is_refused(cells, said, tmp_path):
     other = json_path(record_stem(resolved_config(cfg)))
     status, lines, problems = said(cells["cosine"], "--force", "--reference", other)
     assert (status, lines) == (2, [])
-    assert problems == [
-        f"--reference: {other} reads other words than {cells['cosine']}; give a cell of the same text and V"
-    ]
+    problem = f"{other} reads other words than {cells['cosine']}; give a cell of the same text and V"
+    assert problems[-1] == f"--reference: {problem}"
 
 
 def test_missing_weights_and_records_are_refused_in_one_line(cells, said, tmp_path):
