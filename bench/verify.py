@@ -32,6 +32,8 @@ TIMES = (
 # where, when and by which code a cell ran
 CIRCUMSTANCES = ("config", "versions", "device", "cells_at_once", "git_commit", "source_sha256", "finished_at")
 
+ADDED_LATER = ("diagnosis", "generation_quality")  # by `bench.diagnose`; running the cell does not measure these
+
 
 def run_again(record: Record, path: Path) -> Record:
     """Train the cell of a record again in a temporary folder, and return the new record.
@@ -68,7 +70,7 @@ def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict | list):
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:
-            if name or key not in (*TIMES, *CIRCUMSTANCES):
+            if name or key not in (*TIMES, *CIRCUMSTANCES, *ADDED_LATER):
                 yield from figures(part, f"{name}.{key}" if name else str(key))
     elif not name.endswith(".seconds"):
         yield name, value

@@ -96,6 +96,10 @@ class Record(StoredResult):
     curve: list[dict[str, float]] = field(default_factory=list)
     generations: list[dict[str, str]] = field(default_factory=list)  # rows of {prompt, greedy, sampled}
 
+    # measured later from kept weights by `python -m bench.diagnose`; docs/metrics.md defines each figure
+    diagnosis: dict[str, Any] | None = None  # of a regressor: where its distance to a reference is lost
+    generation_quality: dict[str, Any] | None = None  # of generated text, beside real text
+
     # reproduces the cell
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

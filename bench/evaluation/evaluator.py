@@ -69,6 +69,20 @@ class Evaluator(ABC):
             sampling: temperature, top-k and top-p of each draw, of a word or of a word piece.
         """
 
+    def generate_batch(
+        self,
+        vocabulary: Vocabulary,
+        prompts: list[list[int]],
+        count: int,
+        *,
+        greedy: bool,
+        calibration: Calibration | None,
+        seed: int,
+    ) -> list[list[str]]:
+        """Write `count` words after each prompt; prompt i has the seed `seed` + i."""
+        options = {"greedy": greedy, "calibration": calibration}
+        return [self.generate(vocabulary, prompt, count, **options, seed=seed + i) for i, prompt in enumerate(prompts)]
+
     @abstractmethod
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], object]:
         """Prepare decoding, with index and query features; return the operation whose time is the decode latency.

@@ -4,12 +4,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
+from bench.data.corpus import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.exact_decoder import ANSWERS, ExactDecoder
 from bench.evaluation.generation import generate
+from bench.evaluation.generation_batch import generate_batch
 from bench.evaluation.score import EvaluationData, ScoredText, score, validation_blocks, validation_quality
 from bench.evaluation.validation import validate
 from bench.models.language_model import ClosedVocabularyModel
@@ -37,6 +40,18 @@ class WordEvaluator(Evaluator):
 
     def generate(self, vocabulary: Vocabulary, prompt: list[int], count: int, **options: Any) -> list[str]:
         return generate(self.model, self.exact_decoder(vocabulary.unk), vocabulary, prompt, count, **options)
+
+    def generate_batch(
+        self, vocabulary: Vocabulary, prompts: list[list[int]], count: int, **options: Any
+    ) -> list[list[str]]:
+        """Write all continuations side by side, except for a model that draws by its own sampler."""
+        with torch.inference_mode():
+            features = self.model.features(concatenate([np.array(prompts[0])]), None)[:1]
+            own_sampler = self.model.sample(features, torch.Generator(features.device)) is not None
+        if own_sampler and not options["greedy"]:
+            return super().generate_batch(vocabulary, prompts, count, **options)
+        decoder = self.exact_decoder(vocabulary.unk)
+        return generate_batch(self.model, decoder, vocabulary, prompts, count, **options)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], torch.Tensor]:
         """Return exact search for the features of the first validation words, repeated if that text is short."""

@@ -39,6 +39,17 @@ class Regressor(Head):
         with torch.no_grad():
             self.projection.bias.copy_(shares @ targets.table)
 
+    def predictions(self, hidden: Tensor) -> Tensor:
+        """Return the predicted target vectors. [N, H] -> [N, D]"""
+        return self.projection(hidden)
+
+    def minimiser(self, mean: Tensor) -> Tensor | None:
+        """Return the queries of the prediction that minimises the expected loss, given the mean target vector.
+
+        None if the loss is no function of the mean, or if its minimum has no closed form. [N, D] -> [N, K]
+        """
+        return None
+
     def target_vectors(self, words: Tensor, vectors: Tensor | None) -> Tensor:
         """Return the vectors to predict: those of the occurrences, or the table's if None. [N], [N, D] -> [N, D]"""
         return self.table.index_select(0, words) if vectors is None else vectors
@@ -56,6 +67,9 @@ class DirectionRegressor(Regressor):
         lengths = self.table.norm(dim=-1)
         if ((lengths - 1).abs() > UNIT).any():  # unit rows stay shared with the targets
             self.table = F.normalize(self.table, dim=-1)  # once, not at each decoding
+
+    def predictions(self, hidden: Tensor) -> Tensor:
+        return F.normalize(super().predictions(hidden), dim=-1)
 
     def target_vectors(self, words: Tensor, vectors: Tensor | None) -> Tensor:
         return F.normalize(super().target_vectors(words, vectors), dim=-1)

@@ -14,3 +14,6 @@ class CosineHead(DirectionRegressor):
 
     def queries(self, hidden: Tensor) -> Tensor:
         return F.normalize(self.projection(hidden), dim=-1)
+
+    def minimiser(self, mean: Tensor) -> Tensor:
+        return F.normalize(mean, dim=-1)

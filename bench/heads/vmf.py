@@ -7,14 +7,17 @@ N positions, H hidden size, D columns.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.data.vocabulary import Vocabulary
 from bench.heads._regressor import DirectionRegressor
-from bench.heads.kernels.bessel import log_bessel
+from bench.heads.kernels.bessel import log_bessel, value_and_ratio
 from bench.targets.tables import Targets
 
-LONGEST_MEAN = 0.99  # length of the mean of unit vectors at initialisation, at most: at 1 the concentration is infinite
+LONGEST_MEAN = 0.99  # length of a mean of unit vectors, at most: at 1 the concentration is infinite
+
+NEWTON_STEPS = 4  # from the approximate concentration; the residual is then a rounding error
 
 
 class VMFHead(DirectionRegressor):
@@ -45,3 +48,13 @@ class VMFHead(DirectionRegressor):
 
     def queries(self, hidden: Tensor) -> Tensor:
         return self.projection(hidden) * self.dimension
+
+    def minimiser(self, mean: Tensor) -> Tensor:
+        """Return κ · mean / ‖mean‖ with I_{D/2}(κ) / I_{D/2−1}(κ) = ‖mean‖: maximum likelihood. [N, D] -> [N, D]"""
+        length = mean.double().norm(dim=-1, keepdim=True).clamp(1e-9, LONGEST_MEAN)
+        kappa = length * (self.dimension - length**2) / (1 - length**2)  # Banerjee et al. 2005
+        for _ in range(NEWTON_STEPS):
+            slope = value_and_ratio(self.dimension / 2 - 1, kappa)[1] * kappa  # I_{D/2}(κ) / I_{D/2−1}(κ)
+            curvature = 1 - slope**2 - (self.dimension - 1) / kappa * slope
+            kappa = kappa - (slope - length) / curvature
+        return F.normalize(mean, dim=-1) * kappa.to(mean.dtype)

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bench.core.files import write_atomically
 from bench.cost.ledger import Ledger
 from bench.report import break_even, cost_glossary
+from bench.report.generation_texts import generation_section
 from bench.report.glossary import COST, shown_quality
 from bench.report.headline import headline
 from bench.report.leaderboard import Leaderboard
@@ -73,6 +74,7 @@ def section(
         "figures": [(name.replace("_", " "), inline_svg(svg, f"{prefix}-{name}")) for name, svg in drawn.items()],
         "break_even": break_even.table_in_runs(cells),
         "texts": generated_texts(runs, cells),
+        "generation": generation_section(runs, cells),
     }
 
 

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.evaluation.metric_definition import Column
+from bench.report.diagnosis_plots import accuracy_lost
 from bench.report.plot_style import (
     BACKGROUND,
     GRID,
@@ -180,7 +181,7 @@ def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles)
 
 FIGURES = (
     quality_vs_cost, quality_vs_vocabulary, cost_vs_vocabulary, quality_by_system, cost_by_system,
-    accuracy_by_frequency, learning_curves,
+    accuracy_by_frequency, learning_curves, accuracy_lost,
 )  # fmt: skip
 
 

@@ -1,0 +1,155 @@
+"""`python -m bench.diagnose RUN…`: why a regressor loses, and how each system writes; from weights that runs have kept.
+
+Nothing is trained again. The figures are written into the records: `diagnosis` of a regressor, `generation_quality` of
+every system. A record that has its figures is skipped.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+
+from bench.core.environment import silence_libraries, substitute_unprintable
+from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.paths import weights_path
+from bench.core.provenance import git_commit
+from bench.core.record import Record, ledger_kind
+from bench.core.trust import add_option, check_targets
+from bench.evaluation.calibration import Calibration
+from bench.evaluation.diagnosis.diagnose import diagnose
+from bench.evaluation.diagnosis.inputs import Case
+from bench.evaluation.evaluator import evaluator_of
+from bench.evaluation.generation_frechet import sentence_encoder
+from bench.evaluation.generation_quality import generation_quality
+from bench.generate import kept_model
+from bench.heads._regressor import Regressor
+from bench.models.language_model import ClosedVocabularyModel
+from bench.models.truth_model import TruthModel
+from bench.training.build import Built
+
+REFERENCES = ("softmax", "sampled_softmax")  # systems whose distribution can stand for p(word | context), best first
+
+ALIKE = ("vocabulary", "backbone", "inputs", "budget", "batch", "evaluation", "seed")  # shared with the reference
+
+TRUTH = Calibration(1.0, 0.0)  # the truth needs no calibration
+
+
+def measure(path: Path, arguments: argparse.Namespace) -> str:
+    """Measure what the record at `path` lacks, and write the record; return what was done.
+
+    Raises:
+        SettingError: no such record, or no weights of the cell or of its reference.
+    """
+    record = Record.read(path)
+    if record.status != "ok":
+        return f"skipped: the cell ended as {record.status}"
+    check_targets(record.config, arguments.trust)
+    head = get_object(record.config["system"]["head"]["_target_"]) if record.head else None
+    is_regressor = isinstance(head, type) and issubclass(head, Regressor)
+    lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
+    lacks_quality = arguments.force or record.generation_quality is None
+    if not lacks_diagnosis and not lacks_quality:
+        return "skipped: the record has these figures; --force measures again"
+    record, built = kept_model(path, arguments.trust)
+    begin, measured = time.perf_counter(), []
+    if lacks_quality and (figures := written_quality(record, built)) is not None:
+        record = dataclasses.replace(record, generation_quality=figures)
+        measured.append("generation quality")
+        record.write(path.with_name(path.name.removesuffix(".json")))  # a reference may be missing for what follows
+    if lacks_diagnosis:
+        name, model, calibration = reference_of(path, record, built, arguments)
+        case = Case(built.model, built.targets, model, calibration, built.evaluation_data)
+        record = dataclasses.replace(
+            record, diagnosis={"reference": name, "git_commit": git_commit(), **diagnose(case)}
+        )
+        measured.append("diagnosis")
+        record.write(path.with_name(path.name.removesuffix(".json")))
+    outcome = " and ".join(measured) or "no generation quality: the test text is too short"
+    return f"{outcome} ({time.perf_counter() - begin:.0f} s)"
+
+
+def written_quality(record: Record, built: Built) -> dict[str, Any] | None:
+    """Return the quality of the text that a model writes; None if the test text is too short."""
+    calibration = None
+    if record.calibration_scale is not None:
+        calibration = Calibration(record.calibration_scale, record.calibration_prior)
+    encoder = sentence_encoder(record.config["cache_dir"])
+    return generation_quality(evaluator_of(built.model), built.evaluation_data, calibration, encoder, record.seed)
+
+
+def reference_of(
+    path: Path, record: Record, built: Built, arguments: argparse.Namespace
+) -> tuple[str, ClosedVocabularyModel, Calibration | None]:
+    """Return name, model and known calibration of the reference of a regressor.
+
+    Without `--reference`, the reference is the truth where it is known, else a softmax cell beside the record.
+
+    Raises:
+        SettingError: there is no reference, or the one that is given reads other words.
+    """
+    vocabulary = built.evaluation_data.vocabulary
+    if arguments.reference is None and vocabulary.corpus.language is not None:
+        return "truth", TruthModel(corpus=vocabulary.corpus, vocabulary=vocabulary), TRUTH
+    chosen = arguments.reference or next(candidates(path, record), None)
+    if chosen is None:
+        problem = f"no cell of {' or '.join(REFERENCES)} with kept weights and the settings of {path.name} is beside it"
+        raise SettingError("--reference", f"{problem}; run system={REFERENCES[0]} with its settings, or give a record")
+    other, reference = kept_model(chosen, arguments.trust)
+    same = reference.evaluation_data.vocabulary
+    if other.corpus_sha256 != record.corpus_sha256 or same.words != vocabulary.words or not same_test(built, reference):
+        raise SettingError("--reference", f"{chosen} reads other words than {path}; give a cell of the same text and V")
+    if not isinstance(reference.model, ClosedVocabularyModel):
+        raise SettingError("--reference", f"{chosen} has no distribution over a closed vocabulary; give a softmax")
+    return chosen.name.removesuffix(".json"), reference.model, None
+
+
+def same_test(one: Built, other: Built) -> bool:
+    """True if both cells are evaluated on the same numbers of validation and test words."""
+    texts = ((len(each.evaluation_data.validation), len(each.evaluation_data.test)) for each in (one, other))
+    return len(set(texts)) == 1
+
+
+def candidates(path: Path, record: Record) -> Iterator[Path]:
+    """Yield records beside `path` that can be the reference and have kept weights, best first."""
+    beside = [each for each in sorted(path.parent.glob("*.json")) if ledger_kind(each) is None]
+    records = [(each, Record.read(each)) for each in beside]
+    for system, (other_path, other) in itertools.product(REFERENCES, records):
+        shares = all(other.config.get(key) == record.config.get(key) for key in ALIKE)
+        if (other.system, other.status, other.corpus_sha256, shares) == (system, "ok", record.corpus_sha256, True):
+            here = {**other.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
+            if weights_path(here).is_file():
+                yield other_path
+
+
+def main() -> None:
+    """Print a line per record; exit with 2 if one could not be measured."""
+    substitute_unprintable()
+    silence_libraries()
+    parser = argparse.ArgumentParser(prog="python -m bench.diagnose", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the .json of finished cells")
+    parser.add_argument(
+        "--reference", type=Path, metavar="RUN", help="softmax cell to compare with (default: found beside each RUN)"
+    )
+    parser.add_argument("--force", action="store_true", help="measure again what a record has")
+    add_option(parser)
+    arguments = parser.parse_args()
+    failed = False
+    for path in arguments.runs:
+        if ledger_kind(path) is not None:
+            continue
+        try:
+            print(f"{path.name.removesuffix('.json')}: {measure(path, arguments)}", flush=True)
+        except SettingError as error:
+            failed = True
+            print(error, file=sys.stderr)
+    sys.exit(BAD_INPUT if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Read-out ladder: what decoders with more and more free parameters recover from a frozen regressor.
+
+If the last read-out, a linear softmax on the hidden states, is no better than the first, the trunk is at fault; if it
+is, the regressor's own decoder is. Every read-out starts at the calibrated rule and minimises the cross-entropy.
+n positions of a step, N positions, H hidden size, K columns of a query, V vocabulary size.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.evaluation.calibration import Calibration
+from bench.evaluation.diagnosis.inputs import Case, Inputs
+from bench.evaluation.ranks import count_ranks
+from bench.evaluation.score import evenly_spaced, vocabulary_ids
+from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
+
+SEGMENTS, SEGMENT_WORDS = 4096, 64  # segments of training text, evenly spaced
+
+HISTORY = 32  # words of each segment that are read but not fitted on, so that every fitted word has a history
+
+SPREAD = 256  # positions at which the spread of scores over words is measured
+
+STEP, EPOCHS = 1024, 1  # positions per step; passes over the sample
+
+SEED = 0  # of the order of positions
+
+
+class ReadOut(nn.Module):
+    """Scores a · (queries · rows + offsets) + b · log unigram, the calibrated rule; subclasses free some parameters."""
+
+    lr = 1e-3  # peak rate of Adam; falls linearly to 0
+
+    def __init__(self, case: Case, calibration: Calibration):
+        super().__init__()
+        self.head, self.scale = case.head.requires_grad_(False), calibration.scale
+        self.rows = case.rows[0]
+        self.bias = calibration.logits(case.rows[1], case.log_unigram)
+
+    def queries(self, features: Tensor) -> Tensor:
+        """Return the vectors that the rows are multiplied with. [n, H] -> [n, K]"""
+        return self.scale * self.head.queries(features)
+
+    def free_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters to fit; those of the head are frozen."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("head.")]
+
+    def loss(self, features: Tensor, words: Tensor) -> Tensor:
+        return linear_cross_entropy(self.queries(features), self.rows, self.bias, words)
+
+    def scores(self, features: Tensor) -> Tensor:
+        return torch.addmm(self.bias, self.queries(features), self.rows.T)
+
+
+class WordBias(ReadOut):
+    """V free parameters: a bias per word."""
+
+    lr = 2e-2
+
+    def __init__(self, case: Case, calibration: Calibration):
+        super().__init__(case, calibration)
+        self.bias = nn.Parameter(self.bias)
+
+
+class LinearMap(ReadOut):
+    """K · K free parameters: a linear map of the query, which starts as a multiple of the identity.
+
+    The gain makes steps of the map change the logits even if the calibrated scale is small, as it is for predictions
+    that the rows do not fit.
+    """
+
+    def __init__(self, case: Case, calibration: Calibration):
+        super().__init__(case, calibration)
+        products = self.head.queries(case.calibration_inputs.features[:SPREAD]) @ self.rows.T  # [n, V]
+        self.gain = max(abs(self.scale), 1 / float(products.std(1).mean().clamp_min(1e-6)))
+        self.mixing = nn.Parameter(torch.eye(self.rows.shape[1]) * self.scale / self.gain)
+
+    def queries(self, features: Tensor) -> Tensor:
+        return self.gain * self.head.queries(features) @ self.mixing
+
+
+class Probe(ReadOut):
+    """V · (H + 1) free parameters: a linear softmax on the hidden states.
+
+    The start is the linear function of the hidden states that is nearest to the calibrated rule by least squares; the
+    two are equal if the queries are linear in the hidden states.
+    """
+
+    def __init__(self, case: Case, calibration: Calibration):
+        super().__init__(case, calibration)
+        features = case.calibration_inputs.features
+        with_one = torch.cat([features, features.new_ones(len(features), 1)], 1)
+        solution = torch.linalg.lstsq(with_one.double(), super().queries(features).double(), driver="gelsd").solution
+        weight = self.rows @ solution.float().T  # [V, H + 1]
+        self.rows = nn.Parameter(weight[:, :-1].contiguous())
+        self.bias = nn.Parameter(self.bias + weight[:, -1])
+
+    def queries(self, features: Tensor) -> Tensor:
+        return features
+
+
+READ_OUTS = {"word_bias": WordBias, "linear_map": LinearMap, "probe": Probe}
+
+
+@torch.no_grad()  # not inference mode, whose tensors cannot be trained on
+def training_sample(case: Case) -> tuple[Tensor, Tensor]:
+    """Return hidden states [N, H] and words [N] of segments of the training text."""
+    text = case.data.vocabulary.corpus.train
+    length = min(SEGMENT_WORDS, len(text))
+    history = min(HISTORY, length // 2)
+    starts = evenly_spaced(len(text) - length + 1, SEGMENTS)
+    positions = starts[:, None] + np.arange(length)  # [R, T]
+    ids, features, words = vocabulary_ids(case.data.vocabulary, text), [], []
+    for rows in np.array_split(positions, -(-len(positions) // 128)):
+        features.append(case.model.segment_features(text, "train", rows)[:, history:].flatten(0, 1))
+        words.append(ids[torch.from_numpy(rows[:, history:])].flatten())
+    return torch.cat(features), torch.cat(words)
+
+
+def fit_read_out(read_out: ReadOut, features: Tensor, words: Tensor, case: Case) -> None:
+    """Fit the free parameters, and keep those of the epoch with the fewest validation nats."""
+    optimizer = torch.optim.Adam(read_out.free_parameters(), lr=read_out.lr)
+    steps = max(1, EPOCHS * (len(words) // STEP))
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+    generator = torch.Generator().manual_seed(SEED)
+    best = nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0], free_state(read_out)
+    for _ in range(EPOCHS):
+        for chosen in torch.randperm(len(words), generator=generator).split(STEP)[: max(1, len(words) // STEP)]:
+            optimizer.zero_grad()
+            read_out.loss(features[chosen], words[chosen]).backward()
+            optimizer.step()
+            schedule.step()
+        nats = nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0]
+        if nats < best[0]:
+            best = nats, free_state(read_out)
+    for parameter, kept in zip(read_out.free_parameters(), best[1], strict=True):
+        parameter.data.copy_(kept)
+
+
+def free_state(read_out: ReadOut) -> list[Tensor]:
+    """Return a copy of the free parameters."""
+    return [copy.deepcopy(parameter.data) for parameter in read_out.free_parameters()]
+
+
+@torch.no_grad()
+def nats_and_accuracy(read_out: ReadOut, inputs: Inputs, unk: int) -> tuple[float, float]:
+    """Return the mean nats and accuracy@1; ranks leave out `<unk>`, whose id is `unk`."""
+    nats, hits = 0.0, 0
+    for block in inputs.blocks(len(read_out.bias)):
+        scores = read_out.scores(block.features)
+        nats += float((scores.logsumexp(1) - scores.gather(1, block.words[:, None])[:, 0]).double().sum())
+        hits += int((count_ranks(scores, block.words, unk).rank <= 1).sum())
+    return nats / len(inputs.words), hits / len(inputs.words)
+
+
+def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
+    """Return a row per read-out: its name, number of free parameters, accuracy@1 and nats on `inputs`.
+
+    Args:
+        inputs: test positions; nothing is fitted on these.
+    """
+    fixed = {
+        "nearest": (0, ReadOut(case, case.scale_alone)),  # the scale changes no rank
+        "calibrated": (2, ReadOut(case, case.calibration)),
+    }
+    rows = [row(name, read_out, parameters, case, inputs) for name, (parameters, read_out) in fixed.items()]
+    features, words = training_sample(case)
+    for name, kind in READ_OUTS.items():
+        read_out = kind(case, case.calibration)
+        fit_read_out(read_out, features, words, case)
+        parameters = sum(parameter.numel() for parameter in read_out.free_parameters())
+        rows.append(row(name, read_out, parameters, case, inputs))
+    return rows
+
+
+def row(name: str, read_out: ReadOut, parameters: int, case: Case, inputs: Inputs) -> dict[str, object]:
+    """Return the figures of one read-out."""
+    nats, accuracy = nats_and_accuracy(read_out, inputs, case.unk)
+    return {"read_out": name, "parameters": parameters, "accuracy_at_1": accuracy, "nats": nats}

@@ -1,0 +1,112 @@
+"""`python -m bench.diagnose`: fields that it writes into records, references that it finds, and refusals."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from factories.cells import settings
+
+from bench import diagnose
+from bench.core.paths import record_stem, resolved_config
+from bench.core.record import Record
+from bench.core.stored_result import json_path
+from bench.evaluation import generation_quality
+from bench.evaluation.diagnosis import ladder
+from bench.run import run
+from bench.verify import differences
+
+LARGER = ["corpus.words=24000", "evaluation.test_words=null"]  # test documents enough for prompts
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory) -> dict[str, Path]:
+    """Return the records of a regressor, a classifier and a floor, in one folder."""
+    folder, paths = tmp_path_factory.mktemp("cells"), {}
+    for system in ("cosine", "softmax", "unigram"):
+        cfg = settings(folder, *LARGER, f"system={system}")
+        assert run(cfg).status == "ok"
+        paths[system] = json_path(record_stem(resolved_config(cfg)))
+    return paths
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, encoder):
+    """A small sentence encoder, short texts and few segments."""
+    reader = encoder(context="bidirectional", special_tokens="both")
+    monkeypatch.setattr(diagnose, "sentence_encoder", lambda cache_dir: reader)
+    monkeypatch.setattr(generation_quality, "PROMPT_WORDS", 4)
+    monkeypatch.setattr(generation_quality, "WORDS", 12)
+    monkeypatch.setattr(ladder, "SEGMENTS", 64)
+
+
+@pytest.fixture
+def said(monkeypatch, capsys):
+    """Run the command; return its status and the lines of stdout and stderr."""
+
+    def command(*arguments: object) -> tuple[object, list[str], list[str]]:
+        monkeypatch.setattr(sys, "argv", ["bench.diagnose", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            diagnose.main()
+        out, err = capsys.readouterr()
+        return stopped.value.code, out.splitlines(), err.splitlines()
+
+    return command
+
+
+def test_records_get_their_fields_once_and_keep_all_others(cells, said):
+    before = {system: Record.read(path) for system, path in cells.items()}
+    status, lines, _ = said(*cells.values())
+    assert status == 0 and len(lines) == 3
+    for system, path in cells.items():
+        record = Record.read(path)
+        assert record.generation_quality["prompts"] >= generation_quality.LEAST_PROMPTS
+        assert (record.diagnosis is not None) == (system == "cosine")
+        fields = vars(record) | {"diagnosis": None, "generation_quality": None}
+        assert fields == vars(before[system])
+        assert path.with_suffix(".npz").is_file()
+    found = Record.read(cells["cosine"])
+    assert [*differences(before["cosine"], found)] == []  # `bench.verify` trains the cell alone
+    assert found.diagnosis["reference"] == "truth"
+    assert found.diagnosis["accuracy_at_1"] == pytest.approx(found.accuracy_at_1, abs=1e-6)
+    better = found.diagnosis["accuracy_at_1"] + found.diagnosis["lost_to_decoding"]  # the rule chosen on validation
+    assert min(abs(better - figure) for figure in (found.accuracy_at_1, found.calibrated_accuracy_at_1)) < 1e-6
+    again = {path: path.read_bytes() for path in cells.values()}
+    assert all("skipped: the record has these figures" in line for line in said(*cells.values())[1])
+    assert {path: path.read_bytes() for path in cells.values()} == again
+
+
+def test_softmax_cell_beside_a_record_is_its_reference(cells):
+    record = Record.read(cells["cosine"])
+    assert [*diagnose.candidates(cells["cosine"], record)] == [cells["softmax"]]
+    other_seed = Record(**{**vars(record), "config": record.config | {"seed": 9}})
+    assert [*diagnose.candidates(cells["cosine"], other_seed)] == []
+
+
+def test_reference_that_is_given_gives_the_gap_to_its_record(cells, said):
+    status, _, _ = said(cells["cosine"], "--force", "--reference", cells["softmax"])
+    assert status == 0
+    found, softmax = Record.read(cells["cosine"]), Record.read(cells["softmax"])
+    assert found.diagnosis["reference"] == cells["softmax"].stem
+    gap = softmax.accuracy_at_1 - found.accuracy_at_1
+    assert found.diagnosis["accuracy_gap"] == pytest.approx(gap, abs=1e-6)
+    assert softmax.diagnosis is None
+
+
+def test_reference_of_other_words_is_refused(cells, said, tmp_path):
+    cfg = settings(tmp_path, *LARGER, "system=softmax", "vocabulary.size=150")
+    run(cfg)
+    other = json_path(record_stem(resolved_config(cfg)))
+    status, lines, problems = said(cells["cosine"], "--force", "--reference", other)
+    assert (status, lines) == (2, [])
+    problem = f"{other} reads other words than {cells['cosine']}; give a cell of the same text and V"
+    assert problems[-1] == f"--reference: {problem}"
+
+
+def test_missing_weights_and_records_are_refused_in_one_line(cells, said, tmp_path):
+    status, _, problems = said(tmp_path / "none.json")
+    assert status == 2 and len(problems) == 1 and "none.json" in problems[0]
+    moved = tmp_path / "elsewhere" / cells["cosine"].name
+    moved.parent.mkdir()
+    moved.write_bytes(cells["cosine"].read_bytes())
+    status, _, problems = said(moved, "--force")
+    assert status == 2 and "is missing or damaged" in problems[-1]
