@@ -24,9 +24,10 @@ from bench.report.plot_style import (
     mark_failures,
     new_figure,
     set_log_scale,
+    set_title,
 )
 from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
-from bench.report.run_table import curve, pareto
+from bench.report.run_table import by_origin, curve, pareto
 
 CURVE_UNITS = {"words": "words seen", "seconds": "training seconds", "flops": "training FLOPs"}
 
@@ -164,7 +165,7 @@ def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles)
         for label, cell in here.groupby("label"):
             mean = curve(cell)
             if unit in mean:
-                style = styles[label] | {"markevery": [-1], "linewidth": 1.3}
+                style = styles[label] | {"markevery": 0.25, "linewidth": 1.3}
                 plot_with_band(axis, mean[unit], mean.validation_nats, mean.validation_nats_se, style)
         for run in here[here.status != "ok"].to_dict("records"):
             rows = [row for row in run["curve"] if unit in row]
@@ -183,10 +184,26 @@ FIGURES = (
     accuracy_by_frequency, learning_curves,
 )  # fmt: skip
 
+TIMED = (quality_vs_cost, cost_vs_vocabulary, cost_by_system, learning_curves)  # figures in which times are compared
+
 
 def draw(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Figure]:
-    """Return by name every figure for which these runs have data."""
+    """Return by name every figure for which these runs have data.
+
+    Times of different machines or commits do not compare: figures with times show the runs of one machine and commit,
+    by which most runs were measured, and their titles name this origin if there are others.
+    """
+    origins = by_origin(runs)
+    origin = next(iter(origins)) if len(origins) > 1 else None
+    figures: dict[str, Figure] = {}
     with matplotlib.rc_context(STYLE):
         styles = line_styles(cells)  # once: a system looks alike in a figure that leaves other systems out
-        figures = {function.__name__: function(runs, cells, styles) for function in FIGURES}
-    return {name: figure for name, figure in figures.items() if figure is not None}
+        for function in FIGURES:
+            is_part = origin is not None and function in TIMED
+            frames = (runs[runs.origin == origin], origins[origin]) if is_part else (runs, cells)
+            if (figure := function(*frames, styles)) is None:
+                continue
+            if is_part:
+                set_title(figure, f"{figure.get_suptitle()} ({origin} alone)")
+            figures[function.__name__] = figure
+    return figures

@@ -112,3 +112,22 @@ def test_unlisted_system_has_one_colour_in_figures_with_and_without_another_unli
     assert (
         len({legend.legend_handles[texts[name].index("b_head")].get_color() for name, legend in legends.items()}) == 1
     )
+
+
+def test_figures_with_times_show_one_machine_and_commit():
+    records = [
+        partial_record(
+            system=system, seed=seed, bits_per_byte=2.0 + seed / 10, train_seconds=10.0 + seed, git_commit=commit * 40
+        )
+        for system in ("softmax", "mse")
+        for seed, commit in enumerate("aab")
+        if (system, commit) != ("mse", "a")
+    ]
+    runs = run_table.runs(records)
+    figures = plots.draw(runs, run_table.cells(runs))
+    assert figures["quality_vs_cost"].get_suptitle() == "Quality against training cost (commit aaaaaaa alone)"
+    xs = {x for line in figures["quality_vs_cost"].axes[0].lines for x in line.get_xdata() if x > 1}
+    assert xs == {10.5}  # the mean of softmax's runs of this commit; mse has none
+    assert "alone" not in figures["quality_by_system"].get_suptitle()
+    labels = [label.get_text() for label in figures["quality_by_system"].axes[0].get_yticklabels()]
+    assert sorted(labels) == ["mse", "softmax"]
