@@ -1,10 +1,11 @@
 """Paired test of two systems across training seeds and test documents together.
 
-D is the difference of a metric's means over seeds. Its squared standard error is the sum of three parts:
+D is the difference of a metric's means over seeds. Its squared standard error is the sum of two parts:
 
 - documents: variance of the jackknife's pseudo-values of D over B blocks, divided by B. The difficulty that a block has
   for both systems cancels;
-- seeds, for each trained system: variance of its figures over its S seeds, divided by S.
+- seeds: variance of each trained system's figures over its S seeds, divided by S; the sum over both systems, with the
+  degrees of freedom of Welch (1947).
 
 What depends on seed and document both is in two parts, so the test is conservative. A t-test on these parts is used
 since three seeds can be neither resampled (a bootstrap of S seeds shows (S − 1)/S of the variance) nor permuted.
@@ -16,6 +17,7 @@ beyond the critical value. Outliers make the documents' part uncertain: its degr
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +30,10 @@ from bench.evaluation.metric_definition import Formula, Ratio, evaluate
 LEVEL = 0.05  # size of the test; intervals cover 1 − LEVEL
 
 SMALLEST = 1e-12  # p values below cannot be told apart: the normal approximation does not reach that far
+
+LINE = 0.5  # slope of Hall's transformation of large values; by simulation, the size stays at LEVEL
+
+TINY = 1e-9  # skewness below is the rounding of floats
 
 
 class PairedTest(NamedTuple):
@@ -54,6 +60,9 @@ def paired_test(
 ) -> PairedTest | None:
     """Compare two systems by one metric, on the same blocks of documents.
 
+    A ratio is tested before its transformation, since exp(nats) of a document may be huge; the ends of the interval are
+    transformed at the second system's value.
+
     Args:
         trained: True for a system that other training seeds change; a count model and a known truth have no such part.
 
@@ -65,7 +74,8 @@ def paired_test(
     formula = common_formula(name, first, second)
     if formula is None or (not isinstance(formula, Ratio) and None in (interval(name, first), interval(name, second))):
         return None
-    (ours, ours_without), (theirs, theirs_without) = (jackknifed(formula, each) for each in (first, second))
+    tested = replace(formula, transform=np.asarray) if isinstance(formula, Ratio) else formula
+    (ours, ours_without), (theirs, theirs_without) = (jackknifed(tested, each) for each in (first, second))
     blocks, mean = len(first), float(ours.mean() - theirs.mean())
     pseudo_values = blocks * mean - (blocks - 1) * (ours_without - theirs_without)  # [B]
     if not np.isfinite([mean, *pseudo_values]).all():
@@ -77,10 +87,21 @@ def paired_test(
         parts.append(Part(float(pseudo_values.var(ddof=1)) / blocks, freedom))
         skewness = skew / blocks**0.5 * parts[0].variance ** 1.5
     seeds = [values for values, varies in zip((ours, theirs), trained, strict=True) if varies]
-    parts += [Part(float(each.var(ddof=1)) / len(each), len(each) - 1) for each in seeds if np.ptp(each) > 0]
-    low, high, p = t_test(mean, parts, skewness)
     is_known = all(len(values) > 1 for values in seeds)
+    parts += [welch(seeds)] if is_known and any(np.ptp(each) > 0 for each in seeds) else []
+    low, high, p = t_test(mean, parts, skewness)
+    if isinstance(formula, Ratio):
+        at = theirs.mean()
+        low, high = (float(formula.transform(at + end) - formula.transform(at)) for end in (low, high))
+        mean = float(formula.transform(ours).mean() - formula.transform(theirs).mean())
     return PairedTest(mean, low, high, max(p, 2.0 ** (1 - blocks)) if is_known else None)
+
+
+def welch(seeds: Sequence[NDArray[np.float64]]) -> Part:
+    """Return the part of the training seeds, with the degrees of freedom of Welch (1947). [S] each"""
+    variances = [float(values.var(ddof=1)) / len(values) for values in seeds]
+    uncertainty = sum(each**2 / (len(values) - 1) for each, values in zip(variances, seeds, strict=True))
+    return Part(sum(variances), sum(variances) ** 2 / uncertainty)
 
 
 def jackknifed(formula: Formula, cell: BlockSums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -135,13 +156,33 @@ def p_value(parts: Sequence[Part], value: float) -> float:
 
 
 def hall(value: float, a: float) -> float:
-    """Transform a studentised mean so that its distribution is symmetric (Hall 1992); `a` is the mean's skewness."""
-    return value + a * value**2 / 3 + a**2 * value**3 / 27 + a / 6
+    """Transform a studentised mean so that its distribution is symmetric (Hall 1992); `a` is the mean's skewness.
+
+    The cubic is flat at −3/a, where its approximation has no meaning: a line continues the cubic from half this value.
+    """
+    end = cubic_end(a)
+    if value / end > 1:
+        return cubic(end, a) + LINE * (value - end)
+    return cubic(value, a)
 
 
 def inverse_hall(value: float, a: float) -> float:
     """Return the studentised mean whose transformation is `value`."""
-    return value if abs(a) < 1e-9 else float(3 / a * (np.cbrt(1 + a * (value - a / 6)) - 1))
+    end = cubic_end(a)
+    beyond = value - cubic(end, a)
+    if beyond * end > 0:
+        return end + beyond / LINE
+    return value if abs(a) < TINY else float(3 / a * (np.cbrt(1 + a * (value - a / 6)) - 1))
+
+
+def cubic(value: float, a: float) -> float:
+    """Return Hall's cubic."""
+    return value + a * value**2 / 3 + a**2 * value**3 / 27 + a / 6
+
+
+def cubic_end(a: float) -> float:
+    """Return the studentised mean from which on a line replaces the cubic; its sign is that of the flat part."""
+    return -1.5 / a if abs(a) >= TINY else 1.5 / TINY
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
