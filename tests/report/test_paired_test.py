@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.evaluation.intervals import BlockSums
+from bench.evaluation.intervals import BlockSums, interval
 from bench.report.paired_test import Part, holm, p_value, paired_test, sample_shape, t_test
 
 NAME = "bits_per_byte"
@@ -157,6 +157,46 @@ def test_p_value_of_two_parts_is_between_those_of_each_part_alone():
     both = p_value([documents, seeds], 3.0)
     assert p_value([documents], 3.0) < both < p_value([seeds], 3.0)
     assert t_test(3.0, [documents], 0.0)[2] == pytest.approx(2 * stats.t.sf(3, 17))
+
+
+def hits(rate: NDArray | float, **more: NDArray | float) -> BlockSums:
+    """Return a cell of one seed with 100 words in each of eight documents, and so many hits. [8]"""
+    sums = {"words": 100.0, "ranked": 100.0, "hits_at_1": rate} | more
+    return BlockSums({name: np.broadcast_to(each, (1, 8)).astype(float) for name, each in sums.items()})
+
+
+def test_difference_uses_common_positions_when_a_system_is_ranked_on_fewer():
+    searched = {"searched": 10.0, "searched_hits_at_1": np.arange(8.0)}
+    every_word = hits(90.0, **searched)
+    fewer = hits(np.arange(8.0) + 1, ranked=10.0, **searched | {"searched_hits_at_1": np.arange(8.0) + 1})
+    test = paired_test("accuracy_at_1", fewer, every_word, (True, True))
+    assert test[:3] == pytest.approx((0.1, 0.1, 0.1))
+    assert paired_test("accuracy_at_5", fewer, every_word, (True, True)) is None
+    assert paired_test("accuracy_at_1", fewer, hits(90.0), (True, True)) is None
+
+
+def test_no_test_exists_when_a_metric_is_missing_or_texts_differ():
+    assert paired_test("brier", hits(9.0), hits(9.0), (True, True)) is None
+    assert paired_test("accuracy_at_1", hits(9.0), None, (True, True)) is None
+    assert paired_test("accuracy_at_1", hits(9.0), hits(9.0, words=50.0), (True, True)) is None
+    assert paired_test("accuracy_at_1", hits(9.0), hits(np.arange(8.0)), (True, True)).mean == pytest.approx(0.055)
+
+
+def test_paired_documents_show_a_difference_although_intervals_of_the_systems_overlap():
+    """Documents differ in difficulty far more than the systems differ in quality."""
+    random = np.random.default_rng(7)
+    difficulty = random.normal(0.3, 0.08, 20)
+    ours = difficulty + 0.02 + random.normal(0, 0.01, 20)
+    pair = [
+        BlockSums(
+            {"words": np.full((3, 20), 1e3), "ranked": np.full((3, 20), 1e3), "hits_at_1": np.tile(1e3 * rate, (3, 1))}
+        )
+        for rate in (ours, difficulty)
+    ]
+    test = paired_test("accuracy_at_1", *pair, (True, True))
+    assert test.mean == pytest.approx(ours.mean() - difficulty.mean())
+    assert 0.01 < test.low < test.mean < test.high < 0.03 and test.p < 0.001
+    assert interval("accuracy_at_1", pair[0])[0] < interval("accuracy_at_1", pair[1])[1]
 
 
 def test_shape_of_a_sample_equals_scipy():
