@@ -187,12 +187,8 @@ def test_paired_documents_show_a_difference_although_intervals_of_the_systems_ov
     random = np.random.default_rng(7)
     difficulty = random.normal(0.3, 0.08, 20)
     ours = difficulty + 0.02 + random.normal(0, 0.01, 20)
-    pair = [
-        BlockSums(
-            {"words": np.full((3, 20), 1e3), "ranked": np.full((3, 20), 1e3), "hits_at_1": np.tile(1e3 * rate, (3, 1))}
-        )
-        for rate in (ours, difficulty)
-    ]
+    size = np.full((3, 20), 1000.0)
+    pair = [BlockSums({"words": size, "ranked": size, "hits_at_1": size * rate}) for rate in (ours, difficulty)]
     test = paired_test("accuracy_at_1", *pair, (True, True))
     assert test.mean == pytest.approx(ours.mean() - difficulty.mean())
     assert 0.01 < test.low < test.mean < test.high < 0.03 and test.p < 0.001
