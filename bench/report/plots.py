@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.evaluation.metric_definition import Column
+from bench.report import run_table
 from bench.report.plot_style import (
     BACKGROUND,
     GRID,
@@ -27,7 +28,7 @@ from bench.report.plot_style import (
     set_title,
 )
 from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
-from bench.report.run_table import by_origin, curve, pareto
+from bench.report.run_table import by_origin, curve, pareto, with_times_of
 
 CURVE_UNITS = {"words": "words seen", "seconds": "training seconds", "flops": "training FLOPs"}
 
@@ -184,26 +185,24 @@ FIGURES = (
     accuracy_by_frequency, learning_curves,
 )  # fmt: skip
 
-TIMED = (quality_vs_cost, cost_vs_vocabulary, cost_by_system, learning_curves)  # figures in which times are compared
+TIMED = (quality_vs_cost, cost_vs_vocabulary, cost_by_system, learning_curves)  # figures that compare times
 
 
 def draw(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Figure]:
     """Return by name every figure for which these runs have data.
 
-    Times of different machines or commits do not compare: figures with times show the runs of one machine and commit,
-    by which most runs were measured, and their titles name this origin if there are others.
+    Times of different machines or commits do not compare: of several origins, figures show the times of the origin of
+    most runs, and their titles name this origin.
     """
-    origins = by_origin(runs)
-    origin = next(iter(origins)) if len(origins) > 1 else None
-    figures: dict[str, Figure] = {}
+    origins = [*by_origin(runs)]
+    if len(origins) > 1:
+        runs = with_times_of(runs, origins[0])
+        cells = run_table.cells(runs)
     with matplotlib.rc_context(STYLE):
         styles = line_styles(cells)  # once: a system looks alike in a figure that leaves other systems out
-        for function in FIGURES:
-            is_part = origin is not None and function in TIMED
-            frames = (runs[runs.origin == origin], origins[origin]) if is_part else (runs, cells)
-            if (figure := function(*frames, styles)) is None:
-                continue
-            if is_part:
-                set_title(figure, f"{figure.get_suptitle()} ({origin} alone)")
-            figures[function.__name__] = figure
-    return figures
+        drawn = {function: function(runs, cells, styles) for function in FIGURES}
+        figures = {function: figure for function, figure in drawn.items() if figure is not None}
+        for function, figure in figures.items() if len(origins) > 1 else ():
+            if function in TIMED:
+                set_title(figure, f"{figure.get_suptitle()} (times: {origins[0]})")
+    return {function.__name__: figure for function, figure in figures.items()}

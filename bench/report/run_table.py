@@ -19,7 +19,7 @@ from bench.core.identity import OUTSIDE_IDENTITY, without_description
 from bench.core.record import Record, read_records
 from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metrics import measured_metrics
-from bench.report.glossary import COST
+from bench.report.glossary import COST, TIMES
 from bench.report.record_facts import budget, from_blocks, kind_of, origin, trunk
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
 
@@ -93,6 +93,18 @@ def figures() -> list[str]:
 def registered_only() -> list[str]:
     """Return the registered metrics that a Record has no field for."""
     return [name for name in measured_metrics() if name not in NUMBERS]
+
+
+def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """Return the runs without the times that another machine or commit measured."""
+    others = runs.origin != origin
+    timeless = [
+        [{unit: value for unit, value in row.items() if unit != "seconds"} for row in curve] if is_other else curve
+        for curve, is_other in zip(runs.curve, others, strict=True)
+    ]
+    kept = runs.assign(curve=timeless)
+    kept.loc[others, [*TIMES]] = nan
+    return kept
 
 
 def excess_bits(frame: pd.DataFrame) -> pd.Series:

@@ -114,10 +114,17 @@ def test_unlisted_system_has_one_colour_in_figures_with_and_without_another_unli
     )
 
 
-def test_figures_with_times_show_one_machine_and_commit():
+def test_figures_show_the_times_of_one_machine_and_commit():
     records = [
         partial_record(
-            system=system, seed=seed, bits_per_byte=2.0 + seed / 10, train_seconds=10.0 + seed, git_commit=commit * 40
+            system=system,
+            seed=seed,
+            bits_per_byte=2.0 + seed / 10,
+            train_seconds=10.0 + seed,
+            flops_per_position=2.0,
+            trained_words=100,
+            git_commit=commit * 40,
+            curve=[{"words": 100, "seconds": 10.0 + seed, "flops": 200, "validation_nats": 5.0}],
         )
         for system in ("softmax", "mse")
         for seed, commit in enumerate("aab")
@@ -125,9 +132,11 @@ def test_figures_with_times_show_one_machine_and_commit():
     ]
     runs = run_table.runs(records)
     figures = plots.draw(runs, run_table.cells(runs))
-    assert figures["quality_vs_cost"].get_suptitle() == "Quality against training cost (commit aaaaaaa alone)"
-    xs = {x for line in figures["quality_vs_cost"].axes[0].lines for x in line.get_xdata() if x > 1}
-    assert xs == {10.5}  # the mean of softmax's runs of this commit; mse has none
-    assert "alone" not in figures["quality_by_system"].get_suptitle()
+    cost, curves = figures["quality_vs_cost"], figures["learning_curves"]
+    assert cost.get_suptitle() == "Quality against training cost (times: commit aaaaaaa)"
+    seconds, flops = ({float(x) for line in axis.lines for x in line.get_xdata() if x > 1} for axis in cost.axes)
+    assert (seconds, flops) == ({10.5}, {200.0})  # the mean of softmax's runs of this commit; mse has none
+    assert [len(axis.lines) for axis in curves.axes] == [2, 1, 2]  # words, seconds, FLOPs
+    assert "times" not in figures["quality_by_system"].get_suptitle()
     labels = [label.get_text() for label in figures["quality_by_system"].axes[0].get_yticklabels()]
     assert sorted(labels) == ["mse", "softmax"]
