@@ -1,7 +1,8 @@
 """Write leaderboards as one CSV file: a row per cell, in the units of the records, for other programs.
 
-A metric has five columns: mean over seeds, standard error (`_se`), 95 % interval over documents (`_low`, `_high`), and
-p against the baseline (`_p`), corrected within the table. A figure that was not measured is empty.
+A metric has four columns: mean over seeds, standard error (`_se`), 95 % interval over documents (`_low`, `_high`). A
+compared metric has p against the baseline too (`_p`), corrected within the table. A figure that was not measured is
+empty.
 """
 
 from collections.abc import Sequence
@@ -32,10 +33,11 @@ def row(cell: pd.Series, board: Leaderboard) -> dict[str, Any]:
     facts["origin"] = "; ".join(cell.origins)
     for metric in METRICS.values():
         ends = intervals.interval(metric.name, cell.blocks) or (None, None)
-        comparison = board.comparisons.get(cell, metric)
         facts |= {metric.name: cell[metric.name], f"{metric.name}_se": cell[f"{metric.name}_se"]}
         facts |= dict(zip((f"{metric.name}_low", f"{metric.name}_high"), ends, strict=True))
-        facts[f"{metric.name}_p"] = comparison and comparison.p
+        if metric.is_compared:
+            comparison = board.comparisons.get(cell, metric)
+            facts[f"{metric.name}_p"] = comparison and comparison.p
     for column in COST:
         names = (column.name, f"{column.name}_se")
         facts |= {name: cell[name] if len(cell.origins) < 2 else None for name in names}

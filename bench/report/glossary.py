@@ -46,7 +46,7 @@ def shown_quality() -> list[Metric]:
 
 
 def compared() -> list[Metric]:
-    """Return the metrics in the table of differences to full softmax."""
+    """Return the metrics in the table of differences to the baseline: those that are tested for significance."""
     return [metric for metric in METRICS.values() if metric.is_compared]
 
 

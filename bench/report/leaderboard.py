@@ -187,7 +187,7 @@ def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
     if any(each.is_significant for each in comparisons.by_cell.values()):
         parts.append(
             f"† differs from {name}: p < .05 in a paired t-test across seeds and documents, corrected for "
-            f"{comparisons.tested:,} comparisons (Holm)"
+            f"{comparisons.tested:,} comparisons (Holm), those of the table of differences"
         )
     untested = {label for (label, _), each in comparisons.by_cell.items() if each.p is None}
     if untested:

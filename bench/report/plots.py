@@ -62,7 +62,8 @@ def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column, sty
 def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
     """Draw bits per byte against training time and training FLOPs; None if nothing was trained."""
     floors = cells[(cells.kind == "floor") & cells.bits_per_byte.notna()].sort_values("bits_per_byte")
-    cells = cells[cells.competes & cells.bits_per_byte.notna() & (cells.train_seconds > 0)]
+    is_measured = (cells[["train_seconds", "train_flops"]] > 0).any(axis=1)
+    cells = cells[cells.competes & cells.bits_per_byte.notna() & is_measured]
     if cells.empty:
         return None
     sizes = sorted(set(cells.vocabulary_size))

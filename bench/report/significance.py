@@ -9,7 +9,7 @@ import pandas as pd
 from bench.evaluation import intervals
 from bench.evaluation.metric_definition import Column
 from bench.evaluation.metrics import METRICS
-from bench.report.glossary import compared, shown_quality
+from bench.report.glossary import compared
 from bench.report.number_format import bracketed, signed, warranted_decimals
 from bench.report.paired_test import LEVEL, PairedTest, holm, paired_test
 from bench.report.table import Part, Table, TableRow, Value
@@ -56,7 +56,9 @@ NOT_COMPARED = Comparisons(REFERENCE, {}, [], {})
 
 
 def compare(cells: pd.DataFrame, name: str = REFERENCE) -> Comparisons:
-    """Test every quality figure of every cell against the cell's baseline, and correct p by Holm's method.
+    """Test the compared metrics of every cell against the cell's baseline, and correct p by Holm's method.
+
+    Other metrics say much the same as these: more comparisons would hide differences.
 
     Args:
         cells: of one corpus, budget and V.
@@ -64,12 +66,11 @@ def compare(cells: pd.DataFrame, name: str = REFERENCE) -> Comparisons:
     """
     baselines = {cell.label: baseline(cell, cells, name) for _, cell in cells.iterrows()}
     pairs = [(cell, baselines[cell.label]) for _, cell in cells.iterrows()]
-    columns = dict.fromkeys([*(each.name for each in shown_quality()), *(each.name for each in compared())])
     tests = {
         (cell.label, column): test
         for cell, other in pairs
         if other is not None and other.label != cell.label
-        for column in columns
+        for column in (metric.name for metric in compared())
         if pd.notna(cell[column])
         if pd.notna(other[column])
         if (test := difference(cell, other, column)) is not None
@@ -152,7 +153,7 @@ def caption(comparisons: Comparisons) -> str:
         parts[0] += " over seeds and documents"
         parts.append(
             "p: two-sided t-test across seeds and documents, corrected for the "
-            f"{comparisons.tested:,} comparisons of this V (Holm). Highlighted: p < .05"
+            f"{comparisons.tested:,} comparisons of this table (Holm). Highlighted: p < .05"
         )
     if any(each.p is None for each in comparisons.by_cell.values()):
         parts.append(

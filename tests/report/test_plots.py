@@ -136,6 +136,8 @@ def test_figures_show_the_times_of_one_machine_and_commit():
     assert cost.get_suptitle() == "Quality against training cost (times: commit aaaaaaa)"
     seconds, flops = ({float(x) for line in axis.lines for x in line.get_xdata() if x > 1} for axis in cost.axes)
     assert (seconds, flops) == ({10.5}, {200.0})  # the mean of softmax's runs of this commit; mse has none
+    bits = {float(y) for line in cost.axes[1].lines for y in line.get_ydata()}
+    assert {2.1, 2.2} <= bits  # means of softmax and of mse, whose FLOPs need no clock
     assert [len(axis.lines) for axis in curves.axes] == [2, 1, 2]  # words, seconds, FLOPs
     assert "times" not in figures["quality_by_system"].get_suptitle()
     labels = [label.get_text() for label in figures["quality_by_system"].axes[0].get_yticklabels()]

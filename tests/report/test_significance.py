@@ -31,14 +31,14 @@ def test_intervals_and_paired_differences_are_shown_beside_the_means(
     assert "†" not in rows_of(markdown, "cosine")[0][1]
     against = markdown.split("### Differences to softmax")[1].split("## What")[0]
     ((_, bits, accuracy, *_),) = rows_of(against, "mse")
-    assert bits == "**+0.100 [+0.082, +0.118] p = .047**"  # six comparisons, and the least p of a sign test
+    assert bits == "**+0.100 [+0.082, +0.118] p = .031**"  # four comparisons, and the least p of a sign test
     assert accuracy == "0.00 [0.00, 0.00] p = 1.000"
-    assert "corrected for the 6 comparisons of this V (Holm)" in against
+    assert "corrected for the 4 comparisons of this table (Holm)" in against
     assert rows_of(against, "adaptive_softmax") == []  # no blocks, no interval
     assert rows_of(markdown, "adaptive_softmax")[0][1] == "3.000"
     assert html.count('<small class="under">[1.94, 2.28]</small>') == 1
     legend = (
-        "† differs from softmax: p < .05 in a paired t-test across seeds and documents, corrected for 6 comparisons"
+        "† differs from softmax: p < .05 in a paired t-test across seeds and documents, corrected for 4 comparisons"
     )
     assert all(legend.replace("<", "&lt;") in text for text in (markdown, html))
     for record in records:
@@ -58,7 +58,7 @@ def test_no_mark_is_set_when_a_system_has_one_seed():
     assert "no † without two seeds of both systems: mse" in leaderboard.legend(cells, comparisons)
     table = significance.differences(cells, comparisons)
     one, three = (row.values["bits_per_byte"] for row in sorted(table.rows, key=lambda row: row.label, reverse=True))
-    assert (one.note, one.leads, three.note, three.leads) == ("", False, "p = .023", True)
+    assert (one.note, one.leads, three.note, three.leads) == ("", False, "p = .016", True)
     assert "Without p: a system has one seed" in table.caption
 
 
