@@ -61,7 +61,7 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
         tuning.write(runs[is_trial], out / "tuning.md")
         runs = runs[~is_trial]
     cells = run_table.cells(runs)
-    check_baseline(baseline, cells)
+    check_baseline(baseline, runs)
     boards = [*leaderboard.leaderboards(runs, cells, baseline)]
     break_evens = [table for _, here in runs.groupby(run_table.GROUP) for table in page.break_even_tables(here)]
     if boards:
@@ -114,23 +114,23 @@ def write_tables(folders: list[Path], out: Path, table_format: str, baseline: st
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
     cells = run_table.cells(runs)
-    check_baseline(baseline, cells)
+    check_baseline(baseline, runs)
     suffix, write = TABLE_FORMATS[table_format]
     path = out / f"leaderboard.{suffix}"
     write([*leaderboard.leaderboards(runs, cells, baseline)], path)
     return path
 
 
-def check_baseline(name: str, cells: pd.DataFrame) -> None:
+def check_baseline(name: str, runs: pd.DataFrame) -> None:
     """Check that a baseline that a reader named is a system or a label.
 
     Raises:
-        SettingError: no cell has the name; the line suggests the nearest.
+        SettingError: no run has the name; the line suggests the nearest.
     """
-    known = [*dict.fromkeys([*cells.system, *cells.label])]
+    known = [*dict.fromkeys([*runs.system, *runs.label])]
     if name != REFERENCE and name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known)}"
+        remedy = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known) or REFERENCE}"
         raise SettingError("--baseline", f"no record is of {name}; {remedy}")
 
 
