@@ -1,7 +1,9 @@
 """The command `python -m bench`: Hydra composes a configuration, and the configuration's job runs."""
 
 import contextlib
+import glob
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,7 @@ from bench.core.command_line import (
     REFUSED,
     check_groups,
     check_launcher,
+    check_options,
     check_text,
     exit_with_refusal,
     explain_refusal,
@@ -98,11 +101,13 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
 
 
 def show_result(path: Path, summary: dict[str, str]) -> None:
-    """Print the path of a result, and its main figures as a table of one row."""
+    """Print the main figures of a result as a table of one row, and the paths of its files."""
     widths = [max(len(heading), len(text)) for heading, text in summary.items()]
     for cells in (summary, summary.values()) if summary else ():
         print("   ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True)).rstrip())
-    print(path)
+    for each in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"), key=lambda each: each != path):
+        print(each)
+    print(f"tables and figures: python -m bench.report {shlex.quote(str(path.parent))}")
 
 
 def checked_config(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
@@ -138,11 +143,15 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # without the variable, Hydra prints its errors itself and exits
     try:
         check_text(sys.argv[1:])
+        check_options(sys.argv[1:])
         check_groups(sys.argv[1:])
         check_launcher(sys.argv[1:])
         sys.argv[1:] = as_contenders(sys.argv[1:])
         job()
     except REFUSED as error:
         exit_with_refusal(error)
+    except KeyboardInterrupt:  # outside the jobs, whose handler takes signals
+        print("stopped by SIGINT; the same command continues from here", file=sys.stderr)
+        sys.exit(STOPPED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]

@@ -14,7 +14,8 @@ from bench.core.config_check import check_config
 from bench.core.errors import SettingError
 from bench.core.identity import identity
 from bench.cost import our_heads
-from bench.report.run_table import COMPETING, LIMIT
+from bench.report.record_facts import LIMIT
+from bench.report.run_table import COMPETING
 
 
 @pytest.fixture(scope="module")

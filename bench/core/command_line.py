@@ -1,5 +1,6 @@
 """Check a command line, and put what Hydra and OmegaConf say about it into one line."""
 
+import difflib
 import re
 import shlex
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -15,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.core.environment import config_dir
 from bench.core.errors import BAD_INPUT, SettingError
-from bench.core.known_settings import unknown_setting
+from bench.core.known_settings import unknown_choice, unknown_setting
 from bench.core.settings import quoted
 
 REFUSED = (SettingError, HydraException, OmegaConfBaseException)
@@ -36,7 +38,7 @@ def explain_refusal(error: BaseException, arguments: list[str]) -> SettingError:
     setting = key_at_fault(chain, arguments)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return SettingError(group, f"there is no {choice}; choose of {', '.join(error.options)}")
+        return SettingError(group, unknown_choice(choice, error.options))
     lines = [line.strip() for each in chain for line in str(each).splitlines()]
     message = "; ".join(dict.fromkeys(line for line in lines if line and not NOISE.match(line)))
     if message.startswith("Could not override") and "defaults list" not in message:
@@ -113,6 +115,26 @@ def check_text(arguments: list[str]) -> None:
             raise SettingError(ascii(key_of(argument))[1:-1], "it holds NUL or bytes that are not UTF-8; give text")
 
 
+def check_options(arguments: list[str]) -> None:
+    """Check the options; Hydra would print its usage of twenty lines.
+
+    Raises:
+        SettingError: an option does not exist, and the line suggests the nearest; or its value does not.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise SettingError("command line", message)
+
+    parser = get_args_parser()
+    parser.error = refuse
+    known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    _, unknown = parser.parse_known_args(arguments)
+    for option in (each.partition("=")[0] for each in unknown if each.startswith("-")):
+        near = difflib.get_close_matches(option, known, n=1)
+        remedy = f"did you mean {near[0]}?" if near else "`python -m bench --help` lists what there is"
+        raise SettingError(option, f"there is no such option; {remedy}")
+
+
 PLUGINS = {  # hydra/launcher -> its package, and the extra of this project that installs it
     "slurm": ("hydra-submitit-launcher", "cluster"),
     "joblib": ("hydra-joblib-launcher", "cluster"),
@@ -158,4 +180,4 @@ def check_groups(arguments: list[str]) -> None:
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         unknown = [each for each in choice.split(",") if each.strip() not in known]
         if unknown and not re.search(r"[($'\"]", choice):  # Hydra's own syntax: glob(…), quotes, references
-            raise SettingError(group, f"there is no {unknown[0]}; choose of {', '.join(known)}")
+            raise SettingError(group, unknown_choice(unknown[0].strip(), known))

@@ -4,7 +4,7 @@ import difflib
 import functools
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,17 @@ from bench.core.settings import Group, Settings
 
 def unknown_setting(key: str) -> str:
     """Return the message about a key that is not read, with the nearest key that is."""
-    near = difflib.get_close_matches(key, known_settings(), n=1, cutoff=0.8)
+    near = difflib.get_close_matches(key, [*known_settings(), *known_groups()], n=1, cutoff=0.8)
     remedy = f"did you mean {near[0]}?" if near and near[0] != key else "`--cfg job` shows those that there are"
     return f"there is no such setting with these groups; {remedy}"
+
+
+def unknown_choice(name: str, choices: Iterable[str]) -> str:
+    """Return the message about a choice that does not exist: the nearest that does, and all."""
+    every = list(choices)
+    near = difflib.get_close_matches(name, every, n=1)
+    remedy = f"did you mean {near[0]}? The choices are" if near else "choose of"
+    return f"there is no {name}; {remedy} {', '.join(every)}"
 
 
 @functools.cache
@@ -29,6 +37,11 @@ def known_settings() -> list[str]:
         package = "" if "@package _global_" in file.read_text() else ".".join(file.relative_to(root).parts[:-1])
         keys |= set(dict_keys(OmegaConf.to_container(OmegaConf.load(file)), package))
     return sorted(key for key in keys if not key.startswith(("hydra", "defaults")) and "._target_" not in key)
+
+
+def known_groups() -> list[str]:
+    """Return the groups of the configuration tree."""
+    return [folder.name for folder in Path(config_dir()).iterdir() if folder.is_dir() and folder.name != "hydra"]
 
 
 def model_keys(model: type[Group], key: str = "") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Confidence intervals and paired differences of metrics, by resampling test documents.
+"""Confidence intervals of metrics, by resampling test documents.
 
 A block is a test document, or several neighbouring documents if there are more than `MOST_BLOCKS`. A record keeps the
 sums of each block, so that every reader of the record can resample. Words of one document depend on each other:
@@ -8,8 +8,6 @@ intervals resampled word by word would be too narrow. S seeds, B blocks, R resam
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from math import lcm
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +20,7 @@ MOST_BLOCKS = 256  # blocks per record; bounds the size of its file
 
 FEWEST_BLOCKS = 6  # B documents all fall on one side of the median with probability 2^(1 − B): 95 % needs six
 
-RESAMPLES, SWAPS = 10_000, 9_999  # resamples of an interval; random swaps of a permutation test
-
-EXACT_BLOCKS = 13  # up to this number of blocks the permutation test tries every swap: 2^13 of them
+RESAMPLES = 10_000  # resamples of an interval
 
 UNDEFINED = 0.025  # largest share of resamples without a value for which an interval is returned
 
@@ -61,19 +57,6 @@ class BlockSums:
         return resampled_sums(self)
 
 
-class Difference(NamedTuple):
-    """First system minus second system, in the unit of the metric, and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """True if the interval does not contain 0."""
-        return self.low > 0 or self.high < 0
-
-
 def interval(name: str, cell: BlockSums | None) -> tuple[float, float] | None:
     """Return the 95 % interval over documents of a metric's mean over seeds.
 
@@ -84,45 +67,6 @@ def interval(name: str, cell: BlockSums | None) -> tuple[float, float] | None:
     if cell is None or formula is None:
         return None
     return percentile_interval(mean_over_seeds(formula, cell.resampled), len(cell))
-
-
-def difference(name: str, first: BlockSums | None, second: BlockSums | None) -> Difference | None:
-    """Return the paired difference of a metric, first minus second, on the same resampled documents.
-
-    The difficulty that a document has for both systems cancels. If one system was ranked on fewer positions, both
-    systems are compared on those positions. None if a system lacks the metric, or if the texts differ.
-    """
-    if not (first and second and np.array_equal(first.sums["words"][0], second.sums["words"][0])):
-        return None
-    formula = common_formula(name, first, second)
-    if formula is None:
-        return None
-    mean = mean_over_seeds(formula, first.totals) - mean_over_seeds(formula, second.totals)
-    resampled = mean_over_seeds(formula, first.resampled) - mean_over_seeds(formula, second.resampled)
-    ends = percentile_interval(resampled, len(first))
-    return Difference(float(mean[0]), *ends) if ends and np.isfinite(mean[0]) else None
-
-
-def p_value(name: str, first: BlockSums, second: BlockSums) -> float:
-    """Return the two-sided p-value of a paired permutation test.
-
-    Null hypothesis: both systems are equal, so that swapping both in any document changes nothing. Exact up to
-    `EXACT_BLOCKS` blocks. A swap that leaves the metric undefined counts against a difference.
-    """
-    formula, seeds = common_formula(name, first, second), lcm(len(first.sums["words"]), len(second.sums["words"]))
-    needed = {formula.numerator, formula.denominator} if isinstance(formula, Ratio) else first.sums.keys()
-    first_sums, second_sums = (
-        {
-            name: np.repeat(cell.sums[name], seeds // len(cell.sums[name]), 0)
-            for name in needed & first.sums.keys() & second.sums.keys()
-        }
-        for cell in (first, second)
-    )
-    moved = {name: block_swaps(len(first)) @ (second_sums[name] - first_sums[name]).T for name in first_sums}  # [R, S]
-    swapped_first = {name: first_sums[name].sum(1) + moved[name] for name in first_sums}
-    swapped_second = {name: second_sums[name].sum(1) - moved[name] for name in first_sums}
-    distance = np.abs(mean_over_seeds(formula, swapped_first) - mean_over_seeds(formula, swapped_second))  # [R]
-    return float((~(distance < distance[0] * (1 - 1e-9))).mean())  # the first resample swaps nothing
 
 
 def mean_over_seeds(formula: Formula, sums: Sums) -> NDArray[np.float64]:
@@ -162,12 +106,3 @@ def resampled_sums(cell: BlockSums) -> Sums:
 def resample_counts(blocks: int) -> NDArray[np.float64]:
     """Draw the number of times that each block is in each resample. [R, B]"""
     return np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES).astype(np.float64)
-
-
-@cache
-def block_swaps(blocks: int) -> NDArray[np.float64]:
-    """Return the blocks that are swapped, as 0 and 1: first none, then all other choices or random choices. [R, B]"""
-    if blocks <= EXACT_BLOCKS:
-        return (np.arange(2**blocks)[:, None] >> np.arange(blocks) & 1).astype(np.float64)
-    random = np.random.default_rng(1).integers(0, 2, (SWAPS, blocks))
-    return np.concatenate([np.zeros((1, blocks)), random])

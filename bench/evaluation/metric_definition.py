@@ -78,7 +78,7 @@ class Metric(Column):
     sums: Mapping[str, PerPosition] | None = None  # None: the figure does not follow from sums
     formula: Formula | None = None
     place: Literal["headline", "detail", "record"] = "detail"  # first table, folded table, or in no table
-    is_compared: bool = False  # a column of the table of differences to full softmax
+    is_compared: bool = False  # in the table of differences to the baseline, and tested for significance
     assumes_density: bool = False  # a mere proxy for scores that are no log-probabilities
 
 

@@ -1,19 +1,22 @@
 """Records and cost ledgers -> tables, figures and one HTML page. The report reads nothing else."""
 
+import difflib
 import io
 import re
 from functools import partial
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.report import (
-    break_even,
     cost_report,
+    csv_table,
     encoder_report,
+    latex,
     leaderboard,
     ledgers,
     loop_report,
@@ -24,19 +27,30 @@ from bench.report import (
     tuning,
 )
 from bench.report.plot_style import STYLE
+from bench.report.significance import REFERENCE
 
 FORMATS = ("svg", "png")  # of the figures' files; the first is the default
 
+TABLE_FORMATS = {  # suffix of the file, and the function that writes the leaderboards
+    "markdown": ("md", leaderboard.write),
+    "latex": ("tex", latex.write),
+    "csv": ("csv", csv_table.write),
+}
 
-def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> None:
+
+def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], baseline: str = REFERENCE) -> None:
     """Write tables, `figures/` and `index.html` into `out`; print the tables and the page's path.
 
     Equal records give equal bytes.
 
     Records give `leaderboard.md`, trials of a search `tuning.md`, cost ledgers `costs.md`.
 
+    Args:
+        baseline: system or label that the others are compared with.
+
     Raises:
-        SettingError: the folders hold no record and no ledger, or a file that should be a ledger is none.
+        SettingError: the folders hold no record and no ledger, a file that should be a ledger is none, or there is no
+            such baseline.
     """
     runs, costs = run_table.load(folders), ledgers.load(folders)
     if runs.empty and not costs:
@@ -47,8 +61,9 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
         tuning.write(runs[is_trial], out / "tuning.md")
         runs = runs[~is_trial]
     cells = run_table.cells(runs)
-    boards = [*leaderboard.leaderboards(runs, cells)]
-    break_evens = [table for _, here in cells.groupby(run_table.GROUP) if (table := break_even.table_in_runs(here))]
+    check_baseline(baseline, runs)
+    boards = [*leaderboard.leaderboards(runs, cells, baseline)]
+    break_evens = [table for _, here in runs.groupby(run_table.GROUP) for table in page.break_even_tables(here)]
     if boards:
         leaderboard.write(boards, out / "leaderboard.md", break_evens)
     drawings: page.Drawings = {}
@@ -67,9 +82,10 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0]) -> N
             path = out / "figures" / f"{name}{section.name}.{figure_format}"
             section.pictures[name] = save(figure, path)
     if boards or sections:
-        page.write(runs, cells, boards, drawings, out / "index.html", sections)
+        page.write(runs, cells, boards, drawings, out / "index.html", sections, baseline)
     costs_by_size = (table for section in sections for table in (*section.sizes, *section.summary))
-    terminal.show([*(board.systems for board in boards), *break_evens, *costs_by_size])
+    systems_and_costs = (table for board in boards for table in (board.systems, *board.costs))
+    terminal.show([*systems_and_costs, *break_evens, *costs_by_size])
     if boards or sections:
         print(f"report: {out / 'index.html'}")
 
@@ -80,6 +96,42 @@ def show_size(folder: Path, size: int) -> None:
     runs = runs[~tuning.is_trial(runs)]
     boards = leaderboard.leaderboards(runs, run_table.cells(runs))
     terminal.show([board.systems for board in boards if board.size == size])
+
+
+def write_tables(folders: list[Path], out: Path, table_format: str, baseline: str = REFERENCE) -> Path:
+    """Write the leaderboards alone, in a format for a paper or for another program; return the file's path.
+
+    Args:
+        table_format: a key of `TABLE_FORMATS`.
+        baseline: system or label that the others are compared with.
+
+    Raises:
+        SettingError: the folders hold no record, or there is no such baseline.
+    """
+    runs = run_table.load(folders)
+    runs = runs[~tuning.is_trial(runs)]
+    if runs.empty:
+        places = ", ".join(map(str, folders))
+        raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
+    cells = run_table.cells(runs)
+    check_baseline(baseline, runs)
+    suffix, write = TABLE_FORMATS[table_format]
+    path = out / f"leaderboard.{suffix}"
+    write([*leaderboard.leaderboards(runs, cells, baseline)], path)
+    return path
+
+
+def check_baseline(name: str, runs: pd.DataFrame) -> None:
+    """Check that a baseline that a reader named is a system or a label.
+
+    Raises:
+        SettingError: no run has the name; the line suggests the nearest.
+    """
+    known = [*dict.fromkeys([*runs.system, *runs.label])]
+    if name != REFERENCE and name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known) or REFERENCE}"
+        raise SettingError("--baseline", f"no record is of {name}; {remedy}")
 
 
 def save(figure: Figure, path: Path) -> str:

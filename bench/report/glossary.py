@@ -27,6 +27,8 @@ COST = (
           grows=True),
 )  # fmt: skip
 
+TIMES = tuple(column.name for column in COST if column.unit.split()[0] in ("s", "ms"))  # costs that a clock measured
+
 UNSHOWN = (  # in records, without a column in the tables
     Column("head_flops_per_position", "head MFLOP/word", "lower", "10⁶ FLOPs",
            "a training step of the head, per position", "The part that grows with V.", scale=1e-6),
@@ -44,7 +46,7 @@ def shown_quality() -> list[Metric]:
 
 
 def compared() -> list[Metric]:
-    """Return the metrics in the table of differences to full softmax."""
+    """Return the metrics in the table of differences to the baseline: those that are tested for significance."""
     return [metric for metric in METRICS.values() if metric.is_compared]
 
 

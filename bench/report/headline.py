@@ -1,80 +1,101 @@
-"""Sentences computed from the cells: the best system at each V, and each regressor against full softmax."""
+"""Sentences computed from the cells: the best system at each V, and each regressor against its baseline."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
+from bench.evaluation.metrics import METRICS
+from bench.report import significance
 from bench.report.number_format import listed
-from bench.report.significance import REFERENCE, is_certain
+from bench.report.significance import REFERENCE, Comparisons, is_certain
+
+ACCURACIES = {"accuracy_at_1": "raw", "calibrated_accuracy_at_1": "calibrated"}
 
 
-def headline(cells: pd.DataFrame) -> Iterator[str]:
-    """Yield the sentences about the systems that are present."""
+def headline(cells: pd.DataFrame, baseline: str = REFERENCE) -> Iterator[str]:
+    """Yield the sentences about the systems that are present: one variant of a system per sentence.
+
+    Args:
+        cells: of one corpus and budget.
+        baseline: system or label that the regressors are compared with.
+    """
     trained = cells[cells.competes & cells.bits_per_byte.notna()].sort_values(["vocabulary_size", "bits_per_byte"])
     if trained.empty:
         return
     best = trained.drop_duplicates("vocabulary_size")
-    second = trained.drop(best.index).drop_duplicates("vocabulary_size").set_index("vocabulary_size")
     for label, wins in best.groupby("label", sort=False):
         bits = listed(f"{each:.2f}" for each in wins.bits_per_byte)
         where = sizes(wins.vocabulary_size)
-        yield f"{label} needs the fewest bits per byte at V = {where}: {bits}{lead(wins, second)}."
-    ranked = trained.drop_duplicates(["system", "vocabulary_size"]).set_index(["system", "vocabulary_size"])
-    for system in sorted(set(trained.system[trained.kind == "regressor"])):
-        if REFERENCE in set(trained.system):
-            yield from comparison(ranked.loc[system], ranked.loc[REFERENCE], system)
+        yield f"{label} needs the fewest bits per byte at V = {where}: {bits}{lead(wins, trained)}."
+    at_size = dict([*cells.groupby("vocabulary_size")])
+    comparisons = {size: significance.compare(here, baseline) for size, here in at_size.items()}
+    for label, variant in trained[trained.kind == "regressor"].sort_values("vocabulary_size").groupby("label"):
+        pairs: dict[str, list[tuple[pd.Series, pd.Series]]] = {}  # by the label of the baseline
+        for _, cell in variant.iterrows():
+            other = significance.baseline(cell, at_size[cell.vocabulary_size], baseline)
+            if other is not None and other.label != label and same_test_words(cell, other):
+                pairs.setdefault(other.label, []).append((cell, other))
+        for name, some in pairs.items():
+            where = sizes(cell.vocabulary_size for cell, _ in some)
+            yield f"{label} against {name} at V = {where}: {contrast(some, comparisons)}."
 
 
-def lead(wins: pd.DataFrame, second: pd.DataFrame) -> str:
-    """Return how the best compares with the next best; empty where no interval is known."""
+def same_test_words(cell: pd.Series, other: pd.Series) -> bool:
+    """True unless the mean numbers of test words are known to differ."""
+    return bool(pd.isna(cell.test_words) or pd.isna(other.test_words) or cell.test_words == other.test_words)
+
+
+def lead(wins: pd.DataFrame, trained: pd.DataFrame) -> str:
+    """Return how the best compares with the next best; empty where no test is possible."""
     clauses: dict[tuple[str, bool], list[int]] = {}
-    for _, cell in wins[wins.vocabulary_size.isin(second.index)].iterrows():
-        other = second.loc[cell.vocabulary_size]
-        if (differs := is_certain(cell, other, "bits_per_byte")) is not None:
-            clauses.setdefault((other.label, differs), []).append(cell.vocabulary_size)
+    for _, cell in wins.iterrows():
+        others = trained[(trained.vocabulary_size == cell.vocabulary_size) & (trained.label != cell.label)]
+        if others.empty:
+            continue
+        next_best = others.iloc[0]
+        if (differs := is_certain(cell, next_best, "bits_per_byte", rivals=len(others))) is not None:
+            clauses.setdefault((next_best.label, differs), []).append(cell.vocabulary_size)
     parts = [
-        f"ahead of {label} at V = {sizes(where)}, interval excludes 0"
+        f"significantly ahead of {label} at V = {sizes(where)}"
         if differs
-        else f"no clear difference to {label} at V = {sizes(where)}"
+        else f"no significant difference to {label} at V = {sizes(where)}"
         for (label, differs), where in clauses.items()
     ]
     return "".join(f"; {part}" for part in parts)
 
 
-def comparison(regressor: pd.DataFrame, reference: pd.DataFrame, name: str) -> Iterator[str]:
-    """Yield one sentence: best variant of a regressor against best variant of the reference, where both have a cell.
+def contrast(pairs: list[tuple[pd.Series, pd.Series]], comparisons: Mapping[int, Comparisons]) -> str:
+    """Return the differences of one variant to one baseline, over the vocabulary sizes at which both have a cell."""
 
-    Both frames are indexed by vocabulary size.
-    """
-    shared = regressor.index.intersection(reference.index)
-    if shared.empty:
-        return
-    regressor, reference = regressor.loc[shared], reference.loc[shared]
-    bits = signed_extent(regressor.bits_per_byte - reference.bits_per_byte, 2)
-    parts = [f"{bits} bits per byte{certainty(regressor, reference, 'bits_per_byte')}"]
-    for field, kind in {"accuracy_at_1": "raw", "calibrated_accuracy_at_1": "calibrated"}.items():
-        points = (regressor[field] - reference[field]).dropna() * 100
-        if len(points):
-            parts.append(
-                f"{signed_extent(points, 1)} points of {kind} accuracy@1{certainty(regressor, reference, field)}"
-            )
-    ratio = (regressor.head_train_ms_per_1k / reference.head_train_ms_per_1k).dropna()
-    if len(ratio):
-        parts.append(f"{ratio.iloc[-1]:.2g} times the time to train the head (V = {ratio.index[-1]:,})")
-    yield f"{name} against {REFERENCE} at V = {sizes(shared)}: {listed(parts)}."
+    def differences(field: str, decimals: int, unit: str) -> list[str]:
+        metric = METRICS[field]
+        values = pd.Series([cell[field] - other[field] for cell, other in pairs]).dropna() * metric.scale
+        if values.empty:
+            return []
+        tested = {cell.vocabulary_size: comparisons[cell.vocabulary_size].get(cell, metric) for cell, _ in pairs}
+        known = {size: each.is_significant for size, each in tested.items() if each and each.p is not None}
+        return [f"{signed_extent(values, decimals)} {unit}{certainty(known)}"]
+
+    parts = differences("bits_per_byte", 2, "bits per byte")
+    for field, kind in ACCURACIES.items():
+        parts += differences(field, 1, f"points of {kind} accuracy@1")
+    timed = [(cell, other) for cell, other in pairs if len(cell.origins) == 1 and cell.origins == other.origins]
+    ratios = {cell.vocabulary_size: cell.head_train_ms_per_1k / other.head_train_ms_per_1k for cell, other in timed}
+    ratios = {size: ratio for size, ratio in ratios.items() if pd.notna(ratio)}
+    if ratios:
+        parts.append(f"{ratios[max(ratios)]:.2g} times the time to train the head (V = {max(ratios):,})")
+    return listed(parts)
 
 
-def certainty(regressor: pd.DataFrame, reference: pd.DataFrame, field: str) -> str:
-    """Return in brackets at which V the difference of one measure is clear; empty where no interval is known."""
-    every = {size: is_certain(regressor.loc[size], reference.loc[size], field) for size in regressor.index}
-    known = {size: differs for size, differs in every.items() if differs is not None}
-    unclear = [size for size, differs in known.items() if not differs]
-    if not known:
+def certainty(significant: Mapping[int, bool]) -> str:
+    """Return in brackets at which V the difference of one measure is significant; empty where it was not tested."""
+    unclear = [size for size, differs in significant.items() if not differs]
+    if not significant:
         return ""
     if not unclear:
-        return " (interval excludes 0)" if len(known) == 1 else " (intervals exclude 0)"
-    where = f" at V = {sizes(unclear)}" if len(unclear) < len(known) else ""
-    return f" (no clear difference{where})"
+        return " (significant)"
+    where = f" at V = {sizes(unclear)}" if len(unclear) < len(significant) else ""
+    return f" (not significant{where})"
 
 
 def sizes(values: Iterable[int]) -> str:

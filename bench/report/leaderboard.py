@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from bench.evaluation.metric_definition import Column, Metric
-from bench.report import significance
+from bench.report import run_table, significance
 from bench.report.glossary import COST, quality, shown_quality
 from bench.report.markdown import table_lines, write_document
-from bench.report.number_format import UNDEFINED, extent, mean_and_error
+from bench.report.number_format import UNDEFINED, extent, listed, mean_and_error
+from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 LEGEND = (
@@ -25,25 +26,53 @@ class Leaderboard:
     corpus: str
     budget: str
     size: int
+    cells: pd.DataFrame
+    comparisons: Comparisons
     systems: Table
-    differences: Table | None  # to full softmax
+    costs: list[Table]  # one per machine and commit; empty if all costs are of one origin: `systems` has these
+    differences: Table | None  # to the baseline
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.systems, *self.costs, *([self.differences] if self.differences else [])]
 
 
-def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Leaderboard]:
-    """Yield a leaderboard per corpus, budget and V."""
+def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame, baseline: str = REFERENCE) -> Iterator[Leaderboard]:
+    """Yield a leaderboard per corpus, budget and V; `baseline` is a system or a label."""
     names_budget = runs.budget.nunique() > 1
     for (corpus, budget, size), group in cells.groupby(["corpus", "budget", "vocabulary_size"]):
         measured = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]
-        body = rows(group)
+        comparisons = significance.compare(group, baseline)
+        body = rows(group, comparisons)
+        title = f"{corpus}, V = {size:,}" + (f", {budget}" if names_budget and budget else "")
+        origins = run_table.by_origin(measured)
         systems = Table(
-            title=f"{corpus}, V = {size:,}" + (f", {budget}" if names_budget and budget else ""),
-            caption=f"{facts(measured)} · {legend(group, body)}",
+            title=title,
+            caption=f"{facts(measured)} · {legend(group, comparisons)}",
             rows=body,
-            parts=parts(body),
+            parts=parts(body, COST if len(origins) < 2 else ()),
             notes=[f"{cell.label}: {cell.settings}" for _, cell in group.iterrows() if cell.settings],
             counts_seeds=True,
         )
-        yield Leaderboard(corpus, budget, size, systems, significance.differences(group))
+        yield Leaderboard(
+            corpus=corpus,
+            budget=budget,
+            size=size,
+            cells=group,
+            comparisons=comparisons,
+            systems=systems,
+            costs=[cost_table(title, *each) for each in origins.items()] if len(origins) > 1 else [],
+            differences=significance.differences(group, comparisons),
+        )
+
+
+def cost_table(title: str, origin: str, cells: pd.DataFrame) -> Table:
+    """Return the costs that the runs of one machine and commit measured."""
+    body = rows(cells)
+    columns = measured_columns(body, COST)
+    caption = f"Runs on {origin or 'an unrecorded machine'} alone: times of other machines or commits do not compare."
+    measured = [row for row in body if measured_columns([row], columns)]
+    return Table(f"{title}: costs, {origin or 'not recorded'}", caption, measured, [Part(columns)], counts_seeds=True)
 
 
 def write(boards: list[Leaderboard], path: Path, more: Sequence[Table] = ()) -> None:
@@ -51,35 +80,37 @@ def write(boards: list[Leaderboard], path: Path, more: Sequence[Table] = ()) -> 
     lines = [LEGEND, ""]
     for board in boards:
         lines += table_lines(board.systems, level=2)
-        lines += table_lines(board.differences) if board.differences else []
+        for table in board.tables[1:]:
+            lines += table_lines(table)
     lines += [line for table in more for line in table_lines(table)]
     write_document(path, "Leaderboard", lines, [*shown_quality(), *COST])
 
 
-def parts(body: list[TableRow]) -> list[Part]:
+def parts(body: list[TableRow], costs: Sequence[Column]) -> list[Part]:
     """Return the headline columns, and below them, folded, the other quality columns and the costs."""
     headline = measured_columns(body, quality("headline")) or [*quality("headline")]
     folded = {
         "Other quality columns": measured_columns(body, quality("detail")),
-        "Costs": measured_columns(body, COST),
+        "Costs": measured_columns(body, costs),
     }
     return [Part(headline), *(Part(columns, title, True) for title, columns in folded.items() if columns)]
 
 
-def rows(cells: pd.DataFrame) -> list[TableRow]:
+def rows(cells: pd.DataFrame, comparisons: Comparisons = NOT_COMPARED) -> list[TableRow]:
     """Format the cells of one table, in order; a figure that prints like the best one leads too."""
-    limit, reference = significance.limit(cells), significance.reference(cells)
+    limit = significance.limit(cells)
     values: dict[str, list[Value]] = {}
     for column in (*shown_quality(), *COST):
         texts = [text(cell, column) for _, cell in cells.iterrows()]
         best = leading_text(cells, column, texts)
+        compared = [comparisons.get(cell, column) for _, cell in cells.iterrows()]
         values[column.name] = [
             Value(
                 text=texts[i],
                 interval=significance.interval(cell, column, limit),
                 note="proxy" if is_proxy(cell, column) else "",
                 leads=cell.competes and texts[i] == best and not is_proxy(cell, column),
-                differs=differs(cell, reference, column),
+                differs=compared[i] is not None and compared[i].is_significant,
             )
             for i, (_, cell) in enumerate(cells.iterrows())
         ]
@@ -93,12 +124,6 @@ def rows(cells: pd.DataFrame) -> list[TableRow]:
         )
         for i, (_, cell) in enumerate(cells.iterrows())
     ]
-
-
-def differs(cell: pd.Series, reference: pd.Series | None, column: Column) -> bool:
-    """True if the interval of the paired difference to full softmax excludes 0."""
-    apart = significance.difference(cell, reference, column.name)
-    return bool(apart and apart.excludes_zero)
 
 
 def text(cell: pd.Series, column: Column) -> str:
@@ -142,20 +167,32 @@ def facts(runs: pd.DataFrame) -> str:
         parts.append(f"trained on {extent(trained)} words")
     if good.entropy_rate_bits.notna().any():
         parts.append(f"entropy rate {extent(good.entropy_rate_bits, 3)} bits per word")
+    if left_out := int(runs.replaced.sum()):
+        parts.append(f"runs left out since they differ in `generation.*` alone: {left_out}")
     commits = sorted({commit[:7] for commit in good.git_commit.dropna()})
     if len(commits) > 1:
         parts.append(f"records of {len(commits)} git commits ({', '.join(commits)})")
     return " · ".join([*parts, *(f"on {device}" for device in sorted(set(good.device.dropna())))])
 
 
-def legend(cells: pd.DataFrame, body: list[TableRow]) -> str:
-    """Explain ±, brackets and †, if the table has them."""
+def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
+    """Explain ±, brackets and †, if the table has them; and say what could not be compared."""
     parts = ["± is the standard error over seeds" if cells.seeds.max() > 1 else "one seed: no standard error"]
-    if any(value.interval for row in body for value in row.values.values()):
+    if cells.blocks.notna().any():
         counts = sorted({len(blocks) for blocks in cells.blocks.dropna()})
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
         parts.append(f"[ ] is a 95 % interval over the test text, from {number} blocks of documents resampled")
-    if any(value.differs for row in body for value in row.values.values()):
-        label = significance.reference(cells).label
-        parts.append(f"† differs from {label}: the interval of the paired difference excludes 0")
+    labels = comparisons.baseline_labels
+    name = labels[0] if len(labels) == 1 else f"the {comparisons.name} of the same trunk"
+    if any(each.is_significant for each in comparisons.by_cell.values()):
+        parts.append(
+            f"† differs from {name}: p < .05 in a paired t-test across seeds and documents, corrected for "
+            f"{comparisons.tested:,} comparisons (Holm), those of the table of differences"
+        )
+    untested = {label for (label, _), each in comparisons.by_cell.items() if each.p is None}
+    if untested:
+        parts.append(f"no † without two seeds of both systems: {listed(sorted(untested))}")
+    if comparisons.without:
+        labels_without = listed(sorted(set(comparisons.without)))
+        parts.append(f"not compared, since no {comparisons.name} has the same trunk: {labels_without}")
     return " · ".join(parts)

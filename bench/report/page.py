@@ -18,7 +18,9 @@ from bench.report.headline import headline
 from bench.report.leaderboard import Leaderboard
 from bench.report.ledgers import Section
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
-from bench.report.run_table import GROUP, failure, in_group
+from bench.report.run_table import GROUP, by_origin, failure, in_group
+from bench.report.significance import REFERENCE
+from bench.report.table import Table
 
 CSS_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", BACKGROUND: "card"}  # by the colour that each replaces
 
@@ -32,8 +34,9 @@ def write(
     drawings: Drawings,
     path: Path,
     cost_sections: Sequence[Section] = (),
+    baseline: str = REFERENCE,
 ) -> None:
-    """Write the page to `path`."""
+    """Write the page to `path`; `baseline` is the system or label that others are compared with."""
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
@@ -45,7 +48,9 @@ def write(
         parts = zip(GROUP, group, strict=True)
         title = " · ".join(section_title(field, name) for field, name in parts if field in several)
         here = [table for table in tables if (table.corpus, table.budget) == group]
-        sections.append({"title": title} | section(in_group(runs, group), in_group(cells, group), here, drawn))
+        sections.append(
+            {"title": title} | section(in_group(runs, group), in_group(cells, group), here, drawn, baseline)
+        )
     bad = runs[runs.status != "ok"].sort_values(["corpus", "vocabulary_size", "label", "seed"])
     text = environment.get_template("page.html.jinja").render(
         sections=sections,
@@ -64,18 +69,26 @@ def section_title(field: str, name: str) -> str:
 
 
 def section(
-    runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Leaderboard], drawn: dict[str, str]
+    runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Leaderboard], drawn: dict[str, str], baseline: str
 ) -> dict[str, Any]:
     """Return the template's values for one corpus and budget."""
     prefix = "-".join(map(str, runs[GROUP].iloc[0]))
     return {
-        "headline": [*headline(cells)],
+        "headline": [*headline(cells, baseline)],
         "tables": tables,
         "figures": [(name.replace("_", " "), inline_svg(svg, f"{prefix}-{name}")) for name, svg in drawn.items()],
-        "break_even": break_even.table_in_runs(cells),
+        "break_even": break_even_tables(runs),
         "texts": generated_texts(runs, cells),
         "generation": generation_section(runs, cells),
     }
+
+
+def break_even_tables(runs: pd.DataFrame) -> list[Table]:
+    """Return the break-even table of the runs of one corpus and budget, for each machine and commit."""
+    origins = by_origin(runs)
+    tables = {origin: break_even.table_in_runs(cells) for origin, cells in origins.items()}
+    named = [(origin, table) for origin, table in tables.items() if table is not None]
+    return [replace(table, title=f"{table.title}, {origin}") if len(origins) > 1 else table for origin, table in named]
 
 
 def generated_texts(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:

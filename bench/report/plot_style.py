@@ -23,6 +23,8 @@ CHARACTER = 0.062  # inches: mean width of a character in a legend
 
 SAMPLE = 0.62  # inches: the line before a name in a legend, and the gap after the name
 
+LONGEST_TITLE = 85  # characters
+
 LONGEST_LINE = 60  # characters; a longer label is wrapped
 
 Appearance = tuple[str, Any]  # a system's colour and marker
@@ -59,12 +61,13 @@ STYLE = {
 
 
 def line_styles(cells: pd.DataFrame) -> LineStyles:
-    """Return colour and marker per system, line and marker fill per variant, so variants differ without colour too.
+    """Return colour, marker and line per system, line and marker fill per variant: figures can be read in grey.
 
     Floors and limits are grey. Labels keep the order of the cells.
     """
     styles: LineStyles = {label: {} for label in cells.label}
     spare, floors = spare_appearances(), itertools.cycle(FLOOR_LINES)
+    first_line = {system: i for i, system in enumerate(sorted(set(cells.system[cells.competes]), key=listed_first))}
     for system, variants in cells.groupby("system"):
         if not variants.competes.any():
             grey = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
@@ -72,12 +75,17 @@ def line_styles(cells: pd.DataFrame) -> LineStyles:
             continue
         colour, marker = PUBLISHED[system] if system in PUBLISHED else next(spare)
         for i, label in enumerate(sorted(set(variants.label))):
-            line, fill = LINES[i % len(LINES)], FILLS[i % len(FILLS)]
+            line, fill = LINES[(first_line[system] + i) % len(LINES)], FILLS[i % len(FILLS)]
             styles[label] = {
                 "color": colour, "marker": marker, "linestyle": line, "fillstyle": fill,
                 "markerfacecoloralt": BACKGROUND,
             }  # fmt: skip
     return styles
+
+
+def listed_first(system: str) -> tuple[int, str]:
+    """Return the sorting key of a system: its place in `PUBLISHED`, then others by name."""
+    return ([*PUBLISHED].index(system) if system in PUBLISHED else len(PUBLISHED), system)
 
 
 def spare_appearances() -> Iterator[Appearance]:
@@ -101,11 +109,16 @@ def new_figure(
     lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles) / columns
     height = shape[0] * panel_height + 0.17 * (np.ceil(lines) + how.count("\n")) + 0.65
     figure = Figure(figsize=(WIDTH, height))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    set_title(figure, title)
     if how:
         place = {"loc": "outside lower left", "ncols": columns, "columnspacing": 1.5}
         add_legend(figure, handles, how, **place)
     return figure, figure.subplots(*shape, squeeze=False, **share)
+
+
+def set_title(figure: Figure, title: str) -> None:
+    """Set the title above all panels, in place of an earlier one."""
+    figure.suptitle(wrapped(title, LONGEST_TITLE), x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def add_legend(place: Figure | Axes, handles: Sequence[Line2D], how: str, **options: Any) -> None:

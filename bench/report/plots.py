@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.evaluation.metric_definition import Column
+from bench.report import run_table
 from bench.report.diagnosis_plots import accuracy_lost
 from bench.report.plot_style import (
     BACKGROUND,
@@ -25,9 +26,10 @@ from bench.report.plot_style import (
     mark_failures,
     new_figure,
     set_log_scale,
+    set_title,
 )
 from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
-from bench.report.run_table import curve, pareto
+from bench.report.run_table import by_origin, curve, pareto, with_times_of
 
 CURVE_UNITS = {"words": "words seen", "seconds": "training seconds", "flops": "training FLOPs"}
 
@@ -61,7 +63,8 @@ def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column, sty
 def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
     """Draw bits per byte against training time and training FLOPs; None if nothing was trained."""
     floors = cells[(cells.kind == "floor") & cells.bits_per_byte.notna()].sort_values("bits_per_byte")
-    cells = cells[cells.competes & cells.bits_per_byte.notna() & (cells.train_seconds > 0)]
+    is_measured = (cells[["train_seconds", "train_flops"]] > 0).any(axis=1)
+    cells = cells[cells.competes & cells.bits_per_byte.notna() & is_measured]
     if cells.empty:
         return None
     sizes = sorted(set(cells.vocabulary_size))
@@ -165,7 +168,7 @@ def learning_curves(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles)
         for label, cell in here.groupby("label"):
             mean = curve(cell)
             if unit in mean:
-                style = styles[label] | {"markevery": [-1], "linewidth": 1.3}
+                style = styles[label] | {"markevery": 0.25, "linewidth": 1.3}
                 plot_with_band(axis, mean[unit], mean.validation_nats, mean.validation_nats_se, style)
         for run in here[here.status != "ok"].to_dict("records"):
             rows = [row for row in run["curve"] if unit in row]
@@ -184,10 +187,24 @@ FIGURES = (
     accuracy_by_frequency, learning_curves, accuracy_lost,
 )  # fmt: skip
 
+TIMED = (quality_vs_cost, cost_vs_vocabulary, cost_by_system, learning_curves)  # figures that compare times
+
 
 def draw(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Figure]:
-    """Return by name every figure for which these runs have data."""
+    """Return by name every figure for which these runs have data.
+
+    Times of different machines or commits do not compare: of several origins, figures show the times of the origin of
+    most runs, and their titles name this origin.
+    """
+    origins = [*by_origin(runs)]
+    if len(origins) > 1:
+        runs = with_times_of(runs, origins[0])
+        cells = run_table.cells(runs)
     with matplotlib.rc_context(STYLE):
         styles = line_styles(cells)  # once: a system looks alike in a figure that leaves other systems out
-        figures = {function.__name__: function(runs, cells, styles) for function in FIGURES}
-    return {name: figure for name, figure in figures.items() if figure is not None}
+        drawn = {function: function(runs, cells, styles) for function in FIGURES}
+        figures = {function: figure for function, figure in drawn.items() if figure is not None}
+        for function, figure in figures.items() if len(origins) > 1 else ():
+            if function in TIMED:
+                set_title(figure, f"{figure.get_suptitle()} (times: {origins[0]})")
+    return {function.__name__: figure for function, figure in figures.items()}

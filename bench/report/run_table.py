@@ -6,7 +6,6 @@ A cell's figure `x` is the mean over the seeds that ended well, and `x_se` the s
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from bench.core.history import with_first_defaults
 from bench.core.identity import OUTSIDE_IDENTITY, without_description
 from bench.core.record import Record, read_records
 from bench.evaluation.intervals import BlockSums
-from bench.evaluation.metrics import measured_metrics, value
+from bench.evaluation.metrics import measured_metrics
+from bench.report.glossary import COST, TIMES
+from bench.report.record_facts import budget, from_blocks, kind_of, origin, trunk
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
-
-LIMIT = "truth"  # system: the language's own distribution, where it is known
 
 COMPETING = ("classifier", "regressor")  # kinds of systems that are trained, and are compared with each other
 
@@ -33,6 +32,8 @@ CELL = [*GROUP, "vocabulary_size", "label"]
 NUMBERS = [field.name for field in dataclasses.fields(Record) if field.type in (float | None, int | None)]
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
+
+DECODING = "generation."  # settings of generated text distinguish no variants: every figure of quality is the same
 
 
 def load(folders: list[Path]) -> pd.DataFrame:
@@ -58,7 +59,30 @@ def runs(records: list[Record]) -> pd.DataFrame:
     frame["competes"] = frame.kind.isin(COMPETING)
     frame["budget"] = [budget(config) for config in frame.config]
     frame["label"], frame["settings"] = labels(frame)
-    return frame
+    frame["trunk"] = pd.Series([trunk(record) for record in records], frame.index, dtype=object)
+    frame["origin"] = pd.Series([origin(record) for record in records], frame.index, dtype=object)
+    return one_per_seed(frame)
+
+
+def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep one run per cell and seed: runs that differ in their generated text alone are no further seeds.
+
+    A run that ended well counts before a run that failed, and then the run that finished last. Column `replaced` of
+    that run is the number of the other runs.
+    """
+    frame["replaced"] = frame.groupby([*CELL, "seed"]).status.transform("size") - 1
+    order = frame.assign(ended_well=frame.status == "ok", time=frame.finished_at.fillna(""))
+    last = order.sort_values(["ended_well", "time"], kind="stable").drop_duplicates([*CELL, "seed"], keep="last")
+    return frame.loc[sorted(last.index)].reset_index(drop=True)
+
+
+def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the cells of each machine and commit that measured a cost, by their name; most runs first."""
+    measured = runs[runs[[column.name for column in COST]].notna().any(axis=1)]
+    counts = measured.origin.value_counts()
+    return {
+        name: cells(runs[runs.origin == name]) for name in sorted(counts.index, key=lambda name: (-counts[name], name))
+    }
 
 
 def figures() -> list[str]:
@@ -71,24 +95,16 @@ def registered_only() -> list[str]:
     return [name for name in measured_metrics() if name not in NUMBERS]
 
 
-def from_blocks(name: str, record: Record) -> float:
-    """Compute a metric from the sums that a record keeps; NaN if it keeps none."""
-    totals = {each: np.asarray(sum(blocks)) for each, blocks in record.blocks.items()}
-    return float(value(name, totals))
-
-
-def kind_of(record: Record) -> str:
-    """Return classifier, regressor, floor or limit: as configured, or derived for a record without this setting."""
-    system = record.config.get("system")
-    settings = system if isinstance(system, Mapping) else {}
-    if "kind" in settings:
-        return str(settings["kind"])
-    if record.system == LIMIT:
-        return "limit"
-    if "lr" in settings and settings["lr"] is None:  # no learning rate: no training
-        return "floor"
-    reads_targets = "targets" in (settings.get("head") or {})
-    return "regressor" if record.is_density is False or reads_targets else "classifier"
+def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """Return the runs without the times that another machine or commit measured."""
+    others = runs.origin != origin
+    timeless = [
+        [{unit: value for unit, value in row.items() if unit != "seconds"} for row in curve] if is_other else curve
+        for curve, is_other in zip(runs.curve, others, strict=True)
+    ]
+    kept = runs.assign(curve=timeless)
+    kept.loc[others, [*TIMES]] = nan
+    return kept
 
 
 def excess_bits(frame: pd.DataFrame) -> pd.Series:
@@ -97,15 +113,6 @@ def excess_bits(frame: pd.DataFrame) -> pd.Series:
     limit = bits[(frame.kind == "limit") & (frame.status == "ok")]
     limit = limit.groupby([frame.corpus, frame.vocabulary_size]).mean()
     return bits - limit.reindex(pd.MultiIndex.from_frame(frame[["corpus", "vocabulary_size"]])).to_numpy()
-
-
-def budget(config: Mapping[str, Any]) -> str:
-    """Return the limits that all systems of one table share; empty if the record does not say."""
-    words, seconds = (config.get("budget", {}).get(unit) for unit in ("words", "seconds"))
-    data, time = words and f"{words:,} words", seconds and f"{seconds:g} s of training"
-    if data and time:
-        return f"equal limits: {data} or {time}"
-    return f"equal data: {data}" if data else f"equal time: {time}" if time else ""
 
 
 def labels(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -129,7 +136,7 @@ def settings_of(run: pd.Series) -> dict[str, str]:
     texts = {
         key: each if isinstance(each, str) else json.dumps(each)
         for key, each in flatten(without_description(kept)).items()
-        if key not in ALIKE
+        if key not in ALIKE and not key.startswith(DECODING)
     }
     return texts | {"backbone": str(run.backbone), "device": str(run.device)}
 
@@ -149,8 +156,9 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     """Average the runs of one cell."""
     good, bad = group[group.status == "ok"], group[group.status != "ok"]
     first = (good if len(good) else group).iloc[0]
-    row = {name: first[name] for name in ("system", "kind", "competes", "settings")}
+    row = {name: first[name] for name in ("system", "kind", "competes", "settings", "trunk")}
     row |= {"seeds": len(good), "failures": [failure(run) for _, run in bad.iterrows()]}
+    row["origins"] = sorted(set(good.origin))
     row["is_proxy"] = bool(good.is_density.eq(False).any())
     row |= {name: good[name].mean() for name in figures()}
     row |= {f"{name}_se": good[name].sem() for name in figures()}  # sem: ddof 1, NaN with one seed

@@ -1,32 +1,105 @@
-"""Compare cells with full softmax, paired on the same test documents."""
+"""Compare the cells of one table with a baseline: full softmax, or the system that the reader names."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isnan
 
-import numpy as np
 import pandas as pd
 
 from bench.evaluation import intervals
-from bench.evaluation.intervals import Difference
 from bench.evaluation.metric_definition import Column
 from bench.evaluation.metrics import METRICS
 from bench.report.glossary import compared
 from bench.report.number_format import bracketed, signed, warranted_decimals
+from bench.report.paired_test import LEVEL, PairedTest, holm, paired_test
 from bench.report.table import Part, Table, TableRow, Value
 
-REFERENCE = "softmax"
-
-CAPTION = (
-    f"System minus {REFERENCE}, paired on the same test documents: mean, 95 % interval, two-sided permutation p, not "
-    "corrected for the number of comparisons. If one system was ranked on fewer words, both are compared on these. "
-    "The intervals hold for these trained models; ± above shows what other seeds change. Highlighted: the interval "
-    "excludes 0."
-)
+REFERENCE = "softmax"  # the baseline unless the reader names another
 
 
-def reference(cells: pd.DataFrame) -> pd.Series | None:
-    """Return full softmax among the cells of one table: its best variant, if it has several."""
-    candidates = cells[(cells.system == REFERENCE) & cells.blocks.notna()]
-    return None if candidates.empty else candidates.iloc[0]
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of a cell minus that of its baseline."""
+
+    test: PairedTest
+    p: float | None  # corrected for the number of comparisons in the table; None: a trained system has one seed
+
+    @property
+    def is_significant(self) -> bool:
+        return self.p is not None and self.p < LEVEL
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """All comparisons of the cells of one corpus, budget and V with their baselines."""
+
+    name: str  # system or label of the baseline
+    baselines: Mapping[str, str]  # label of a cell -> label of its baseline; only cells that have one
+    without: list[str]  # labels of cells whose trunk the baseline does not have
+    by_cell: Mapping[tuple[str, str], Comparison]  # by the cell's label and the column's name
+
+    def get(self, cell: pd.Series, column: Column) -> Comparison | None:
+        """Return the comparison of one figure; None if the cell has no baseline, or no interval exists."""
+        return self.by_cell.get((cell.label, column.name))
+
+    @property
+    def tested(self) -> int:
+        """Number of comparisons that have a p value, for which p is corrected."""
+        return sum(each.p is not None for each in self.by_cell.values())
+
+    @property
+    def baseline_labels(self) -> list[str]:
+        return sorted(set(self.baselines.values()))
+
+
+NOT_COMPARED = Comparisons(REFERENCE, {}, [], {})
+
+
+def compare(cells: pd.DataFrame, name: str = REFERENCE) -> Comparisons:
+    """Test the compared metrics of every cell against the cell's baseline, and correct p by Holm's method.
+
+    Other metrics say much the same as these: more comparisons would hide differences.
+
+    Args:
+        cells: of one corpus, budget and V.
+        name: system or label of the baseline.
+    """
+    baselines = {cell.label: baseline(cell, cells, name) for _, cell in cells.iterrows()}
+    pairs = [(cell, baselines[cell.label]) for _, cell in cells.iterrows()]
+    tests = {
+        (cell.label, column): test
+        for cell, other in pairs
+        if other is not None and other.label != cell.label
+        for column in (metric.name for metric in compared())
+        if pd.notna(cell[column])
+        if pd.notna(other[column])
+        if (test := difference(cell, other, column)) is not None
+    }
+    known = [key for key, test in tests.items() if test.p is not None]
+    corrected = dict(zip(known, holm([tests[key].p for key in known]), strict=True))
+    return Comparisons(
+        name=name,
+        baselines={label: other.label for label, other in baselines.items() if other is not None},
+        without=[cell.label for cell, other in pairs if other is None and len(candidates(cells, name))],
+        by_cell={key: Comparison(test, corrected.get(key)) for key, test in tests.items()},
+    )
+
+
+def candidates(cells: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the cells of a system, or of a label, that ended well; the best variant is first."""
+    return cells[((cells.system == name) | (cells.label == name)) & (cells.seeds > 0)]
+
+
+def baseline(cell: pd.Series, cells: pd.DataFrame, name: str) -> pd.Series | None:
+    """Return the baseline of a cell among the cells of its table: of several variants the best.
+
+    A cell with a trunk is compared with a baseline of the same trunk; None if there is none. A system without a trunk
+    of this project (GPT-2, a count model, the known truth) is compared with the best baseline.
+    """
+    others = candidates(cells, name)
+    if cell.trunk and others.trunk.any():
+        others = others[others.trunk == cell.trunk]
+    return None if others.empty else others.iloc[0]
 
 
 def limit(cells: pd.DataFrame) -> pd.Series | None:
@@ -35,31 +108,18 @@ def limit(cells: pd.DataFrame) -> pd.Series | None:
     return None if known.empty else known.iloc[0]
 
 
-def difference(cell: pd.Series, other: pd.Series | None, name: str) -> Difference | None:
-    """Return one figure of a cell minus that of another; None if no interval exists, or for a cell and itself."""
-    name = "bits_per_word" if name == "excess" else name  # the limit cancels
-    if other is None or cell.label == other.label or name not in METRICS:
+def difference(cell: pd.Series, other: pd.Series, column: str) -> PairedTest | None:
+    """Return one figure of a cell minus that of another; None if no interval exists."""
+    name = "bits_per_word" if column == "excess" else column  # the limit cancels
+    if name not in METRICS:
         return None
-    return intervals.difference(name, cell.blocks, other.blocks)
-
-
-def is_certain(cell: pd.Series, other: pd.Series, name: str) -> bool | None:
-    """True if a difference would persist on other texts and with other seeds; None if there is no interval.
-
-    Intervals hold the trained models fixed, so the difference must also exceed two standard errors over seeds, where
-    these are known.
-    """
-    apart = difference(cell, other, name)
-    if apart is None:
-        return None
-    error = np.hypot(*np.nan_to_num([cell[f"{name}_se"], other[f"{name}_se"]]))
-    return bool(apart.excludes_zero and abs(apart.mean) > 2 * error)
+    return paired_test(name, cell.blocks, other.blocks, (bool(cell.competes), bool(other.competes)))
 
 
 def interval(cell: pd.Series, column: Column, limit: pd.Series | None) -> str:
     """Return a quality figure's 95 % interval over documents; empty if it has none."""
     if column.name == "excess":
-        against = None if limit is None else difference(cell, limit, column.name)
+        against = None if limit is None or limit.label == cell.label else difference(cell, limit, column.name)
         ends = against and (against.low, against.high)
     else:
         ends = intervals.interval(column.name, cell.blocks) if column.name in METRICS else None
@@ -68,30 +128,57 @@ def interval(cell: pd.Series, column: Column, limit: pd.Series | None) -> str:
     return bracketed(*(column.scale * each for each in ends))
 
 
-def differences(cells: pd.DataFrame) -> Table | None:
-    """Return the table of differences to full softmax; None if no cell can be compared."""
-    other = reference(cells)
-    if other is None:
-        return None
+def differences(cells: pd.DataFrame, comparisons: Comparisons) -> Table | None:
+    """Return the table of differences to the baselines; None if no cell can be compared."""
     columns = compared()
     rows = [
         TableRow(
-            cell.label, "" if cell.competes else cell.kind, {each.name: compare(cell, other, each) for each in columns}
+            cell.label,
+            "" if cell.competes else cell.kind,
+            {each.name: difference_value(comparisons.get(cell, each), each) for each in columns},
         )
         for _, cell in cells.iterrows()
-        if cell.label != other.label
     ]
     rows = [row for row in rows if any(value.interval for value in row.values.values())]
-    return Table(f"Differences to {REFERENCE}", CAPTION, rows, [Part([*columns])]) if rows else None
+    title = f"Differences to {comparisons.name}"
+    return Table(title, caption(comparisons), rows, [Part([*columns])]) if rows else None
 
 
-def compare(cell: pd.Series, other: pd.Series, column: Column) -> Value:
-    """Return one difference; it leads if its interval excludes 0."""
-    apart = difference(cell, other, column.name)
-    if apart is None:
+def caption(comparisons: Comparisons) -> str:
+    """Explain the table of differences."""
+    labels = comparisons.baseline_labels
+    name = labels[0] if len(labels) == 1 else f"the {comparisons.name} of the same trunk"
+    parts = [f"System minus {name}, paired on the same test documents: mean and 95 % interval"]
+    if comparisons.tested:
+        parts[0] += " over seeds and documents"
+        parts.append(
+            "p: two-sided t-test across seeds and documents, corrected for the "
+            f"{comparisons.tested:,} comparisons of this table (Holm). Highlighted: p < .05"
+        )
+    if any(each.p is None for each in comparisons.by_cell.values()):
+        parts.append(
+            "Without p: a system has one seed, so the interval is over documents alone and another training may "
+            "change the sign"
+        )
+    parts.append("If one system was ranked on fewer words, both are compared on these")
+    return ". ".join(parts) + "."
+
+
+def difference_value(comparison: Comparison | None, column: Column) -> Value:
+    """Format one difference; it leads if it is significant."""
+    if comparison is None:
         return Value()
-    mean, low, high = (column.scale * each for each in apart)
-    p = intervals.p_value(column.name, cell.blocks, other.blocks)
-    p_text = "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+    mean, low, high = (column.scale * each for each in comparison.test[:3])
+    p = comparison.p
+    p_text = "" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
     text = signed(mean, warranted_decimals(low, high))
-    return Value(text, bracketed(low, high, "+"), p_text, leads=apart.excludes_zero)
+    return Value(text, bracketed(low, high, "+"), p_text, leads=comparison.is_significant)
+
+
+def is_certain(cell: pd.Series, other: pd.Series, column: str, rivals: int) -> bool | None:
+    """True if a difference is significant, corrected for the number of `rivals` that one cell is compared with.
+
+    None if there is no interval, or a trained system has one seed.
+    """
+    test = difference(cell, other, column)
+    return None if test is None or test.p is None else bool(test.p * rivals < LEVEL)

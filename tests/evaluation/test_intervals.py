@@ -1,4 +1,4 @@
-"""Intervals and paired tests: agreement with SciPy, and coverage of a known value."""
+"""Intervals: agreement with SciPy, and coverage of a known value."""
 
 from math import isnan
 
@@ -53,83 +53,15 @@ def test_interval_equals_scipy_percentile_interval_at_corrected_level(blocks: in
     )
 
 
-def test_interval_of_difference_equals_scipy_paired_bootstrap():
-    words, ours, theirs = documents(np.random.default_rng(12), 15, (0.3, 0.28))
-    expected = stats.bootstrap(
-        (ours, theirs, words),
-        lambda ours, theirs, words, axis: (ours.sum(axis) - theirs.sum(axis)) / words.sum(axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=50_000,
-        confidence_level=1 - 2 * stats.norm.cdf((15 / 14) ** 0.5 * stats.t.ppf(0.025, 14)),
-        rng=np.random.default_rng(2),
-    )
-    _, *ends = intervals.difference(RATIO, cell(ours, words=words), cell(theirs, words=words))
-    assert ends == pytest.approx(list(expected.confidence_interval), abs=0.12 * expected.standard_error)
-
-
-@pytest.mark.parametrize("blocks", [6, 9])
-def test_p_value_equals_scipy_exact_permutation_test(blocks: int):
-    words, ours, theirs = documents(np.random.default_rng(11), blocks, (0.3, 0.3))
-
-    def difference(first: np.ndarray, second: np.ndarray) -> float:
-        return accuracy(first) - accuracy(second)
-
-    def accuracy(indices: np.ndarray) -> float:  # SciPy permutes indices, since a ratio needs two sums
-        return np.concatenate([ours, theirs])[indices.astype(int)].sum() / words.sum()
-
-    index = np.arange(blocks)
-    exact = stats.permutation_test((index, index + blocks), difference, permutation_type="samples", n_resamples=np.inf)
-    assert intervals.p_value(RATIO, cell(ours, words=words), cell(theirs, words=words)) == exact.pvalue
-    assert 2 ** (1 - blocks) < exact.pvalue < 1
-
-
-def test_p_value_by_random_swaps_is_close_to_exact_p_value(monkeypatch: pytest.MonkeyPatch):
-    words, ours, theirs = documents(np.random.default_rng(4), 13, (0.3, 0.31))
-    pair = cell(ours, words=words), cell(theirs, words=words)
-    exact = intervals.p_value(RATIO, *pair)
-    monkeypatch.setattr(intervals, "EXACT_BLOCKS", 0)
-    monkeypatch.setattr(intervals, "block_swaps", intervals.block_swaps.__wrapped__)
-    drawn = intervals.p_value(RATIO, *pair)
-    assert drawn != exact
-    assert drawn == pytest.approx(exact, abs=3.5 * (exact * (1 - exact) / intervals.SWAPS) ** 0.5)
-
-
 @pytest.mark.parametrize("blocks", [8, 20])
 def test_intervals_contain_true_value_at_nominal_rate(blocks: int):
-    """Intervals of a metric and of a difference contain the true value in 90 to 99 % of 200 drawn texts."""
-    random, draws, metric_hits, difference_hits = np.random.default_rng(5), 200, 0, 0
+    """In 90 to 99 % of 200 drawn texts."""
+    random, draws, metric_hits = np.random.default_rng(5), 200, 0
     for _ in range(draws):
-        words, ours, theirs = documents(random, blocks, (0.3, 0.27))
-        pair = cell(ours, words=words), cell(theirs, words=words)
-        low, high = intervals.interval(RATIO, pair[0])
+        words, hits = documents(random, blocks, (0.3,))
+        low, high = intervals.interval(RATIO, cell(hits, words=words))
         metric_hits += low <= 0.3 <= high
-        difference = intervals.difference(RATIO, *pair)
-        difference_hits += difference.low <= 0.03 <= difference.high
     assert 0.90 <= metric_hits / draws <= 0.99
-    assert 0.90 <= difference_hits / draws <= 0.99
-
-
-def test_p_values_of_equal_systems_are_uniform():
-    random, p_values = np.random.default_rng(6), []
-    for _ in range(200):
-        words, ours, theirs = documents(random, 10, (0.3, 0.3))
-        p_values.append(intervals.p_value(RATIO, cell(ours, words=words), cell(theirs, words=words)))
-    assert stats.kstest(p_values, "uniform").pvalue > 0.01
-
-
-def test_paired_difference_excludes_zero_when_intervals_of_systems_overlap():
-    """Documents differ in difficulty far more than the systems differ in quality."""
-    random = np.random.default_rng(7)
-    words, rate = np.full(20, 1000.0), random.normal(0.3, 0.08, 20)
-    ours, theirs = words * (rate + 0.02 + random.normal(0, 0.01, 20)), words * rate
-    pair = cell(ours, words=words), cell(theirs, words=words)
-    difference = intervals.difference(RATIO, *pair)
-    assert difference.mean == pytest.approx((ours.sum() - theirs.sum()) / words.sum())
-    assert difference.excludes_zero and 0.01 < difference.low < difference.mean < difference.high < 0.03
-    assert intervals.interval(RATIO, pair[0])[0] < intervals.interval(RATIO, pair[1])[1]
-    assert intervals.p_value(RATIO, *pair) < 0.001
 
 
 def test_interval_of_mean_over_seeds_resamples_seeds_together():
@@ -139,29 +71,13 @@ def test_interval_of_mean_over_seeds_resamples_seeds_together():
     assert intervals.interval(RATIO, both) == pytest.approx((0.3, 0.3))
     low, high = intervals.interval(RATIO, cell(40 + swing, words=words))
     assert high - low > 0.05
-    difference = intervals.difference(RATIO, both, cell(np.full(8, 30.0), words=words))  # two seeds against one
-    assert difference == pytest.approx((0, 0, 0), abs=1e-12)
-    assert intervals.p_value(RATIO, both, cell(np.full(8, 10.0), words=words)) == 2 ** (1 - 8)
 
 
-def test_difference_uses_common_positions_when_a_system_is_ranked_on_fewer():
-    words, some = np.full(8, 100.0), np.full(8, 10.0)
-    searched = {"searched": some, "searched_hits_at_1": np.arange(8.0)}
-    all_of_them = cell(np.full(8, 90.0), words=words, **searched)
-    fewer = cell(np.arange(8.0) + 1, words=words, ranked=some, **searched | {"searched_hits_at_1": np.arange(8.0) + 1})
-    assert intervals.difference(RATIO, fewer, all_of_them) == pytest.approx((0.1, 0.1, 0.1))
-    assert intervals.difference("accuracy_at_5", fewer, all_of_them) is None
-    bare = cell(np.full(8, 90.0), words=words)
-    assert intervals.difference(RATIO, fewer, bare) is None
-
-
-def test_interval_and_difference_are_none_when_metric_was_not_measured():
+def test_interval_is_none_when_metric_was_not_measured():
     words, hits = documents(np.random.default_rng(8), 8, (0.3,))
     measured = cell(hits, words=words)
     assert intervals.interval("brier", measured) is None
-    assert intervals.difference("brier", measured, measured) is None
     assert intervals.interval(RATIO, None) is None
-    assert intervals.difference(RATIO, measured, None) is None
     assert isnan(value("brier", measured.sums))
 
 
@@ -172,8 +88,6 @@ def test_block_sums_are_none_when_blocks_are_missing_too_few_or_of_another_text(
     assert BlockSums.from_seeds([seed, {}]) is None
     assert BlockSums.from_seeds([seed, seed | {"words": [8.0] * 6}]) is None
     assert BlockSums.from_seeds([{name: sums[:5] for name, sums in seed.items()}]) is None
-    other = BlockSums.from_seeds([{name: [2 * total for total in sums] for name, sums in seed.items()}])
-    assert intervals.difference(RATIO, BlockSums.from_seeds([seed]), other) is None
 
 
 def test_brier_lm_has_interval_only_when_factors_are_safely_positive():

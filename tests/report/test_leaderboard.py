@@ -151,3 +151,33 @@ def test_brier_lm_is_undefined_when_a_factor_is_not_positive():
         row.label: str(row.values["brier_lm"]) for row in leaderboard.rows(run_table.cells(run_table.runs(records)))
     }
     assert texts == {"softmax": "10.0", "mse": "undef.", "cosine": "–"}
+
+
+def test_costs_of_each_machine_and_commit_have_a_table_of_their_own(tmp_path: Path):
+    softmax = [("a" * 40, 20.0), ("a" * 40, 20.0), ("b" * 40, 99.0)]
+    times = {"softmax": softmax, "mse": [("a" * 40, 10.0)] * 2}
+    records = [
+        partial_record(
+            system=system, seed=seed, bits_per_byte=2.0, train_seconds=seconds, device="A", git_commit=commit
+        )
+        for system, seeds in times.items()
+        for seed, (commit, seconds) in enumerate(seeds)
+    ]
+    markdown, html = written_report(records, tmp_path)
+    first, second = markdown.split(": costs, ")[1:]
+    assert "Costs</summary>" not in markdown
+    assert first.startswith("A, commit aaaaaaa\n") and second.startswith("A, commit bbbbbbb\n")
+    assert rows_of(first, "softmax") == [["softmax", "20.0", "2"]] and rows_of(first, "mse") == [
+        ["mse", "**10.0**", "2"]
+    ]
+    assert rows_of(second.split("## What")[0], "softmax") == [["softmax", "**99.0**", "1"]]
+    assert rows_of(second.split("## What")[0], "mse") == []
+    assert rows_of(markdown, "softmax")[0] == ["softmax", "**2.000**", "3"]  # quality does not depend on the machine
+    assert "c, V = 1,000: costs, A, commit bbbbbbb" in html
+
+
+def test_costs_of_one_machine_and_commit_are_in_the_table_of_systems(tmp_path: Path):
+    records = [partial_record(bits_per_byte=2.0, train_seconds=9.0, seed=seed, git_commit="a" * 40) for seed in (0, 1)]
+    records.append(partial_record(system="unigram", bits_per_byte=3.0, git_commit="b" * 40))  # without a cost
+    markdown, _ = written_report(records, tmp_path)
+    assert "Costs</summary>" in markdown and "costs, " not in markdown

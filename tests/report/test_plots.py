@@ -113,3 +113,33 @@ def test_unlisted_system_has_one_colour_in_figures_with_and_without_another_unli
     assert (
         len({legend.legend_handles[texts[name].index("b_head")].get_color() for name, legend in legends.items()}) == 1
     )
+
+
+def test_figures_show_the_times_of_one_machine_and_commit():
+    records = [
+        partial_record(
+            system=system,
+            seed=seed,
+            bits_per_byte=2.0 + seed / 10,
+            train_seconds=10.0 + seed,
+            flops_per_position=2.0,
+            trained_words=100,
+            git_commit=commit * 40,
+            curve=[{"words": 100, "seconds": 10.0 + seed, "flops": 200, "validation_nats": 5.0}],
+        )
+        for system in ("softmax", "mse")
+        for seed, commit in enumerate("aab")
+        if (system, commit) != ("mse", "a")
+    ]
+    runs = run_table.runs(records)
+    figures = plots.draw(runs, run_table.cells(runs))
+    cost, curves = figures["quality_vs_cost"], figures["learning_curves"]
+    assert cost.get_suptitle() == "Quality against training cost (times: commit aaaaaaa)"
+    seconds, flops = ({float(x) for line in axis.lines for x in line.get_xdata() if x > 1} for axis in cost.axes)
+    assert (seconds, flops) == ({10.5}, {200.0})  # the mean of softmax's runs of this commit; mse has none
+    bits = {float(y) for line in cost.axes[1].lines for y in line.get_ydata()}
+    assert {2.1, 2.2} <= bits  # means of softmax and of mse, whose FLOPs need no clock
+    assert [len(axis.lines) for axis in curves.axes] == [2, 1, 2]  # words, seconds, FLOPs
+    assert "times" not in figures["quality_by_system"].get_suptitle()
+    labels = [label.get_text() for label in figures["quality_by_system"].axes[0].get_yticklabels()]
+    assert sorted(labels) == ["mse", "softmax"]

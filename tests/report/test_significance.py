@@ -2,36 +2,69 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from factories.records import blocked_record, partial_record
 from factories.reports import rows_of, written_report
 
-from bench.core.record import write_record
+from bench.core.record import Record, write_record
 from bench.report import leaderboard, report, run_table, significance
+
+
+def seeds_of(system: str, bits: float, noise: float = 0.0, seeds: int = 3, **fields: object) -> list[Record]:
+    """Return records of one cell whose seeds differ by a thousandth of a bit per byte."""
+    return [blocked_record(system, bits + 0.001 * seed, noise, seed=seed, **fields) for seed in range(seeds)]
+
+
+def cells_of(records: list[Record]) -> pd.DataFrame:
+    return run_table.cells(run_table.runs(records))
 
 
 def test_intervals_and_paired_differences_are_shown_beside_the_means(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    records = [blocked_record("softmax", 2.0), blocked_record("mse", 2.1, 0.02), blocked_record("cosine", 2.001, 0.02)]
+    records = [*seeds_of("softmax", 2.0), *seeds_of("mse", 2.1, 0.02), *seeds_of("cosine", 2.001, 0.02)]
     markdown, html = written_report([*records, partial_record(system="adaptive_softmax", bits_per_byte=3.0)], tmp_path)
     first, _, *_ = rows_of(markdown, "mse")
-    assert first[1] == "2.106† [1.94, 2.28]"
-    assert rows_of(markdown, "softmax")[0][1] == "**2.006 [1.84, 2.17]**"
+    assert first[1] == "2.107† ± 0.0006 [1.94, 2.28]"
+    assert rows_of(markdown, "softmax")[0][1] == "**2.007 ± 0.0006 [1.84, 2.18]**"
     assert "†" not in rows_of(markdown, "cosine")[0][1]
     against = markdown.split("### Differences to softmax")[1].split("## What")[0]
     ((_, bits, accuracy, *_),) = rows_of(against, "mse")
-    assert bits == "**+0.100 [+0.085, +0.115] p = .008**"
+    assert bits == "**+0.100 [+0.082, +0.118] p = .031**"  # four comparisons, and the least p of a sign test
     assert accuracy == "0.00 [0.00, 0.00] p = 1.000"
+    assert "corrected for the 4 comparisons of this table (Holm)" in against
     assert rows_of(against, "adaptive_softmax") == []  # no blocks, no interval
     assert rows_of(markdown, "adaptive_softmax")[0][1] == "3.000"
     assert html.count('<small class="under">[1.94, 2.28]</small>') == 1
-    assert "† differs from softmax: the interval of the paired difference excludes 0" in html
+    legend = (
+        "† differs from softmax: p < .05 in a paired t-test across seeds and documents, corrected for 4 comparisons"
+    )
+    assert all(legend.replace("<", "&lt;") in text for text in (markdown, html))
     for record in records:
-        write_record(record, tmp_path / record.system)
+        write_record(record, tmp_path / f"{record.system}-{record.seed}")
     report([tmp_path], tmp_path)
     out = capsys.readouterr().out
-    assert "2.106†" in out and "[1.95" not in out
+    assert "2.107†" in out and "[1.9" not in out
+
+
+def test_no_mark_is_set_when_a_system_has_one_seed():
+    cells = cells_of([*seeds_of("softmax", 2.0), blocked_record("mse", 2.5), *seeds_of("cosine", 2.1)])
+    comparisons = significance.compare(cells)
+    assert {label: each.is_significant for (label, name), each in comparisons.by_cell.items() if "bits" in name} == {
+        "mse": False,
+        "cosine": True,
+    }
+    assert "no † without two seeds of both systems: mse" in leaderboard.legend(cells, comparisons)
+    table = significance.differences(cells, comparisons)
+    one, three = (row.values["bits_per_byte"] for row in sorted(table.rows, key=lambda row: row.label, reverse=True))
+    assert (one.note, one.leads, three.note, three.leads) == ("", False, "p = .016", True)
+    assert "Without p: a system has one seed" in table.caption
+
+
+def test_count_model_of_one_seed_is_tested_since_training_seeds_do_not_change_it():
+    cells = cells_of([*seeds_of("softmax", 2.0), blocked_record("ngram", 2.5)])
+    assert significance.compare(cells).by_cell["ngram", "bits_per_byte"].is_significant
 
 
 def test_interval_is_left_out_when_seeds_were_tested_on_different_texts():
@@ -42,9 +75,50 @@ def test_interval_is_left_out_when_seeds_were_tested_on_different_texts():
     assert row.values["bits_per_byte"].text == "2.006"
 
 
-def test_reference_is_the_best_variant_of_full_softmax():
-    configs = [{"inputs": inputs} for inputs in ("learned", "contextual")]
-    records = [blocked_record("softmax", bits, config=c) for bits, c in zip((2.0, 2.1), configs, strict=True)]
-    cells = run_table.cells(run_table.runs([*records, blocked_record("mse", 2.2)]))
-    assert significance.reference(cells).label == "softmax, learned inputs"
-    assert [row.label for row in significance.differences(cells).rows] == ["softmax, contextual inputs", "mse"]
+def test_cell_is_compared_with_the_softmax_of_its_own_trunk():
+    trunks = [
+        {"backbone": "lstm", "config": {"backbone": {"name": "lstm"}, "inputs": "learned"}},
+        {"backbone": "gru", "config": {"backbone": {"name": "gru"}, "inputs": "learned"}},
+        {"backbone": "lstm", "config": {"backbone": {"name": "lstm"}, "inputs": "contextual"}},
+    ]
+    records = [record for i in (0, 1) for record in seeds_of("softmax", 2.0 + i / 10, **trunks[i])]
+    records += [record for i in (0, 1, 2) for record in seeds_of("infonce", 2.05 + i / 10, **trunks[i])]
+    records += seeds_of("gpt2", 2.4, backbone=None)
+    cells = cells_of(records)
+    comparisons = significance.compare(cells)
+    assert comparisons.baselines == {
+        "softmax, lstm": "softmax, lstm",
+        "softmax, gru": "softmax, gru",
+        "infonce, learned inputs, lstm": "softmax, lstm",
+        "infonce, learned inputs, gru": "softmax, gru",
+        "gpt2": "softmax, lstm",  # no trunk of this project: the best softmax
+    }
+    means = {label: each.test.mean for (label, name), each in comparisons.by_cell.items() if name == "bits_per_byte"}
+    assert means == pytest.approx(
+        {"infonce, learned inputs, lstm": 0.05, "infonce, learned inputs, gru": 0.05, "gpt2": 0.4}
+    )
+    legend = leaderboard.legend(cells, comparisons)
+    assert "not compared, since no softmax has the same trunk: infonce, contextual inputs" in legend
+    assert "System minus the softmax of the same trunk" in significance.differences(cells, comparisons).caption
+
+
+def test_baseline_is_the_best_variant_of_the_named_system_or_the_named_variant():
+    configs = [{"system": {"kind": "classifier"}, "optimizer": {"lr": lr}} for lr in (0.1, 0.2)]
+    records = [record for i in (0, 1) for record in seeds_of("nce", 2.0 + i / 10, config=configs[i])]
+    cells = cells_of([*records, *seeds_of("softmax", 1.9)])
+    best, worse = "nce, optimizer lr 0.1", "nce, optimizer lr 0.2"
+    assert set(significance.compare(cells, "nce").baselines.values()) == {best}
+    assert set(significance.compare(cells, worse).baselines.values()) == {worse}
+    table = significance.differences(cells, significance.compare(cells, "nce"))
+    assert (table.title, [row.label for row in table.rows]) == ("Differences to nce", ["softmax", worse])
+
+
+def test_runs_that_differ_in_generated_text_alone_are_one_run():
+    configs = [{"generation": {"words": words}} for words in (20, 64)]
+    times = ["2026-01-02", "2026-01-01"]
+    pairs = zip(configs, times, strict=True)
+    records = [partial_record(bits_per_byte=2.0, config=config, finished_at=time) for config, time in pairs]
+    runs = run_table.runs(records)
+    assert (list(runs.label), list(runs.finished_at), list(runs.replaced)) == (["softmax"], ["2026-01-02"], [1])
+    assert "runs left out since they differ in `generation.*` alone: 1" in leaderboard.facts(runs)
+    assert "left out" not in leaderboard.facts(run_table.runs(records[:1]))

@@ -1,0 +1,62 @@
+"""Figures and facts of a record that it has no field for: kind of system, budget, trunk, origin, further metrics."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.core.history import current
+from bench.core.record import Record
+from bench.evaluation.metrics import value
+
+LIMIT = "truth"  # system: the language's own distribution, where it is known
+
+
+def from_blocks(name: str, record: Record) -> float:
+    """Compute a metric from the sums that a record keeps; NaN if it keeps none."""
+    totals = {each: np.asarray(sum(blocks)) for each, blocks in record.blocks.items()}
+    return float(value(name, totals))
+
+
+def kind_of(record: Record) -> str:
+    """Return classifier, regressor, floor or limit: as configured, or derived for a record without this setting."""
+    system = record.config.get("system")
+    settings = system if isinstance(system, Mapping) else {}
+    if "kind" in settings:
+        return str(settings["kind"])
+    if record.system == LIMIT:
+        return "limit"
+    if "lr" in settings and settings["lr"] is None:  # no learning rate: no training
+        return "floor"
+    reads_targets = "targets" in (settings.get("head") or {})
+    return "regressor" if record.is_density is False or reads_targets else "classifier"
+
+
+def budget(config: Mapping[str, Any]) -> str:
+    """Return the limits that all systems of one table share; empty if the record does not say."""
+    words, seconds = (config.get("budget", {}).get(unit) for unit in ("words", "seconds"))
+    data, time = words and f"{words:,} words", seconds and f"{seconds:g} s of training"
+    if data and time:
+        return f"equal limits: {data} or {time}"
+    return f"equal data: {data}" if data else f"equal time: {time}" if time else ""
+
+
+def trunk(record: Record) -> str:
+    """Return the settings of the trunk below a head: backbone and inputs; empty for a system without a trunk.
+
+    Heads are compared on the same trunk alone.
+    """
+    if record.backbone is None:
+        return ""
+    settings = {key: record.config.get(key) for key in ("backbone", "inputs")}
+    if settings["inputs"] == "contextual":  # the trunk reads vectors; their level is a matter of targets
+        vectors = record.config.get("targets") or {}
+        settings["vectors"] = {key: each for key, each in vectors.items() if key != "level"}
+    return json.dumps([record.backbone, current(settings)], sort_keys=True)
+
+
+def origin(record: Record) -> str:
+    """Return machine and git commit of a run, or what is known of both: times of other origins do not compare."""
+    commit = f"commit {record.git_commit[:7]}" if record.git_commit else ""
+    return ", ".join(part for part in (record.device, commit) if part)
