@@ -103,8 +103,7 @@ def time_training(result: Measurement, operations: Operations, inputs: Synthetic
             result.figures["flops_per_position"] = None if flops is None else flops / inputs.positions
 
     with result.attempt("step"):
-        if operations.proportional:
-            result.check_step_fits(len(inputs.vocabulary), limits)
+        result.check_step_fits(len(inputs.vocabulary), limits)
         time_operation(result, "step", step, inputs, limits, first=first_step, cold_ms=math.inf)
         for name, make in zip(UPDATES, (operations.adam, sgd), strict=True):
             with result.attempt(name):

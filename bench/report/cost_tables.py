@@ -1,7 +1,8 @@
 """Tables of the heads' cost ledgers at one V: training, memory, exact and approximate decoding."""
 
 from collections.abc import Sequence
-from math import nan
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from math import isinf, nan
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
-from bench.report.number_format import NULL, bracketed, mean_and_error
+from bench.report.number_format import LONGEST, NULL, exponent, mean_and_error, rounded, warranted_decimals
 from bench.report.significance import REFERENCE
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
@@ -30,9 +31,34 @@ def value_of(measured: Any, column: Column, note: str = "") -> Value:
     """Format a number, or the median of a span with its p20 and p80."""
     if isinstance(measured, (list, np.ndarray)):
         low, median, high = (column.scale * each for each in measured)
-        return Value(mean_and_error(median, digits=column.digits), bracketed(low, high), note)
+        return Value(mean_and_error(median, digits=column.digits), enclosing(low, median, high, column.digits), note)
     number = float("nan" if measured is None else measured)
     return Value(mean_and_error(number * column.scale, digits=column.digits), note=note)
+
+
+def enclosing(low: float, value: float, high: float, digits: int = 3) -> str:
+    """Return `[1.93, 2.01]`, an interval that contains the value as printed; empty if its width is zero.
+
+    The ends are rounded outwards, to no more decimals than the value has. An interval of zero width comes from a single
+    measurement, whose spread is unknown.
+
+    Args:
+        digits: of the value as printed.
+    """
+    low, high = min(low, value), max(high, value)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return ""
+    if high >= LONGEST:
+        ends = ((end, rule, 1 - exponent(end, 2)) for end, rule in ((low, ROUND_FLOOR), (high, ROUND_CEILING)))
+        return f"[{', '.join(mean_and_error(round_to(*each), digits=2) for each in ends)}]"
+    decimals = min(warranted_decimals(low, high), digits - 1 - exponent(value, digits))
+    ends = (round_to(low, ROUND_FLOOR, decimals), round_to(high, ROUND_CEILING, decimals))
+    return f"[{', '.join(rounded(end, decimals) for end in ends)}]"
+
+
+def round_to(value: float, rule: str, decimals: int) -> float:
+    """Round by one of the `decimal` module's rules."""
+    return value if isinf(value) else float(Decimal(str(value)).quantize(Decimal(1).scaleb(-decimals), rounding=rule))
 
 
 def median_of(measured: Any) -> float:
