@@ -18,7 +18,7 @@ BASELINE = "peer:"  # prefix, in a ledger, of the name of another library's cont
 
 OTHER_LIBRARY = "other library"  # kind of a baseline's row
 
-TIMED = "[ ] is p20 to p80 over {} rounds in which all contenders took turns; above it the median. Fastest first."
+TIMED = "[ ] is p20 to p80 over {} interleaved rounds of all contenders; above it the median. Fastest first."
 
 HELD = "Bytes that the allocator reports while nothing else is held. Least first."
 

@@ -353,7 +353,7 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     def at(size: int, *more: str) -> DictConfig:
         return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
 
-    def stand(size: int, *more: str) -> None:
+    def write_empty_ledger(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
         rows = [HeadRow(contender="softmax", part="head", vocabulary_size=size)]
         HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
@@ -361,8 +361,8 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
     assert smaller(config) == {}
     for size in (100, 200, 400):
-        stand(size)
-    stand(250, "cost.hidden_size=32"), stand(260, "seed=1")
+        write_empty_ledger(size)
+    write_empty_ledger(250, "cost.hidden_size=32"), write_empty_ledger(260, "seed=1")
     assert smaller(config)["softmax"].vocabulary_size == 200
 
 

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.cost.flops import StrictFlops, count_flops
 from bench.cost.memory import peak_mib
 from bench.heads.kernels import chunked_gradients as kernel
+from bench.heads.kernels import linear_cross_entropy as linear_cross_entropy_module
 from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
 from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy, loss_and_gradients
 
@@ -35,6 +36,12 @@ def inputs(
 
 def gradients(loss: Tensor, leaves: list[Tensor | None]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss, [leaf for leaf in leaves if leaf is not None])
+
+
+@pytest.fixture(autouse=True)
+def bfloat16_hardware(monkeypatch):
+    """Run each test as on hardware that computes in bfloat16."""
+    monkeypatch.setattr(linear_cross_entropy_module, "computes_bf16", lambda _: True)
 
 
 @pytest.fixture(autouse=True, params=[(2**18, 2**21), (1000, 1)])
@@ -223,7 +230,7 @@ def test_bfloat16_frozen_leaf_gets_no_gradient_and_other_gradients_are_unchanged
 
 
 def test_bfloat16_gradients_by_chunks_are_near_those_by_attention():
-    """Devices other than CPUs compute bfloat16 by chunks."""
+    """GPUs, and CPUs without hardware for bfloat16, compute by chunks."""
     leaves, words = inputs(300, 33, 1009, scale=0.5)
     hidden, weight, bias = (leaf.detach() for leaf in leaves)
     layer = Layer(hidden, weight, bias, words, torch.full((300,), 1 / 300), torch.bfloat16)

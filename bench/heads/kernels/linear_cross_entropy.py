@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import register_flop_formula
 
+from bench.core.hardware import computes_bf16
 from bench.heads.kernels.attention_gradients import gradients_by_attention
 from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
 
@@ -71,6 +72,12 @@ def product_dtype(hidden: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
 
 
+def prefers_attention(device: torch.device, product: torch.dtype, exact: torch.dtype) -> bool:
+    """True if attention is faster than chunks: CPUs whose products in bfloat16 are faster than exponentials."""
+    on_cpu = (device.type, product, exact) == ("cpu", torch.bfloat16, torch.float32)
+    return on_cpu and computes_bf16(device)
+
+
 @torch.no_grad()
 def loss_and_gradients(
     hidden: Tensor,
@@ -91,9 +98,8 @@ def loss_and_gradients(
     offsets = weight.new_zeros(len(weight), dtype=exact) if bias is None else bias.to(exact)
     layer = Layer(hidden, weight, offsets, words.where(counted, 0), share, product)
     with torch.autocast(hidden.device.type, enabled=False):
-        has_attention = (hidden.device.type, product, exact) == ("cpu", torch.bfloat16, torch.float32)
-        compute = gradients_by_attention if has_attention and any(required) else gradients_by_chunks
-        loss, gradients = compute(layer, required)
+        attends = prefers_attention(hidden.device, product, exact) and any(required)
+        loss, gradients = (gradients_by_attention if attends else gradients_by_chunks)(layer, required)
     inputs = zip(gradients, (hidden, weight, bias), strict=True)
     return loss, *[gradient if gradient is None else gradient.to(x.dtype) for gradient, x in inputs]
 
