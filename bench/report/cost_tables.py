@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from math import isinf, nan
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ def value_of(measured: Any, column: Column, note: str = "") -> Value:
 def enclosing(low: float, value: float, high: float, digits: int = 3) -> str:
     """Return `[1.93, 2.01]`, an interval that contains the value as printed; empty if its width is zero.
 
-    The ends are rounded outwards, to no more decimals than the value has. An interval of zero width comes from a single
+    The ends are rounded to the decimals that the width warrants, at most those of the value. If the printed value is
+    then outside, they are rounded outwards, to one more decimal. An interval of zero width comes from a single
     measurement, whose spread is unknown.
 
     Args:
@@ -48,17 +49,27 @@ def enclosing(low: float, value: float, high: float, digits: int = 3) -> str:
     low, high = min(low, value), max(high, value)
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         return ""
-    if high >= LONGEST:
-        ends = ((end, rule, 1 - exponent(end, 2)) for end, rule in ((low, ROUND_FLOOR), (high, ROUND_CEILING)))
-        return f"[{', '.join(mean_and_error(round_to(*each), digits=2) for each in ends)}]"
-    decimals = min(warranted_decimals(low, high), digits - 1 - exponent(value, digits))
-    ends = (round_to(low, ROUND_FLOOR, decimals), round_to(high, ROUND_CEILING, decimals))
-    return f"[{', '.join(rounded(end, decimals) for end in ends)}]"
+    most = digits - 1 - exponent(value, digits)
+    is_long = high >= LONGEST
+    warranted = [1 - exponent(end, 2) if is_long else warranted_decimals(low, high) for end in (low, high)]
+    for finer, rules in ((0, (round, round)), (1, (round_down, round_up))):
+        decimals = [min(each + finer, most) for each in warranted]
+        ends = [rule(end, each) for rule, end, each in zip(rules, (low, high), decimals, strict=True)]
+        if ends[0] <= round(value, most) <= ends[1] and ends[0] < ends[1]:
+            break
+    if is_long:
+        return f"[{', '.join(mean_and_error(end, digits=2 + finer) for end in ends)}]"
+    return f"[{', '.join(rounded(end, decimals[0]) for end in ends)}]"
 
 
-def round_to(value: float, rule: str, decimals: int) -> float:
-    """Round by one of the `decimal` module's rules."""
-    return value if isinf(value) else float(Decimal(str(value)).quantize(Decimal(1).scaleb(-decimals), rounding=rule))
+def round_down(value: float, decimals: int, rule: str = ROUND_FLOOR) -> float:
+    """Round to the next lower number of this many decimals; differences beyond nine digits are rounding of floats."""
+    return float(Decimal(f"{value:.9g}").quantize(Decimal(1).scaleb(-decimals), rounding=rule))
+
+
+def round_up(value: float, decimals: int) -> float:
+    """Round to the next higher number of this many decimals."""
+    return round_down(value, decimals, ROUND_CEILING)
 
 
 def median_of(measured: Any) -> float:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import StrictFlops, count_flops
 from bench.cost.memory import peak_mib
+from bench.heads.kernels import attention_gradients
 from bench.heads.kernels import chunked_gradients as kernel
 from bench.heads.kernels import linear_cross_entropy as linear_cross_entropy_module
 from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
@@ -50,6 +51,7 @@ def chunking(request, monkeypatch):
     cached, small = request.param
     monkeypatch.setattr(kernel, "CACHED_CELLS", cached)
     monkeypatch.setattr(kernel, "SMALL_CELLS", small)
+    monkeypatch.setattr(attention_gradients, "SLAB_WORDS", cached // 32)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
