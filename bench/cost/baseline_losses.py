@@ -57,7 +57,6 @@ def exact_softmax(name: str, make_loss: Callable[[SyntheticInputs], Callable[...
             module=linear,
             loss=lambda hidden, words: loss(hidden, linear.weight, linear.bias, words),
             flops_per_position=lambda: exact_softmax_flops(inputs),
-            proportional=True,
         )
 
     return Contender(name=f"peer:{name}", build=build)

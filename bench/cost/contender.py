@@ -62,7 +62,6 @@ class Operations:
     module: nn.Module  # its parameters and buffers are the contender's memory
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # [N, H], [N] -> []
     flops_per_position: Callable[[], float | None] | None = None  # None: counted while the first step runs
-    proportional: bool = False  # True if the time of a step grows at least in proportion to V
     adam: Callable[[Sequence[Parameter]], list[Optimizer]] = adam
     decode: Callable[[Tensor, int], Tensor] | None = None  # the k best words. [n, H] -> [n, k]
     rank: Callable[[Tensor, Tensor], Tensor] | None = None  # [n, H], [n] -> [n]

@@ -1,4 +1,4 @@
-"""One round of a head or a baseline: build, warm up, time every operation that is due, let go.
+"""One round of a head or a baseline: build, warm up, time every operation that is due, free the memory.
 
 Legend: n queries, H hidden size.
 """
@@ -53,7 +53,7 @@ def measure(
 
 
 def measure_once(result: Measurement, inputs: SyntheticInputs, limits: Limits, _: int) -> None:
-    """Build the contender, time the operations that are due, and let it go."""
+    """Build the contender, time the operations that are due, and free its memory."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # baselines warn of their own defaults
@@ -103,8 +103,7 @@ def time_training(result: Measurement, operations: Operations, inputs: Synthetic
             result.figures["flops_per_position"] = None if flops is None else flops / inputs.positions
 
     with result.attempt("step"):
-        if operations.proportional:
-            result.check_step_fits(len(inputs.vocabulary), limits)
+        result.check_step_fits(len(inputs.vocabulary), limits)
         time_operation(result, "step", step, inputs, limits, first=first_step, cold_ms=math.inf)
         for name, make in zip(UPDATES, (operations.adam, sgd), strict=True):
             with result.attempt(name):

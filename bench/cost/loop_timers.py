@@ -14,18 +14,18 @@ WARM_UP_STEPS = 5  # first steps of a loop, which no figure counts
 
 
 class TimedBatches:
-    """Endless batches that record when each was asked for and when it was ready."""
+    """Endless batches that record when each was requested and when it was ready."""
 
     def __init__(self, batches: Iterable[Any]):
         self.batches = batches
-        self.asked: list[float] = []  # s
+        self.requested: list[float] = []  # s
         self.ready: list[float] = []  # s
         self.words: list[int] = []
 
     def __iter__(self) -> Iterator[Any]:
         batches = iter(self.batches)
         while True:
-            self.asked.append(time.perf_counter())
+            self.requested.append(time.perf_counter())
             batch = next(batches)
             self.ready.append(time.perf_counter())
             self.words.append(batch.trained_words)
@@ -34,12 +34,12 @@ class TimedBatches:
     @property
     def begin(self) -> float:
         """Return when the first counted step began, s."""
-        return self.asked[WARM_UP_STEPS]
+        return self.requested[WARM_UP_STEPS]
 
     @property
     def end(self) -> float:
         """Return when the last counted step ended, s."""
-        return self.asked[-1]
+        return self.requested[-1]
 
     @property
     def seconds(self) -> float:
@@ -50,7 +50,8 @@ class TimedBatches:
     def waiting(self) -> float:
         """Return the part of `seconds` that the loop waited for batches."""
         counted = slice(WARM_UP_STEPS, -1)
-        return sum(ready - asked for asked, ready in zip(self.asked[counted], self.ready[counted], strict=True))
+        both = zip(self.ready[counted], self.requested[counted], strict=True)
+        return sum(ready - requested for ready, requested in both)
 
     def ms_per_1k(self, seconds: float) -> float:
         """Spread a time over the words of the counted steps, ms per 1,000 words."""

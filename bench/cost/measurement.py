@@ -67,7 +67,9 @@ class Measurement(Result):
         super().fail(error, operation)
 
     def check_step_fits(self, size: int, limits: Limits) -> None:
-        """Check, for a step whose time grows with V, that two steps (warm-up and measurement) fit the time limit.
+        """Check that two steps (warm-up and measurement) fit the time limit, if the time grows in proportion to V.
+
+        The rule is the same for heads and baselines. A step whose time does not depend on V is far below the limit.
 
         Raises:
             TooLong: by the time at a smaller V, they take longer than `cost.longest_seconds`.

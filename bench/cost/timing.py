@@ -77,7 +77,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def matmul_gflops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """Return the speed of a large square matrix product at present, GFLOP/s."""
+    """Return the current speed of a large square matrix product, GFLOP/s."""
     size = MATRIX[device.type]
     one, other = torch.randn(2, size, size, device=device, dtype=dtype)
     one @ other

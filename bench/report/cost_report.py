@@ -13,7 +13,7 @@ from bench.cost.ledger import Ledger
 from bench.cost.schema import HeadLedger, HeadRow
 from bench.report import break_even, cost_plots, cost_tables, encoder_report, markdown, scaling_tables
 from bench.report.cost_glossary import EVERY_COST
-from bench.report.crossovers import Crossover, crossover
+from bench.report.crossovers import Crossover, MeasuredOrder, crossover
 from bench.report.ledgers import Section, machine, of_kind
 from bench.report.number_format import extent, listed, mean_and_error
 from bench.report.scaling_laws import LEAST_SIZES
@@ -108,7 +108,7 @@ def facts(frame: pd.DataFrame) -> str:
 
 
 def headline(frame: pd.DataFrame, laws: Laws) -> Iterator[str]:
-    """Compare each regressor with full softmax, by their laws."""
+    """Compare each regressor with full softmax: by their laws, or at the measured V if the laws contradict these."""
     smallest = int(min(frame.vocabulary_size))
     if not any(laws.values()):
         sizes = frame.vocabulary_size.nunique()
@@ -121,8 +121,12 @@ def headline(frame: pd.DataFrame, laws: Laws) -> Iterator[str]:
         for name, operation in OPERATIONS.items():
             ours, theirs = laws.get((head, name)), laws.get((REFERENCE, name))
             if ours and theirs:
-                at = crossover(ours, theirs, smallest)
-                places.setdefault(place_text(at, min(ours.largest, theirs.largest)), []).append(operation)
+                order = scaling_tables.order_of(frame, head, REFERENCE, name)
+                if order.contradicts(ours, theirs):
+                    place = measured_text(order)
+                else:
+                    place = place_text(crossover(ours, theirs, smallest), min(ours.largest, theirs.largest))
+                places.setdefault(place, []).append(operation)
         if places:
             clauses = "; ".join(f"{place} in {listed(operations)}" for place, operations in places.items())
             yield f"{head} is cheaper than {REFERENCE} {clauses}."
@@ -139,6 +143,14 @@ def place_text(at: Crossover, measured: float) -> str:
     size = scaling_tables.format_crossover(at, inf).text
     beyond = " (extrapolated)" if at.size > measured else ""
     return f"up to V = {size.removeprefix('to ')}{beyond}" if at.until else f"from V = {size} on{beyond}"
+
+
+def measured_text(order: MeasuredOrder) -> str:
+    """Return `at V = 1,000 and 3,000, but dearer at V = 10,000 (measured; the laws do not fit)`."""
+    cheaper, dearer = ([f"{size:,}" for size in sizes] for sizes in (order.cheaper, order.dearer))
+    place = f"at V = {listed(cheaper)}" if cheaper else "at no V"
+    but = f", but dearer at V = {listed(dearer)}" if dearer else ""
+    return f"{place}{but} (measured; the laws do not fit)"
 
 
 def write(sections: list[Section], path: Path) -> None:

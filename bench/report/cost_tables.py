@@ -1,6 +1,7 @@
 """Tables of the heads' cost ledgers at one V: training, memory, exact and approximate decoding."""
 
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from math import nan
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
-from bench.report.number_format import NULL, bracketed, mean_and_error
+from bench.report.number_format import LONGEST, NULL, exponent, mean_and_error, rounded, warranted_decimals
 from bench.report.significance import REFERENCE
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
@@ -17,7 +18,7 @@ BASELINE = "peer:"  # prefix, in a ledger, of the name of another library's cont
 
 OTHER_LIBRARY = "other library"  # kind of a baseline's row
 
-TIMED = "[ ] is p20 to p80 over {} rounds in which all contenders took turns; above it the median. Fastest first."
+TIMED = "[ ] is p20 to p80 over {} interleaved rounds of all contenders; above it the median. Fastest first."
 
 HELD = "Bytes that the allocator reports while nothing else is held. Least first."
 
@@ -30,9 +31,45 @@ def value_of(measured: Any, column: Column, note: str = "") -> Value:
     """Format a number, or the median of a span with its p20 and p80."""
     if isinstance(measured, (list, np.ndarray)):
         low, median, high = (column.scale * each for each in measured)
-        return Value(mean_and_error(median, digits=column.digits), bracketed(low, high), note)
+        return Value(mean_and_error(median, digits=column.digits), enclosing(low, median, high, column.digits), note)
     number = float("nan" if measured is None else measured)
     return Value(mean_and_error(number * column.scale, digits=column.digits), note=note)
+
+
+def enclosing(low: float, value: float, high: float, digits: int = 3) -> str:
+    """Return `[1.93, 2.01]`, an interval that contains the value as printed; empty if its width is zero.
+
+    The ends are rounded to the decimals that the width warrants, at most those of the value. If the printed value is
+    then outside, they are rounded outwards, to one more decimal. An interval of zero width comes from a single
+    measurement, whose spread is unknown.
+
+    Args:
+        digits: of the value as printed.
+    """
+    low, high = min(low, value), max(high, value)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return ""
+    most = digits - 1 - exponent(value, digits)
+    is_long = high >= LONGEST
+    warranted = [1 - exponent(end, 2) if is_long else warranted_decimals(low, high) for end in (low, high)]
+    for finer, rules in ((0, (round, round)), (1, (round_down, round_up))):
+        decimals = [min(each + finer, most) for each in warranted]
+        ends = [rule(end, each) for rule, end, each in zip(rules, (low, high), decimals, strict=True)]
+        if ends[0] <= round(value, most) <= ends[1] and ends[0] < ends[1]:
+            break
+    if is_long:
+        return f"[{', '.join(mean_and_error(end, digits=2 + finer) for end in ends)}]"
+    return f"[{', '.join(rounded(end, decimals[0]) for end in ends)}]"
+
+
+def round_down(value: float, decimals: int, rule: str = ROUND_FLOOR) -> float:
+    """Round to the next lower number of this many decimals; differences beyond nine digits are rounding of floats."""
+    return float(Decimal(f"{value:.9g}").quantize(Decimal(1).scaleb(-decimals), rounding=rule))
+
+
+def round_up(value: float, decimals: int) -> float:
+    """Round to the next higher number of this many decimals."""
+    return round_down(value, decimals, ROUND_CEILING)
 
 
 def median_of(measured: Any) -> float:

@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 from scipy import optimize
 
-from bench.report.scaling_laws import DRAWS, FARTHEST, GRID, Law, errors, interval
+from bench.report.scaling_laws import DRAWS, FARTHEST, GRID, LEAST_ERROR, Law, errors, interval
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,33 @@ def crossover(ours: Law, theirs: Law, smallest: int) -> Crossover:
     drawn = np.log(ours.drawn(sizes) / theirs.drawn(sizes))  # [B, G]
     until = bool(log_ratio[0] < 0 <= log_ratio[-1])
     low, high = interval(np.array([crossing_size(each, sizes, until) for each in drawn]))
-    return Crossover(exact_root(ours, theirs, crossing_size(log_ratio, sizes, until)), low, high, until)
+    size = exact_root(ours, theirs, crossing_size(log_ratio, sizes, until))
+    return Crossover(size, min(low, size), max(high, size), until)
+
+
+@dataclass(frozen=True)
+class MeasuredOrder:
+    """Vocabulary sizes at which one of two measured costs is clearly the lower one."""
+
+    cheaper: list[int]  # V at which our cost is the lower
+    dearer: list[int]
+
+    def contradicts(self, ours: Law, theirs: Law) -> bool:
+        """True if the laws give the opposite order at a V whose measurements are clear."""
+
+        def law_is_lower(size: int) -> bool:
+            return bool(ours.at(size) < theirs.at(size))
+
+        return not all(map(law_is_lower, self.cheaper)) or any(map(law_is_lower, self.dearer))
+
+
+def measured_order(ours: dict[int, list[float]], theirs: dict[int, list[float]]) -> MeasuredOrder:
+    """Compare the spans [p20, p50, p80] of two costs at each V; an overlap, or a gap below 2 %, is no clear order."""
+    sizes, gap = sorted(ours.keys() & theirs.keys()), 1 + LEAST_ERROR
+    return MeasuredOrder(
+        cheaper=[size for size in sizes if gap * ours[size][2] < theirs[size][0]],
+        dearer=[size for size in sizes if ours[size][0] > gap * theirs[size][2]],
+    )
 
 
 def crossing_size(log_ratio: np.ndarray, sizes: np.ndarray, until: bool) -> float:
@@ -82,7 +108,8 @@ def break_even(encode_ms: float, ours: np.ndarray, theirs: np.ndarray, rounds: i
     noise = np.random.default_rng(0).normal(size=(DRAWS, 2)) * errors(both, rounds)
     drawn = np.exp(noise) * both[:, 1]
     low, high = interval(uses_until_saved(encode_ms, drawn[:, 1] - drawn[:, 0]))
-    return Epochs(float(uses_until_saved(encode_ms, both[1:, 1] - both[0, 1])[0]), low, high)
+    count = float(uses_until_saved(encode_ms, both[1:, 1] - both[0, 1])[0])
+    return Epochs(count, min(low, count), max(high, count))
 
 
 def uses_until_saved(spent: np.ndarray | float, saved: np.ndarray) -> np.ndarray:

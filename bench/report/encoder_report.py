@@ -57,7 +57,7 @@ def speed_table(ledger: EncoderLedger) -> Table:
     ranked = sorted(ledger.rows, key=lambda row: is_baseline(row.contender))
     rows = [table_row(label(row), row, ENCODING) for row in ranked]
     caption = (
-        f"[ ] is p20 to p80 over {ledger.rounds} rounds in which all contenders took turns; above it the median. "
+        f"[ ] is p20 to p80 over {ledger.rounds} interleaved rounds of all contenders; above it the median. "
         "× plain is the time per word over that of the other library's row of the same context and window, round by "
         "round. Splitting words into pieces, once per type, is not timed on either side."
     )

@@ -62,8 +62,8 @@ def headline(ledger: LoopLedger) -> Iterator[str]:
 
 def times_caption(ledger: LoopLedger) -> str:
     return (
-        f"[ ] is p20 to p80 over {ledger.rounds} rounds of {ledger.words:,} words in which the loops took turns from "
-        "the same weights; above it the median."
+        f"[ ] is p20 to p80 over {ledger.rounds} rounds of {ledger.words:,} words in which the loops were interleaved, "
+        "from the same weights; above it the median."
     )
 
 

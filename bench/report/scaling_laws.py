@@ -59,8 +59,8 @@ def errors(spans: np.ndarray, rounds: int) -> np.ndarray:
 def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, seed: int = 0) -> Law | None:
     """Fit the law; None for fewer than four sizes. [P] sizes, [P, 3] spans
 
-    A parametric bootstrap draws the intervals. Its noise is that of the spans, or that of the misfit if larger. Laws
-    that are compared need different seeds.
+    A parametric bootstrap draws the intervals: each draw is fitted as the points are, with the same choice of a flat
+    law. Its noise is that of the spans, or that of the misfit if larger. Laws that are compared need different seeds.
     """
     if len(sizes) < LEAST_SIZES:
         return None
@@ -68,15 +68,19 @@ def fit(sizes: np.ndarray, spans: np.ndarray, rounds: int, draws: int = DRAWS, s
     parameters = min((solve(sizes, times, error, start) for start in starts(sizes, times)), key=lambda each: each[1])[0]
     scale = max(1.0, squares(parameters, sizes, times, error) / (len(sizes) - 3)) ** 0.5
     error = error * scale
-    flat = np.array([np.exp(np.average(times, weights=error**-2)), 0.0, 0.0])
-    gain = squares(flat, sizes, times, error) - squares(parameters, sizes, times, error)
-    if gain < stats.chi2.ppf(LEVEL, df=2):
-        parameters = flat
+    parameters = flat_unless_growing(parameters, sizes, times, error)
     centre = np.log(evaluate(parameters, sizes))
     noise = np.random.default_rng(seed).normal(size=(draws, len(sizes))) * error
-    start = parameters if parameters[1] else flat * [0.5, 0, 0] + [0, flat[0] / 2, 0.1]
-    drawn = [solve(sizes, centre + each, error, start)[0] for each in noise]
+    start = parameters if parameters[1] else parameters * [0.5, 0, 0] + [0, parameters[0] / 2, 0.1]
+    drawn = [flat_unless_growing(solve(sizes, logs, error, start)[0], sizes, logs, error) for logs in centre + noise]
     return Law(parameters, np.array(drawn), int(max(sizes)), float(np.abs(np.exp(times - centre) - 1).max()))
+
+
+def flat_unless_growing(parameters: np.ndarray, sizes: np.ndarray, times: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the fitted law [3], or the flat law if growth does not improve the fit significantly (χ², level 95 %)."""
+    flat = np.array([np.exp(np.average(times, weights=error**-2)), 0.0, 0.0])
+    gain = squares(flat, sizes, times, error) - squares(parameters, sizes, times, error)
+    return flat if gain < stats.chi2.ppf(LEVEL, df=2) else parameters
 
 
 def starts(sizes: np.ndarray, times: np.ndarray) -> list[np.ndarray]:

@@ -8,9 +8,9 @@ import pandas as pd
 
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import LAWS
-from bench.report.cost_tables import OTHER_LIBRARY, is_baseline, name_of
-from bench.report.crossovers import Crossover, crossover
-from bench.report.number_format import bracketed, mean_and_error, rounded
+from bench.report.cost_tables import OTHER_LIBRARY, enclosing, is_baseline, name_of
+from bench.report.crossovers import Crossover, MeasuredOrder, crossover, measured_order
+from bench.report.number_format import mean_and_error, rounded
 from bench.report.scaling_laws import FARTHEST, LEAST_SIZES, Law, fit, interval
 from bench.report.significance import REFERENCE
 from bench.report.table import Part, Table, TableRow, Value
@@ -57,9 +57,11 @@ def law_tables(frame: pd.DataFrame, laws: Laws) -> Iterator[Table]:
             yield Table(f"What {operation} costs as V grows", caption, rows, [Part([*LAWS])])
 
 
-def fitted_text(value: float) -> str:
-    """Format a fitted value; 0 if the fit has pushed it against its bound."""
-    return "0" if value < NEGLIGIBLE else mean_and_error(value, digits=3)
+def fitted_value(value: float, draws: np.ndarray) -> Value:
+    """Format a fitted value with the 95 % interval of its draws [B]; 0 if the fit has pushed the value to its bound."""
+    low, high = interval(draws)
+    value, low, high = (0.0 if each < NEGLIGIBLE else each for each in (value, low, high))
+    return Value(mean_and_error(value) if value else "0", enclosing(low, value, high))
 
 
 def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> TableRow:
@@ -70,18 +72,19 @@ def law_row(contender: str, law: Law | None, measured: pd.DataFrame) -> TableRow
         none["fixed"] = Value(note=f"{len(measured)} V measured, a law needs {LEAST_SIZES}")
         return TableRow(name_of(contender), kind, none)
     names = ("fixed", "slope", "growth")
-    draws, parameters = dict(zip(names, law.draws.T, strict=True)), dict(zip(names, law.parameters, strict=True))
-    values = {name: Value(fitted_text(parameters[name]), bracketed(*interval(draws[name]))) for name in names}
+    values = {
+        name: fitted_value(parameter, draws)
+        for name, parameter, draws in zip(names, law.parameters, law.draws.T, strict=True)
+    }
     if law.is_flat:
-        level = bracketed(*interval(law.drawn(measured.vocabulary_size.median())[:, 0]))
         values = {
-            "fixed": Value(mean_and_error(law.parameters[0]), level),
+            "fixed": fitted_value(law.parameters[0], law.drawn(measured.vocabulary_size.median())[:, 0]),
             "slope": Value("0"),
             "growth": Value("0", note="flat"),
         }
     values["misfit"] = Value(rounded(100 * law.misfit, 1))
-    far = mean_and_error(float(law.at(FARTHEST)))
-    values["far"] = Value(far, bracketed(*interval(law.drawn(FARTHEST)[:, 0])), "extrapolated")
+    far = fitted_value(float(law.at(FARTHEST)), law.drawn(FARTHEST)[:, 0])
+    values["far"] = Value(far.text, far.interval, "extrapolated")
     return TableRow(name_of(contender), kind, values)
 
 
@@ -100,7 +103,7 @@ def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
     sizes = frame.vocabulary_size
     rows = [
         TableRow(
-            head, "", {each.name: crossover_value(laws, head, rival, name, sizes) for each, name, rival in columns}
+            head, "", {each.name: crossover_value(laws, head, rival, name, frame) for each, name, rival in columns}
         )
         for head in heads
     ]
@@ -108,17 +111,27 @@ def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
         "The V from which the row's head costs less than the column's head, by their laws; [ ] is a 95 % interval. "
         f"Always: at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: the two "
         "costs cannot be distinguished. *: beyond the largest V measured, extrapolated. Not seen: by the laws at no V "
-        "measured; uncertain beyond. –: the head itself, or no law."
+        "measured; uncertain beyond. No law: at a measured V the costs are clearly in the opposite order. –: the head "
+        "itself, or measured at too few V."
     )
     return Table("Where one head overtakes another", caption, rows, [Part([each for each, _, _ in columns])])
 
 
-def crossover_value(laws: Laws, head: str, rival: str, name: str, sizes: pd.Series) -> Value:
+def order_of(frame: pd.DataFrame, head: str, rival: str, name: str) -> MeasuredOrder:
+    """Compare one figure of two contenders at every V where both were measured."""
+    both = (points(frame, contender, name) for contender in (head, rival))
+    return measured_order(*(dict(zip(each.vocabulary_size, each[name], strict=True)) for each in both))
+
+
+def crossover_value(laws: Laws, head: str, rival: str, name: str, frame: pd.DataFrame) -> Value:
     """Format the crossover of two heads' laws of one operation; a dash for a head itself, or without two laws."""
     ours, theirs = laws.get((head, name)), laws.get((rival, name))
     if head == rival or ours is None or theirs is None:
         return Value()
-    return format_crossover(crossover(ours, theirs, int(min(sizes))), min(ours.largest, theirs.largest))
+    if order_of(frame, head, rival, name).contradicts(ours, theirs):
+        return Value("no law")
+    smallest = int(min(frame.vocabulary_size))
+    return format_crossover(crossover(ours, theirs, smallest), min(ours.largest, theirs.largest))
 
 
 def format_crossover(at: Crossover, measured: float) -> Value:

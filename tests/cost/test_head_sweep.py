@@ -298,19 +298,19 @@ def test_slow_operation_has_at_least_two_rounds_and_a_very_slow_one_has_one():
     assert result.rounds(1, limits) == 2
 
 
-def proportional(loss) -> Contender:
-    """Return a contender whose step time grows with V."""
+def stepping(loss) -> Contender:
+    """Return a contender that has a training step alone."""
     linear = nn.Linear(H, 1)
 
     def build(_: SyntheticInputs) -> Operations:
-        return Operations(module=linear, loss=lambda hidden, _: loss(linear(hidden).mean()), proportional=True)
+        return Operations(module=linear, loss=lambda hidden, _: loss(linear(hidden).mean()))
 
-    return Contender(name="proportional", build=build)
+    return Contender(name="stepping", build=build)
 
 
 def smaller_row(**figures) -> dict[str, HeadRow]:
-    """Return the row of `proportional` at a tenth of V."""
-    return {"proportional": HeadRow(contender="proportional", part="head", vocabulary_size=V // 10, **figures)}
+    """Return the row of `stepping` at a tenth of V."""
+    return {"stepping": HeadRow(contender="stepping", part="head", vocabulary_size=V // 10, **figures)}
 
 
 def test_step_is_not_tried_when_predicted_time_exceeds_the_limit(inputs):
@@ -321,7 +321,7 @@ def test_step_is_not_tried_when_predicted_time_exceeds_the_limit(inputs):
         (smaller_row(step_ms=[1600.0] * 3), "at V = 30 it took 1.6 s"),
         (smaller_row(status="slow", reason="step: more than 9 s"), "at V = 30 it was cut off already"),
     ):
-        [result] = measure([proportional(step)], inputs, LIMITS, lambda *_: None, row)[0]
+        [result] = measure([stepping(step)], inputs, LIMITS, lambda *_: None, row)[0]
         assert result.status == "slow"
         assert result.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
 
@@ -333,7 +333,7 @@ def test_step_runs_when_predicted_time_is_within_the_limit(inputs):
         {},
     ]
     for row in smaller:
-        [result] = measure([proportional(lambda loss: loss)], inputs, LIMITS, lambda *_: None, row)[0]
+        [result] = measure([stepping(lambda loss: loss)], inputs, LIMITS, lambda *_: None, row)[0]
         assert (result.status, len(result.times_ms["step"])) == ("ok", 3)
 
 
@@ -346,7 +346,7 @@ def test_first_step_is_not_timed(inputs):
         return loss
 
     limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
-    [result] = measure([proportional(step)], inputs, limits, lambda *_: None)[0]
+    [result] = measure([stepping(step)], inputs, limits, lambda *_: None)[0]
     assert len(calls) == 2 and result.times_ms["step"][0] < 100
 
 
@@ -359,7 +359,7 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     def at(size: int, *more: str) -> DictConfig:
         return configured("cost_sweep", f"vocabulary.size={size}", f"results_dir={tmp_path}", *more)
 
-    def stand(size: int, *more: str) -> None:
+    def write_empty_ledger(size: int, *more: str) -> None:
         config = OmegaConf.to_container(at(size, *more), resolve=True)
         rows = [HeadRow(contender="softmax", part="head", vocabulary_size=size)]
         HeadLedger(**earlier_rows.header(config), peak_gflops=[], rows=rows).write(HeadSweep().record_stem(config))
@@ -367,8 +367,8 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     config = OmegaConf.to_container(at(300, "cost.rounds=2", "cost.contenders=[softmax]"), resolve=True)
     assert smaller(config) == {}
     for size in (100, 200, 400):
-        stand(size)
-    stand(250, "cost.hidden_size=32"), stand(260, "seed=1")
+        write_empty_ledger(size)
+    write_empty_ledger(250, "cost.hidden_size=32"), write_empty_ledger(260, "seed=1")
     assert smaller(config)["softmax"].vocabulary_size == 200
 
 

@@ -8,11 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import StrictFlops, count_flops
 from bench.cost.memory import peak_mib
-from bench.heads.kernels import linear_cross_entropy as kernel
-from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
+from bench.heads.kernels import attention_gradients
+from bench.heads.kernels import chunked_gradients as kernel
+from bench.heads.kernels import linear_cross_entropy as linear_cross_entropy_module
+from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
+from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy, loss_and_gradients
 
 SHAPES = [(1, 1, 1), (1, 3, 2), (127, 5, 301), (129, 64, 7), (300, 33, 1009), (700, 600, 12)]
 
@@ -35,12 +39,19 @@ def gradients(loss: Tensor, leaves: list[Tensor | None]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss, [leaf for leaf in leaves if leaf is not None])
 
 
+@pytest.fixture(autouse=True)
+def bfloat16_hardware(monkeypatch):
+    """Run each test as on hardware that computes in bfloat16."""
+    monkeypatch.setattr(linear_cross_entropy_module, "computes_bf16", lambda _: True)
+
+
 @pytest.fixture(autouse=True, params=[(2**18, 2**21), (1000, 1)])
 def chunking(request, monkeypatch):
     """Run each test with one chunk of one slab, and with many chunks of many slabs, the last ones smaller."""
     cached, small = request.param
     monkeypatch.setattr(kernel, "CACHED_CELLS", cached)
     monkeypatch.setattr(kernel, "SMALL_CELLS", small)
+    monkeypatch.setattr(attention_gradients, "SLAB_WORDS", cached // 32)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -129,9 +140,22 @@ def test_bfloat16_leaves_give_a_float32_loss_and_bfloat16_gradients():
         assert (computed.float() - expected).norm() < 0.01 * expected.norm()
 
 
-def test_flops_are_three_products():
+@pytest.mark.parametrize("required", [[True, True, True], [True, False, False], [False, True, False], [False] * 3])
+def test_flops_equal_torchs_count_of_the_products_inside(required):
     leaves, words = inputs(300, 32, 500)
-    assert count_flops(lambda: linear_cross_entropy(*leaves, words)) == 3 * 2 * 300 * 32 * 500
+    arguments = *leaves, words, -100, torch.float32, required
+    with FlopCounterMode(display=False) as inside:
+        loss_and_gradients(*arguments)
+    with torch.no_grad(), StrictFlops() as counter:
+        torch.ops.bench.linear_cross_entropy(*arguments)
+    assert counter.flops == inside.get_total_flops() == (1 + sum(required[:2])) * 2 * 300 * 32 * 500
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_flops_of_a_step_are_three_products_in_both_precisions(enabled):
+    leaves, words = inputs(300, 32, 500)
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        assert count_flops(lambda: linear_cross_entropy(*leaves, words)) == 3 * 2 * 300 * 32 * 500
 
 
 def test_loss_without_gradients_takes_one_product():
@@ -166,6 +190,57 @@ def test_chunk_is_larger_when_the_vocabulary_is_small():
     assert kernel.chunk_tokens(torch.empty(1024, 64), 10**6, torch.float32) == 128
     assert kernel.chunk_tokens(torch.empty(1024, 64), 10**6, torch.bfloat16) == 256
     assert kernel.chunk_tokens(torch.empty(40, 64), 10**6, torch.float32) == 40
+    assert kernel.chunk_tokens(torch.empty(1024, 300), 10**6, torch.float32) == 300
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("bias", [True, False])
+def test_bfloat16_value_and_gradients_are_near_those_of_the_unfused_layer_in_float32(shape, bias):
+    leaves, words = inputs(*shape, bias=bias, scale=0.5)
+    reference = unfused(*leaves, words)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = linear_cross_entropy(*leaves, words)
+    assert_close(loss, reference, rtol=2e-3, atol=2e-3)
+    for computed, expected in zip(gradients(2 * loss, leaves), gradients(2 * reference, leaves), strict=True):
+        assert (computed - expected).norm() <= 0.02 * expected.norm() + 1e-3
+
+
+def test_bfloat16_ignored_positions_affect_neither_loss_nor_gradients():
+    leaves, words = inputs(300, 16, 50)
+    words[::3] = -1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, none = (linear_cross_entropy(*leaves, ids, ignore_index=-1) for ids in (words, words * 0 - 1))
+    reference = unfused(*leaves, words, -1)
+    assert none.isnan()
+    assert_close(loss, reference, rtol=5e-3, atol=0)
+    computed = gradients(loss, leaves)
+    assert (computed[0][::3] == 0).all()
+    for one, other in zip(computed, gradients(reference, leaves), strict=True):
+        assert (one - other).norm() < 0.01 * other.norm()
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_bfloat16_frozen_leaf_gets_no_gradient_and_other_gradients_are_unchanged(frozen):
+    leaves, words = inputs(150, 8, 40)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = gradients(linear_cross_entropy(*leaves, words), leaves)
+        leaves[frozen].requires_grad_(False)
+        linear_cross_entropy(*leaves, words).backward()
+    kept = [(leaf.grad, each) for leaf, each in zip(leaves, expected, strict=True) if leaf.requires_grad]
+    assert leaves[frozen].grad is None and len(kept) == 2
+    assert all(torch.equal(*pair) for pair in kept)
+
+
+def test_bfloat16_gradients_by_chunks_are_near_those_by_attention():
+    """GPUs, and CPUs without hardware for bfloat16, compute by chunks."""
+    leaves, words = inputs(300, 33, 1009, scale=0.5)
+    hidden, weight, bias = (leaf.detach() for leaf in leaves)
+    layer = Layer(hidden, weight, bias, words, torch.full((300,), 1 / 300), torch.bfloat16)
+    loss, by_chunks = gradients_by_chunks(layer, [True] * 3)
+    expected, *by_attention = loss_and_gradients(hidden, weight, bias, words, -100, torch.bfloat16, [True] * 3)
+    assert_close(loss, expected, rtol=1e-3, atol=0)
+    for one, other in zip(by_chunks, by_attention, strict=True):
+        assert 0 < (one - other).norm() < 0.02 * other.norm()
 
 
 def test_float16_products_do_not_overflow():

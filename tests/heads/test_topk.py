@@ -22,9 +22,10 @@ def cached_cells(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True, params=[True, False])
-def bfloat16_hardware(request, monkeypatch):
-    """Run each test as on hardware that computes in bfloat16, and as on hardware that does not."""
+def low_precision_hardware(request, monkeypatch):
+    """Run each test as on hardware that computes in bfloat16 and 8-bit integers, and as on hardware that does not."""
     monkeypatch.setattr(topk, "computes_bf16", lambda _: request.param)
+    monkeypatch.setattr(topk, "multiplies_int8", lambda _: request.param)
 
 
 def inputs(n: int, d: int, v: int, offsets: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:

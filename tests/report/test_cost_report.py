@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories.ledgers import encoder_ledger, head_ledger, ledger_row, span, sweep_ledgers
+from factories.ledgers import encoder_ledger, head_ledger, ledger_row, span, sweep_ledgers, value_texts
 
 from bench.cost.schema import HeadRow
 from bench.report import cost_glossary, cost_report, cost_tables, ledgers
@@ -37,6 +37,30 @@ def test_facts_leave_out_the_peak_when_every_job_failed():
 
 def test_headline_groups_operations_with_equal_results(section: Section):
     assert section.headline == ["cosine is cheaper than softmax at no V in decoding 1 query and decoding 256 queries."]
+
+
+def test_headline_follows_the_measurements_where_a_law_contradicts_them():
+    """cosine is cheaper than softmax at V = 10,000 alone, which no law of the form a + b·V^γ describes."""
+    swept = [
+        dataclasses.replace(
+            ledger,
+            rows=[
+                dataclasses.replace(row, decode_1_ms=span(0.5))
+                if (row.contender, row.vocabulary_size) == ("cosine", 10_000)
+                else row
+                for row in ledger.rows
+            ],
+        )
+        for ledger in sweep_ledgers()
+    ]
+    (only,) = cost_report.sections([*swept, encoder_ledger()])
+    assert only.headline == [
+        "cosine is cheaper than softmax at V = 10,000, but dearer at V = 1,000, 100,000 and 1,000,000 (measured; the "
+        "laws do not fit) in decoding 1 query; at no V in decoding 256 queries."
+    ]
+    (sheet,) = (each for each in only.summary if each.title == "Where one head overtakes another")
+    assert value_texts(sheet, "decode_1_ms softmax")["cosine"] == "no law"
+    assert value_texts(sheet, "decode_256_ms softmax")["cosine"] == "never"
 
 
 def test_page_and_markdown_show_the_same_tables(ledger_report: Path, capsys: pytest.CaptureFixture[str]):

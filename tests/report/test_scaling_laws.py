@@ -5,7 +5,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from bench.report.crossovers import break_even, crossover
+from bench.report.crossovers import MeasuredOrder, break_even, crossover, measured_order
 from bench.report.scaling_laws import LEAST_ERROR, Law, errors, evaluate, fit, interval
 
 SIZES = np.array([1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6])
@@ -67,6 +67,13 @@ def test_constant_times_give_a_flat_law(noise: float):
     assert low < 2.0 < high < 2.2
 
 
+def test_extrapolated_interval_of_a_flat_law_contains_the_law():
+    fitted = fit(SIZES, spans(np.full(7, 9.17), 0.1, seed=3), rounds=5)
+    low, high = interval(fitted.drawn(1e7)[:, 0])
+    assert low < fitted.at(1e7) < high
+    assert np.mean(fitted.draws[:, 1] == 0) > 0.8  # a draw of a flat law is flat by the same test
+
+
 def test_growth_is_bounded_when_times_grow_as_a_square():
     fitted = fit(SIZES, spans(SIZES**2, 0.01), rounds=20, draws=2)
     assert fitted.parameters[2] == pytest.approx(1.5)
@@ -121,6 +128,20 @@ def test_crossover_of_indistinguishable_costs_reaches_both_ends():
     one, other = law(1.0, 0.1, 1.0, 0.1), law(1.001, 0.1, 1.0, -0.1)
     assert (at.low, at.high) == (0, 0)  # draws that vary together distinguish the two
     assert (crossover(one, other, 1000).low, crossover(one, other, 1000).high) == (0, inf)
+
+
+def test_measured_order_leaves_out_sizes_whose_spans_overlap():
+    ours = {1: [1.0, 2.0, 3.0], 10: [1.0, 1.1, 1.2], 100: [4.0, 5.0, 6.0], 1000: [1.0, 1.0, 1.0]}
+    theirs = {1: [2.5, 3.0, 4.0], 10: [2.0, 2.1, 2.2], 100: [1.0, 2.0, 3.0], 1000: [1.01, 1.01, 1.01], 5: [1.0] * 3}
+    assert measured_order(ours, theirs) == MeasuredOrder(cheaper=[10], dearer=[100])
+
+
+def test_clear_measurements_contradict_laws_of_the_opposite_order():
+    flat, growing = law(5.0, 0, 0), law(1.0, 0.4, 0.5)  # equal at V = 100,000
+    assert not MeasuredOrder(cheaper=[300_000], dearer=[1000]).contradicts(flat, growing)
+    assert MeasuredOrder(cheaper=[1000], dearer=[]).contradicts(flat, growing)
+    assert MeasuredOrder(cheaper=[], dearer=[300_000]).contradicts(flat, growing)
+    assert not MeasuredOrder(cheaper=[], dearer=[]).contradicts(flat, growing)
 
 
 def test_break_even_divides_the_encoding_by_the_time_saved():

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bench.heads.kernels.linear_cross_entropy import add_product, product_dtype, scale_gradients
+from bench.heads.kernels.chunked_gradients import add_product
+from bench.heads.kernels.linear_cross_entropy import product_dtype, scale_gradients
 from bench.heads.kernels.sparse_rows import row_gradient
 
 # Loss on the logits, a function of

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.hardware import computes_bf16
+from bench.heads.kernels.single_query import SingleQueryIndex, multiplies_int8
 
 GROUP_ROWS = 8  # g: a group of rows is represented by the largest of its rough scores
 
@@ -43,7 +44,8 @@ class TopKIndex:
 
     Candidates are chosen by rough scores and rescored in float32. Upper bounds of the remaining groups prove that no
     better row was left out. A query without this proof is searched again with more candidates, then over all rows.
-    Rough scores are bfloat16 if the hardware supports it, and for a single query, whose time is that of reading memory.
+    Rough scores are bfloat16 if the hardware supports it. For a single query, whose time is that of reading memory,
+    they are of 8-bit integers, or bfloat16 where the hardware does not multiply these.
 
     Args:
         table: [V, D] float32. With bfloat16 rough scores, a copy of half its size is kept.
@@ -53,6 +55,7 @@ class TopKIndex:
     def __init__(self, table: Tensor, offsets: Tensor | None = None):
         self.table, self.offsets = table.detach(), None if offsets is None else offsets.detach()
         self.rough_table = cache(self._build_rough_table)
+        self.single_query_index = cache(lambda: SingleQueryIndex(self.table, self.offsets))
 
     def _build_rough_table(self, dtype: torch.dtype) -> RoughTable:
         """Convert the table to `dtype` and compute error bounds per group.
@@ -83,6 +86,10 @@ class TopKIndex:
         """Return the k largest scores per query and their row ids, best first. [n, D] -> [n, k], [n, k]"""
         with torch.autocast(queries.device.type, enabled=False):
             queries = queries.float()
+            if len(queries) == 1 and multiplies_int8(queries.device):
+                proven = self.single_query_index().search(queries[0], k)
+                if proven is not None:
+                    return proven[0][None], proven[1][None]
             dtype = torch.bfloat16 if len(queries) == 1 or computes_bf16(queries.device) else torch.float32
             best, ids = queries.new_empty(len(queries), k), torch.empty(len(queries), k, dtype=torch.long)
             ids = ids.to(queries.device)
