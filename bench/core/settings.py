@@ -115,6 +115,8 @@ class System(Group):
 class Source(Built):
     """Function that reads the corpus."""
 
+    filled_in = ("cache_dir",)
+
 
 class Corpus(Group):
     name: Name
