@@ -21,9 +21,8 @@ class Level:
     contexts: np.ndarray  # [contexts] int64, codes in rising order
     offsets: np.ndarray  # [contexts + 1]
     symbols: np.ndarray  # [n-grams] int32
-    counts: np.ndarray  # [n-grams], c(hw)
-    totals: np.ndarray  # [contexts], c(h)
-    discount: float  # d
+    shares: np.ndarray  # [n-grams], (c(hw) - d) / c(h)
+    backoff: np.ndarray  # [contexts], d · T(h) / c(h)
 
     @classmethod
     def of(cls, grams: np.ndarray, counts: np.ndarray, base: int) -> "Level":
@@ -31,28 +30,23 @@ class Level:
         starts = boundaries(grams // base)
         once, twice = int((counts == 1).sum()), int((counts == 2).sum())
         discount = once / (once + 2 * twice) if once else 0.5
-        smallest = np.int32 if counts.max() < 2**31 else np.int64
+        totals, types = np.add.reduceat(counts, starts), np.diff(starts, append=len(grams))
         return cls(
             contexts=grams[starts] // base,
             offsets=np.append(starts, len(grams)),
             symbols=(grams % base).astype(np.int32),
-            counts=counts.astype(smallest),
-            totals=np.add.reduceat(counts, starts),
-            discount=discount,
+            shares=(counts - discount) / np.repeat(totals, types),
+            backoff=discount * types / totals,
         )
 
     def interpolate(self, rows: np.ndarray, contexts: np.ndarray) -> None:
         """Interpolate this order into `rows` [N, A] in place; a row keeps the lower order if its context is unseen."""
         at = np.searchsorted(self.contexts, contexts)
         seen = np.flatnonzero(self.contexts[np.minimum(at, len(self.contexts) - 1)] == contexts)
-        at = at[seen]
-        types = self.offsets[at + 1] - self.offsets[at]  # T(h)
-        backoff = self.discount * types / self.totals[at]  # d · T(h) / c(h)
-        for row, factor in zip(seen.tolist(), backoff.tolist(), strict=True):
-            rows[row] *= factor
-        grams = ragged(self.offsets[at], types)
-        shares = (self.counts[grams] - self.discount) / np.repeat(self.totals[at], types)
-        rows[np.repeat(seen, types), self.symbols[grams]] += shares
+        for n, i in zip(seen.tolist(), at[seen].tolist(), strict=True):
+            row, span = rows[n], slice(self.offsets[i], self.offsets[i + 1])
+            row *= self.backoff[i]
+            row[self.symbols[span]] += self.shares[span]
 
 
 class KneserNey:
