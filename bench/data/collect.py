@@ -133,7 +133,7 @@ def in_blocks(documents: Iterable[Iterable[str]], group: int = 0, *, blank_lines
 def cut(parts: Iterable[str]) -> Iterator[str]:
     """Cut one text, given in parts of at most BLOCK characters, into pieces that end between two words.
 
-    A piece ends after a run of characters other than spaces; the spaces that follow begin the next piece.
+    A piece ends after a segment; the spaces that follow begin the next piece.
     """
     rest, searched = "", 0
     for part in parts:
@@ -147,7 +147,7 @@ def cut(parts: Iterable[str]) -> Iterator[str]:
 
 
 def last_end(text: str, searched: int) -> int:
-    """Return the end of the last run that a space follows; 0 if no space follows the first `searched` characters."""
+    """Return the end of the last segment that a space follows; 0 if no space is beyond `searched` characters."""
     end = len(text)
     while end > searched and not is_space(text[end - 1]):
         end -= 1
@@ -159,7 +159,7 @@ def last_end(text: str, searched: int) -> int:
 
 
 def is_space(character: str) -> bool:
-    """True if a character separates words, as in `bench.data.words.BETWEEN_SPACES`."""
+    """True if a character separates words, as in `bench.data.words.SEGMENT`."""
     return character.isspace() or character == "\u200b"
 
 

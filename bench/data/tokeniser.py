@@ -1,9 +1,9 @@
 """Tokenise blocks of text, in this process or in several: `bench.data.words.read_document` for texts of any length.
 
-A block is cut at the end of a run of characters between spaces, and such a run is tokenised by itself, so that the
-words do not depend on the blocks. Each process remembers the words of the runs that it has seen.
+A block is cut at the end of a segment, the characters between two spaces. A segment is tokenised by itself, so that the
+words do not depend on the blocks. Each process remembers the words of the segments that it has seen.
 The processes are started afresh, as a forked copy of a process with threads may hang.
-C characters, S runs between spaces, N words, D documents, L distinct words of a block.
+C characters, S segments, N words, D documents, L distinct words of a block.
 """
 
 import itertools
@@ -26,13 +26,13 @@ import numpy as np
 from bench.core.cpu_threads import usable_cores
 from bench.core.errors import SettingError
 from bench.data.text import ragged
-from bench.data.words import BETWEEN_SPACES, words_of_stretch
+from bench.data.words import SEGMENT, words_of_segment
 
 BLOCK = 1 << 21  # characters per block; a process holds about 30 bytes per character
 
 PARALLEL_FROM = 4  # blocks; a shorter text is tokenised before other processes have started
 
-MOST_KNOWN = 1 << 19  # runs between spaces that a process remembers; bounds its memory to about 200 MB
+MOST_KNOWN = 1 << 19  # segments that a process remembers; bounds its memory to about 200 MB
 
 BLANK_LINES = re.compile(r"(?>\r\n|\r|\n)\s*[\r\n]")  # at least two line ends; `\r\n` is one
 
@@ -62,24 +62,24 @@ class Tokenised(NamedTuple):
 
 
 class Known(dict):
-    """Number of each run between spaces; an unknown run is tokenised and gets the next number."""
+    """Number of each segment; an unknown segment is tokenised and gets the next number."""
 
     def __init__(self, lowercase: bool):
         super().__init__()
         self.lowercase = lowercase
         self.types: dict[str, int] = {}
-        self.words, self.counts = array("i"), array("i")  # type of each word of each run, words per run
+        self.words, self.counts = array("i"), array("i")  # type of each word of each segment, words per segment
 
-    def __missing__(self, run: str) -> int:
-        words = words_of_stretch(run, self.lowercase)
+    def __missing__(self, segment: str) -> int:
+        words = words_of_segment(segment, self.lowercase)
         self.words.extend([self.types.setdefault(word, len(self.types)) for word in words])
         self.counts.append(len(words))
-        self[run] = len(self)
+        self[segment] = len(self)
         return len(self) - 1
 
 
 class Tokeniser:
-    """Tokeniser of blocks that remembers the words of each run between spaces."""
+    """Tokeniser of blocks that remembers the words of each segment."""
 
     def __init__(self, lowercase: bool):
         self.known = Known(lowercase)
@@ -91,17 +91,17 @@ class Tokeniser:
         text, begins, ends = joined(block)
         is_space, offsets = characters(text)
         edges = np.flatnonzero(np.diff(is_space, prepend=True, append=True))
-        run_begins, run_ends = edges[::2], edges[1::2]  # [S]
-        runs = np.fromiter(map(self.known.__getitem__, BETWEEN_SPACES.findall(text)), np.int64, len(run_begins))
+        segment_begins, segment_ends = edges[::2], edges[1::2]  # [S]
+        segments = np.fromiter(map(self.known.__getitem__, SEGMENT.findall(text)), np.int64, len(segment_begins))
         counts = np.array(self.known.counts, np.int64)
-        firsts, counts = (np.cumsum(counts) - counts)[runs], counts[runs]
+        firsts, counts = (np.cumsum(counts) - counts)[segments], counts[segments]
         words = np.array(self.known.words, np.int32)[ragged(firsts, counts)]
 
-        # each document's bytes go to the runs that have words; to the last such run go the bytes after it, too
+        # a document's bytes go to its segments that have words; the last of them gets the bytes after it, too
         holds = counts > 0
-        document = np.searchsorted(begins, run_begins[holds], side="right") - 1
+        document = np.searchsorted(begins, segment_begins[holds], side="right") - 1
         lengths = np.bincount(document, counts[holds], minlength=len(begins)).astype(np.int64)
-        reach = offsets[run_ends[holds]]
+        reach = offsets[segment_ends[holds]]
         is_last = np.diff(document, append=len(begins)) > 0
         tail = 0 if block.ends else int(offsets[-1] - (reach[-1] if lengths[-1] else offsets[begins[-1]]))
         if not block.ends and lengths[-1]:
