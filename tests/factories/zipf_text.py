@@ -26,7 +26,7 @@ def spelling(number: int) -> str:
 
 
 def write_zipf_text(path: Path, words: int, types: int, seed: int = 0) -> Path:
-    """Write `words` words, in whole documents, drawn from `types` types."""
+    """Write `words` words drawn from `types` types, in whole documents."""
     spellings = np.array([spelling(number) for number in range(types)], object)
     cumulative = np.cumsum(1 / np.arange(1, types + 1))
     random = np.random.default_rng(seed)
