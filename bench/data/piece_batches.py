@@ -72,7 +72,7 @@ class PieceBatches(Steps):
         pieces, words = self.pieces, self.text.words[self.text.starts[document] : self.text.starts[document + 1]]
         ends = 1 + np.cumsum(pieces.lengths[words])  # of each word, in pieces
         first, last = np.searchsorted(ends, [start, end - 1], side="right")
-        inside = pieces.encode_words(words[first : last + 1])
-        line = np.concatenate([[pieces.begin] * int(first == 0), inside, [pieces.end] * int(pieces.separate)]).astype(np.int64)
+        begin, end_token = [pieces.begin] * int(first == 0), [pieces.end] * int(pieces.separate)
+        line = np.array([*begin, *pieces.encode_words(words[first : last + 1]), *end_token], np.int64)
         offset = 0 if first == 0 else int(ends[first - 1])
         return line[start - offset : end - offset]
