@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import regex
 
 from bench.core.array_cache import key_of
@@ -70,11 +71,11 @@ def cached_corpus(name: str, settings: dict[str, Any], cache_dir: str | Path | N
 
 
 def mapped_corpus(name: str, folder: CachedFolder) -> Corpus:
-    """Return the corpus whose files a folder holds; only the lexicon is read into memory."""
-    texts = {split: Text(folder.array(f"{split}.words"), folder.array(f"{split}.starts")) for split in SPLITS}
+    """Return the corpus whose files a folder holds; words stay on disk, the rest is read into memory."""
+    texts = {split: Text(folder.array(f"{split}.words"), np.array(folder.array(f"{split}.starts"))) for split in SPLITS}
     test = Text(texts["test"].words, texts["test"].starts, folder.array("test.raw_bytes"))
     lexicon = (folder.path / "lexicon.txt").read_bytes().decode("utf-8", "surrogatepass").split("\n")
-    counts, figures = folder.array("counts"), folder.figures
+    counts, figures = np.array(folder.array("counts")), folder.figures
     return Corpus(name, lexicon, counts, **texts | {"test": test}, digest=figures["digest"], origin=figures["origin"])
 
 

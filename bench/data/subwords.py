@@ -135,6 +135,14 @@ class Pieces:
             before[inside], total = summed[text.starts[inside] - chunk.start], int(summed[-1])
         return before
 
+    def counts(self, text: Text, size: int) -> np.ndarray:
+        """Return how often `encode_text(text)` has each piece id below `size`, or below the highest. [size] int64"""
+        types, documents = np.zeros(len(self.lengths), np.int64), len(text.starts) - 1
+        for chunk in chunks(len(text)):
+            types += np.bincount(text.words[chunk], minlength=len(types))
+        types[-2:] = (documents, documents) if self.separate else (documents + 1, 0)
+        return np.bincount(self.spelled, np.repeat(types, self.lengths), minlength=size).astype(np.int64)
+
     def first_pieces(self, text: Text) -> np.ndarray:
         """Return the position of each word's first piece in `encode_text(text)`. [N]"""
         lengths = self.lengths[text.words]

@@ -134,6 +134,7 @@ def test_bos_begins_and_eos_ends_a_document(corpus, special, begin, end):
         expected = [piece for document in documents for piece in [begin, *document, end]]
     line = pieces.encode_text(corpus.test)
     assert line.tolist() == expected
+    assert pieces.counts(corpus.test, 400).tolist() == np.bincount(line, minlength=400).tolist()
     begins, ends = pieces.document_edges(corpus.test)
     assert (line[begins] == begin).all() and (line[ends] == end).all()
     assert [line[i + 1 : j].tolist() for i, j in zip(begins, ends, strict=True)] == documents
