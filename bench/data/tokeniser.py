@@ -117,16 +117,8 @@ class Tokeniser:
         occurs = np.zeros(len(self.known.types), bool)
         occurs[words] = True
         types = list(itertools.compress(self.known.types, occurs))
-        return Tokenised(
-            types,
-            (np.cumsum(occurs, dtype=np.int32) - 1)[words],
-            raw_bytes,
-            lengths,
-            lead,
-            tail,
-            block.ends,
-            block.group,
-        )
+        words = (np.cumsum(occurs, dtype=np.int32) - 1)[words]
+        return Tokenised(types, words, raw_bytes, lengths, lead, tail, block.ends, block.group)
 
 
 def joined(block: Block) -> tuple[str, np.ndarray, np.ndarray]:
@@ -185,9 +177,9 @@ def worker(lowercase: bool) -> subprocess.Popen:
     sources = str(Path(__file__).parents[2])
     paths = os.pathsep.join([sources, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", f"from bench.data import tokeniser; tokeniser.serve({lowercase})"]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}
-    )
+    own_group = {"process_group": 0} if os.name == "posix" else {}  # Ctrl-C reaches this process alone
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, **own_group, env={**os.environ, "PYTHONPATH": paths})
 
 
 def ask(idle: "SimpleQueue[subprocess.Popen]", block: Block) -> Tokenised:
