@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.array_cache import CHECKED, STALLED_SECONDS, checksum, key_of, log, stamp_of
+from bench.core import array_cache
+from bench.core.array_cache import STALLED_SECONDS, checksum, key_of, log, stamp_of
 from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 
@@ -64,12 +65,13 @@ def checked_folder(path: Path) -> CachedFolder | None:
     try:
         contents = json.loads((path / CONTENTS).read_text())
         stamps = {stamp_of(path / name): (name, xxh3) for name, xxh3 in contents["xxh3"].items()}
-        if any(checksum(path / name) != xxh3 for stamp, (name, xxh3) in stamps.items() if stamp not in CHECKED):
+        pending = {stamp: file for stamp, file in stamps.items() if stamp not in array_cache.CHECKED}
+        if any(checksum(path / name) != xxh3 for name, xxh3 in pending.values()):
             return None
         found = CachedFolder(path, dict(contents["figures"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    CHECKED.update(stamps)
+    array_cache.CHECKED.update(stamps)
     return found
 
 
