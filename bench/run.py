@@ -82,6 +82,8 @@ def run(cfg: DictConfig) -> Record:
         start_logger = partial(cell_logger, config, stem, resume=continues_training(cfg, config))
         try:
             built = build_cell(cfg)
+            size = len(built.evaluation_data.vocabulary)  # the setting may be null
+            unfinished = dataclasses.replace(unfinished, vocabulary_size=size)
             logger = stack.enter_context(start_logger())
             figures, scored = measure(cfg, config, built, logger)
             record = dataclasses.replace(unfinished, **figures, finished_at=now())

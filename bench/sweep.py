@@ -154,7 +154,8 @@ def planned(overrides: list[str]) -> PlannedJob:
         kept = not cfg.force and work.finished(path)
         if kept and cfg.stale == "rerun":
             kept = not work.made_by_other_code(config, path)
-    cell = PlannedCell(config["system"]["name"], config["vocabulary"]["size"], pending=not kept)
+    size = config["vocabulary"]["size"] or 0  # null is every type, which are not counted yet
+    cell = PlannedCell(config["system"]["name"], size, pending=not kept)
     return PlannedJob(overrides, None, cell, work, stem, cfg.force)
 
 

@@ -58,8 +58,7 @@ def cached_array(
     Raises:
         SettingError: the disk is full, the folder cannot be used, or the process that computes the array has stalled.
     """
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    path = folder / f"{key}.npy"
+    path = folder / f"{key_of(settings)}.npy"
     found = checked(path, shape)
     if found is None:
         with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
@@ -72,12 +71,22 @@ def cached_array(
     return found
 
 
+def key_of(settings: dict[str, Any]) -> str:
+    """Return the name of what settings describe, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def stamp_of(path: Path) -> tuple[str, int, int, int]:
+    """Return path, inode, size and time of a file, which change when its content does."""
+    stat = path.stat()
+    return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
 def checked(path: Path, shape: tuple[int, ...]) -> CachedArray | None:
     """Return the array of an earlier run; None if no file exists, or if its shape or checksum differs."""
     try:
         beside = json.loads(path.with_suffix(".json").read_text())
-        stat = path.stat()
-        stamp = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        stamp = stamp_of(path)
         if stamp not in CHECKED and checksum(path) != beside["xxh3"]:
             return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -125,17 +134,17 @@ def make(
         temporary.unlink(missing_ok=True)
 
 
-def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
+def reserved(path: Path, shape: tuple[int, ...], dtype: type = np.float16) -> np.memmap:
     """Create an array with its disk space reserved: writing to a mapped file on a full disk would kill the process.
 
     Raises:
         SettingError: the disk has no room for the array.
     """
-    needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    needed, free = np.dtype(dtype).itemsize * int(np.prod(shape)), shutil.disk_usage(path.parent).free
     try:
         if needed > free:
             raise OSError("disk full")
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

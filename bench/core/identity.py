@@ -26,10 +26,11 @@ LONGEST_PART = 60  # bytes of one part; a file name has at most 255
 
 def identity(config: dict[str, Any]) -> str:
     """Return the file stem of a configuration's record: readable parts, then a hash of all settings that matter."""
+    size = config["vocabulary"]["size"]
     parts = [
         config["system"]["name"],
         config["corpus"]["name"],
-        f"v{config['vocabulary']['size']}",
+        f"v{'all' if size is None else size}",
         f"s{config['seed']}",
     ]
     kept = {key: value for key, value in config.items() if key not in OUTSIDE_IDENTITY}

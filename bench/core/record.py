@@ -41,7 +41,7 @@ class Record(StoredResult):
     head: str | None  # class of the output head; None for a model that brings its own
     backbone: str | None
     corpus: str
-    vocabulary_size: int
+    vocabulary_size: int | None  # null: the setting is null, and the cell failed before types were counted
     seed: int
     status: str = "ok"  # ok | oom | diverged | failed
     reason: str | None = None  # of a status that is not ok, one line

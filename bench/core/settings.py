@@ -59,6 +59,12 @@ class Built(Group):
 
 
 class Vocabulary(Group):
+    size: Annotated[int, pydantic.Field(ge=2, le=2**31 - 1)] | None
+
+
+class SizedVocabulary(Vocabulary):
+    """Vocabulary of a job that has no text to count."""
+
     size: Annotated[int, pydantic.Field(ge=2, le=2**31 - 1)]
 
 
@@ -114,6 +120,8 @@ class System(Group):
 
 class Source(Built):
     """Function that reads the corpus."""
+
+    filled_in = ("cache_dir",)
 
 
 class Corpus(Group):

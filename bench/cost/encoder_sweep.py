@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.core.errors import SettingError
@@ -19,6 +18,7 @@ from bench.cost.encoder_rounds import drift_vectors, measure
 from bench.cost.encoder_variants import EncoderVariant, EqualLengthReader, PlainReader, make_sample
 from bench.cost.ledger import ledger_stem
 from bench.cost.schema import EncoderLedger, EncoderRow
+from bench.data.corpus_cache import open_corpus
 from bench.targets.encoder import Encoder
 from bench.targets.tables import make_encoder
 
@@ -59,7 +59,7 @@ class EncoderSweep(Job[EncoderLedger]):
             raise SettingError("targets", problem)
         if cost.device == "cuda" and not torch.cuda.is_available():
             raise SettingError("device", "torch finds no CUDA device here; use device=cpu")
-        corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
+        corpus = open_corpus(cfg.corpus.source, cfg.cache_dir).trained_on(cfg.corpus.get("train_words"))
         sample, variants = make_sample(corpus, cost.words), encoder_variants(config)
         with Bar(stem.name) as bar:
             results = measure(variants, sample, cost.rounds, bar.note)

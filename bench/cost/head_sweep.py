@@ -15,7 +15,7 @@ from bench.core.errors import SettingError
 from bench.core.job import Job
 from bench.core.paths import plain_config
 from bench.core.progress import Bar
-from bench.core.settings import Count, Group, Rows, Seconds, Settings, Width
+from bench.core.settings import Count, Group, Rows, Seconds, Settings, SizedVocabulary, Width
 from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
@@ -57,6 +57,7 @@ class HeadCost(Group):
 
 
 class HeadSweepSettings(Settings):
+    vocabulary: SizedVocabulary
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     cost: HeadCost

@@ -13,7 +13,7 @@ from bench.core.job import Job
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
 from bench.core.provenance import ledger_header
-from bench.core.settings import Count, Group, Settings
+from bench.core.settings import Count, Group, Settings, SizedVocabulary
 from bench.cost.contender import selected_names
 from bench.cost.ledger import ledger_stem
 from bench.cost.our_heads import identifying_systems, systems
@@ -36,6 +36,7 @@ class LoopCost(Group):
 
 
 class LoopSweepSettings(Settings):
+    vocabulary: SizedVocabulary
     cost: LoopCost
 
 

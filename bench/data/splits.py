@@ -3,15 +3,16 @@
 import functools
 import hashlib
 import re
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_only
 
 from bench.core.errors import SettingError
 from bench.core.progress import print_line
+from bench.data.text import Text
 
 if TYPE_CHECKING:
     from bench.data.corpus import Corpus
@@ -47,21 +48,33 @@ def split_by_document(
         SettingError: fewer documents than splits.
     """
     documents = [document for document in documents if len(document)]
-    if len(documents) <= len(shares):
+    drawn = draw_splits(np.fromiter(map(len, documents), np.int64, len(documents)), shares)
+    return {split: [documents[i] for i in numbers] for split, numbers in drawn.items()}
+
+
+def draw_splits(lengths: np.ndarray, shares: dict[str, float] = SHARES) -> dict[str, np.ndarray]:
+    """Draw documents as `split_by_document` does, given the number of words of each document, at least 1. [D]
+
+    Returns:
+        The numbers of each split's documents, in the order drawn.
+
+    Raises:
+        SettingError: fewer documents than splits.
+    """
+    if len(lengths) <= len(shares):
         raise SettingError(
             "corpus.path",
-            f"{len(documents)} documents cannot be split by document; give a folder of at least 3 files, "
+            f"{len(lengths)} documents cannot be split by document; give a folder of at least 3 files, "
             "or a file whose documents are separated by blank lines",
         )
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(documents))
-    total = sum(map(len, documents))
-    splits: dict[str, list[SizedDocument]] = {split: [] for split in shares}
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(lengths))
+    total, splits = int(lengths.sum()), {}
     for later, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
         # leave at least one document for each of the `later` splits that follow, training among them
-        while len(order) > later and sum(map(len, splits[split])) < share * total:
-            splits[split].append(documents[order[0]])
-            order = order[1:]
-    return splits | {"train": [documents[i] for i in order]}
+        reached = int(np.searchsorted(np.cumsum(lengths[order]), share * total)) + 1 if share > 0 else 0
+        count = min(reached, len(order) - later)
+        splits[split], order = order[:count], order[count:]
+    return splits | {"train": order}
 
 
 def split_name(file: Path) -> tuple[str | None, bool]:
@@ -105,18 +118,16 @@ def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]
 
 
 @functools.cache  # once per corpus and process
-@rank_zero_only
 def report_splits(corpus: "Corpus") -> None:
     """Print how large the splits are, how they came about, and how many documents are in two of them."""
+    from pytorch_lightning.utilities import rank_zero_only  # heavy; a process that only reads a corpus needs no torch
+
+    if rank_zero_only.rank:
+        return
     texts = {split: getattr(corpus, split) for split in ("train", "validation", "test")}
     sizes = (f"{split} {count(len(text.starts) - 1, 'document')}, {len(text):,} words" for split, text in texts.items())
     print_line(f"corpus {corpus.name}: {'; '.join(sizes)} ({corpus.origin})")
-    hashes = {
-        split: [hashlib.sha256(document.tobytes()).digest() for document in text.documents()]
-        for split, text in texts.items()
-    }
-    for split, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
-        repeated = len([each for each in hashes[split] if each in set(hashes[other])])
+    for (split, other), repeated in repeated_documents(texts).items():
         if repeated:
             print_line(
                 f"warning: corpus {corpus.name}: {count(repeated, 'document')} of the {split} split also in the "
@@ -124,6 +135,17 @@ def report_splits(corpus: "Corpus") -> None:
             )
 
 
+def repeated_documents(texts: Mapping[str, Text]) -> dict[tuple[str, str], int]:
+    """Return the number of documents of one split that are also in another split, word for word."""
+    hashes = {
+        split: [hashlib.sha256(text.words[start:end]).digest() for start, end in pairwise(text.starts.tolist())]
+        for split, text in texts.items()
+    }
+    known = {split: set(each) for split, each in hashes.items()}
+    pairs = (("test", "train"), ("test", "validation"), ("validation", "train"))
+    return {(split, other): sum(each in known[other] for each in hashes[split]) for split, other in pairs}
+
+
 def count(number: int, noun: str) -> str:
-    """1 document, 2 documents."""
+    """Return `1 document`, `2 documents`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

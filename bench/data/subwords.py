@@ -1,23 +1,20 @@
-"""Words <-> word pieces, and the training text as endless batches of pieces.
+"""Words <-> word pieces of a causal language model's tokeniser.
 
 A document is its words joined by single spaces. Its pieces are therefore those of " " + word for one word after the
 other, and each word's first and last piece are known. A begin token precedes every document and an end token follows
 it; where both are the same token (GPT-2), neighbouring documents share one.
-L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, B rows, T steps.
+L lexicon types, N words, D documents, P pieces of a text, S distinct pieces, R windows, T steps.
 """
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, Text, concatenate
-from bench.data.step_batches import Steps
+from bench.data.corpus import Corpus
+from bench.data.text import Text, chunks
 
 BOUNDARY = "<|endoftext|>"
 
@@ -125,9 +122,26 @@ class Pieces:
 
     def document_edges(self, text: Text) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of each document's begin and end tokens in `encode_text(text)`. [D], [D]"""
-        pieces = np.concatenate([[0], np.cumsum(self.lengths[text.words])])[text.starts]  # [D + 1] before each document
+        pieces = self.pieces_before(text)
         before = np.arange(len(pieces) - 1) * (1 + self.separate)
         return pieces[:-1] + before, pieces[1:] + before + 1
+
+    def pieces_before(self, text: Text) -> np.ndarray:
+        """Return the pieces of all words before each document and before the end of the text. [D + 1] int64"""
+        before, total = np.zeros(len(text.starts), np.int64), 0
+        for chunk in chunks(len(text)):
+            summed = total + np.concatenate([[0], np.cumsum(self.lengths[text.words[chunk]])])
+            inside = slice(*np.searchsorted(text.starts, [chunk.start, chunk.stop + 1]))
+            before[inside], total = summed[text.starts[inside] - chunk.start], int(summed[-1])
+        return before
+
+    def counts(self, text: Text, size: int) -> np.ndarray:
+        """Return how often `encode_text(text)` has each piece id below `size`, or below the highest. [size] int64"""
+        types, documents = np.zeros(len(self.lengths), np.int64), len(text.starts) - 1
+        for chunk in chunks(len(text)):
+            types += np.bincount(text.words[chunk], minlength=len(types))
+        types[-2:] = (documents, documents) if self.separate else (documents + 1, 0)
+        return np.bincount(self.spelled, np.repeat(types, self.lengths), minlength=size).astype(np.int64)
 
     def first_pieces(self, text: Text) -> np.ndarray:
         """Return the position of each word's first piece in `encode_text(text)`. [N]"""
@@ -152,42 +166,3 @@ class Pieces:
                 groups.append([])
             groups[-1].append(piece)
         return [self.tokenizer.decode(group).strip() for group in groups]
-
-
-class PieceBatch(NamedTuple):
-    """Inputs and targets of one training step."""
-
-    pieces: Tensor  # [B, T + 1] int64: all but the last are inputs, all but the first are targets
-    trained_words: int  # words that begin among the targets; a budget counts these
-
-
-class PieceBatches(Steps):
-    """Endless batches whose order is a function of (seed, step) alone.
-
-    Each epoch puts the documents in a new order, cuts their pieces into windows of T + 1 pieces that overlap by one,
-    and reads the windows in random order. A BOS that differs from EOS is the first input of every window.
-    """
-
-    def __init__(self, pieces: Pieces, text: Text, *, rows: int, length: int, seed: int):
-        self.pieces, self.documents, self.seed = pieces, text.documents(), seed
-        size = len(pieces.encode_text(text))
-        self.length = min(length, size - 1)
-        self.windows = (size - 1) // self.length
-        super().__init__(min(rows, self.windows), "system.model.batch_size")
-        self.epoch, self.order, self.line = -1, np.empty(0), np.empty(0)
-
-    def batch(self, step: int) -> PieceBatch:
-        """Return the batch of a step."""
-        epoch, nth = divmod(step, self.windows // self.rows)
-        if epoch != self.epoch:
-            self.start_epoch(epoch)
-        window = self.order[nth * self.rows : (nth + 1) * self.rows][self.rank :: self.world]
-        pieces = self.pieces.open_windows(self.line[window[:, None] * self.length + np.arange(self.length + 1)])
-        return PieceBatch(torch.from_numpy(pieces), int(self.pieces.begins[pieces[:, 1:]].sum()))
-
-    def start_epoch(self, epoch: int) -> None:
-        """Order the documents and windows of one epoch."""
-        random = np.random.default_rng((self.seed, epoch))
-        documents = [self.documents[i] for i in random.permutation(len(self.documents))]
-        self.line = self.pieces.encode_text(concatenate(documents))
-        self.order, self.epoch = random.permutation(self.windows), epoch

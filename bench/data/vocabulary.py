@@ -19,16 +19,18 @@ class Vocabulary:
     Args:
         corpus: the corpus whose training split is counted.
         size: V, `<unk>` included; between 2 and the number of types in the training split, so that `<unk>` has counts.
+            None is that number.
 
     Raises:
         SettingError: the corpus has no vocabulary of this size.
     """
 
-    def __init__(self, corpus: Corpus, size: int):
+    def __init__(self, corpus: Corpus, size: int | None):
         types = int((corpus.counts > 0).sum())
         if types < 2:
             problem = f"{corpus.name} trains on {types} distinct words"
             raise SettingError("corpus", f"{problem}; give a longer text, or raise corpus.train_words (null: all)")
+        size = types if size is None else size
         if not isinstance(size, int) or not 2 <= size <= types:
             problem = f"{size} is not a whole number between 2 and {types}, the types of {corpus.name}'s training words"
             remedy = f"raise corpus.train_words (null: all of the split) above the {len(corpus.train):,} words read now"

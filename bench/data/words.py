@@ -47,7 +47,7 @@ FORMAT = regex.compile(r"\p{WB=Format}", regex.V1)
 
 UNK_IN_ANY_CASE = re.compile(re.escape(UNK), re.IGNORECASE)
 
-BETWEEN_SPACES = re.compile(r"[^\s\u200b]+")
+SEGMENT = re.compile(r"[^\s\u200b]+")  # characters between two spaces
 
 MARKUP = {"<s>": "", "</s>": "", "<eos>": "", "@-@": "-", "@,@": ",", "@.@": "."}
 
@@ -56,8 +56,8 @@ class Document(list[str]):
     """The words of a document whose original text is known.
 
     Attributes:
-        raw_bytes: UTF-8 bytes of the original per word, white space before it included. A stretch between spaces that
-            gives several words counts at its last word; one that gives none counts at the next word. [N] int64
+        raw_bytes: UTF-8 bytes of the original per word, white space before the word included. The bytes of a segment
+            of several words count at its last word, and those of a segment without words at the next word. [N] int64
     """
 
     def __init__(self, words: list[str], raw_bytes: np.ndarray):
@@ -71,14 +71,14 @@ def tokenize(text: str, lowercase: bool = True) -> list[str]:
 
 
 def read_document(text: str, lowercase: bool = True) -> Document:
-    """Return the words of a text and the bytes that each takes in it; the bytes sum to the whole text's."""
+    """Return the words of a text and the bytes of each; the bytes sum to those of the whole text."""
     known: dict[str, list[str]] = {}
     words: list[str] = []
-    ends, offsets = [0], [0]  # words and characters up to the end of each stretch between spaces
-    for match in BETWEEN_SPACES.finditer(text):
-        stretch = match.group()
-        if (inside := known.get(stretch)) is None:
-            inside = known[stretch] = words_of_stretch(stretch, lowercase)
+    ends, offsets = [0], [0]  # words and characters up to the end of each segment between spaces
+    for match in SEGMENT.finditer(text):
+        segment = match.group()
+        if (inside := known.get(segment)) is None:
+            inside = known[segment] = words_of_segment(segment, lowercase)
         if inside:
             words += inside
             ends.append(len(words))
@@ -91,9 +91,9 @@ def read_document(text: str, lowercase: bool = True) -> Document:
     return Document(words, raw_bytes)
 
 
-def words_of_stretch(stretch: str, lowercase: bool) -> list[str]:
+def words_of_segment(segment: str, lowercase: bool) -> list[str]:
     """Return the words of a text without white space."""
-    text = MARKUP.get(stretch, stretch)
+    text = MARKUP.get(segment, segment)
     if not text.isascii():
         text = unicodedata.normalize("NFC", FORMAT.sub("", text))
     if lowercase:

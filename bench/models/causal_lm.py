@@ -22,8 +22,9 @@ from bench.core.errors import SettingError
 from bench.core.progress import print_line
 from bench.core.settings import Depth, Dropout, Factor, Rows, Width
 from bench.data.corpus import Corpus
+from bench.data.piece_batches import PieceBatch, PieceBatches
 from bench.data.step_batches import StepData
-from bench.data.subwords import PieceBatch, PieceBatches, Pieces
+from bench.data.subwords import Pieces
 from bench.data.vocabulary import Vocabulary
 from bench.models.causal_lm_builders import from_scratch, learned_pieces, load_causal_lm, weights_digest
 from bench.models.language_model import LanguageModel

@@ -36,7 +36,7 @@ def from_scratch(pieces: Pieces, corpus: Corpus, dropout: float, shape: dict[str
     dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     size = len(pieces.tokenizer)
     lm = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=size, **shape, **dropouts, **special_ids))
-    counts = torch.from_numpy(pieces.encode_text(corpus.train)).bincount(minlength=size) + 0.5
+    counts = torch.from_numpy(pieces.counts(corpus.train, size)) + 0.5
     log_frequency = counts.log()
     with torch.no_grad():
         lm.transformer.wte.weight.normal_(std=EMBEDDING_STD)

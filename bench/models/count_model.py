@@ -1,5 +1,6 @@
 """Interpolated Kneser-Ney n-gram as a language model. N positions, V vocabulary size."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -7,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.data.corpus import Corpus, Text
+from bench.data.corpus import Corpus
+from bench.data.text import Text, chunks
 from bench.data.vocabulary import Vocabulary
-from bench.models.kneser_ney import KneserNey
+from bench.models.kneser_ney import KneserNey, gram_codes
 from bench.models.language_model import ClosedVocabularyModel
 
 
@@ -32,14 +34,33 @@ class CountModel(CodedContextModel):
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
         self.vocabulary = vocabulary
-        documents = [vocabulary.encode(words).astype(np.int64) for words in corpus.train.documents()]
-        self.model = KneserNey(documents, len(vocabulary), order)
+        codes = np.empty(len(corpus.train), np.int64)
+        for chunk, symbols, depths in self.symbols(corpus.train, order - 1):
+            codes[chunk] = gram_codes(symbols, depths, len(vocabulary), order)[
+                len(symbols) - (chunk.stop - chunk.start) :
+            ]
+        self.model = KneserNey.counted(codes, len(vocabulary), order)
+
+    def symbols(self, text: Text, before: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield each chunk of a text, its ids, and the number of words before each id in its document.
+
+        Both arrays cover the chunk and up to `before` ids ahead of it, which its first contexts read.
+        """
+        for chunk in chunks(len(text)):
+            begin = max(0, chunk.start - before)
+            positions = np.arange(begin, chunk.stop)
+            document = np.searchsorted(text.starts, positions, side="right") - 1
+            yield chunk, self.vocabulary.encode(text.words[begin : chunk.stop]), positions - text.starts[document]
 
     def features(self, text: Text, split: str | None) -> Tensor:
         """Return the code of the n - 1 words before each position. [N, 1] int64"""
         length = self.model.order - 1
-        codes = [self.model.context_codes(self.vocabulary.encode(words), length) for words in text.documents()]
-        return torch.from_numpy(np.concatenate(codes))[:, None]
+        codes = np.empty(len(text), np.int64)
+        for chunk, symbols, depths in self.symbols(text, length):
+            codes[chunk] = self.model.context_codes(symbols, length, depths)[
+                len(symbols) - (chunk.stop - chunk.start) :
+            ]
+        return torch.from_numpy(codes)[:, None]
 
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
         """Return the codes after one more word per sequence. [n, 1], [n] -> [n, 1]"""

@@ -11,25 +11,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.data.text import ragged
+
 
 @dataclass(frozen=True)
 class Level:
     """n-grams of one order, grouped by context; n-grams of context i have the indices `offsets[i]:offsets[i + 1]`."""
 
-    index: dict[int, int]  # context code -> i
+    contexts: np.ndarray  # [contexts] int64, codes in rising order
     offsets: np.ndarray  # [contexts + 1]
-    symbols: np.ndarray  # [n-grams]
+    symbols: np.ndarray  # [n-grams] int32
     shares: np.ndarray  # [n-grams], (c(hw) - d) / c(h)
     backoff: np.ndarray  # [contexts], d · T(h) / c(h)
 
+    @classmethod
+    def of(cls, grams: np.ndarray, counts: np.ndarray, base: int) -> "Level":
+        """Group the sorted n-grams of one order by context. [n-grams] each"""
+        starts = boundaries(grams // base)
+        once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+        discount = once / (once + 2 * twice) if once else 0.5
+        totals, types = np.add.reduceat(counts, starts), np.diff(starts, append=len(grams))
+        return cls(
+            contexts=grams[starts] // base,
+            offsets=np.append(starts, len(grams)),
+            symbols=(grams % base).astype(np.int32),
+            shares=(counts - discount) / np.repeat(totals, types),
+            backoff=discount * types / totals,
+        )
+
     def interpolate(self, rows: np.ndarray, contexts: np.ndarray) -> None:
         """Interpolate this order into `rows` [N, A] in place; a row keeps the lower order if its context is unseen."""
-        for row, context in zip(rows, contexts.tolist(), strict=True):
-            i = self.index.get(context)
-            if i is not None:
-                span = slice(self.offsets[i], self.offsets[i + 1])
-                row *= self.backoff[i]
-                row[self.symbols[span]] += self.shares[span]
+        at = np.searchsorted(self.contexts, contexts)
+        seen = np.flatnonzero(self.contexts[np.minimum(at, len(self.contexts) - 1)] == contexts)
+        for n, i in zip(seen.tolist(), at[seen].tolist(), strict=True):
+            row, span = rows[n], slice(self.offsets[i], self.offsets[i + 1])
+            row *= self.backoff[i]
+            row[self.symbols[span]] += self.shares[span]
 
 
 class KneserNey:
@@ -50,37 +67,46 @@ class KneserNey:
     def __init__(
         self, sequences: Sequence[np.ndarray], alphabet: int, order: int, *, weights: np.ndarray | None = None
     ):
+        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+        symbols, depths = np.concatenate(sequences), ragged(np.zeros(len(lengths), np.int64), lengths)
+        codes = gram_codes(symbols, depths, alphabet, order)
+        self._fit(codes, alphabet, order, None if weights is None else np.repeat(weights, lengths))
+
+    @classmethod
+    def counted(cls, codes: np.ndarray, alphabet: int, order: int) -> "KneserNey":
+        """Return the model of n-grams given as `gram_codes`, which are sorted in place: no copy of them is made. [N]"""
+        model = cls.__new__(cls)
+        model._fit(codes, alphabet, order, None)
+        return model
+
+    def _fit(self, codes: np.ndarray, alphabet: int, order: int, occurrences: np.ndarray | None) -> None:
+        """Count n-grams of every order. [N], [N] int64 or None: each code occurs once"""
         self.alphabet, self.order = alphabet, order
         self.base = alphabet + 1  # the extra symbol pads the start of a sequence
-        if self.base**order >= 2**63:
-            raise ValueError(f"order {order} over {alphabet} symbols does not fit 63 bits")
-        codes = [self.context_codes(sequence, order - 1) * self.base + sequence for sequence in sequences]
-        occurrences = np.repeat(np.ones(len(codes)) if weights is None else weights, [len(code) for code in codes])
-        grams, gram_of = np.unique(np.concatenate(codes), return_inverse=True)
-        counts = np.bincount(gram_of, occurrences).astype(np.int64)
         levels = []
         for length in range(order, 0, -1):
-            levels.append(self._level(grams, counts))
-            grams, counts = np.unique(grams % self.base ** (length - 1), return_counts=True)
+            if occurrences is None:
+                codes.sort()
+                starts = boundaries(codes)
+                counts = np.diff(starts, append=len(codes))
+            else:
+                rising = np.argsort(codes, kind="stable")
+                codes = codes[rising]
+                starts = boundaries(codes)
+                counts, occurrences = np.add.reduceat(occurrences[rising], starts), None
+            codes = codes[starts]
+            levels.append(Level.of(codes, counts, self.base))
+            codes %= self.base ** (length - 1)
         self.levels = levels[::-1]  # of context lengths 0 .. n - 1
 
-    def context_codes(self, sequence: np.ndarray, length: int) -> np.ndarray:
-        """Return the code of the `length` symbols before each position. [N] -> [N] int64"""
-        padded = np.concatenate([np.full(length, self.alphabet), sequence]).astype(np.int64)
-        code = np.zeros(len(sequence), np.int64)
-        for offset in range(length):
-            code = code * self.base + padded[offset : offset + len(sequence)]
-        return code
+    def context_codes(self, sequence: np.ndarray, length: int, depths: np.ndarray | None = None) -> np.ndarray:
+        """Return the code of the `length` symbols before each position. [N] -> [N] int64
 
-    def _level(self, grams: np.ndarray, counts: np.ndarray) -> Level:
-        """Discount the counts of the sorted n-grams of one order. [n-grams] each"""
-        contexts, starts = np.unique(grams // self.base, return_index=True)
-        once, twice = (counts == 1).sum(), (counts == 2).sum()
-        discount = once / (once + 2 * twice) if once else 0.5
-        totals, types = np.add.reduceat(counts, starts), np.diff([*starts, len(grams)])
-        shares = (counts - discount) / np.repeat(totals, types)
-        index = {int(context): i for i, context in enumerate(contexts)}
-        return Level(index, np.append(starts, len(grams)), grams % self.base, shares, discount * types / totals)
+        Args:
+            depths: symbols before each position in its own sequence, if `sequence` is several of them. [N]
+        """
+        depths = np.arange(len(sequence)) if depths is None else depths
+        return context_codes(sequence, depths, self.alphabet, length)
 
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
         """Return the distribution after each context of n - 1 symbols, given as a code. [N] -> [N, A] float64"""
@@ -90,3 +116,32 @@ class KneserNey:
         for length, level in enumerate(self.levels[1:], 1):
             level.interpolate(rows, contexts % self.base**length)
         return rows
+
+
+def gram_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, order: int) -> np.ndarray:
+    """Return the code of the n-gram that ends at each position. [N], [N] -> [N] int64
+
+    Args:
+        depths: symbols before each position in its own sequence.
+
+    Raises:
+        ValueError: the codes do not fit 63 bits.
+    """
+    if (alphabet + 1) ** order >= 2**63:
+        raise ValueError(f"order {order} over {alphabet} symbols does not fit 63 bits")
+    return context_codes(symbols, depths, alphabet, order - 1) * (alphabet + 1) + symbols
+
+
+def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length: int) -> np.ndarray:
+    """Return the code of the `length` symbols before each position; pads precede a sequence. [N], [N] -> [N] int64"""
+    codes = np.zeros(len(symbols), np.int64)
+    for back in range(length, 0, -1):
+        codes *= alphabet + 1
+        codes[:back] += alphabet
+        codes[back:] += np.where(depths[back:] < back, alphabet, symbols[: max(0, len(symbols) - back)])
+    return codes
+
+
+def boundaries(values: np.ndarray) -> np.ndarray:
+    """Return the index of the first of each run of equal values. [N] -> [runs]"""
+    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))

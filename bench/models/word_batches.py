@@ -5,7 +5,6 @@ V vocabulary size, D size of target vectors, E size of input vectors.
 """
 
 import functools
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -78,42 +77,41 @@ class Inputs:
 
 
 class Streams(Steps):
-    """Endless training stream: the documents of an epoch in random order, concatenated and cut into B equal parts."""
+    """Endless training stream: the documents of an epoch in random order, concatenated and cut into B equal parts.
+
+    A batch reads its own words from the text, so that no copy of the text is made.
+    """
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
         super().__init__(streams, "batch.streams")
-        vocabulary = inputs.vocabulary
-        self.text, self.inputs, self.targets = vocabulary.corpus.train, inputs, targets
-        self.ids = vocabulary.encode(self.text.words)  # [N] int32
-        # [N] int32; None if the inputs are vectors
-        self.input_ids = None if inputs.encoder else self.inputs_at(np.arange(len(self.text))).int().numpy()
+        self.text, self.inputs, self.targets = inputs.vocabulary.corpus.train, inputs, targets
         self.streams, self.steps, self.seed = streams, steps, seed
+        self.columns = len(self.text) // streams  # words per stream and epoch
         self.cached_order = functools.lru_cache(maxsize=1)(self.order)  # of the current epoch only
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a training step, counted over all epochs; a process reads its share of the streams."""
-        epoch, step_of_epoch = divmod(step, -(-(len(self.text) // self.streams) // self.steps))
-        columns = slice(step_of_epoch * self.steps, (step_of_epoch + 1) * self.steps)
-        positions = self.cached_order(epoch)[self.rank :: self.world, columns]  # [B, T]
+        epoch, step_of_epoch = divmod(step, -(-self.columns // self.steps))
+        columns = np.arange(step_of_epoch * self.steps, min((step_of_epoch + 1) * self.steps, self.columns))
+        positions = self.positions(epoch, columns)[self.rank :: self.world]  # [B, T]
         vectors = None if self.targets is None else self.targets.at(positions)
-        if self.input_ids is None:
-            inputs = self.inputs_at(positions)
-        else:
-            inputs = torch.from_numpy(self.input_ids[positions]).long()
-        words = torch.from_numpy(self.ids[positions]).long()
+        inputs = self.inputs.at(self.text, "train", positions)
+        words = torch.from_numpy(self.inputs.vocabulary.encode(self.text.words[positions])).long()
         return Batch(inputs, words, vectors, fresh=step_of_epoch == 0)
 
-    def inputs_at(self, positions: np.ndarray) -> Tensor:
-        """Return the inputs at these positions. [...] -> ids [...] or vectors [..., E]"""
-        return self.inputs.at(self.text, "train", positions)
+    def positions(self, epoch: int, columns: np.ndarray) -> np.ndarray:
+        """Return the positions of the training text at these columns of every stream. [T] -> [B, T] int64"""
+        offsets, ends = self.cached_order(epoch)
+        places = np.arange(self.streams)[:, None] * self.columns + columns
+        document = np.searchsorted(ends, places, side="right")
+        return offsets[document] + places
 
-    def order(self, epoch: int) -> np.ndarray:
-        """Return the positions of the training text in the order of an epoch, one row per stream. [B, N // B]"""
-        spans = list(itertools.pairwise(self.text.starts.tolist()))
-        shuffled = np.random.default_rng((self.seed, epoch)).permutation(len(spans))
-        positions = np.concatenate([np.arange(*spans[i]) for i in shuffled])
-        columns = len(positions) // self.streams
-        return positions[: columns * self.streams].reshape(self.streams, columns)
+    def order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the documents in the order of an epoch: offset from place to position, and end. [D], [D] int64"""
+        shuffled = np.random.default_rng((self.seed, epoch)).permutation(len(self.text.starts) - 1)
+        lengths = np.diff(self.text.starts)[shuffled]
+        ends = np.cumsum(lengths)
+        return self.text.starts[:-1][shuffled] - (ends - lengths), ends
 
 
 class WordData(StepData):

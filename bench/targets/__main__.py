@@ -23,6 +23,7 @@ from bench.core.errors import BAD_INPUT, SettingError
 from bench.core.files import write_atomically
 from bench.core.paths import plain_config, resolved_config
 from bench.core.provenance import reproducibility_fields
+from bench.data.corpus_cache import open_corpus
 from bench.data.vocabulary import Vocabulary
 from bench.targets.tables import Targets
 
@@ -58,7 +59,7 @@ def export(cfg: DictConfig, path: Path) -> tuple[int, int]:
         SettingError: settings that cannot work, or a path that cannot be written.
     """
     config = resolved_config(cfg)
-    corpus = instantiate(cfg.corpus.source).trained_on(cfg.corpus.get("train_words"))
+    corpus = open_corpus(cfg.corpus.source, cfg.cache_dir).trained_on(cfg.corpus.get("train_words"))
     vocabulary = Vocabulary(corpus, cfg.vocabulary.size)
     targets: Targets = instantiate(cfg.targets, vocabulary=vocabulary, cache_dir=cfg.cache_dir)
     words = torch.frombuffer(bytearray("\n".join(vocabulary.words).encode()), dtype=torch.uint8)
@@ -73,7 +74,7 @@ def provenance(config: dict[str, Any], targets: Targets, corpus_sha256: str) -> 
     made = reproducibility_fields(config)
     facts = {
         "corpus": config["corpus"],
-        "vocabulary_size": config["vocabulary"]["size"],
+        "vocabulary_size": len(targets.table),
         "targets": config["targets"],
         "corpus_sha256": corpus_sha256,
         "weights_sha256": targets.weights_sha256,

@@ -8,14 +8,14 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.core.array_cache import cached_array
+from bench.core.array_cache import cached_array, checked, key_of
 from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
 from bench.data.corpus import Corpus, Text
@@ -95,8 +95,25 @@ class Encoder:
         Raises:
             SettingError: the vectors do not fit the disk, or the model does not support the settings.
         """
-        text = getattr(corpus, split)
-        settings = {
+        shape = (len(getattr(corpus, split)), self.width)
+        cached = cached_array(
+            self.cache,
+            self.cache_settings(corpus, split),
+            shape=shape,
+            what=f"encoding {corpus.name}, {split}",
+            fill=lambda out: self._fill(out, corpus, split),
+        )
+        return Encoded(cached.array, cached.seconds)
+
+    def cached(self, corpus: Corpus, split: str) -> Encoded | None:
+        """Return one split's vectors if the cache has them."""
+        path = self.cache / f"{key_of(self.cache_settings(corpus, split))}.npy"
+        found = checked(path, (len(getattr(corpus, split)), self.width))
+        return found and Encoded(found.array, found.seconds)
+
+    def cache_settings(self, corpus: Corpus, split: str) -> dict[str, Any]:
+        """Return all that the vectors of one split depend on."""
+        return {
             **self.options,
             "layer": self.config.num_hidden_layers,
             "precision": self.precision,
@@ -107,12 +124,22 @@ class Encoder:
             "text_sha256": corpus.fingerprint(split),
             "scheme": SCHEME,
         }
-        what = f"encoding {corpus.name}, {split}"
-        shape = (len(text), self.width)
-        cached = cached_array(
-            self.cache, settings, shape=shape, what=what, fill=lambda out: self._fill(out, corpus, text, what)
-        )
-        return Encoded(cached.array, cached.seconds)
+
+    def read(self, corpus: Corpus, split: str) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Yield positions of one split [n] and their vectors [n, D] float16, batch by batch, with a progress bar.
+
+        Raises:
+            SettingError: a vector is infinite or not a number.
+        """
+        text: Text = getattr(corpus, split)
+        shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[speed]}"))
+        with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(f"encoding {corpus.name}, {split}", total=len(text), speed="")
+            for positions, vectors in self._model.read(corpus.lexicon, text.words, text.starts):
+                yield positions, finite(vectors.half())
+                speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
+                progress.update(task, advance=len(positions), speed=speed)
+        del self._model  # frees its memory: a run that fills the cache then has the peak of a run that reads it
 
     def vectors(self, words: list[str]) -> torch.Tensor:
         """Return the vectors of one document's words, which `encode` rounds to float16. [n, D] float32, CPU"""
@@ -131,17 +158,11 @@ class Encoder:
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
         return kind(self.folder, copy.deepcopy(self.config), dtype=dtype, device=self.device, **self.options)
 
-    def _fill(self, out: np.memmap, corpus: Corpus, text: Text, what: str) -> Iterator[None]:
+    def _fill(self, out: np.memmap, corpus: Corpus, split: str) -> Iterator[None]:
         """Write the vectors batch by batch, so that memory holds a single batch."""
-        shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[speed]}"))
-        with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(what, total=len(text), speed="")
-            for positions, vectors in self._model.read(corpus.lexicon, text.words, text.starts):
-                out[positions] = finite(vectors.half())
-                speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
-                progress.update(task, advance=len(positions), speed=speed)
-                yield
-        del self._model  # frees its memory: a run that fills the cache then has the peak of a run that reads it
+        for positions, vectors in self.read(corpus, split):
+            out[positions] = vectors
+            yield
 
 
 def finite(vectors: torch.Tensor) -> torch.Tensor:

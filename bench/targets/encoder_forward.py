@@ -13,11 +13,14 @@ import numpy as np
 import torch
 
 from bench.core.errors import SettingError
+from bench.data.text import ragged
 from bench.data.words import UNK
 from bench.targets import encoder_files
 from bench.targets.last_layer import LastLayer, shorten
 
 RESERVED = 4  # positions of a row without words: [CLS], [SEP], and two that RoBERTa skips
+
+SHARD = 1 << 23  # words read at a time; arrays of positions and spans take about 100 bytes per word
 
 BATCH_PIECES = {"cpu": 2048, "cuda": 4096}  # pieces per batch; on a CPU, activations of this size stay in its cache
 
@@ -67,12 +70,18 @@ class EncoderModel:
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Yield positions in the text [n] and their vectors [n, D] float32, batch by batch, the longest spans first.
 
+        A text of more than SHARD words is read in shards of whole documents, so that memory does not grow with it.
+
         Args:
             lexicon: L types.
             words: [N] indices into the lexicon.
             starts: [documents + 1], as in `bench.data.corpus.Text`.
         """
-        yield from self.passes(*self.tokenize(lexicon, words), starts)
+        for first, end in shards(starts):
+            begin = int(starts[first])
+            pieces, begins = self.tokenize(lexicon, words[begin : starts[end]])
+            for positions, vectors in self.passes(pieces, begins, starts[first : end + 1] - begin):
+                yield positions + begin, vectors
 
     def passes(
         self, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray
@@ -145,6 +154,15 @@ class EncoderModel:
         return bool((one - other).abs().max() > 1e-3)
 
 
+def shards(starts: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield first and end of consecutive documents of at most SHARD words together, or of a single longer document."""
+    first = 0
+    while first < len(starts) - 1:
+        end = max(first + 1, int(np.searchsorted(starts, starts[first] + SHARD, side="right")) - 1)
+        yield first, end
+        first = end
+
+
 def cut(begins: np.ndarray, starts: np.ndarray, *, window: int, limit: int, every_word: bool) -> np.ndarray:
     """Cut documents into spans of at most `window` words and `limit` pieces: first word, end, first kept. [S, 3]
 
@@ -171,8 +189,3 @@ def pool(hidden: torch.Tensor, begins: np.ndarray, counts: np.ndarray, how: str)
         pieces = hidden[ragged(begins, counts)].float()
         return torch.segment_reduce(pieces, "mean", lengths=torch.from_numpy(counts).to(hidden.device)).cpu()
     return hidden[begins if how == "first" else begins + counts - 1].float().cpu()
-
-
-def ragged(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return runs end to end: begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], …"""
-    return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

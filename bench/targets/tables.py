@@ -16,8 +16,9 @@ from bench.core.errors import SettingError
 from bench.core.settings import Place
 from bench.data.vocabulary import Vocabulary
 from bench.targets.encoder import Encoder
+from bench.targets.moments import training_moments
 
-BLOCK = 1 << 15  # vectors per block; bounds memory
+BLOCK = 1 << 15  # rows added at a time; bounds memory
 
 FLAT = 1e-3  # directions with a smaller share of the mean variance are dropped: whitening would amplify their noise
 
@@ -113,20 +114,23 @@ def bert(
     if level not in ("token", "type"):
         raise SettingError("targets.level", f"{level} is not one of token, type")
     encoder = make_encoder(settings, cache_dir)
-    encoded = encoder.encode(vocabulary.corpus, "train")
-    ids = vocabulary.encode(vocabulary.corpus.train.words)
-    sums, squares = moments(encoded.vectors, ids, len(vocabulary), squared=whiten)
-    mean = sums.sum(0, dtype=torch.float64) / len(ids)
+    corpus, encoded = vocabulary.corpus, None
+    if level == "token":
+        encoded = encoder.encode(corpus, "train")
+    moments = training_moments(encoder, corpus)
+    sums, words = sums_by_id(moments.sums, vocabulary), len(corpus.train)
+    mean = sums.sum(0, dtype=torch.float64) / words
+    covariance = torch.from_numpy(np.array(moments.squares)) / words - torch.outer(mean, mean)
     targets = Targets(
         name,
         level,
         sums / torch.from_numpy(vocabulary.counts)[:, None],
         offset=mean.float() if centre else None,
-        mixing=whitening(squares / len(ids) - torch.outer(mean, mean)) if whiten else None,
+        mixing=whitening(covariance) if whiten else None,
         normalise=normalise,
     )
-    targets.vectors = encoded.vectors if level == "token" else None
-    targets.encoder, targets.encode_seconds = encoder, encoded.seconds
+    targets.vectors = None if encoded is None else encoded.vectors
+    targets.encoder, targets.encode_seconds = encoder, moments.seconds if encoded is None else encoded.seconds
     targets.weights_sha256 = encoder.weights_sha256
     return targets
 
@@ -143,16 +147,16 @@ def make_encoder(settings: Mapping[str, Any], cache_dir: str, device: str | None
     return Encoder(settings[source], cache_dir=cache_dir, device=device, **{key: settings[key] for key in rest})
 
 
-def moments(vectors: np.ndarray, ids: np.ndarray, size: int, *, squared: bool) -> tuple[Tensor, Tensor]:
-    """Return sums of vectors by id [V, D] float32 and, if `squared`, of outer products [D, D] float64."""
-    width = vectors.shape[1]
-    sums, squares = torch.zeros(size, width), torch.zeros(width, width, dtype=torch.float64)
-    for start in range(0, len(vectors), BLOCK):
-        block = torch.from_numpy(vectors[start : start + BLOCK].astype(np.float32))
-        sums.index_add_(0, torch.from_numpy(ids[start : start + BLOCK]), block)
-        if squared:
-            squares += block.T @ block
-    return sums, squares
+def sums_by_id(sums: np.ndarray, vocabulary: Vocabulary) -> Tensor:
+    """Add the sums of all types that `<unk>` replaces. [L, D] -> [V, D] float32"""
+    known = len(vocabulary) - 1
+    rows = torch.zeros(len(vocabulary), sums.shape[1])
+    rows[torch.from_numpy(vocabulary.ids[:known].astype(np.int64))] = torch.from_numpy(np.array(sums[:known]))
+    replaced = np.zeros(sums.shape[1])
+    for start in range(known, len(sums), BLOCK):
+        replaced += sums[start : start + BLOCK].sum(0, dtype=np.float64)
+    rows[vocabulary.unk] = torch.from_numpy(replaced).float()
+    return rows
 
 
 def whitening(covariance: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
+from bench.data.corpus_cache import open_corpus
 from bench.data.splits import report_splits
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.generation import prompts_of
@@ -49,7 +50,7 @@ def build_cell(cfg: DictConfig, table: Tensor | None = None) -> Built:
         SettingError: settings that cannot work together.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    whole: Corpus = instantiate(cfg.corpus.source)
+    whole = open_corpus(cfg.corpus.source, cfg.cache_dir)
     corpus = limited_corpus(
         whole, cfg.corpus.get("train_words"), cfg.evaluation.validation_words, cfg.evaluation.test_words
     )
@@ -70,7 +71,7 @@ def limited_corpus(whole: Corpus, train: int | None, validation: int | None, tes
 
 
 @functools.lru_cache(maxsize=1)
-def make_evaluation_data(corpus: Corpus, size: int, calibration_words: int, search_words: int) -> EvaluationData:
+def make_evaluation_data(corpus: Corpus, size: int | None, calibration_words: int, search_words: int) -> EvaluationData:
     """Return the texts to evaluate on, with a vocabulary of this size and a speller.
 
     Raises:
@@ -134,6 +135,8 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor 
     if not isinstance(trunk, Backbone):
         problem = f"{cfg.backbone.trunk._target_} makes no bench.models.backbones.Backbone; give one"
         raise SettingError("backbone.trunk._target_", problem)
+    if cfg.inputs == "contextual":
+        inputs.vectors("train")  # before the targets, which then read the cached vectors and do not encode again
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}
     if "targets" in cfg.system.head:
         if table is None:

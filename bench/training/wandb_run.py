@@ -63,7 +63,7 @@ def start_run(folder: Path, cell: str, config: dict[str, Any], mode: str, place:
     Args:
         place: `project`, `entity` and `resume` of `wandb.init`.
     """
-    tags = [config["system"]["name"], config["corpus"]["name"], f"v{config['vocabulary']['size']}"]
+    tags = [config["system"]["name"], config["corpus"]["name"], f"v{config['vocabulary']['size'] or 'all'}"]
     arguments = {
         "id": run_id(config, cell),
         "name": cell,

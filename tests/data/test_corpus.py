@@ -5,11 +5,12 @@ import pytest
 
 from bench.core.errors import SettingError
 from bench.core.files import content_sha256
-from bench.data.corpus import LEAST_OF_A_DOCUMENT, build_corpus, concatenate
+from bench.data.corpus import build_corpus
 from bench.data.sources.files import text
 from bench.data.sources.synthetic import synthetic
 from bench.data.sources.wikipedia import wiki_sample
 from bench.data.splits import split_by_document
+from bench.data.text import LEAST_OF_A_DOCUMENT, concatenate
 from bench.data.words import tokenize
 
 

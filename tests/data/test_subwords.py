@@ -11,7 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus, build_corpus
-from bench.data.subwords import BOUNDARY, PieceBatches, Pieces, learn
+from bench.data.piece_batches import PieceBatches
+from bench.data.subwords import BOUNDARY, Pieces, learn
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_trie import Trie
 
@@ -132,11 +134,17 @@ def test_bos_begins_and_eos_ends_a_document(corpus, special, begin, end):
         expected = [piece for document in documents for piece in [begin, *document, end]]
     line = pieces.encode_text(corpus.test)
     assert line.tolist() == expected
+    assert pieces.counts(corpus.test, 400).tolist() == np.bincount(line, minlength=400).tolist()
     begins, ends = pieces.document_edges(corpus.test)
     assert (line[begins] == begin).all() and (line[ends] == end).all()
     assert [line[i + 1 : j].tolist() for i, j in zip(begins, ends, strict=True)] == documents
     assert (line[pieces.first_pieces(corpus.test)] == pieces.encode_words(corpus.test.words)).all()
-    rows = PieceBatches(pieces, corpus.train, rows=3, length=20, seed=4).batch(1).pieces
+    batches = PieceBatches(pieces, corpus.train, rows=3, length=20, seed=4)
+    rows = batches.batch(1).pieces
+    trained = corpus.train.documents()
+    whole = pieces.encode_text(concatenate([trained[i] for i in batches.shuffled]))
+    for start in range(0, len(whole), 5):
+        assert batches.read(start, min(start + 8, len(whole))).tolist() == whole[start : start + 8].tolist()
     assert (begin == end) or (rows[:, 0] == begin).all()
 
 
@@ -192,7 +200,10 @@ def test_epoch_of_batches_is_its_documents_cut_into_windows(corpus, pieces):
     steps = batches.windows // 3
     epoch = [batches.batch(step) for step in range(steps)]
     assert all(batch.pieces.shape == (3, 21) and batch.pieces.dtype == torch.int64 for batch in epoch)
-    line = batches.line
+    documents = corpus.train.documents()
+    line = pieces.encode_text(concatenate([documents[i] for i in batches.shuffled]))
+    for start in range(0, len(line) - 1, 7):
+        assert batches.read(start, min(start + 9, len(line))).tolist() == line[start : start + 9].tolist()
     assert sorted(line) == sorted(pieces.encode_text(corpus.train))
     windows = {tuple(line[start : start + 21]) for start in range(0, len(line) - 20, 20)}
     dealt = [tuple(row) for batch in epoch for row in batch.pieces.tolist()]

@@ -33,6 +33,12 @@ def test_id_of_unk_follows_from_its_count(letters, size, words, counts):
     assert vocabulary.unk == words.index(UNK)
 
 
+def test_size_of_none_is_every_type_of_the_training_split(letters, corpus):
+    assert len(Vocabulary(letters, None)) == 5
+    assert Vocabulary(letters, None).words == Vocabulary(letters, 5).words
+    assert len(Vocabulary(corpus, None)) == (corpus.counts > 0).sum() < len(corpus.lexicon)
+
+
 @pytest.mark.parametrize("size", [2, 3, 50, 200])
 def test_ids_fall_by_training_count(corpus, size):
     vocabulary = Vocabulary(corpus, size)

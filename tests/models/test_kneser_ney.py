@@ -69,7 +69,7 @@ def test_start_of_sequence_is_a_separate_context():
 
 def test_sequences_are_counted_separately():
     model = KneserNey([np.array([0, 1]), np.array([2, 0])], 3, 2)
-    assert model.levels[1].index.keys() == {3, 0, 2}  # <s>, 0 and 2; no symbol follows 1
+    assert model.levels[1].contexts.tolist() == [0, 2, 3]  # 0, 2 and <s>; no symbol follows 1
 
 
 def test_order_is_refused_when_codes_do_not_fit_63_bits():

@@ -175,3 +175,26 @@ def test_span_ends_at_the_limit_of_words_pieces_or_document():
     assert windows.tolist() == [[0, 2, 0], [2, 4, 2], [4, 6, 4]]
     prefixes = cut(begins, starts, window=3, limit=6, every_word=True)
     assert prefixes.tolist() == [[0, 1, 0], [0, 2, 1], [1, 3, 2], [1, 4, 3], [4, 5, 4], [4, 6, 5]]
+
+
+@pytest.mark.parametrize("words", [1, 17, 30, 10_000])
+def test_text_read_in_shards_has_the_vectors_of_the_whole(encoder, monkeypatch, words):
+    corpus = tiny_corpus()
+    arguments = corpus.lexicon, corpus.train.words, corpus.train.starts
+    whole, found = (np.full((len(corpus.train), 16), np.nan, np.float32) for _ in range(2))
+    for positions, vectors in encoder()._model.read(*arguments):
+        whole[positions] = vectors
+    monkeypatch.setattr(reading, "SHARD", words)
+    for positions, vectors in encoder()._model.read(*arguments):
+        assert np.isnan(found[positions]).all()  # each position once
+        found[positions] = vectors
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+
+
+def test_shards_are_consecutive_documents():
+    starts = np.array([0, 4, 6, 16, 17, 18])
+    starts_of = {1: [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)], 7: [(0, 2), (2, 3), (3, 5)], 18: [(0, 5)]}
+    for words, expected in starts_of.items():
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(reading, "SHARD", words)
+            assert list(reading.shards(starts)) == expected

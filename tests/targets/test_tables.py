@@ -59,16 +59,6 @@ def test_the_row_of_unk_is_the_mean_over_the_words_it_replaces(bert, vocabulary)
     np.testing.assert_allclose(made.table[vocabulary.unk], vectors[replaced].mean(0), atol=1e-6)
 
 
-def test_moments_are_summed_block_by_block(monkeypatch):
-    random = np.random.default_rng(0)
-    vectors, ids = random.normal(size=(20, 3)).astype(np.float16), random.integers(0, 4, 20)
-    monkeypatch.setattr(tables, "BLOCK", 7)
-    sums, squares = tables.moments(vectors, ids, 5, squared=True)
-    exact = vectors.astype(np.float64)
-    np.testing.assert_allclose(sums, np.eye(5)[ids].T @ exact, atol=1e-5)
-    np.testing.assert_allclose(squares, exact.T @ exact, atol=1e-4)
-
-
 def test_centring_subtracts_the_mean_of_the_training_words(bert, vocabulary):
     plain, centred = bert(), bert(centre=True)
     mean = torch.from_numpy(np.array(plain.vectors, np.float32)).mean(0)

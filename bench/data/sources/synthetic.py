@@ -7,6 +7,7 @@ from bench.core.errors import SettingError
 from bench.data.corpus import Corpus, assemble_corpus
 from bench.data.markov_language import Language
 from bench.data.splits import AT_RANDOM, split_by_document
+from bench.data.text import concatenate
 
 # bounds: indices are int32, and transitions are classes³ numbers
 MOST_TYPES, MOST_CLASSES, MOST_WORDS = 10_000_000, 128, 200_000_000
@@ -33,7 +34,8 @@ def synthetic(types: int, words: int, classes: int, concentration: float, seed: 
         raise SettingError("corpus.concentration", f"{concentration} is not a number between 0.001 and 1,000,000")
     language = Language(types, classes, float(concentration), seed)
     documents = list(itertools.islice(language.documents(document_words), words // document_words))
-    return assemble_corpus("synthetic", split_by_document(documents), language.words_of, language, origin=AT_RANDOM)
+    texts = {split: concatenate(each) for split, each in split_by_document(documents).items()}
+    return assemble_corpus("synthetic", texts, language.words_of, language, origin=AT_RANDOM)
 
 
 def whole(setting: str, value: object, least: int, most: int) -> None:

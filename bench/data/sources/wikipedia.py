@@ -2,25 +2,47 @@
 
 import bz2
 import functools
+import importlib.metadata
 import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from bench.data.corpus import Corpus, build_corpus
-from bench.data.splits import AT_RANDOM, split_by_document
-from bench.data.words import read_document
+import numpy as np
 
-WIKI_DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+from bench.data.collect import collect, in_blocks, write_corpus
+from bench.data.corpus import Corpus
+from bench.data.corpus_cache import cached_corpus, wheel_file
+from bench.data.splits import AT_RANDOM, draw_splits
+
+WIKI_DUMP = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 
 
-@functools.cache  # a sweep in one process reads its corpus once
-def wiki_sample(lowercase: bool = True) -> Corpus:
-    """Return 107 articles of the English Wikipedia from the test data of the `gensim` wheel."""
+@functools.cache  # a sweep in one process opens its corpus once
+def wiki_sample(lowercase: bool = True, cache_dir: str | None = None) -> Corpus:
+    """Return 107 articles of the English Wikipedia from the test data of the `gensim` wheel.
+
+    Args:
+        cache_dir: folder that keeps the tokenised text; null tokenises the text again in every process.
+    """
+    dump, sha256 = wheel_file("gensim", WIKI_DUMP)
+
+    def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
+        collected = collect(folder, in_blocks([article] for article in articles(dump)), lowercase, alive)
+        splits = draw_splits(np.diff(collected.text.starts))
+        return {**write_corpus(folder, "wiki_sample", collected, splits), "origin": AT_RANDOM}
+
+    parser = importlib.metadata.version("gensim")
+    settings = {"source": "wiki_sample", "sha256": sha256, "gensim": parser, "lowercase": lowercase}
+    return cached_corpus("wiki_sample", settings, cache_dir, fill)
+
+
+def articles(file: Path) -> Iterator[str]:
+    """Yield the text of each article of a dump, without markup and redirections."""
     from gensim.corpora.wikicorpus import extract_pages, filter_wiki
-    from gensim.test.utils import datapath
 
-    with bz2.open(datapath(WIKI_DUMP)) as dump:
-        pages = [markup for _, markup, _ in extract_pages(dump, filter_namespaces=("0",))]
-    articles = [filter_wiki(markup) for markup in pages if not markup.lstrip().upper().startswith("#REDIRECT")]
-    # remove the markup that filter_wiki leaves: bold and italic quotes, heading bars, list bullets
-    prose = [re.sub(r"''+|^[*#:;=]+|=+$", " ", article, flags=re.MULTILINE) for article in articles]
-    documents = [read_document(article, lowercase) for article in prose]
-    return build_corpus("wiki_sample", split_by_document(documents), AT_RANDOM)
+    with bz2.open(file) as dump:
+        for _, markup, _ in extract_pages(dump, filter_namespaces=("0",)):
+            if not markup.lstrip().upper().startswith("#REDIRECT"):
+                # remove the markup that filter_wiki leaves: bold and italic quotes, heading bars, list bullets
+                yield re.sub(r"''+|^[*#:;=]+|=+$", " ", filter_wiki(markup), flags=re.MULTILINE)

@@ -1,0 +1,100 @@
+"""Folders of files that processes share on disk: made once, checked before use, as single arrays of `array_cache`.
+
+A folder's name is the hash of the settings that its files depend on.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core import array_cache
+from bench.core.array_cache import STALLED_SECONDS, checksum, key_of, log, stamp_of
+from bench.core.errors import SettingError
+from bench.core.file_lock import exclusive
+
+CONTENTS = "contents.json"  # settings, figures and checksums of a folder
+
+
+@dataclass(frozen=True, eq=False)
+class CachedFolder:
+    """A folder of cached files, and the figures that were stored with them."""
+
+    path: Path
+    figures: dict[str, Any]
+
+    def array(self, name: str) -> np.memmap:
+        """Return the array of a file `name.npy`, mapped read-only."""
+        return np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+
+def cached_folder(
+    folder: Path, settings: dict[str, Any], *, what: str, fill: Callable[[Path, Callable[[], None]], dict[str, Any]]
+) -> CachedFolder:
+    """Return the folder of files that `settings` describe; make it if the cache lacks it.
+
+    Of several processes that start at once, one makes the folder and the others wait.
+
+    Args:
+        what: the work in a few words, for the message of processes that wait.
+        fill: writes files into a folder, calls its second argument regularly as a sign of life, and returns figures;
+            files whose names end in `.tmp` are not kept.
+
+    Raises:
+        SettingError: the disk is full, the folder cannot be used, or the process that fills it has stalled.
+    """
+    path = folder / key_of(settings)
+    found = checked_folder(path)
+    if found is None:
+        with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
+            found = checked_folder(path)  # another process may have made it meanwhile
+            if found is None:
+                if path.exists():
+                    log.warning("%s is damaged; %s again", path, what)
+                make_folder(path, settings, fill, alive)
+                found = checked_folder(path)
+    return found
+
+
+def checked_folder(path: Path) -> CachedFolder | None:
+    """Return the folder of an earlier run; None if no folder exists, or if a file's checksum differs."""
+    try:
+        contents = json.loads((path / CONTENTS).read_text())
+        stamps = {stamp_of(path / name): (name, xxh3) for name, xxh3 in contents["xxh3"].items()}
+        pending = {stamp: file for stamp, file in stamps.items() if stamp not in array_cache.CHECKED}
+        if any(checksum(path / name) != xxh3 for name, xxh3 in pending.values()):
+            return None
+        found = CachedFolder(path, dict(contents["figures"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    array_cache.CHECKED.update(stamps)
+    return found
+
+
+def make_folder(
+    path: Path,
+    settings: dict[str, Any],
+    fill: Callable[[Path, Callable[[], None]], dict[str, Any]],
+    alive: Callable[[], None],
+) -> None:
+    """Fill a temporary folder, then rename it: a process killed here leaves no half-filled folder in its place."""
+    temporary = path.with_suffix(".making")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+        temporary.mkdir()
+        figures = fill(temporary, alive)
+        for file in temporary.glob("*.tmp"):
+            file.unlink()
+        checksums = {file.name: checksum(file) for file in sorted(temporary.iterdir())}
+        contents = {"settings": settings, "figures": figures, "xxh3": checksums}
+        (temporary / CONTENTS).write_text(json.dumps(contents, indent=1))
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    except OSError as error:
+        raise SettingError("cache_dir", f"{path} cannot be written ({error}); free the disk or give another") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
