@@ -27,7 +27,7 @@ from bench.evaluation.diagnosis.inputs import Case
 from bench.evaluation.evaluator import evaluator_of
 from bench.evaluation.generation_frechet import sentence_encoder
 from bench.evaluation.generation_quality import generation_quality
-from bench.generate import kept_model
+from bench.generate import checked_record, kept_model
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.truth_model import TruthModel
@@ -56,7 +56,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     lacks_quality = arguments.force or record.generation_quality is None
     if not lacks_diagnosis and not lacks_quality:
         return "skipped: the record has these figures; --force measures again"
-    record, built = kept_model(path, arguments.trust)
+    built = kept_model(path, record, with_targets=True)
     begin, measured = time.perf_counter(), []
     if lacks_quality and (figures := written_quality(record, built)) is not None:
         record = dataclasses.replace(record, generation_quality=figures)
@@ -100,7 +100,8 @@ def reference_of(
     if chosen is None:
         problem = f"no cell of {' or '.join(REFERENCES)} with kept weights and the settings of {path.name} is beside it"
         raise SettingError("--reference", f"{problem}; run system={REFERENCES[0]} with its settings, or give a record")
-    other, reference = kept_model(chosen, arguments.trust)
+    other = checked_record(chosen, arguments.trust)
+    reference = kept_model(chosen, other)
     same = reference.evaluation_data.vocabulary
     if other.corpus_sha256 != record.corpus_sha256 or same.words != vocabulary.words or not same_test(built, reference):
         raise SettingError("--reference", f"{chosen} reads other words than {path}; give a cell of the same text and V")

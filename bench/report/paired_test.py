@@ -29,7 +29,7 @@ from bench.evaluation.metric_definition import Formula, Ratio, evaluate
 
 LEVEL = 0.05  # size of the test; intervals cover 1 − LEVEL
 
-SMALLEST = 1e-12  # p values below cannot be told apart: the normal approximation does not reach that far
+SMALLEST = 1e-12  # p values below are not distinguished: the normal approximation does not reach that far
 
 LINE = 0.5  # slope of Hall's transformation of large values; by simulation, the size stays at LEVEL
 

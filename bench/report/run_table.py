@@ -29,7 +29,11 @@ GROUP = ["corpus", "budget"]  # one section of the report per value: equal data 
 
 CELL = [*GROUP, "vocabulary_size", "label"]
 
-NUMBERS = [field.name for field in dataclasses.fields(Record) if field.type in (float | None, int | None)]
+NUMBERS = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if field.type in (float | None, int | None) and field.name != "vocabulary_size"  # a key of the tables
+]
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
@@ -51,6 +55,7 @@ def runs(records: list[Record]) -> pd.DataFrame:
     names = [field.name for field in dataclasses.fields(Record)]
     frame = pd.DataFrame([{name: getattr(record, name) for name in names} for record in records], columns=names)
     frame[NUMBERS] = frame[NUMBERS].astype(float)  # None -> NaN
+    frame["vocabulary_size"] = frame.vocabulary_size.fillna(0).astype(int)  # 0: the cell failed before V was known
     for name in registered_only():
         frame[name] = pd.Series([from_blocks(name, record) for record in records], frame.index, dtype=float)
     frame["train_flops"] = frame.flops_per_position * frame.trained_words

@@ -53,7 +53,7 @@ class Checkpoint:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip() is not None  # torch writes a checksum per tensor
-            state = {} if damaged else torch.load(self.path, mmap=True, weights_only=True)
+            state = {} if damaged else torch.load(self.path, weights_only=True, map_location="cpu", mmap=True)
         except (zipfile.BadZipFile, pickle.UnpicklingError, OSError, RuntimeError):
             damaged, state = True, {}
         problem = "is damaged" if damaged else ""

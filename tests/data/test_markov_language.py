@@ -278,7 +278,8 @@ def test_true_model_of_other_texts_is_refused(corpus, vocabulary):
 def cell(folder: Path, system: str, words: int) -> Record:
     settings = [
         f"system={system}", f"results_dir={folder}", f"budget.words={words}", "corpus=synthetic", "corpus.types=200",
-        "corpus.classes=4", "corpus.concentration=1", "corpus.words=300000", "vocabulary.size=200", "trainer=cpu",
+        "corpus.train_words=null", "corpus.classes=4", "corpus.concentration=1", "corpus.words=300000",
+        "vocabulary.size=200", "trainer=cpu",
         "backbone.trunk.hidden_size=64", "batch.streams=8", "batch.steps=20", "logger=none", "generation.words=1",
     ]  # fmt: skip
     with initialize_config_dir(config_dir(), version_base="1.3"):

@@ -111,7 +111,7 @@ def test_unknown_baseline_is_one_line_with_the_nearest_name(folder: Path, capsys
     with pytest.raises(SettingError, match=r"^--baseline: no record is of sofmax; did you mean softmax\?$"):
         write_tables([folder], folder, "latex", "sofmax")
     monkeypatch.setattr(sys, "argv", ["report", str(folder), "--baseline", "xyz"])
-    with pytest.raises(SystemExit, match=r"^--baseline: no record is of xyz; choose of softmax, mse, "):
+    with pytest.raises(SystemExit, match=r"^--baseline: no record is of xyz; choose of mse, softmax, "):
         command.main()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories.encoder import tiny_corpus
+from factories.encoder import tiny_corpus, tiny_encoder
 
 from bench.core import array_cache
 from bench.data.vocabulary import Vocabulary
@@ -25,13 +25,14 @@ def test_moments_equal_sums_over_all_vectors(monkeypatch):
     np.testing.assert_allclose(squares, exact.T @ exact, atol=1e-4)
 
 
-def test_moments_of_the_encoder_equal_those_of_cached_vectors(encoder, tmp_path):
+def test_moments_of_the_encoder_equal_those_of_cached_vectors(encoder, folder, tmp_path):
     corpus = tiny_corpus()
     streamed = training_moments(encoder(), corpus)
     assert streamed.seconds > 0
     assert not list((tmp_path / "vectors").glob("*.npy"))  # no vectors of occurrences on disk
-    encoded = encoder(cache_dir=tmp_path / "other").encode(corpus, "train")
-    from_vectors = training_moments(encoder(cache_dir=tmp_path / "other"), corpus)
+    other = tiny_encoder(folder, tmp_path / "other")
+    encoded = other.encode(corpus, "train")
+    from_vectors = training_moments(other, corpus)
     assert from_vectors.seconds == encoded.seconds
     np.testing.assert_allclose(streamed.sums, from_vectors.sums, rtol=2**-23)
     np.testing.assert_allclose(streamed.squares, from_vectors.squares, rtol=1e-5, atol=1e-5)
@@ -83,4 +84,5 @@ def test_level_type_keeps_no_vectors_on_disk(folder: Path, tmp_path):
     }
     assert not (tmp_path / "type" / "vectors").exists()
     assert (tmp_path / "token" / "vectors").exists()
-    torch.testing.assert_close(made["type"].table, made["token"].table, rtol=0, atol=2**-14)
+    # outer products are summed in float32 in batches of other sizes, and whitening amplifies their rounding
+    torch.testing.assert_close(made["type"].table, made["token"].table, rtol=0, atol=2**-11)

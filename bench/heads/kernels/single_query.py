@@ -56,10 +56,12 @@ class SingleQueryIndex:
             rows = slice(start, min(start + ROWS_PER_PASS, size))
             exact = table[rows]
             self.steps[rows] = (exact.abs().amax(1) / LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
-            self.rounded[rows] = (exact / self.steps[rows, None]).round_().to(torch.int8)
-            rough = self.rounded[rows] * self.steps[rows, None]
-            difference = torch.linalg.vector_norm(exact - rough, dim=1)
-            self.errors[rows] = difference + (summation + rounded_query) * torch.linalg.vector_norm(rough, dim=1)
+            scaled = exact / self.steps[rows, None]  # squares of unscaled entries could be 0 in float32
+            rough = scaled.round()
+            self.rounded[rows] = rough.to(torch.int8)
+            difference = torch.linalg.vector_norm(scaled - rough, dim=1)
+            length = torch.linalg.vector_norm(rough, dim=1)
+            self.errors[rows] = self.steps[rows] * (difference + (summation + rounded_query) * length)
         self.offset_bounds[:size] = 0 if offsets is None else offsets + 2**-22 * offsets.abs()
 
     def search(self, query: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
