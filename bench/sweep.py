@@ -23,7 +23,7 @@ from bench.core.command_line import REFUSED, exit_with_refusal, explain_refusal
 from bench.core.config_check import check_config
 from bench.core.errors import FAILED, SettingError
 from bench.core.job import Job, job_of
-from bench.core.paths import check_results_folder, plain_config, resolved_config
+from bench.core.paths import check_results_folder, plain_config, resolved_config, weights_path
 from bench.core.progress import TALLY, PlannedCell, print_line
 from bench.core.provenance import now
 from bench.core.stored_result import json_path
@@ -37,6 +37,7 @@ class PlannedJob(NamedTuple):
     cell: PlannedCell = PlannedCell("", 0, pending=False)
     work: Job[Any] | None = None
     stem: Path = Path()  # of the result
+    weights: Path = Path()  # that a cell keeps
     force: bool = False  # an older result does not count
 
 
@@ -55,7 +56,7 @@ class SweepCallback(Callback):
         """Plan the jobs, so that each can report the time left."""
         self.on_run_start(config)
         with exiting_on_refusal():
-            self.plan, self.begin = [planned(overrides) for overrides in jobs(config)], now()
+            self.plan, self.begin = plan_jobs(jobs(config)), now()
             TALLY.total, TALLY.cells = len(self.plan), [job.cell for job in self.plan]
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
@@ -138,6 +139,17 @@ def jobs(config: DictConfig) -> list[list[str]]:
     return batch
 
 
+def plan_jobs(grid: list[list[str]]) -> list[PlannedJob]:
+    """Plan the jobs of a sweep; a cell whose weights an earlier cell keeps does not train."""
+    plan, kept = [], set()
+    for overrides in grid:
+        job = planned(overrides)
+        trains = job.cell.trains and job.weights not in kept
+        plan.append(job._replace(cell=job.cell._replace(trains=trains)))
+        kept.add(job.weights)
+    return plan
+
+
 def planned(overrides: list[str]) -> PlannedJob:
     """Compose a job's configuration and look for its result."""
     try:
@@ -154,9 +166,14 @@ def planned(overrides: list[str]) -> PlannedJob:
         kept = not cfg.force and work.finished(path)
         if kept and cfg.stale == "rerun":
             kept = not work.made_by_other_code(config, path)
-    size = config["vocabulary"]["size"] or 0  # null is every type, which are not counted yet
-    cell = PlannedCell(config["system"]["name"], size, pending=not kept)
-    return PlannedJob(overrides, None, cell, work, stem, cfg.force)
+    weights = weights_path(config)
+    cell = PlannedCell(
+        config["system"]["name"],
+        config["vocabulary"]["size"] or 0,  # null is every type, which are not counted yet
+        pending=not kept,
+        trains=cfg.force or not weights.is_file(),
+    )
+    return PlannedJob(overrides, None, cell, work, stem, weights, cfg.force)
 
 
 def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str, str]]:

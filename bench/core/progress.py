@@ -14,6 +14,8 @@ CONSOLE = Console(stderr=True)
 # cores. Used until a system has run at two V.
 GROWTH_WORDS = 20_000
 
+LOADED_SHARE = 0.25  # time of a cell with kept weights, as a share of the time with training
+
 
 class PlannedCell(NamedTuple):
     """One cell of a sweep, as the estimate of the time left needs it."""
@@ -21,14 +23,15 @@ class PlannedCell(NamedTuple):
     system: str
     size: int  # vocabulary size, V
     pending: bool  # False: its result exists, so the cell will be skipped
+    trains: bool = True  # False: the cell finds kept weights, such as those of a model that is the same at every V
 
 
 @dataclass
 class Tally:
     """Cells of a sweep, number of those that have ended, and the times of those that ran in this process.
 
-    A cell's time is estimated from the latest cell of its system, or else from all cells so far, and grows by 1 per
-    `GROWTH_WORDS` of V.
+    A cell's time is estimated from the latest cell of its system, or else from all cells so far. The time grows with V
+    (`GROWTH_WORDS`), and is less with kept weights (`LOADED_SHARE`).
     """
 
     total: int = 1
@@ -64,9 +67,15 @@ class Tally:
 
 def estimate(cell: PlannedCell, seconds: Sequence[tuple[PlannedCell, float]]) -> float:
     """Estimate the seconds of a cell from those of earlier cells, of which there is at least one."""
-    at_size_0 = [(earlier.system, each / (1 + earlier.size / GROWTH_WORDS)) for earlier, each in seconds]
-    own = [each for system, each in at_size_0 if system == cell.system][-1:] or [each for _, each in at_size_0]
-    return sum(own) / len(own) * (1 + cell.size / GROWTH_WORDS)
+    own = [(earlier, each) for earlier, each in seconds if earlier.system == cell.system]
+    alike = [(earlier, each) for earlier, each in own if earlier.trains == cell.trains]
+    basis = [each * weight(cell) / weight(earlier) for earlier, each in alike[-1:] or own[-1:] or seconds]
+    return sum(basis) / len(basis)
+
+
+def weight(cell: PlannedCell) -> float:
+    """Return the expected time of a cell in units of its system's time at V = 0, training included."""
+    return (1 + cell.size / GROWTH_WORDS) * (1 if cell.trains else LOADED_SHARE)
 
 
 TALLY = Tally()  # of this process; SweepCallback sets `total` and `cells`

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.core import progress
-from bench.core.progress import GROWTH_WORDS, Bar, PlannedCell, Tally, estimate, report_cell_end
+from bench.core.progress import GROWTH_WORDS, LOADED_SHARE, Bar, PlannedCell, Tally, estimate, report_cell_end
 
 
 def cell(system: str, size: int = 0, *, pending: bool = True) -> PlannedCell:
@@ -27,6 +27,13 @@ def test_estimate_grows_linearly_with_vocabulary_size():
     seconds = [(cell("a", GROWTH_WORDS), 30.0)]
     assert estimate(cell("a", 3 * GROWTH_WORDS), seconds) == pytest.approx(60.0)
     assert estimate(cell("a"), seconds) == pytest.approx(15.0)
+
+
+def test_estimate_is_less_when_the_cell_finds_kept_weights():
+    seconds = [(cell("a"), 80.0)]
+    loaded = cell("a")._replace(trains=False)
+    assert estimate(loaded, seconds) == 80 * LOADED_SHARE
+    assert estimate(loaded, [*seconds, (loaded, 7.0), (cell("a"), 60.0)]) == 7.0
 
 
 def test_time_left_is_unknown_before_anything_has_been_measured():
