@@ -1,5 +1,6 @@
-"""Large tensors in huge memory pages: the first touch of 100 MiB takes 65 ms in pages of 4 KiB, 20 ms in pages of 2 MiB.
+"""Large tensors in huge memory pages.
 
+The first touch of 100 MiB takes 65 ms in pages of 4 KiB, 20 ms in pages of 2 MiB.
 A step's gradients and exponentials are fresh each time.
 """
 

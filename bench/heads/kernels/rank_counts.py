@@ -1,4 +1,7 @@
-"""Counts that give the true word's rank, without an [n, V] matrix of scores. n queries, D columns, V rows of the table."""
+"""Counts that give the true word's rank, without an [n, V] matrix of scores.
+
+n queries, D columns, V rows of the table.
+"""
 
 import torch
 from torch import Tensor
