@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-LARGE_BYTES = 2**25  # from here on, the C library takes fresh memory from the system; smaller tensors reuse memory
+LARGE_BYTES = 2**25  # glibc reuses freed memory for smaller tensors, by default
 
 
 def empty_in_huge_pages(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
