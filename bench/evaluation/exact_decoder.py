@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from bench.evaluation.ranks import count_ranks
-from bench.heads.kernels.topk import TopKIndex, count_higher_and_equal
+from bench.heads.kernels.rank_counts import count_higher_and_equal
+from bench.heads.kernels.topk import TopKIndex
 
 ANSWERS = 10  # number of best words that a timed query returns
 INDEX_ROWS = 2**14  # smallest V for which the index is faster than computing the scores of all words

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from bench.evaluation.ranks import count_ranks
 from bench.heads.kernels import topk
-from bench.heads.kernels.topk import TopKIndex, count_higher_and_equal
+from bench.heads.kernels.rank_counts import count_higher_and_equal
+from bench.heads.kernels.topk import TopKIndex
 
 SHAPES = [(1, 8, 5), (17, 16, 1001), (40, 24, 5003), (256, 48, 4096), (1, 33, 20_000)]
 
@@ -19,6 +20,12 @@ SHAPES = [(1, 8, 5), (17, 16, 1001), (40, 24, 5003), (256, 48, 4096), (1, 33, 20
 def cached_cells(request, monkeypatch):
     """Run each test with slabs of the real size, and with many small slabs."""
     monkeypatch.setattr(topk, "CACHED_CELLS", request.param)
+
+
+@pytest.fixture(autouse=True)
+def single_queries_use_rough_scores(monkeypatch):
+    """Search tables of any size for a single query as a large table is searched."""
+    monkeypatch.setattr(topk, "SINGLE_QUERY_ROWS", 0)
 
 
 @pytest.fixture(autouse=True, params=[True, False])
@@ -98,6 +105,18 @@ def test_all_rows_are_searched_when_rough_scores_cannot_separate_rows(monkeypatc
     expected = torch.cat([all_scores(part, table, None) for part in queries.split(16)]).topk(10)
     assert_close(best, expected.values, rtol=0, atol=0)
     assert torch.equal(ids, expected.indices)
+
+
+def test_single_query_of_a_small_table_is_searched_by_all_scores(monkeypatch):
+    monkeypatch.setattr(topk, "SINGLE_QUERY_ROWS", 2**15)
+    queries, table, offsets = inputs(1, 48, 20_000)
+    index = TopKIndex(table, offsets)
+    searched = record_full_searches(index, monkeypatch)
+    best, ids = index(queries, 10)
+    assert searched == [1]
+    expected = all_scores(queries, table, offsets).topk(10)
+    assert torch.equal(ids, expected.indices)
+    assert_close(best, expected.values)
 
 
 def test_no_query_searches_all_rows_when_scores_are_spread(monkeypatch):

@@ -19,7 +19,7 @@ MIN_CHUNK_TOKENS = 128  # positions per chunk in float32, at least: products of 
 
 SMALL_CELLS = 2**21  # logits n · V of a chunk that are always affordable: a small vocabulary gets larger chunks
 
-CACHED_CELLS = 2**18  # logits n · v per CPU thread in one slab: 1 MiB of float32, the cache of a core
+CACHED_CELLS = 2**19  # logits n · v per CPU thread in one slab: 2 MiB of float32, the second-level cache of a core
 
 MAX_SUM = 1e30  # of a position's exponentials; above, they are computed again with the largest logit as shift
 

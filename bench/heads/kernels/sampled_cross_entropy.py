@@ -67,7 +67,7 @@ def softmax_loss(logits: Tensor, true: Tensor, hits: Tensor, grad_required: bool
 
 
 class SampledLoss(torch.autograd.Function):
-    """Gather each row of the layer once, and compute the gradients together with the loss."""
+    """Compute the gradients of the rows that are read together with the loss."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
@@ -119,8 +119,7 @@ def loss_and_gradients(
         ids, positions = torch.unique(torch.cat([words, negatives]), return_inverse=True)
         true_at, negative_at = positions.split([n, k])  # positions in `ids`: [N], [k]
         states, offsets = hidden.to(product), bias.to(exact)
-        table = weight.index_select(0, ids).to(product)  # [R, H]
-        true_rows, negative_rows = table.index_select(0, true_at), table.index_select(0, negative_at)  # [N, H], [k, H]
+        true_rows, negative_rows = (weight.index_select(0, each).to(product) for each in (words, negatives))
         logits = torch.empty(k + 1, n, dtype=exact, device=hidden.device)
         logits[:k] = (offsets[negatives] + negative_offset.to(exact))[:, None]
         add_product(logits[:k], negative_rows, states.T)
@@ -132,7 +131,7 @@ def loss_and_gradients(
         negative_slope, true_slope = slope[:k].to(product), slope[k]
         hidden_gradient = (negative_slope.T @ negative_rows).to(exact)
         hidden_gradient.addcmul_(true_slope[:, None], true_rows.to(exact))
-        row_values = torch.zeros(table.shape, dtype=exact, device=ids.device)
+        row_values = torch.zeros(len(ids), weight.shape[1], dtype=exact, device=ids.device)
         row_values.index_copy_(0, negative_at, (negative_slope @ states).to(exact))
         row_values.index_add_(0, true_at, true_slope[:, None] * states)
         bias_values = torch.zeros(len(ids), dtype=exact, device=ids.device)

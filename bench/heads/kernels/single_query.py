@@ -16,9 +16,8 @@ FINER = 2 * LARGEST  # ratio of the two steps in which a query is rounded
 
 GROUP_ROWS = 8  # g: a group of rows is represented by the largest upper bound; the rows of a group are G apart
 
-# groups that are rescored in addition to k: enough for most queries, then for almost all others; 1,000 rows of 256
-# columns take 0.1 ms
-EXTRA_GROUPS = (118, 1014)
+# groups that are rescored in addition to k: enough for most queries, then for almost all other queries
+EXTRA_GROUPS = (54, 502)
 
 ROWS_PER_PASS = 2**12  # rows that are converted together when an index is built: bounds the temporary memory
 
@@ -77,7 +76,8 @@ class SingleQueryIndex:
                 return None
             highest, chosen = bounds.topk(groups + 1)
             candidates = (chosen[:groups, None] + self.groups * torch.arange(GROUP_ROWS)).flatten()
-            candidates = candidates[candidates < len(self.table)]  # [c]
+            if len(bounds) * GROUP_ROWS > len(self.table):
+                candidates = candidates[candidates < len(self.table)]  # [c]
             scores = torch.mv(F.embedding(candidates, self.table), query)
             best, positions = (scores if self.offsets is None else scores + self.offsets[candidates]).topk(k)
             if highest[groups] < best[-1]:
