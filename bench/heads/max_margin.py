@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.data.vocabulary import Vocabulary
 from bench.heads.cosine import CosineHead
-from bench.heads.kernels.linear_cross_entropy import chunk_tokens, split_range, vocabulary_slabs
+from bench.heads.kernels.chunked_gradients import chunk_tokens, split_range, vocabulary_slabs
 from bench.targets.tables import Targets
 
 

@@ -18,7 +18,7 @@ from bench.heads import Head
 from bench.heads.frozen_softmax import FrozenSoftmaxHead
 from bench.heads.infonce import InfoNCEHead
 from bench.heads.initialised_softmax import InitialisedSoftmaxHead
-from bench.heads.kernels import linear_cross_entropy as kernel
+from bench.heads.kernels import chunked_gradients as kernel
 from bench.heads.max_margin import MaxMarginHead, most_informative
 from bench.heads.rescued import RescuedHead
 from bench.run import run
