@@ -23,6 +23,7 @@ class MaxMarginHead(CosineHead):
     near the prediction and far from the target. One negative per position replaces the paper's sum over all words, as
     in its experiments. The search reads all rows: O(V) per position, without a gradient. The authors' code has the
     true word among the candidates, where it gives a constant loss; here it is left out, as in the paper's formula.
+    A word near the target is no informative negative, so the loss can be 0 while that word is ranked first.
 
     Args:
         margin: γ.
