@@ -125,8 +125,8 @@ allowed = {*sys.argv[1:], *sys.stdlib_module_names}
 class Limited(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        part_of_python = name.startswith("_sysconfigdata")  # not listed, as the name depends on the platform
-        return super().find_spec(name, path, target) if part_of_python or name.partition(".")[0] in allowed else None
+        known = name.partition(".")[0] in allowed or name.startswith("_sysconfigdata")  # of the standard library
+        return super().find_spec(name, path, target) if known else None
 
 sys.meta_path[:] = [Limited if each is PathFinder else each for each in sys.meta_path]
 """
