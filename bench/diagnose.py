@@ -17,7 +17,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from bench.core.environment import silence_libraries, substitute_unprintable
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import BAD_INPUT, Diverged, SettingError, one_line
 from bench.core.paths import weights_path
 from bench.core.provenance import git_commit
 from bench.core.record import Record, ledger_kind
@@ -155,9 +155,9 @@ def main() -> None:
             continue
         try:
             print(f"{path.name.removesuffix('.json')}: {measure(path, arguments)}", flush=True)
-        except SettingError as error:
+        except (SettingError, Diverged) as error:
             failed = True
-            print(error, file=sys.stderr)
+            print(error if isinstance(error, SettingError) else f"{path}: {one_line(error)}", file=sys.stderr)
     sys.exit(BAD_INPUT if failed else 0)
 
 
