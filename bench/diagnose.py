@@ -7,6 +7,7 @@ every system. A record that has its figures is skipped.
 import argparse
 import dataclasses
 import itertools
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from typing import Any
 from hydra.utils import get_object
 
 from bench.core.environment import silence_libraries, substitute_unprintable
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import BAD_INPUT, Diverged, SettingError, one_line
 from bench.core.paths import weights_path
 from bench.core.provenance import git_commit
 from bench.core.record import Record, ledger_kind
-from bench.core.trust import add_option, check_targets
+from bench.core.trust import add_option
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.diagnosis.diagnose import diagnose
 from bench.evaluation.diagnosis.inputs import Case
@@ -31,7 +32,8 @@ from bench.generate import checked_record, kept_model
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.truth_model import TruthModel
-from bench.training.build import Built
+from bench.targets.tables import Targets
+from bench.training.build import Built, make_targets
 
 REFERENCES = ("softmax", "sampled_softmax")  # systems whose distribution can stand for p(word | context), best first
 
@@ -46,17 +48,16 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     Raises:
         SettingError: no such record, or no weights of the cell or of its reference.
     """
-    record = Record.read(path)
-    if record.status != "ok":
-        return f"skipped: the cell ended as {record.status}"
-    check_targets(record.config, arguments.trust)
+    if path.is_file() and (status := Record.read(path).status) != "ok":
+        return f"skipped: the cell ended as {status}"
+    record = checked_record(path, arguments.trust)
     head = get_object(record.config["system"]["head"]["_target_"]) if record.head else None
     is_regressor = isinstance(head, type) and issubclass(head, Regressor)
     lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
     lacks_quality = arguments.force or record.generation_quality is None
     if not lacks_diagnosis and not lacks_quality:
         return "skipped: the record has these figures; --force measures again"
-    built = kept_model(path, record, with_targets=True)
+    built = kept_model(path, record)
     begin, measured = time.perf_counter(), []
     if lacks_quality and (figures := written_quality(record, built)) is not None:
         record = dataclasses.replace(record, generation_quality=figures)
@@ -64,7 +65,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         record.write(path.with_name(path.name.removesuffix(".json")))  # a reference may be missing for what follows
     if lacks_diagnosis:
         name, model, calibration = reference_of(path, record, built, arguments)
-        case = Case(built.model, built.targets, model, calibration, built.evaluation_data)
+        case = Case(built.model, targets_of(record, built), model, calibration, built.evaluation_data)
         record = dataclasses.replace(
             record, diagnosis={"reference": name, "git_commit": git_commit(), **diagnose(case)}
         )
@@ -72,6 +73,14 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         record.write(path.with_name(path.name.removesuffix(".json")))
     outcome = " and ".join(measured) or "no generation quality: the test text is too short"
     return f"{outcome} ({time.perf_counter() - begin:.0f} s)"
+
+
+def targets_of(record: Record, built: Built) -> Targets:
+    """Return the targets of a regressor; kept weights hold the rows, but not the vectors of occurrences."""
+    if built.targets.level == "type":
+        return built.targets
+    settings = json.dumps(record.config["targets"])
+    return make_targets(settings, built.evaluation_data.vocabulary, record.config["cache_dir"])
 
 
 def written_quality(record: Record, built: Built) -> dict[str, Any] | None:
@@ -146,9 +155,9 @@ def main() -> None:
             continue
         try:
             print(f"{path.name.removesuffix('.json')}: {measure(path, arguments)}", flush=True)
-        except SettingError as error:
+        except (SettingError, Diverged) as error:
             failed = True
-            print(error, file=sys.stderr)
+            print(error if isinstance(error, SettingError) else f"{path}: {one_line(error)}", file=sys.stderr)
     sys.exit(BAD_INPUT if failed else 0)
 
 

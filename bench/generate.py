@@ -49,11 +49,8 @@ def checked_record(path: Path, trusted: list[str]) -> Record:
     return record
 
 
-def kept_model(path: Path, record: Record, *, with_targets: bool = False) -> "Built":
+def kept_model(path: Path, record: Record) -> "Built":
     """Build the cell of the record at `path`, and load the weights that its run kept.
-
-    Args:
-        with_targets: True builds the targets of a regressor again; False reads its table from the weights.
 
     Raises:
         SettingError: the run kept no weights, or its text has changed.
@@ -63,7 +60,7 @@ def kept_model(path: Path, record: Record, *, with_targets: bool = False) -> "Bu
 
     # the record may have been moved: weights are read from the folder of the record
     config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
-    built = build_cell(OmegaConf.create(config), None if with_targets else kept_table(config))
+    built = build_cell(OmegaConf.create(config), kept_table(config))
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.datamodule is not None:

@@ -39,6 +39,12 @@ class Regressor(Head):
         with torch.no_grad():
             self.projection.bias.copy_(shares @ targets.table)
 
+    def __init_subclass__(cls, **options: object):
+        """Drop an inherited `minimiser` from a subclass with a loss of its own: it would be that of another loss."""
+        super().__init_subclass__(**options)
+        if "loss" in vars(cls) and "minimiser" not in vars(cls):
+            cls.minimiser = Regressor.minimiser
+
     def predictions(self, hidden: Tensor) -> Tensor:
         """Return the predicted target vectors. [N, H] -> [N, D]"""
         return self.projection(hidden)

@@ -45,9 +45,6 @@ class MaxMarginHead(CosineHead):
         negatives = self.table.index_select(0, most_informative(predicted.detach(), targets, self.table, words))
         return (self.margin + (predicted * (negatives - targets)).sum(-1)).clamp_min(0).mean()
 
-    def minimiser(self, mean: Tensor) -> None:
-        """Return None: the loss depends on negatives, and so not on the mean alone."""
-
 
 @torch.no_grad()
 def most_informative(predicted: Tensor, targets: Tensor, table: Tensor, words: Tensor) -> Tensor:

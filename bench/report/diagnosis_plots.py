@@ -31,10 +31,11 @@ def accuracy_lost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -
     diagnosed = runs[runs.diagnosis.notna() & (runs.status == "ok")]
     if diagnosed.empty:
         return None
-    sizes = sorted(set(diagnosed.vocabulary_size))
+    sizes = sorted({int(size) for size in diagnosed.vocabulary_size})
     how = (
         "Accuracy@1 as a share of the reference's (softmax, or the truth where it is known), and what takes the rest. "
-        "Hatched: a gain, to be subtracted. At the right: accuracy@1 of the regressor and of the reference."
+        "Black line: own accuracy. Hatched: a gain, by which other parts reach below that line. At the right: the "
+        "regressor's accuracy@1 and the reference's."
     )
     shown = [CAUSES[name] for name in CAUSES if any(each.get(name) for each in diagnosed.diagnosis)]
     handles = [Line2D([], [], color=colour, linewidth=7, label=name) for name, colour in (OWN, *reversed(shown))]
@@ -57,9 +58,10 @@ def plot_bars(axis: Axes, runs: pd.DataFrame) -> None:
         axis.barh(row, level, height=HEIGHT, color=OWN[1])
         for name, (_, colour) in reversed(CAUSES.items()):
             share = parts.get(name, 0.0) / whole * 100
-            hatch: dict[str, Any] = {"hatch": "////", "alpha": 0.6} if share < 0 else {}
-            axis.barh(row, share, left=level, height=HEIGHT, color=colour, **hatch)
+            gain = {"facecolor": "none", "edgecolor": colour, "hatch": "/////", "linewidth": 0, "zorder": 3}
+            axis.barh(row, share, left=level, height=HEIGHT, **(gain if share < 0 else {"color": colour}))
             level += share
+        axis.vlines(parts["accuracy_at_1"] / whole * 100, row - 0.5, row + 0.5, color=INK, linewidth=1.2, zorder=4)
         text = f"{parts['accuracy_at_1']:.1%} of {whole:.1%}".replace("%", " %")
         axis.text(1.02, row, text, va="center", fontsize=7.5, transform=axis.get_yaxis_transform())
     axis.axvline(100, color=INK, linewidth=0.8)

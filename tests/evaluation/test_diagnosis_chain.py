@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from factories.diagnosis import CLASSES, D, regressor_case
 
 from bench.evaluation.diagnosis.chain import PARTS, chain, fit_rule, identical_rows, measure, parts
+from bench.heads._regressor import Regressor
 from bench.heads.cosine import CosineHead
 from bench.heads.infonce import InfoNCEHead
+from bench.heads.max_margin import MaxMarginHead
 from bench.heads.mse import MSEHead
 from bench.heads.vmf import VMFHead
 from bench.targets.tables import Targets
@@ -212,6 +214,18 @@ def test_gradient_of_expected_loss_vanishes_at_the_minimiser(language_data, head
     losses = torch.stack([head.loss(state, word[None]) for word in torch.arange(len(p))])
     (gradient,) = torch.autograd.grad((p * losses).sum(), state)
     assert gradient.abs().max() < 1e-6
+
+
+def test_head_with_a_loss_of_its_own_inherits_no_minimiser():
+    class Renamed(MSEHead):
+        """The same loss."""
+
+    class OtherLoss(MSEHead):
+        def loss(self, hidden, words, vectors=None):
+            return (self.projection(hidden) - self.target_vectors(words, vectors)).abs().sum(-1).mean()
+
+    assert Renamed.minimiser is MSEHead.minimiser
+    assert OtherLoss.minimiser is MaxMarginHead.minimiser is InfoNCEHead.minimiser is Regressor.minimiser
 
 
 def test_rows_are_identical_to_themselves_and_unk_is_no_candidate():

@@ -169,6 +169,8 @@ def test_decoders_equal_their_formulas(language_data, truth):
 
 def test_word_near_to_every_prediction_raises_the_skew(language_data, truth):
     case = regressor_case(language_data, truth, CosineHead, error=0.2)
+    weight = case.head.projection.weight  # predictions by context, moved towards their mean
+    weight.copy_(0.4 * weight + 0.6 * weight.mean(1, keepdim=True))
     inputs = case.inputs("test")
     before = hubness(case, inputs)["cosine"]
     hub = 0 if case.unk else 1
