@@ -29,7 +29,13 @@ GROUP = ["corpus", "budget"]  # one section of the report per value: equal data 
 
 CELL = [*GROUP, "vocabulary_size", "label"]
 
-NUMBERS = [field.name for field in dataclasses.fields(Record) if field.type in (float | None, int | None)]
+NUMBERS = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if field.type in (float | None, int | None) and field.name != "vocabulary_size"
+]
+
+UNKNOWN_SIZE = 0  # V of a cell that failed before its types were counted
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
@@ -51,6 +57,7 @@ def runs(records: list[Record]) -> pd.DataFrame:
     names = [field.name for field in dataclasses.fields(Record)]
     frame = pd.DataFrame([{name: getattr(record, name) for name in names} for record in records], columns=names)
     frame[NUMBERS] = frame[NUMBERS].astype(float)  # None -> NaN
+    frame["vocabulary_size"] = frame.vocabulary_size.astype(float).fillna(UNKNOWN_SIZE).astype(int)
     for name in registered_only():
         frame[name] = pd.Series([from_blocks(name, record) for record in records], frame.index, dtype=float)
     frame["train_flops"] = frame.flops_per_position * frame.trained_words
