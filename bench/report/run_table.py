@@ -85,7 +85,8 @@ def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the cells of each machine and commit that measured a cost, by their name; most runs first."""
-    measured = runs[runs[[column.name for column in COST]].notna().any(axis=1)]
+    has_cost = runs[[column.name for column in COST]].notna().any(axis=1)
+    measured = runs[has_cost & (runs.status == "ok")]
     counts = measured.origin.value_counts()
     return {
         name: cells(runs[runs.origin == name]) for name in sorted(counts.index, key=lambda name: (-counts[name], name))
