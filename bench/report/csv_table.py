@@ -1,6 +1,6 @@
 """Write leaderboards as one CSV file: a row per cell, in the units of the records, for other programs.
 
-A metric has four columns: mean over seeds, standard error (`_se`), 95 % interval over documents (`_low`, `_high`). A
+A metric has four columns: mean over seeds, standard error (`_se`), 95 % interval (`_low`, `_high`). A
 compared metric has p against the baseline too (`_p`), corrected within the table. A figure that was not measured is
 empty.
 """
@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from bench.core.files import write_atomically
-from bench.evaluation import intervals
 from bench.evaluation.metrics import METRICS
 from bench.report.glossary import COST
 from bench.report.leaderboard import Leaderboard
+from bench.report.significance import interval_ends
 
 
 def write(boards: Sequence[Leaderboard], path: Path) -> None:
@@ -32,7 +32,7 @@ def row(cell: pd.Series, board: Leaderboard) -> dict[str, Any]:
     facts |= {"failures": "; ".join(cell.failures), "baseline": board.comparisons.baselines.get(cell.label, "")}
     facts["origin"] = "; ".join(cell.origins)
     for metric in METRICS.values():
-        ends = intervals.interval(metric.name, cell.blocks) or (None, None)
+        ends = interval_ends(cell, metric) or (None, None)
         facts |= {metric.name: cell[metric.name], f"{metric.name}_se": cell[f"{metric.name}_se"]}
         facts |= dict(zip((f"{metric.name}_low", f"{metric.name}_high"), ends, strict=True))
         if metric.is_compared:

@@ -11,6 +11,7 @@ from bench.report import run_table, significance
 from bench.report.glossary import COST, quality, shown_quality
 from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import UNDEFINED, extent, listed, mean_and_error
+from bench.report.paired_test import FEWEST_DOCUMENTS
 from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
@@ -181,7 +182,8 @@ def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
     if cells.blocks.notna().any():
         counts = sorted({len(blocks) for blocks in cells.blocks.dropna()})
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
-        parts.append(f"[ ] is a 95 % interval over the test text, from {number} blocks of documents resampled")
+        over = "seeds and test text" if cells.seeds.max() > 1 else "the test text"
+        parts.append(f"[ ] is a 95 % interval over {over}, from {number} blocks of documents resampled")
     labels = comparisons.baseline_labels
     name = labels[0] if len(labels) == 1 else f"the {comparisons.name} of the same trunk"
     if any(each.is_significant for each in comparisons.by_cell.values()):
@@ -191,7 +193,8 @@ def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
         )
     untested = {label for (label, _), each in comparisons.by_cell.items() if each.p is None}
     if untested:
-        parts.append(f"no † without two seeds of both systems: {listed(sorted(untested))}")
+        needs = f"two seeds and {FEWEST_DOCUMENTS} blocks of documents"
+        parts.append(f"not tested, since † needs {needs}: {listed(sorted(untested))}")
     if comparisons.without:
         labels_without = listed(sorted(set(comparisons.without)))
         parts.append(f"not compared, since no {comparisons.name} has the same trunk: {labels_without}")

@@ -32,8 +32,10 @@ CELL = [*GROUP, "vocabulary_size", "label"]
 NUMBERS = [
     field.name
     for field in dataclasses.fields(Record)
-    if field.type in (float | None, int | None) and field.name != "vocabulary_size"  # a key of the tables
+    if field.type in (float | None, int | None) and field.name != "vocabulary_size"
 ]
+
+UNKNOWN_SIZE = 0  # V of a cell that failed before its types were counted
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
@@ -55,7 +57,7 @@ def runs(records: list[Record]) -> pd.DataFrame:
     names = [field.name for field in dataclasses.fields(Record)]
     frame = pd.DataFrame([{name: getattr(record, name) for name in names} for record in records], columns=names)
     frame[NUMBERS] = frame[NUMBERS].astype(float)  # None -> NaN
-    frame["vocabulary_size"] = frame.vocabulary_size.fillna(0).astype(int)  # 0: the cell failed before V was known
+    frame["vocabulary_size"] = frame.vocabulary_size.astype(float).fillna(UNKNOWN_SIZE).astype(int)
     for name in registered_only():
         frame[name] = pd.Series([from_blocks(name, record) for record in records], frame.index, dtype=float)
     frame["train_flops"] = frame.flops_per_position * frame.trained_words
@@ -83,7 +85,8 @@ def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the cells of each machine and commit that measured a cost, by their name; most runs first."""
-    measured = runs[runs[[column.name for column in COST]].notna().any(axis=1)]
+    has_cost = runs[[column.name for column in COST]].notna().any(axis=1)
+    measured = runs[has_cost & (runs.status == "ok")]
     counts = measured.origin.value_counts()
     return {
         name: cells(runs[runs.origin == name]) for name in sorted(counts.index, key=lambda name: (-counts[name], name))

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan
+from math import hypot, isnan
 
 import pandas as pd
+from scipy import special
 
 from bench.evaluation import intervals
 from bench.evaluation.metric_definition import Column
 from bench.evaluation.metrics import METRICS
 from bench.report.glossary import compared
 from bench.report.number_format import bracketed, signed, warranted_decimals
-from bench.report.paired_test import LEVEL, PairedTest, holm, paired_test
+from bench.report.paired_test import FEWEST_DOCUMENTS, LEVEL, PairedTest, holm, paired_test
 from bench.report.table import Part, Table, TableRow, Value
 
 REFERENCE = "softmax"  # the baseline unless the reader names another
@@ -22,7 +23,7 @@ class Comparison:
     """One metric of a cell minus that of its baseline."""
 
     test: PairedTest
-    p: float | None  # corrected for the number of comparisons in the table; None: a trained system has one seed
+    p: float | None  # corrected for the number of comparisons in the table; None as in the test
 
     @property
     def is_significant(self) -> bool:
@@ -117,15 +118,28 @@ def difference(cell: pd.Series, other: pd.Series, column: str) -> PairedTest | N
 
 
 def interval(cell: pd.Series, column: Column, limit: pd.Series | None) -> str:
-    """Return a quality figure's 95 % interval over documents; empty if it has none."""
-    if column.name == "excess":
-        against = None if limit is None or limit.label == cell.label else difference(cell, limit, column.name)
-        ends = against and (against.low, against.high)
-    else:
-        ends = intervals.interval(column.name, cell.blocks) if column.name in METRICS else None
-    if ends is None or isnan(cell[column.name]):
-        return ""
-    return bracketed(*(column.scale * each for each in ends))
+    """Return a quality figure's 95 % interval as text; empty if it has none."""
+    ends = interval_ends(cell, column, limit)
+    return "" if ends is None else bracketed(*(column.scale * each for each in ends))
+
+
+def interval_ends(cell: pd.Series, column: Column, limit: pd.Series | None = None) -> tuple[float, float] | None:
+    """Return the 95 % interval of a quality figure over documents and seeds together; None if the figure has none.
+
+    The distances from the mean to the ends over documents, and to the ends of Student's t over seeds, are added as
+    independent errors are (Zou & Donner 2008). With one seed, the interval is over documents alone.
+    """
+    name, mean = column.name, cell[column.name]
+    if isnan(mean) or name not in METRICS:
+        return None
+    if name == "excess":
+        against = None if limit is None or limit.label == cell.label else difference(cell, limit, name)
+        return against and (against.low, against.high)
+    ends = intervals.interval(name, cell.blocks)
+    if ends is None or cell.seeds < 2:
+        return ends
+    reach = cell[f"{name}_se"] * -special.stdtrit(cell.seeds - 1, LEVEL / 2)
+    return mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach)
 
 
 def differences(cells: pd.DataFrame, comparisons: Comparisons) -> Table | None:
@@ -157,8 +171,8 @@ def caption(comparisons: Comparisons) -> str:
         )
     if any(each.p is None for each in comparisons.by_cell.values()):
         parts.append(
-            "Without p: a system has one seed, so the interval is over documents alone and another training may "
-            "change the sign"
+            f"Without p: a trained system has one seed, or the text has fewer than {FEWEST_DOCUMENTS} documents. "
+            "With one seed the interval is over documents alone, and another training may change the sign"
         )
     parts.append("If one system was ranked on fewer words, both are compared on these")
     return ". ".join(parts) + "."
@@ -178,7 +192,7 @@ def difference_value(comparison: Comparison | None, column: Column) -> Value:
 def is_certain(cell: pd.Series, other: pd.Series, column: str, rivals: int) -> bool | None:
     """True if a difference is significant, corrected for the number of `rivals` that one cell is compared with.
 
-    None if there is no interval, or a trained system has one seed.
+    None if there is no p value.
     """
     test = difference(cell, other, column)
     return None if test is None or test.p is None else bool(test.p * rivals < LEVEL)

@@ -179,5 +179,6 @@ def test_costs_of_each_machine_and_commit_have_a_table_of_their_own(tmp_path: Pa
 def test_costs_of_one_machine_and_commit_are_in_the_table_of_systems(tmp_path: Path):
     records = [partial_record(bits_per_byte=2.0, train_seconds=9.0, seed=seed, git_commit="a" * 40) for seed in (0, 1)]
     records.append(partial_record(system="unigram", bits_per_byte=3.0, git_commit="b" * 40))  # without a cost
+    records.append(partial_record(system="mse", status="failed", train_seconds=9.0, git_commit="c" * 40))
     markdown, _ = written_report(records, tmp_path)
     assert "Costs</summary>" in markdown and "costs, " not in markdown

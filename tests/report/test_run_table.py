@@ -40,6 +40,13 @@ def test_cell_averages_over_the_seed_of_the_run_alone():
     assert list(cells.seeds) == [2, 2]
 
 
+def test_cell_that_failed_before_its_types_were_counted_is_kept():
+    runs = run_table.runs([partial_record(vocabulary_size=None, status="failed", reason="no text"), partial_record()])
+    cells = run_table.cells(runs)
+    assert cells.vocabulary_size.tolist() == [0, 1000]
+    assert cells.failures[0] == ["seed 0 failed: no text"]
+
+
 def test_cell_averages_the_other_seeds_when_one_failed():
     records = [
         partial_record(bits_per_byte=2.0),

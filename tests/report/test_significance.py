@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from factories.records import blocked_record, partial_record
 from factories.reports import rows_of, written_report
 
 from bench.core.record import Record, write_record
+from bench.evaluation.metrics import METRICS
 from bench.report import leaderboard, report, run_table, significance
 
 
@@ -26,17 +28,17 @@ def test_intervals_and_paired_differences_are_shown_beside_the_means(
     records = [*seeds_of("softmax", 2.0), *seeds_of("mse", 2.1, 0.02), *seeds_of("cosine", 2.001, 0.02)]
     markdown, html = written_report([*records, partial_record(system="adaptive_softmax", bits_per_byte=3.0)], tmp_path)
     first, _, *_ = rows_of(markdown, "mse")
-    assert first[1] == "2.107† ± 0.0006 [1.94, 2.28]"
-    assert rows_of(markdown, "softmax")[0][1] == "**2.007 ± 0.0006 [1.84, 2.18]**"
+    assert first[1] == "2.107† ± 0.0006 [2.01, 2.21]"
+    assert rows_of(markdown, "softmax")[0][1] == "**2.007 ± 0.0006 [1.90, 2.11]**"
     assert "†" not in rows_of(markdown, "cosine")[0][1]
     against = markdown.split("### Differences to softmax")[1].split("## What")[0]
     ((_, bits, accuracy, *_),) = rows_of(against, "mse")
-    assert bits == "**+0.100 [+0.082, +0.118] p = .031**"  # four comparisons, and the least p of a sign test
+    assert bits == "**+0.100 [+0.089, +0.111] p < .001**"
     assert accuracy == "0.00 [0.00, 0.00] p = 1.000"
     assert "corrected for the 4 comparisons of this table (Holm)" in against
     assert rows_of(against, "adaptive_softmax") == []  # no blocks, no interval
     assert rows_of(markdown, "adaptive_softmax")[0][1] == "3.000"
-    assert html.count('<small class="under">[1.94, 2.28]</small>') == 1
+    assert html.count('<small class="under">[2.01, 2.21]</small>') == 1
     legend = (
         "† differs from softmax: p < .05 in a paired t-test across seeds and documents, corrected for 4 comparisons"
     )
@@ -45,7 +47,20 @@ def test_intervals_and_paired_differences_are_shown_beside_the_means(
         write_record(record, tmp_path / f"{record.system}-{record.seed}")
     report([tmp_path], tmp_path)
     out = capsys.readouterr().out
-    assert "2.107†" in out and "[1.9" not in out
+    assert "2.107†" in out and "[1.9" not in out and "[2.0" not in out
+
+
+def test_interval_is_wider_when_seeds_differ():
+    column = METRICS["bits_per_byte"]
+    (one,) = cells_of([blocked_record("softmax", 2.0)]).iloc
+    (three,) = cells_of([blocked_record("softmax", 2.0 + shift, seed=i) for i, shift in enumerate((0, 0.1, -0.1))]).iloc
+    low, high = significance.interval_ends(one, column)
+    t_of_two_degrees = 4.302653
+    reach = t_of_two_degrees * 0.1 / 3**0.5
+    mean = 2.00625
+    expected = mean - np.hypot(mean - low, reach), mean + np.hypot(high - mean, reach)
+    assert significance.interval_ends(three, column) == pytest.approx(expected, abs=1e-6)
+    assert significance.interval(three, column, None) == "[1.74, 2.28]"
 
 
 def test_no_mark_is_set_when_a_system_has_one_seed():
@@ -55,11 +70,13 @@ def test_no_mark_is_set_when_a_system_has_one_seed():
         "mse": False,
         "cosine": True,
     }
-    assert "no † without two seeds of both systems: mse" in leaderboard.legend(cells, comparisons)
+    assert "not tested, since † needs two seeds and 12 blocks of documents: mse" in leaderboard.legend(
+        cells, comparisons
+    )
     table = significance.differences(cells, comparisons)
     one, three = (row.values["bits_per_byte"] for row in sorted(table.rows, key=lambda row: row.label, reverse=True))
-    assert (one.note, one.leads, three.note, three.leads) == ("", False, "p = .016", True)
-    assert "Without p: a system has one seed" in table.caption
+    assert (one.note, one.leads, three.note, three.leads) == ("", False, "p < .001", True)
+    assert "Without p: a trained system has one seed" in table.caption
 
 
 def test_count_model_of_one_seed_is_tested_since_training_seeds_do_not_change_it():

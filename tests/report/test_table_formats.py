@@ -52,8 +52,8 @@ def test_latex_row_has_error_mark_interval_and_bold_lead(folder: Path):
     text = write_tables([folder], folder, "latex").read_text()
     softmax, mse = (next(line for line in text.splitlines() if line.startswith(name)) for name in ("softmax", "mse"))
     small = r"{\small $\pm$ 0.0006} {\scriptsize {[}%s{]}}"
-    assert softmax.startswith(rf"softmax & \textbf{{2.007}} {small % '1.84, 2.18'} & ")
-    assert mse.startswith(rf"mse & 2.107$^\dagger$ {small % '1.94, 2.28'} & ")
+    assert softmax.startswith(rf"softmax & \textbf{{2.007}} {small % '1.90, 2.11'} & ")
+    assert mse.startswith(rf"mse & 2.107$^\dagger$ {small % '2.00, 2.21'} & ")
     assert r"\textit{unigram} (floor) & " in text
     assert r"bits per byte $\downarrow$ & " in text
 
