@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 import bench.core.hub
 from bench.core.errors import SettingError
-from bench.data.subwords import PieceBatch
+from bench.data.piece_batches import PieceBatch
 from bench.models.causal_lm_builders import load_causal_lm
 
 
