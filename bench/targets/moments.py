@@ -86,8 +86,8 @@ def add_up(
     into = torch.from_numpy(sums)
     for positions, vectors in batches:
         types = torch.from_numpy(words[positions].astype(np.int64))
-        into.index_add_(0, types, vectors.double())
-        single = vectors.float()
-        squares += single.T @ single
+        exact = vectors.double()
+        into.index_add_(0, types, exact)
+        squares += exact.T @ exact
         alive()
     return squares.numpy()

@@ -281,6 +281,7 @@ def cell(folder: Path, system: str, words: int) -> Record:
         "corpus.train_words=null", "corpus.classes=4", "corpus.concentration=1", "corpus.words=300000",
         "vocabulary.size=200", "trainer=cpu",
         "backbone.trunk.hidden_size=64", "batch.streams=8", "batch.steps=20", "logger=none", "generation.words=1",
+        "corpus.train_words=null",
     ]  # fmt: skip
     with initialize_config_dir(config_dir(), version_base="1.3"):
         return run(compose("config", overrides=settings))

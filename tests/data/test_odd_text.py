@@ -204,7 +204,7 @@ def test_odd_text_trains_and_is_evaluated(tmp_path, monkeypatch, odd, system):
 @pytest.mark.parametrize(
     ("contents", "problem"),
     [
-        (["word " * 50] * 3, "texts trains on 1 distinct words; give a longer text"),
+        (["word " * 50] * 3, "texts trains on 1 distinct words; give a longer text, or raise corpus.train_words"),
         (["a b"] * 3, "texts has 2 words in its validation split, 1 of them in the vocabulary; give a longer text"),
         (["a a b " * 9, "a b c" * 9, "d e " * 9], "texts has 18 words in its test split, 0 of them in the vocabulary"),
     ],
