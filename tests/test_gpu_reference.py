@@ -161,6 +161,7 @@ def test_summary_and_headline_name_the_steps():
 COMMAND = [sys.executable, "-m", "bench", *REHEARSAL]
 
 
+@pytest.mark.slow
 def test_stopped_command_stops_its_step_and_continues(tmp_path):
     """Ctrl-C of the command: one line, exit status 75, and no process is left."""
     only = ["only=[known_truth_10k]", f"results_dir={tmp_path}", f"cache_dir={tmp_path}"]

@@ -173,7 +173,10 @@ def facts(runs: pd.DataFrame) -> str:
     commits = sorted({commit[:7] for commit in good.git_commit.dropna()})
     if len(commits) > 1:
         parts.append(f"records of {len(commits)} git commits ({', '.join(commits)})")
-    return " · ".join([*parts, *(f"on {device}" for device in sorted(set(good.device.dropna())))])
+    parts += [f"on {device}" for device in sorted(set(good.device.dropna()))]
+    if (at_once := good.cells_at_once.max()) > 1:
+        parts.append(f"{at_once:.0f} cells at once shared the machine: slower times than alone")
+    return " · ".join(parts)
 
 
 def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:

@@ -57,6 +57,7 @@ def trunk(record: Record) -> str:
 
 
 def origin(record: Record) -> str:
-    """Return machine and git commit of a run, or what is known of both: times of other origins do not compare."""
+    """Return machine, its sharing and git commit of a run, as far as known: times of other origins do not compare."""
+    shared = f"shared by {record.cells_at_once} cells" if (record.cells_at_once or 1) > 1 else ""
     commit = f"commit {record.git_commit[:7]}" if record.git_commit else ""
-    return ", ".join(part for part in (record.device, commit) if part)
+    return ", ".join(part for part in (record.device, shared, commit) if part)

@@ -97,6 +97,16 @@ def test_csv_leaves_out_times_of_several_commits(tmp_path: Path):
     assert (row["origin"], row["train_seconds"]) == ("commit aaaaaaa; commit bbbbbbb", "")
 
 
+def test_times_of_cells_that_shared_the_machine_are_marked_and_kept_apart(tmp_path: Path):
+    write_all([partial_record(seed=seed, train_seconds=9.0, cells_at_once=seed + 1) for seed in (0, 1)], tmp_path)
+    with write_tables([tmp_path], tmp_path, "csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["origin"], row["train_seconds"]) == ("; shared by 2 cells", "")
+    table = load([tmp_path])
+    board = next(leaderboards(table, cells(table)))
+    assert "2 cells at once shared the machine: slower times than alone" in board.systems.caption
+
+
 def test_markdown_of_a_baseline_names_it(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch):
     monkeypatch.setattr(sys, "argv", ["report", str(folder), "--format", "markdown", "--baseline", "mse"])
     command.main()
