@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
@@ -45,7 +45,6 @@ def called_targets(config: Any) -> Iterator[str]:
 @functools.cache
 def shipped_targets() -> frozenset[str]:
     """Return the classes and functions that the configuration tree calls."""
-    files = Path(config_dir()).rglob("*.yaml")
-    return frozenset(
-        target for file in files for target in called_targets(OmegaConf.to_container(OmegaConf.load(file)))
-    )
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # OmegaConf's own reader takes half a second
+    trees = (yaml.load(file.read_text(), loader) for file in Path(config_dir()).rglob("*.yaml"))
+    return frozenset(target for tree in trees for target in called_targets(tree))

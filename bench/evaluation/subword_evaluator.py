@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bench.data.corpus import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
@@ -12,7 +13,7 @@ from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
 from bench.evaluation.subword_nats import once_per_model, score_words, word_nats
 from bench.evaluation.subword_search import search
 from bench.evaluation.subword_trie import build_trie
-from bench.evaluation.validation import validate_subwords
+from bench.evaluation.validation import measured_part, segment_positions
 
 
 class SubwordEvaluator(Evaluator):
@@ -28,7 +29,10 @@ class SubwordEvaluator(Evaluator):
         return {"validation_nats": float(nats[measured].mean())}
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
-        return validate_subwords(self.model, data)
+        """Measure nats per word on the words that word models are measured on; each segment is a document."""
+        segments = segment_positions(len(data.validation))
+        nats = word_nats(self.model, concatenate(list(data.validation.words[segments]))).reshape(segments.shape)
+        return {"validation_nats": float(measured_part(nats).flatten()[1::2].mean())}
 
     def generate(
         self,

@@ -15,8 +15,6 @@ from bench.data.corpus import concatenate
 from bench.evaluation.calibration import fit
 from bench.evaluation.ranks import count_ranks
 from bench.evaluation.score import EvaluationData, score_blocks, spelling_nats
-from bench.evaluation.subword_nats import word_nats
-from bench.models.causal_lm import SubwordModel
 from bench.models.language_model import ClosedVocabularyModel
 
 SEGMENTS, HISTORY, MEASURED = 32, 32, 16  # number of segments R; words read but not measured, T - S; words measured, S
@@ -54,13 +52,6 @@ def validate(model: ClosedVocabularyModel, data: EvaluationData) -> dict[str, fl
         "validation_nats": closed + float(spelling.mean()),
         "validation_accuracy_at_1": float(torch.cat(hits).double().mean()),
     }
-
-
-def validate_subwords(model: SubwordModel, data: EvaluationData) -> dict[str, float]:
-    """Measure nats per word on the words that `validate` measures; each segment is a document of its own."""
-    segments = segment_positions(len(data.validation))
-    nats = word_nats(model, concatenate(list(data.validation.words[segments]))).reshape(segments.shape)
-    return {"validation_nats": float(measured_part(nats).flatten()[1::2].mean())}
 
 
 def segment_positions(length: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from bench.data.corpus import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import fit
 from bench.evaluation.score import EvaluationData
+from bench.evaluation.subword_evaluator import SubwordEvaluator
 from bench.evaluation.subword_nats import word_nats
 from bench.evaluation.validation import (
     HISTORY,
@@ -19,7 +20,6 @@ from bench.evaluation.validation import (
     measured_part,
     segment_positions,
     validate,
-    validate_subwords,
 )
 from bench.models.spelling import Speller
 
@@ -72,7 +72,7 @@ def test_subword_validation_reads_each_segment_as_a_document():
     limits = {"calibration_words": 10, "search_words": 1}
     model, validation = tiny_model(context=24, pretrained=None), CORPUS.validation
     data = EvaluationData(vocabulary, Speller(vocabulary), validation, CORPUS.test, **limits)
-    figures = validate_subwords(model, data)
+    figures = SubwordEvaluator(model).validate(data)
     rows = [word_nats(model, concatenate([validation.words[row]])) for row in segment_positions(len(validation))]
     expected = measured_part(np.stack(rows)).flatten()[1::2].mean()
     assert figures == {"validation_nats": pytest.approx(expected, rel=1e-5)}
