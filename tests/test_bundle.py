@@ -132,6 +132,7 @@ sys.meta_path[:] = [Limited if each is PathFinder else each for each in sys.meta
 """
 
 
+@pytest.mark.slow
 def test_commands_start_with_no_package_but_those_on_the_machine_and_those_carried(tmp_path):
     distributions = required(set(bundle.PRESENT)) | {*bundle.CARRIED}
     owners = importlib.metadata.packages_distributions()

