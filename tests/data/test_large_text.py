@@ -60,6 +60,8 @@ def test_every_type_of_a_large_text_is_trained_and_scored(tmp_path: Path):
         "vocabulary.size=null",
         "corpus.train_words=null",
         "budget.words=2000",
+        "evaluation.validation_words=500",
+        "evaluation.calibration_words=100",
         "backbone.trunk.hidden_size=16",
         f"cache_dir={tmp_path}",
     ]
