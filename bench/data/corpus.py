@@ -4,6 +4,7 @@ Sizes: N words, D documents, L types in the lexicon.
 """
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from bench.data.words import UNK, Document
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Three splits over one lexicon, whose types fall by training frequency (ties: alphabetical)."""
+    """Three splits over one lexicon, whose types fall by training frequency (ties: by hash, see `sort_types`)."""
 
     name: str
     lexicon: list[str]  # L types; those that training never saw follow, and `<unk>` is the last if the text has it
@@ -125,11 +126,14 @@ def assemble_corpus(
 def sort_types(words: Sequence[str], counts: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return the lexicon's order of types, given their counts in the training split, and the types in this order. [L]
 
-    Types fall by training frequency (ties: alphabetical). `<unk>` in the text is no type of its own frequency: it
-    comes last, so that no vocabulary gives it an id beside the unknown word's.
+    Types fall by training frequency, equal ones by a hash of their spelling. A vocabulary ends within words of equal
+    count; by alphabet, it would leave the end of the alphabet to `<unk>`, and the model of unknown spellings, fitted to
+    these words, would expect no others: 5.6 nats more per unknown word at V = 20,000 of 24,541 types. `<unk>` in the
+    text is no type of its own frequency: it comes last, so that no vocabulary gives it an id beside the unknown word's.
     """
     falling = (-counts).tolist()
-    order = np.array(sorted(range(len(words)), key=lambda i: (words[i] == UNK, falling[i], words[i])))
+    hashes = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words]
+    order = np.array(sorted(range(len(words)), key=lambda i: (words[i] == UNK, falling[i], hashes[i], words[i])))
     return order, [words[i] for i in order.tolist()]
 
 

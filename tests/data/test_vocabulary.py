@@ -74,3 +74,12 @@ def test_coverage_is_of_words_with_an_id_of_their_own(letters):
 def test_vocabulary_size_out_of_bounds_is_refused(letters, size):
     with pytest.raises(SettingError, match=rf"^vocabulary.size: {size} is not .* between 2 and 5, the types"):
         Vocabulary(letters, size)
+
+
+def test_unknown_words_of_equal_count_are_no_end_of_the_alphabet():
+    """The model of unknown spellings would otherwise expect their first letters in every unknown word."""
+    words = [a + b for a in "abcdefghijklmnopqrstuvwxyz" for b in "aeiou"]
+    corpus = build_corpus("pairs", {"train": [words], "validation": [words], "test": [words]})
+    vocabulary = Vocabulary(corpus, len(words) // 2)
+    unknown = {word[0] for word in words if word not in vocabulary.words}
+    assert len(unknown) > 20

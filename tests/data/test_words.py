@@ -145,10 +145,10 @@ def tokenised_corpus():
 
 
 def test_unknown_word_of_the_text_is_the_last_of_the_lexicon():
-    assert tokenised_corpus().lexicon == ["a", "b", "c", "y", "z", UNK]
+    assert tokenised_corpus().lexicon == ["a", "c", "b", "z", "y", UNK]
 
 
-@pytest.mark.parametrize(("size", "words"), [(4, [UNK, "a", "b", "c"]), (3, [UNK, "a", "b"]), (2, [UNK, "a"])])
+@pytest.mark.parametrize(("size", "words"), [(4, [UNK, "a", "c", "b"]), (3, [UNK, "a", "c"]), (2, [UNK, "a"])])
 def test_unknown_word_of_the_text_has_the_id_and_the_counts_of_unk(size, words):
     vocabulary = Vocabulary(tokenised_corpus(), size)
     assert vocabulary.words == words
