@@ -24,9 +24,15 @@ ROWS_PER_PASS = 2**12  # rows that are converted together when an index is built
 
 @cache
 def multiplies_int8(device: torch.device) -> bool:
-    """True if the device's products of 8-bit integers are exact and fast: a CPU with VNNI (Vector Neural Network
-    Instructions)."""
-    return device.type == "cpu" and torch.cpu._is_vnni_supported()
+    """True if the device's products of 8-bit integers are fast and exact: a CPU with VNNI (Vector Neural Network
+    Instructions).
+
+    Without these instructions, or if ONEDNN_MAX_CPU_ISA forbids them, sums of two products saturate at 16 bits.
+    """
+    if device.type != "cpu" or not torch.cpu._is_vnni_supported():
+        return False
+    largest = torch.full((64, 64), LARGEST, dtype=torch.int8)
+    return all(bool((torch._int_mm(sign * largest, largest) == sign * 64 * LARGEST**2).all()) for sign in (1, -1))
 
 
 class SingleQueryIndex:
