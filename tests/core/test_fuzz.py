@@ -117,6 +117,7 @@ def damage(draw, line: list[str]) -> list[str]:
 def known(key: str, line: list[str]) -> bool:
     """Whether a message's key is one of the configuration's, or of the command line's."""
     given = [each.lstrip("+~").split("=")[0].split("@")[0].strip() for each in line]
+    given += [each.split(": ")[0] for each in line if each.startswith("=")]  # an argument without a key, as typed
     keys = [*model_keys(Settings), *KEYS, *given, *(each.split("=")[0] for each in (*PLAIN, *LANGUAGE, *REFERENCE))]
     keys += [each.split("=")[0] for extra in SYSTEMS.values() for each in extra]
     return any(each and (key == each or key.startswith(f"{each}.") or each.startswith(f"{key}.")) for each in keys)

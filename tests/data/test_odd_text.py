@@ -178,8 +178,9 @@ ODD = {
     "of long words": [f"{letter * LONGEST_WORD} {letter} ab" for letter in "abc"],
 }
 SMALL = [
-    "corpus=text", "vocabulary.size=6", "batch.streams=2", "batch.steps=8", "budget.words=200", "targets=random",
-    "targets.dimension=4", "backbone.trunk.hidden_size=8", "logger=none", "trainer=cpu", "generation.words=2",
+    "corpus=text", "vocabulary.size=6", "batch.streams=2", "batch.steps=8", "budget.words=200",
+    "corpus.train_words=null", "targets=random", "targets.dimension=4",
+    "backbone.trunk.hidden_size=8", "logger=none", "trainer=cpu", "generation.words=2",
     "evaluation.calibration_words=64", "evaluation.search_words=8", "evaluation.test_words=60",
 ]  # fmt: skip
 PIECES = ["system.model.pieces=300", "system.model.width=8", "system.model.layers=1", "system.model.context=16"]
