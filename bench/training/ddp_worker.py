@@ -31,7 +31,7 @@ def main() -> None:
     torch.manual_seed(cfg.seed + rank)  # each rank draws other dropout masks and negatives
     with Bar(f"rank {rank}") as bar:
         never = Checkpoint(Path(), seconds=math.inf, source_sha256="")
-        budget = make_budget(cfg, validate=lambda model: {}, flops_per_position=0.0, checkpoint=never, bar=bar)
+        budget = make_budget(cfg, validate=dict, flops_per_position=0.0, checkpoint=never, bar=bar)
         trainer = make_trainer(cfg, budget, LocalRank(rank, port), logger=None)
         built.datamodule.batches.shard(rank, trainer.world_size)
         trainer.fit(built.model, built.datamodule)

@@ -49,7 +49,7 @@ def train_or_load(
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
         validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
         budget = make_budget(
-            cfg, validate=lambda _: validate(), flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar
+            cfg, validate=validate, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar
         )
         rank = LocalRank()
         trainer = make_trainer(cfg, budget, rank, logger)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from factories.models import word_model
+from factories.models import context_sensitive_model, word_model
 
 from bench.core.errors import Diverged, SettingError
 from bench.data.corpus import build_corpus, concatenate
@@ -33,13 +33,7 @@ def naive_greedy(model, vocabulary, prompt: list[int], count: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def model(vocabulary):
-    made = word_model(vocabulary)
-    with torch.no_grad():  # large weights and no bias, so that words depend on preceding words
-        made.backbone.rnn.weight_ih_l0.mul_(20)
-        made.backbone.rnn.weight_ih_l1.mul_(20)
-        made.head.words.weight.mul_(3)
-        made.head.words.bias.zero_()
-    return made
+    return context_sensitive_model(vocabulary)
 
 
 def test_greedy_words_equal_hand_stepped_network(model, vocabulary, corpus):

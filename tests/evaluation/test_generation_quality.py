@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from factories.models import CORPUS, tiny_model, word_model
+from factories.models import CORPUS, context_sensitive_model, tiny_model
 
 from bench.data.corpus import build_corpus, concatenate
 from bench.data.vocabulary import Vocabulary
@@ -24,13 +24,7 @@ PLAIN = {"calibration": Calibration(1.0, 0.0), "seed": 5}
 
 @pytest.fixture(scope="module")
 def model(vocabulary):
-    made = word_model(vocabulary)
-    with torch.no_grad():  # large weights and no bias, so that words depend on preceding words
-        made.backbone.rnn.weight_ih_l0.mul_(20)
-        made.backbone.rnn.weight_ih_l1.mul_(20)
-        made.head.words.weight.mul_(3)
-        made.head.words.bias.zero_()
-    return made
+    return context_sensitive_model(vocabulary)
 
 
 def test_greedy_batch_equals_prompts_one_by_one(model, vocabulary):

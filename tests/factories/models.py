@@ -34,6 +34,17 @@ def word_model(vocabulary, cell: type = nn.LSTM) -> WordModel:
     return WordModel(trunk, head, Inputs(vocabulary), lr=0.01, weight_decay=0.1)
 
 
+def context_sensitive_model(vocabulary) -> WordModel:
+    """Return an untrained word model of large weights without bias, whose words depend on the preceding words."""
+    made = word_model(vocabulary)
+    with torch.no_grad():
+        made.backbone.rnn.weight_ih_l0.mul_(20)
+        made.backbone.rnn.weight_ih_l1.mul_(20)
+        made.head.words.weight.mul_(3)
+        made.head.words.bias.zero_()
+    return made
+
+
 N, H = 32, 48
 SAMPLES = 64  # draws of a head that samples: fewer than the words of the smallest test vocabulary
 

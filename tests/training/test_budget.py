@@ -30,7 +30,7 @@ class Run:
         figures = {"validation_nats": 1.0}
         self.budget = Budget(
             **limits,
-            validate=lambda model: figures,
+            validate=lambda: figures,
             flops_per_position=10.0,
             gradient_clip=None,
             checkpoint=CHECKPOINT,
