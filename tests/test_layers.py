@@ -1,6 +1,7 @@
 """Data flows one way: a package imports from the packages above it, and no modules import each other in a circle."""
 
 import ast
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def layer(module: str) -> int:
 def test_top_level_holds_nine_packages_and_the_commands():
     assert {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(PACKAGES)
     assert {path.stem for path in ROOT.glob("*.py")} == COMMANDS
+
+
+def test_wheel_holds_every_package():
+    listed = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
+    assert packages | {"bench.conf"} == set(listed)
 
 
 @pytest.mark.parametrize("module", MODULES)
