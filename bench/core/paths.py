@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.core.config_check import check_folder
 from bench.core.environment import config_dir
-from bench.core.files import check_free_space, content_sha256, file_sha256
+from bench.core.files import check_free_space, content_sha256
 from bench.core.identity import LONGEST_PART, identity
+from bench.core.record import targets_sha256
 from bench.core.secrets import refuse_secrets
 from bench.core.settings import Place
 from bench.core.value_check import check_value
@@ -38,7 +39,7 @@ def resolved_config(cfg: DictConfig) -> dict[str, Any]:
         config["corpus"]["content_sha256"] = content_sha256(config["corpus"]["path"])
     for targets in (config["targets"], config["system"].get("head", {}).get("targets", {})):
         if targets.get("path") is not None and targets.get("sha256", "") is None:
-            targets["sha256"] = file_sha256(targets["path"])
+            targets["sha256"] = targets_sha256(targets["path"])
     config["system"]["name"] = system_name(config["system"])
     return config
 

@@ -4,6 +4,7 @@ The path follows from the configuration, so a cell whose record exists need not 
 """
 
 import dataclasses
+import hashlib
 import json
 import re
 import zipfile
@@ -16,7 +17,7 @@ import numpy as np
 import pydantic
 
 from bench.core.errors import SettingError
-from bench.core.files import write_atomically
+from bench.core.files import file_sha256, write_atomically
 from bench.core.identity import identity
 from bench.core.secrets import scrub
 from bench.core.stored_result import REMEDY, StoredResult
@@ -24,6 +25,8 @@ from bench.core.stored_result import REMEDY, StoredResult
 SCHEMA = 2
 
 LEDGER = re.compile(r"[a-z]+\d*-[0-9a-f]{8}")  # stem of a cost ledger's file; the stem of a record has more parts
+
+MEASURED_LATER = ("diagnosis", "generation_quality")  # fields that python -m bench.diagnose adds to a finished record
 
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
@@ -140,6 +143,22 @@ def write_record(record: Record, stem: Path, positions: dict[str, np.ndarray] | 
     else:
         write_atomically(beside, lambda file: np.savez_compressed(file, **positions))
     return record.write(stem)
+
+
+def targets_sha256(path: str) -> str | None:
+    """Return the hash of a file of targets; None if there is no such file.
+
+    A record (.json) stands for the weights beside it: its hash leaves out the fields that are measured later.
+    """
+    file = Path(path).expanduser()
+    if file.suffix != ".json" or not file.is_file():
+        return file_sha256(path)
+    try:
+        fields = dict(json.loads(file.read_bytes()))
+    except (ValueError, TypeError):  # reading it as a record gives the reason
+        return file_sha256(path)
+    kept = {name: value for name, value in fields.items() if name not in MEASURED_LATER}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def read_positions(path: Path) -> dict[str, np.ndarray] | None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from bench.core.errors import SettingError
-from bench.core.files import file_sha256
 from bench.core.paths import weights_path
-from bench.core.record import Record
+from bench.core.record import Record, targets_sha256
 from bench.core.settings import Place
 from bench.data.vocabulary import Vocabulary
 from bench.targets.tables import Targets
@@ -48,7 +47,7 @@ def softmax_rows(
     if path is None or not Path(path).expanduser().is_file():
         problem = f"{path} is no file; give the .json of a finished softmax cell, results/single/softmax-….json say"
         raise SettingError("targets.path", problem)
-    if sha256 is not None and file_sha256(path) != sha256:
+    if sha256 is not None and targets_sha256(path) != sha256:
         problem = f"{path} is no longer the record of this cell's rows; restore it, or run a new cell"
         raise SettingError("targets.path", problem)
     file = Path(path).expanduser()

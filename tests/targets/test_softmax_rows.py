@@ -1,5 +1,6 @@
 """Target rows of a trained softmax: read from the weights that a cell kept, refused where they do not fit."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,16 @@ def refusal(cfg: DictConfig) -> str:
 
 
 def test_rows_of_another_softmax_make_another_cell(softmax, folder, tmp_path):
-    changed = tmp_path / "changed.json"
-    changed.write_text(softmax[0].read_text() + "\n")
-    stems = [record_stem(resolved_config(with_rows_of(path, folder))).name for path in (softmax[0], changed)]
-    assert stems[0] != stems[1]
-    moved = tmp_path / "moved.json"
-    moved.write_text(softmax[0].read_text())
-    assert record_stem(resolved_config(with_rows_of(moved, folder))).name == stems[0]
+    fields = json.loads(softmax[0].read_text())
+
+    def stem(name: str, **changed: object) -> str:
+        (tmp_path / name).write_text(json.dumps(fields | changed))
+        return record_stem(resolved_config(with_rows_of(tmp_path / name, folder))).name
+
+    here = record_stem(resolved_config(with_rows_of(softmax[0], folder))).name
+    assert stem("changed.json", trained_words=1) != here
+    assert stem("moved.json") == here
+    assert stem("diagnosed.json", diagnosis={"reference": "x"}, generation_quality={"words": 64}) == here
 
 
 def test_record_of_another_content_is_refused(softmax, folder):
