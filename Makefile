@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow check reference pretrained gpu-bundle gpu-reference
+.PHONY: sweep test test-slow check reference reference-books pretrained gpu-bundle gpu-reference
 
 sweep: .venv/ready
 	$(BIN)/python -m bench +experiment=vocab_sweep
@@ -21,24 +21,41 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# All results that are committed under results/reference/, in this order: hyperparameter search; vocabulary sweep with
-# three seeds; token-level regression, as in the original question; random vectors in place of BERT's; contrastive
-# losses; a synthetic language with known truth; equal training time; encoder contexts; costs of encoder, heads, whole
-# models and training loop.
+# All results that are committed under results/reference/ (with `make reference-books` below), and what they cost to make.
+# Experiments whose times are not compared run two cells at a time, one thread each; all others run alone, on a machine
+# without other work.
+BENCH := $(BIN)/python -m bench
 REFERENCE := results_dir=results/reference logger=none
+TWO_CELLS := hydra/launcher=joblib hydra.launcher.n_jobs=2
+LADDER := $(BENCH) +experiment=objective_ladder $(REFERENCE) $(TWO_CELLS)
 reference: .venv/ready
-	$(BIN)/python -m bench +experiment=tune $(REFERENCE)
-	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2
-	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets.level=token
-	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) seed=0,1,2 system=mse,cosine targets=random vocabulary.size=20000
-	$(BIN)/python -m bench +experiment=vocab_sweep $(REFERENCE) experiment_name=contrast vocabulary.size=20000 system=infonce,nce,vmf,sampled_softmax,cosine
-	$(BIN)/python -m bench +experiment=known_truth $(REFERENCE)
-	$(BIN)/python -m bench +experiment=equal_time $(REFERENCE) seed=0,1,2
-	$(BIN)/python -m bench +experiment=context $(REFERENCE) seed=0,1,2
-	$(BIN)/python -m bench +experiment=cost_encoder $(REFERENCE)
-	$(BIN)/python -m bench +experiment=cost_sweep $(REFERENCE)
-	$(BIN)/python -m bench +experiment=cost_sweep_model $(REFERENCE)
-	$(BIN)/python -m bench +experiment=cost_loop results_dir=results/reference  # the logger stays on: its cost is part of the loop
+	$(BENCH) +experiment=tune $(REFERENCE) $(TWO_CELLS)
+	$(BENCH) +experiment=vocab_sweep $(REFERENCE)
+	$(BENCH) +experiment=vocab_sweep $(REFERENCE) $(TWO_CELLS) seed=1,2
+	$(BENCH) +experiment=vocab_sweep $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=mse,cosine targets.level=token
+	$(BENCH) +experiment=objective_ladder_classifiers $(REFERENCE) $(TWO_CELLS)
+	$(LADDER) system=mse,cosine,infonce,frozen_softmax,initialised_softmax
+	$(LADDER) system=mse,cosine,infonce,frozen_softmax,initialised_softmax targets=softmax_rows \
+		targets.path=$$(ls results/reference/objective_ladder/softmax-*-s0-????????.json)
+	$(LADDER) system=max_margin,vmf,rescued targets=bert,random
+	$(BENCH) +experiment=leak $(REFERENCE) $(TWO_CELLS)
+	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS)
+	$(BENCH) +experiment=equal_time $(REFERENCE) seed=0,1,2
+	$(BENCH) +experiment=known_truth $(REFERENCE)
+	$(BENCH) +experiment=context $(REFERENCE) seed=0,1,2
+	$(BENCH) +experiment=cost_encoder $(REFERENCE)
+	$(BENCH) +experiment=cost_sweep $(REFERENCE)
+	$(BENCH) +experiment=cost_sweep_model $(REFERENCE)
+	$(BENCH) +experiment=cost_loop results_dir=results/reference  # the logger stays on: its cost is part of the loop
+	$(BIN)/python -m bench.diagnose results/reference/vocab_sweep/*-v20000-*.json results/reference/objective_ladder/*.json
+
+# 260 books, 18.9 million words: git clone https://github.com/mlschmitt/classic-books-markdown && mkdir books &&
+# cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). The LSTM has 256 units, so that two cores suffice.
+BOOKS ?= books
+reference-books: .venv/ready
+	$(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) seed=0,1,2 \
+		backbone.trunk.hidden_size=256 budget.words=300000,1000000,3000000
+	$(BIN)/python -m bench.diagnose results/reference/data_scaling/*.json
 
 # For a GPU machine without a network (docs/gpu.md): `make gpu-bundle` here, for example with
 # BUNDLE="--file table.safetensors"; copy the source tree and build/gpu; `make gpu-reference` there. GPU= holds further
