@@ -6,6 +6,7 @@ every system. A record that has its figures is skipped.
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -23,6 +24,7 @@ from bench.core.provenance import git_commit
 from bench.core.record import Record, ledger_kind
 from bench.core.trust import add_option
 from bench.evaluation.calibration import Calibration
+from bench.evaluation.causal_judge import CausalJudge
 from bench.evaluation.diagnosis.diagnose import diagnose
 from bench.evaluation.diagnosis.inputs import Case
 from bench.evaluation.evaluator import evaluator_of
@@ -54,12 +56,14 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     head = get_object(record.config["system"]["head"]["_target_"]) if record.head else None
     is_regressor = isinstance(head, type) and issubclass(head, Regressor)
     lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
-    lacks_quality = arguments.force or record.generation_quality is None
+    judge = arguments.judge and known_judge(arguments.judge)
+    quality = record.generation_quality
+    lacks_quality = arguments.force or quality is None or bool(judge and quality.get("causal_judge") != judge.name)
     if not lacks_diagnosis and not lacks_quality:
         return "skipped: the record has these figures; --force measures again"
     built = kept_model(path, record)
     begin, measured = time.perf_counter(), []
-    if lacks_quality and (figures := written_quality(record, built)) is not None:
+    if lacks_quality and (figures := written_quality(record, built, judge)) is not None:
         record = dataclasses.replace(record, generation_quality=figures)
         measured.append("generation quality")
         record.write(path.with_name(path.name.removesuffix(".json")))  # a reference may be missing for what follows
@@ -83,13 +87,20 @@ def targets_of(record: Record, built: Built) -> Targets:
     return make_targets(settings, built.evaluation_data.vocabulary, record.config["cache_dir"])
 
 
-def written_quality(record: Record, built: Built) -> dict[str, Any] | None:
+@functools.lru_cache(maxsize=1)
+def known_judge(name: str) -> CausalJudge:
+    """Return the causal LM that judges the texts of all records."""
+    return CausalJudge(name)
+
+
+def written_quality(record: Record, built: Built, judge: CausalJudge | None) -> dict[str, Any] | None:
     """Return the quality of the text that a model writes; None if the test text is too short."""
     calibration = None
     if record.calibration_scale is not None:
         calibration = Calibration(record.calibration_scale, record.calibration_prior)
     encoder = sentence_encoder(record.config["cache_dir"])
-    return generation_quality(evaluator_of(built.model), built.evaluation_data, calibration, encoder, record.seed)
+    evaluator = evaluator_of(built.model)
+    return generation_quality(evaluator, built.evaluation_data, calibration, encoder, record.seed, judge)
 
 
 def reference_of(
@@ -145,6 +156,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the .json of finished cells")
     parser.add_argument(
         "--reference", type=Path, metavar="RUN", help="softmax cell to compare with (default: found beside each RUN)"
+    )
+    parser.add_argument(
+        "--judge", metavar="MODEL", help="causal LM, by folder or hub name, as second judge of the generated texts"
     )
     parser.add_argument("--force", action="store_true", help="measure again what a record has")
     add_option(parser)

@@ -1,5 +1,7 @@
 """`python -m bench.diagnose`: fields that it writes into records, references that it finds, and refusals."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -110,3 +112,17 @@ def test_missing_weights_and_records_are_refused_in_one_line(cells, said, tmp_pa
     moved.write_bytes(cells["cosine"].read_bytes())
     status, _, problems = said(moved, "--force")
     assert status == 2 and "is missing or damaged" in problems[-1]
+
+
+def test_second_judge_measures_again_only_what_it_has_not_judged(cells, said, llama_folder, tmp_path):
+    judge = shutil.copytree(llama_folder, tmp_path / "judge")
+    settings = json.loads((judge / "config.json").read_text())
+    (judge / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 512}))
+    said(cells["unigram"])
+    status, lines, _ = said("--judge", judge, cells["unigram"])
+    assert status == 0 and "generation quality" in lines[0]
+    quality = Record.read(cells["unigram"]).generation_quality
+    assert quality["causal_judge"] == str(judge)
+    assert all(quality[way]["causal_judge_perplexity"] > 1 for way in ("real", "greedy", "sampled"))
+    assert "skipped" in said("--judge", judge, cells["unigram"])[1][0]
+    assert "skipped" in said(cells["unigram"])[1][0]

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.data.corpus import Text
 from bench.evaluation.calibration import Calibration
+from bench.evaluation.causal_judge import CausalJudge
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.generation_frechet import Vectors, frechet_distance, frechet_interval, sentence_vectors
 from bench.evaluation.generation_judge import Judge
@@ -24,7 +25,12 @@ SHOWN = 4  # texts that a record keeps, evenly chosen among the prompts
 
 
 def generation_quality(
-    evaluator: Evaluator, data: EvaluationData, calibration: Calibration | None, encoder: Encoder, seed: int
+    evaluator: Evaluator,
+    data: EvaluationData,
+    calibration: Calibration | None,
+    encoder: Encoder,
+    seed: int,
+    causal_judge: CausalJudge | None = None,
 ) -> dict[str, object] | None:
     """Continue prompts of the test documents, greedily and by draws; docs/metrics.md defines every figure.
 
@@ -34,6 +40,7 @@ def generation_quality(
         calibration: calibration of the distribution to draw from; None for a model that needs none.
         encoder: encoder of whole texts, for the Fréchet distance.
         seed: prompt i has the seed `seed` + i.
+        causal_judge: second judge of the texts; None leaves its perplexity out.
     """
     begin = time.perf_counter()
     vocabulary, corpus = data.vocabulary, data.vocabulary.corpus
@@ -49,12 +56,13 @@ def generation_quality(
     vectors = {way: sentence_vectors(encoder, texts[way]) for way in ("greedy", "sampled")}
     vectors["real"] = sentence_vectors(encoder, [corpus.words_of(words[PROMPT_WORDS:]) for words in others])
     spelt = [corpus.words_of(prompt) for prompt in prompts]
-    figures = text_metrics(data, spelt)
+    figures = text_metrics(data, spelt, causal_judge)
     shown = np.unique(np.linspace(0, len(prompts) - 1, SHOWN).astype(int))
     return {
         "prompts": len(prompts),
         "prompt_words": PROMPT_WORDS,
         "words": WORDS,
+        "causal_judge": causal_judge and causal_judge.name,
         **{way: figures(texts[way]) | distances(vectors[way], real) for way in texts},
         "texts": [
             {"prompt": " ".join(spelt[i])} | {way: " ".join(texts[way][i]) for way in ("real", "greedy", "sampled")}
@@ -83,7 +91,7 @@ def segments(text: Text) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def text_metrics(
-    data: EvaluationData, prompts: list[list[str]]
+    data: EvaluationData, prompts: list[list[str]], causal_judge: CausalJudge | None
 ) -> Callable[[list[list[str]]], dict[str, float | None]]:
     """Return a function that measures one continuation of each prompt."""
     corpus = data.vocabulary.corpus
@@ -94,6 +102,7 @@ def text_metrics(
         indices = [np.array([index.get(word, -1) for word in text], np.int64) for text in texts]
         return {
             "judge_perplexity": judge.perplexity(prompts, texts),
+            "causal_judge_perplexity": causal_judge and causal_judge.perplexity(prompts, texts),
             **{f"distinct_{n}": distinct(texts, n) for n in (1, 2, 4)},
             "repeated_4": repeated(texts, 4),
             "copied_8": copied(indices, corpus.train),

@@ -21,6 +21,7 @@ class Heading(NamedTuple):
 
 HEADINGS = (
     Heading("judge_perplexity", "judge's perplexity", "Perplexity under a 5-gram counted on the training text."),
+    Heading("causal_judge_perplexity", "LM's perplexity", "Perplexity per word under a pre-trained causal LM."),
     Heading("distinct_1", "distinct-1 (%)", "Distinct words over all words of all texts.", 100),
     Heading("distinct_2", "distinct-2 (%)", "Distinct 2-grams over all 2-grams of all texts.", 100),
     Heading("distinct_4", "distinct-4 (%)", "Distinct 4-grams over all 4-grams of all texts.", 100),
@@ -62,7 +63,7 @@ def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any
 def figures(measured: Mapping[str, float | None]) -> list[str]:
     """Format the figures of one system and way; a distance has its interval."""
     texts = [
-        NULL if (value := measured[each.field]) is None else mean_and_error(value * each.scale) for each in HEADINGS
+        NULL if (value := measured.get(each.field)) is None else mean_and_error(value * each.scale) for each in HEADINGS
     ]
     texts[-1] += f" {bracketed(measured['frechet_low'], measured['frechet_high'])}"
     return texts

@@ -1,0 +1,62 @@
+"""Second outside judge of generated text: a pre-trained causal LM, which has read other text than the corpus."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from bench.core.errors import SettingError
+from bench.models.causal_lm_builders import load_causal_lm
+
+Words = tuple[tuple[str, ...], ...]
+
+
+class CausalJudge:
+    """Perplexity per word under a pre-trained causal LM.
+
+    Words are joined by spaces, as the corpus has them (in lower case, punctuation apart), so real text too is unusual
+    to the model: compare with real text.
+
+    Args:
+        name: folder or hub name of the model.
+
+    Raises:
+        SettingError: there is no such model.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        lm, self.tokenizer = load_causal_lm(name)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.lm = lm.eval().to(self.device)
+
+    def perplexity(self, prompts: Sequence[Sequence[str]], texts: Sequence[Sequence[str]]) -> float | None:
+        """Return exp(−Σ log p / words) of the words of the texts, each after its prompt; None if there are no words.
+
+        Raises:
+            SettingError: a text has more pieces than the model can read.
+        """
+        return self._perplexity(tuple(map(tuple, prompts)), tuple(map(tuple, texts)))
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - one judge per command; all systems have the same real text
+    def _perplexity(self, prompts: Words, texts: Words) -> float | None:
+        words = sum(map(len, texts))
+        if not words:
+            return None
+        nats = sum(self.nats(prompt, text) for prompt, text in zip(prompts, texts, strict=True) if text)
+        return math.exp(nats / words)
+
+    @torch.inference_mode()
+    def nats(self, prompt: Sequence[str], text: Sequence[str]) -> float:
+        """Return −log p of the text's pieces after the prompt."""
+        context = self.tokenizer(" ".join(prompt), add_special_tokens=False).input_ids
+        pieces = self.tokenizer(" " + " ".join(text), add_special_tokens=False).input_ids
+        ids = torch.tensor([context + pieces], device=self.device)  # [1, T]
+        longest = getattr(self.lm.config, "max_position_embeddings", math.inf)
+        if ids.shape[1] > longest:
+            problem = f"{self.name} reads {longest} pieces, and a prompt with its text has {ids.shape[1]}"
+            raise SettingError("--judge", f"{problem}; give a model with a longer context")
+        logits = self.lm(input_ids=ids).logits[0, len(context) - 1 : -1].float()
+        return F.cross_entropy(logits, ids[0, len(context) :], reduction="sum").item()

@@ -1,0 +1,40 @@
+"""Perplexity per word of texts under a pre-trained causal LM, beside the model's own loss."""
+
+import math
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from bench.core.errors import SettingError
+from bench.evaluation.causal_judge import CausalJudge
+
+PROMPTS, TEXTS = [["a", "b", "a"], ["b", "b", "a"]], [["b", "a"], ["a", "a", "b"]]
+
+
+@pytest.fixture(scope="module")
+def judge(llama_folder):
+    return CausalJudge(str(llama_folder))
+
+
+def test_perplexity_is_that_of_the_models_own_loss_on_the_text_alone(judge, llama_folder):
+    lm = AutoModelForCausalLM.from_pretrained(llama_folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+    nats = 0.0
+    for prompt, text in zip(PROMPTS, TEXTS, strict=True):
+        context, pieces = (
+            tokenizer(part, add_special_tokens=False).input_ids for part in (" ".join(prompt), " " + " ".join(text))
+        )
+        labels = torch.tensor([[-100] * len(context) + pieces])  # transformers' mark of positions without a loss
+        with torch.no_grad():
+            nats += lm(torch.tensor([context + pieces]), labels=labels).loss.item() * len(pieces)
+    assert judge.perplexity(PROMPTS, TEXTS) == pytest.approx(math.exp(nats / 5), rel=1e-5)
+
+
+def test_perplexity_without_words_is_none(judge):
+    assert judge.perplexity([["a"]], [[]]) is None
+
+
+def test_text_longer_than_the_models_context_is_refused(judge):
+    with pytest.raises(SettingError, match=r"^--judge: .* reads 32 pieces, and a prompt with its text has \d+; give a"):
+        judge.perplexity([["a"] * 30], [["a"] * 10])
