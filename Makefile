@@ -38,6 +38,8 @@ reference: .venv/ready
 	$(LADDER) system=mse,cosine,infonce,frozen_softmax,initialised_softmax targets=softmax_rows \
 		targets.path=$$(ls results/reference/objective_ladder/softmax-*-s0-????????.json)
 	$(LADDER) system=max_margin,vmf,rescued targets=bert,random
+	$(LADDER) system=infonce,frozen_softmax targets=random targets.dimension=50  # the dimension of GloVe's vectors
+	$(LADDER) system=infonce,frozen_softmax,cosine targets=static targets.centre=true targets.whiten=true
 	$(BENCH) +experiment=leak $(REFERENCE) $(TWO_CELLS)
 	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS)
 	$(BENCH) +experiment=equal_time $(REFERENCE) seed=0,1,2
