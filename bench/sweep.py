@@ -28,6 +28,8 @@ from bench.core.progress import TALLY, PlannedCell, print_line
 from bench.core.provenance import now
 from bench.core.stored_result import json_path
 
+WANDB = "bench.training.loggers.weights_and_biases"  # of logger=wandb
+
 
 class PlannedJob(NamedTuple):
     """One job of a sweep as planned before the first job runs."""
@@ -105,7 +107,7 @@ def typed_overrides(config: DictConfig) -> list[str]:
 
 
 def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
-    """Write the report, and print a line for each job without a sound result.
+    """Write the report, log it as the experiment's run, and print a line for each job without a sound result.
 
     Args:
         plan: the jobs of the sweep.
@@ -120,6 +122,7 @@ def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
     unsound = [each for job in plan for each in unsound_job(job, folder, begin)]
     if any(folder.glob("*.json")):
         report([folder], folder)
+        log_report(OmegaConf.to_container(config.logger, resolve=True), folder)
     for _, line in unsound:
         print_line(f"  {line}")
     if unsound:
@@ -127,6 +130,17 @@ def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
         why = ", ".join(f"{count} {status}" for status, count in kinds)
         print_line(f"{len(unsound)} of {len(plan)} cells failed ({why}), see above; the same command tries them again")
     return len(unsound)
+
+
+def log_report(logger: dict[str, Any], folder: Path) -> None:
+    """Log leaderboard, figures and records of a sweep as one run more, if its cells are logged to W&B."""
+    if logger["_target_"] == WANDB:
+        from bench.dashboard.content import contents
+        from bench.dashboard.summary import log_summary
+
+        place = {name: logger[name] for name in ("project", "mode", "entity")}
+        for content in contents([folder]):
+            log_summary(content, **place)
 
 
 def jobs(config: DictConfig) -> list[list[str]]:

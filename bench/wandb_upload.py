@@ -1,4 +1,7 @@
-"""`python -m bench.wandb_upload results/…`: send finished cells to Weights & Biases, from their records alone."""
+"""`python -m bench.wandb_upload results/…`: send finished cells to Weights & Biases, from their records alone.
+
+Each experiment has a summary run too, as at the end of a sweep.
+"""
 
 import argparse
 import os
@@ -7,11 +10,13 @@ from pathlib import Path
 
 from bench.core.errors import SettingError
 from bench.core.record import read_records
+from bench.dashboard.content import contents
+from bench.dashboard.summary import log_summary
 from bench.training.loggers import log_finished
 
 
 def upload(folders: list[Path], *, project: str, mode: str, entity: str | None = None) -> int:
-    """Log every record in the folders, failed cells and floors too, unless it was logged.
+    """Log every record in the folders, failed cells and floors too, and then each experiment, unless it was logged.
 
     Returns:
         The number of records.
@@ -25,12 +30,16 @@ def upload(folders: list[Path], *, project: str, mode: str, entity: str | None =
         raise SettingError("FOLDER", f"no record in {', '.join(map(str, folders))}; give a folder of finished cells")
     for path, record in records:
         log_finished(record.config | {"logger": logger | {"mode": mode}}, path.with_suffix(""), record)
+    for content in contents(folders):
+        log_summary(content, project=project, mode=mode, entity=entity)
     return len(records)
 
 
 def main() -> None:
     """Upload, and print how many records W&B has."""
-    parser = argparse.ArgumentParser(prog="python -m bench.wandb_upload", description=__doc__.split(": ", 1)[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.wandb_upload", description=__doc__.split(": ", 1)[1].split(".\n")[0] + "."
+    )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="folders with records")
     parser.add_argument("--project", default="head-bench", help="W&B project (default head-bench)")
     parser.add_argument("--entity", help="W&B team or user (default: yours)")

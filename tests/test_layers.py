@@ -9,7 +9,7 @@ import pytest
 
 import bench
 
-PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report")
+PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report", "dashboard")
 COMMANDS = {
     "__init__", "__main__", "bundle", "cli", "diagnose", "generate", "gpu_reference", "pretrained", "run", "slurm",
     "sweep", "verify", "wandb_upload",
@@ -48,7 +48,7 @@ def layer(module: str) -> int:
     return PACKAGES.index(package) if package in PACKAGES else len(PACKAGES)
 
 
-def test_top_level_holds_nine_packages_and_the_commands():
+def test_top_level_holds_ten_packages_and_the_commands():
     assert {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(PACKAGES)
     assert {path.stem for path in ROOT.glob("*.py")} == COMMANDS
 

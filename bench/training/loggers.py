@@ -1,12 +1,15 @@
 """Loggers that `logger=wandb|csv|none` names, for a cell that runs and for one that has finished."""
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from hydra.utils import instantiate
 
+from bench.core.dotted import flatten
 from bench.core.record import Record
 from bench.core.settings import Name
 from bench.training.cell_logger import CellLogger, CsvCellLogger
@@ -84,11 +87,27 @@ def cell_logger(config: dict[str, Any], stem: Path, **state: Any) -> Iterator[Ce
 def log_finished(config: dict[str, Any], stem: Path, record: Record) -> None:
     """Log a finished cell from its record alone, unless its logger holds that record.
 
+    Figures that were measured after the cell had finished are logged too.
+
     Args:
         config: names the logger.
         stem: path of the record without its suffix.
     """
-    with cell_logger(config, stem, resume=True, finished_at=record.finished_at) as logger:
+    later = figures_measured_later(record)
+    state = record.finished_at
+    if state is not None and later:
+        state += f" {hashlib.sha256(json.dumps(later).encode()).hexdigest()[:16]}"
+    with cell_logger(config, stem, resume=True, finished_at=state) as logger:
         if logger is not None:
             logger.log_rows(("curve", row) for row in record.curve)
+            if later:  # a run that is continued accepts no step that it has passed
+                logger.log_metrics(later, step=max(logger.first_step, record.trained_words or 0))
             logger.log_record(record)
+            if later and not logger.is_broken:
+                logger.marker.write_text(str(state))
+
+
+def figures_measured_later(record: Record) -> dict[str, float]:
+    """Return the figures of `python -m bench.diagnose` under names such as `diagnosis/lost_to_fit`."""
+    measured = {"diagnosis": record.diagnosis or {}, "generation_quality": record.generation_quality or {}}
+    return {name.replace(".", "/"): value for name, value in flatten(measured).items() if type(value) in (int, float)}

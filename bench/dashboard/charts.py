@@ -1,0 +1,165 @@
+"""Charts of one experiment over W&B's own presets: small frames of means over seeds, from records alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.report import run_table
+from bench.report.diagnosis_plots import CAUSES, OWN, mean_parts
+from bench.report.generation_texts import HEADINGS, REAL
+from bench.report.glossary import COST
+from bench.report.plots import CURVE_UNITS
+from bench.report.run_table import CELL, GROUP, by_origin, with_times_of
+
+TRAINING_COSTS = {"train_seconds": "training seconds", "train_flops": "training FLOPs"}
+
+WAYS = ("greedy", "sampled")  # of decoding
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Frame without gaps, and the preset that draws it."""
+
+    frame: pd.DataFrame
+    preset: str
+    fields: dict[str, str]  # field of the preset -> column of the frame
+    strings: dict[str, str]  # titles
+
+
+def lines(frame: pd.DataFrame, x: str, y: str, title: str, x_title: str) -> Chart:
+    """Return a line per value of the column `line`."""
+    rows = frame.reindex(columns=["line", x, y]).dropna().sort_values(["line", x], ignore_index=True)
+    fields = {"step": x, "lineKey": "line", "lineVal": y}
+    return Chart(rows, "wandb/lineseries/v0", fields, {"title": title, "xname": x_title})
+
+
+def bars(frame: pd.DataFrame, y: str, title: str) -> Chart:
+    """Return a bar per row, under the name in the column `line`."""
+    rows = frame.reindex(columns=["line", y]).dropna().reset_index(drop=True)
+    return Chart(rows, "wandb/bar/v0", {"label": "line", "value": y}, {"title": title})
+
+
+def charts(runs: pd.DataFrame) -> dict[str, Chart]:
+    """Return by name every chart for which the runs of one experiment have data."""
+    runs = of_one_origin(runs)
+    cells = run_table.cells(runs)
+    every = {
+        **against_cost(cells),
+        **costs(cells),
+        **learning_curves(runs),
+        **accuracy_by_frequency(cells),
+        **diagnosis(runs),
+        **generation_quality(runs),
+    }
+    return {name: chart for name, chart in every.items() if len(chart.frame)}
+
+
+def of_one_origin(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with the times of the machine and commit of most runs: times of others do not compare."""
+    origins = [*by_origin(runs)]
+    return with_times_of(runs, origins[0]) if len(origins) > 1 else runs
+
+
+def against_cost(cells: pd.DataFrame) -> dict[str, Chart]:
+    """Return quality against the cost of training, a line per system from the smallest V to the largest.
+
+    At a single V, a line would have a single point, which the preset does not draw: nothing is returned.
+    """
+    if cells.vocabulary_size.nunique() < 2:
+        return {}
+    trained = named(cells[cells.competes], GROUP)
+    return {
+        f"bits_per_byte_against_{cost}": lines(trained, cost, "bits_per_byte", f"Bits per byte against {title}", title)
+        for cost, title in TRAINING_COSTS.items()
+    }
+
+
+def costs(cells: pd.DataFrame) -> dict[str, Chart]:
+    """Return each cost that depends on V: lines against V, or bars at a single V."""
+    trained, found = named(cells[cells.competes], GROUP), {}
+    for column in (column for column in COST if column.grows):
+        frame = trained.assign(**{column.name: trained[column.name] * column.scale})
+        title = f"{column.heading} ({column.unit})"
+        if cells.vocabulary_size.nunique() > 1:
+            chart = lines(frame, "vocabulary_size", column.name, f"{title} against V", "vocabulary size V")
+        else:
+            chart = bars(frame, column.name, title)
+        found[column.name] = chart
+    return found
+
+
+def learning_curves(runs: pd.DataFrame) -> dict[str, Chart]:
+    """Return validation nats during training against words, seconds and FLOPs."""
+    means = [run_table.curve(cell).assign(**dict(zip(CELL, key, strict=True))) for key, cell in runs.groupby(CELL)]
+    frame = named(pd.concat([mean for mean in means if len(mean)] or [runs.head(0)]), (*GROUP, "vocabulary_size"))
+    y, title = "validation_nats", "Validation nats against"
+    return {f"{y}_against_{unit}": lines(frame, unit, y, f"{title} {name}", name) for unit, name in CURVE_UNITS.items()}
+
+
+def accuracy_by_frequency(cells: pd.DataFrame) -> dict[str, Chart]:
+    """Return accuracy@1 per tenth of the test words, most frequent words first."""
+    measured = named(cells[cells.accuracy_by_decile.notna()], (*GROUP, "vocabulary_size"))
+    rows = [
+        {"line": cell["line"], "tenth": tenth, "accuracy_at_1": 100 * float(share)}
+        for cell in measured.to_dict("records")
+        for tenth, share in enumerate(cell["accuracy_by_decile"], 1)
+    ]
+    title, x_title = "Accuracy@1 (%) by word frequency", "tenth of the test words, most frequent first"
+    return {"accuracy_by_decile": lines(pd.DataFrame(rows), "tenth", "accuracy_at_1", title, x_title)}
+
+
+def diagnosis(runs: pd.DataFrame) -> dict[str, Chart]:
+    """Return what takes a regressor's accuracy, as shares of its reference's accuracy: the bars of one sum to 100 %."""
+    measured = runs[runs.diagnosis.notna() & (runs.status == "ok")]
+    rows = []
+    for name, cell in by_name(measured, (*GROUP, "vocabulary_size")):
+        parts = mean_parts(list(cell.diagnosis))
+        whole = parts["reference_accuracy_at_1"]
+        shares = {OWN[0]: parts["accuracy_at_1"]} | {CAUSES[each][0]: parts[each] for each in CAUSES if each in parts}
+        rows += [{"line": f"{name}: {cause}", "share": 100 * part / whole} for cause, part in shares.items()]
+    return {"diagnosis": bars(pd.DataFrame(rows), "share", "Accuracy@1 lost, % of the reference's accuracy")}
+
+
+def generation_quality(runs: pd.DataFrame) -> dict[str, Chart]:
+    """Return a chart per figure of generated text, with real text beside the systems."""
+    frame = generation_frame(runs)
+    return {f"generation_{each.field}": bars(frame, each.field, f"Generated text: {each.heading}") for each in HEADINGS}
+
+
+def generation_frame(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return figures of generated text: a row per system and way of decoding, of the lowest seed, and real text."""
+    measured = runs[runs.generation_quality.notna() & (runs.status == "ok")].sort_values("seed")
+    rows: list[dict[str, Any]] = []
+    for name, cell in by_name(measured, (*GROUP, "vocabulary_size")):
+        figures = cell.generation_quality.iloc[0]
+        rows += [figures_row(f"{name}, {way}", figures[way]) for way in WAYS]
+        real = figures_row(REAL, figures["real"])
+    return pd.DataFrame([*rows, real] if rows else [])
+
+
+def figures_row(name: str, measured: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return the figures of one text in the units of their headings."""
+    values = {each.field: measured.get(each.field) for each in HEADINGS}
+    scaled = {each.field: values[each.field] * each.scale for each in HEADINGS if values[each.field] is not None}
+    return {"line": name} | scaled
+
+
+def by_name(runs: pd.DataFrame, fields: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each cell's runs with the name of its line."""
+    varying = [field for field in fields if runs[field].nunique() > 1]
+    for key, cell in runs.groupby(CELL):
+        yield line_name(dict(zip(CELL, key, strict=True)), varying), cell
+
+
+def named(frame: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
+    """Add the column `line`: a label, and those of the fields that vary."""
+    varying = [field for field in fields if frame[field].nunique() > 1]
+    return frame.assign(line=[line_name(row, varying) for row in frame.to_dict("records")])
+
+
+def line_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
+    """Return `mse, V = 1,000`."""
+    parts = (f"V = {row[field]:,}" if field == "vocabulary_size" else str(row[field]) for field in varying)
+    return ", ".join(part for part in (row["label"], *parts) if part)

@@ -1,0 +1,86 @@
+"""Summary run of an experiment on W&B: its leaderboard, charts, texts and figures, and its records as an artifact."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import wandb
+
+from bench.dashboard.content import Content
+from bench.training.loggers import is_logged
+from bench.training.wandb_run import LONGEST_TAG, SETTINGS, WandbCellLogger, init, run_id
+
+JOB_TYPE = "summary"  # of the run; the job type of a cell's run is its system
+
+REPORT_FILES = ("leaderboard.md", "index.html")  # in the artifact too, if a report was written
+
+
+def log_summary(content: Content, *, project: str, mode: str, entity: str | None = None) -> None:
+    """Log the summary run of one experiment beside its records, unless these records were logged.
+
+    Args:
+        mode: `offline` or `online`, which falls back to offline.
+    """
+    identity, folder = run_id({"experiment_name": content.experiment}, JOB_TYPE), content.folder
+    marker = folder / "wandb" / f"logged-{identity}"
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in content.records)).hexdigest()
+    if is_logged(marker, state):
+        return
+    arguments = {
+        "id": identity,
+        "name": f"{content.experiment}: summary",
+        "group": content.experiment,
+        "job_type": JOB_TYPE,
+        "tags": [tag[:LONGEST_TAG] for tag in (JOB_TYPE, *sorted(set(content.runs.corpus)))],
+        "dir": folder,
+        "settings": wandb.Settings(**SETTINGS),
+        "project": project,
+        "entity": entity,
+    }
+    run = init(mode, arguments)
+    if run is None:
+        return
+    os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` looks for staged files here
+    marker.unlink(missing_ok=True)
+    logger = WandbCellLogger(run, marker)
+    logger.attempt(lambda: run.log(media(content)))
+    logger.attempt(lambda: run.log_artifact(records_artifact(content)))
+    logger.exit_code = 0
+    logger.attempt(logger.end)
+    if not logger.is_broken:
+        marker.write_text(state)
+
+
+def media(content: Content) -> dict[str, Any]:
+    """Return by key everything that the summary run shows, as objects of W&B."""
+    charts = {
+        key: wandb.plot_table(chart.preset, table(chart.frame), chart.fields, chart.strings)
+        for key, chart in content.charts.items()
+    }
+    figures = {
+        key: wandb.Html(path.read_text(), inject=False) if path.suffix == ".svg" else wandb.Image(str(path))
+        for key, path in content.figures.items()
+    }
+    return charts | {key: table(frame) for key, frame in content.tables.items()} | figures
+
+
+def table(frame: pd.DataFrame) -> wandb.Table:
+    """Return a frame as a table of W&B, with None for a figure that was not measured."""
+    rows = [[None if pd.isna(value) else value for value in row] for row in frame.astype(object).to_numpy().tolist()]
+    return wandb.Table(columns=[str(name) for name in frame.columns], data=rows)
+
+
+def records_artifact(content: Content) -> wandb.Artifact:
+    """Return the records, and the report if there is one, as a versioned artifact; W&B allows few characters in names.
+
+    Values per test position stay on disk: they are several times larger than the records.
+    """
+    name = re.sub(r"[^\w.-]", "_", f"{content.experiment}-records")
+    artifact = wandb.Artifact(name, type="records", description=f"Records of the experiment {content.experiment}")
+    for path in (*content.records, *(content.folder / name for name in REPORT_FILES)):
+        if path.is_file():
+            artifact.add_file(str(path), name=path.name)
+    return artifact

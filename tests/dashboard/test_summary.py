@@ -1,0 +1,72 @@
+"""Runs of cells and of experiments, read back from disk: groups, tags, axes, summaries, tables, one run per cell."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories.offline_runs import columns_of, entries, offline_runs, summary_of
+
+from bench.core.record import read_records
+from bench.dashboard.content import contents
+from bench.dashboard.summary import log_summary
+from bench.training.cell_logger import STEP_METRICS
+
+
+@pytest.fixture(scope="module")
+def starts(uploaded) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Folder and first entry of every run, by its name."""
+    found = {}
+    for run in offline_runs(uploaded):
+        [start] = entries(run, "run")
+        found[start["display_name"]] = (run, start)
+    return found
+
+
+def test_each_cell_has_one_run_in_the_group_of_its_experiment(uploaded, starts):
+    cells = {path.stem: record for path, record in read_records([uploaded])}
+    assert len(offline_runs(uploaded)) == len(starts)
+    assert set(starts) == {*cells, "sweep: summary", "single: summary"}
+    for name, record in cells.items():
+        start = starts[name][1]
+        assert (start["run_group"], start["job_type"]) == (record.experiment, record.system)
+        assert start["tags"] == [record.system, record.corpus, f"v{record.vocabulary_size}"]
+        assert start["config"]["update"]["system.name"] == record.system
+
+
+def test_history_of_a_cell_has_three_axes_in_every_row(uploaded, starts):
+    for name, (run, _) in starts.items():
+        metrics = {each.get("name") or each["glob_name"]: each for each in entries(run, "metric")}
+        rows = [row["item"] for row in entries(run, "history")]
+        if name.startswith(("mse", "softmax")):
+            assert metrics["curve/*"]["step_metric"] == "words"
+            curve = [row for row in rows if "curve/validation_nats" in row]
+            assert len(curve) == 10
+            assert all(set(STEP_METRICS) <= set(row) for row in curve)
+
+
+def test_summary_of_a_cell_holds_the_figures_of_its_record(uploaded, starts):
+    for path, record in read_records([uploaded]):
+        summary = summary_of(starts[path.stem][0])
+        assert summary["bits_per_byte"] == pytest.approx(record.bits_per_byte)
+        assert [summary[f"accuracy_by_decile/{i}"] for i in range(1, 11)] == pytest.approx(record.accuracy_by_decile)
+        assert summary["generation_quality/sampled/distinct_2"] == record.generation_quality["sampled"]["distinct_2"]
+        assert summary.get("diagnosis/lost_to_fit") == (record.diagnosis or {}).get("lost_to_fit")
+        assert (summary["status"], summary["vocabulary_size"]) == ("ok", record.vocabulary_size)
+
+
+def test_summary_run_holds_leaderboard_texts_figures_and_records(starts):
+    run, start = starts["sweep: summary"]
+    assert (start["run_group"], start["job_type"], start["tags"]) == ("sweep", "summary", ["summary", "wiki_sample"])
+    summary, columns = summary_of(run), columns_of(run)
+    assert columns["sweep/leaderboard"][:6] == ["corpus", "budget", "V", "system", "seeds", "bits per byte ↓"]
+    assert summary["sweep/figures/quality_vs_cost"]["_type"] == "html-file"
+    [artifact] = [each for each in entries(run, "artifact") if each["type"] == "records"]
+    names = {content["path"] for content in artifact["manifest"]["contents"]}
+    assert "leaderboard.md" in names and len([name for name in names if name.endswith(".json")]) == 12
+
+
+def test_summary_run_is_logged_once_per_state_of_the_records(uploaded):
+    before = offline_runs(uploaded)
+    for content in contents([uploaded]):
+        log_summary(content, project="test", mode="offline")
+    assert offline_runs(uploaded) == before

@@ -1,0 +1,141 @@
+"""Online runs, `wandb sync` and publishing, against a stand-in for W&B's service that keeps what is sent."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from factories.experiments import write_experiments
+from factories.offline_runs import offline_runs
+from factories.wandb_server import ENTITY, WandbServer, wandb_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def service() -> Iterator[WandbServer]:
+    with wandb_server() as store:
+        yield store
+    assert [name for name in store.operations if name.startswith("unanswered")] == []
+
+
+def run(folder: Path, service: WandbServer | None, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a module with the service's address and key, or with no key, in a home without settings of W&B."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    env = kept | {"HOME": str(folder)} | (service.environment if service else {})
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False)
+
+
+def assert_complete(service: WandbServer) -> None:
+    """Assert that the service holds every cell of the experiment `sweep`, and its summary."""
+    by_job = {}
+    for stored in service.runs.values():
+        by_job.setdefault(stored.fields["jobType"], []).append(stored)
+    assert {job: len(runs) for job, runs in by_job.items()} == {"softmax": 4, "mse": 4, "unigram": 4, "summary": 1}
+    for stored in service.runs.values():
+        assert stored.fields["groupName"] == "sweep" and stored.exit_code == 0
+    for stored in by_job["mse"]:
+        assert stored.fields["tags"][:2] == ["mse", "wiki_sample"] and stored.fields["tags"][2] in ("v1000", "v5000")
+        assert stored.config["system.kind"] == "regressor"
+        assert [row["words"] for row in stored.history if "words" in row] == [50_000 * i for i in range(1, 11)]
+        assert all({"seconds", "flops", "curve/validation_nats"} <= set(row) for row in stored.history[:10])
+        assert stored.summary["diagnosis/lost_to_fit"] == -0.01
+        assert stored.summary["bits_per_byte"] > 0 and stored.summary["accuracy_by_decile/10"] > 0
+        assert any(name.startswith("media/table/generations") for name in stored.files)
+    [summary] = by_job["summary"]
+    [name] = [name for name in summary.files if name.startswith("media/table/sweep/leaderboard")]
+    assert "bits per byte ↓" in json.loads(summary.files[name])["columns"]
+    assert any(name.startswith("media/html/sweep/figures/quality_vs_cost") for name in summary.files)
+    [records] = [each for each in service.artifacts.values() if each["artifactTypeName"] == "records"]
+    assert records["state"] == "COMMITTED"
+    assert len([name for name in records["files"] if name.endswith(".json")]) == 12
+    assert "leaderboard.md" in records["files"]
+
+
+def test_online_upload_reaches_the_service_whole(service, tmp_path):
+    folder = write_experiments(tmp_path)[0]
+    done = run(tmp_path, service, "bench.wandb_upload", str(folder), "--mode", "online")
+    assert (done.returncode, done.stdout) == (0, "12 records are logged\n"), done.stderr
+    assert_complete(service)
+
+
+def test_second_upload_sends_changed_records_alone(service, tmp_path):
+    folder = write_experiments(tmp_path)[0]
+    upload = ("bench.wandb_upload", str(folder), "--mode", "online")
+    assert run(tmp_path, service, *upload).returncode == 0
+    before = len(service.operations)
+    path = sorted(folder.glob("mse-v1000-s0-*.json"))[0]
+    record = json.loads(path.read_text())
+    record["diagnosis"]["lost_to_fit"] = -0.5
+    path.write_text(json.dumps(record))
+    assert run(tmp_path, service, *upload).returncode == 0
+    sent = service.operations[before:]
+    assert sent.count("RunResumeStatus") == 1  # the cell is continued; the summary is replaced
+    assert sorted(each.summary.get("diagnosis/lost_to_fit", 0) for each in service.runs.values())[0] == -0.5
+    assert_records_of_every_curve_once(service)
+
+
+def assert_records_of_every_curve_once(service: WandbServer) -> None:
+    for stored in service.runs.values():
+        words = [row["words"] for row in stored.history if "words" in row]
+        assert words == sorted(set(words))
+
+
+def test_sync_of_offline_runs_reaches_the_service_whole(service, tmp_path):
+    folder = write_experiments(tmp_path)[0]
+    assert run(tmp_path, None, "bench.wandb_upload", str(folder), "--mode", "offline").returncode == 0
+    assert service.runs == {}
+    done = run(tmp_path, service, "wandb", "sync", *map(str, offline_runs(tmp_path)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_complete(service)
+
+
+def test_dashboard_is_published_with_a_key(service, tmp_path):
+    write_experiments(tmp_path)
+    done = run(tmp_path, service, "bench.dashboard", "sweep", "single", "--project", "heads")
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads((tmp_path / "wandb" / "dashboard.json").read_text())
+    views = {view["type"]: view for view in service.views.values()}
+    assert {view["entityName"] for view in views.values()} == {ENTITY}
+    assert {view["projectName"] for view in views.values()} == {"heads"}
+    assert views["project-view"]["spec"] == written["workspace"]["spec"]
+    assert [block["type"] for block in views["runs"]["spec"]["blocks"]] == [
+        block["type"] for block in written["report"]["spec"]["blocks"]
+    ]
+    assert [line.split(": ")[0] for line in done.stdout.splitlines()] == ["view", "workspace", "report"]
+
+
+def test_dashboard_without_a_key_says_how_to_publish(tmp_path):
+    write_experiments(tmp_path)
+    done = run(tmp_path, None, "bench.dashboard", "sweep")
+    assert done.returncode == 0, done.stderr
+    view, remedy = done.stdout.splitlines()
+    assert view == f"view: {Path('wandb', 'dashboard.json')}"
+    assert remedy.startswith("not published: no key of W&B")
+    assert "python -m bench.wandb_upload --mode online sweep && python -m bench.dashboard sweep" in remedy
+
+
+def test_service_out_of_reach_is_one_line(tmp_path):
+    write_experiments(tmp_path)
+    unreachable = WandbServer(url="http://127.0.0.1:9")
+    done = run(tmp_path, unreachable, "bench.dashboard", "sweep")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("W&B: ") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nowhere"], "FOLDER: no record in nowhere; give a folder of finished cells"),
+        (["sweep", "--out", "sweep/view.json"], "--out: sweep/view.json would be read as a record;"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, arguments, line):
+    write_experiments(tmp_path)
+    done = run(tmp_path, None, "bench.dashboard", *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(line) and done.stderr.count("\n") == 1
