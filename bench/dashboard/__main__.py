@@ -31,12 +31,11 @@ def build(folders: list[Path], out: Path, project: str, entity: str | None) -> N
 
     from bench.dashboard import view
 
-    os.environ.setdefault("WANDB_SILENT", "true")
-    has_key = os.environ.get("WANDB_MODE", "online") == "online" and wandb.login(prompt=False)
-    owner = entity or (wandb.Api().default_entity if has_key else "") or ""
-    shown, read = view.workspace(found, project, owner), view.report(found, project, owner)
+    shown, read = view.workspace(found, project, entity or ""), view.report(found, project, entity or "")
     print(f"view: {view.write(out, shown, read)}")
-    if has_key:
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if os.environ.get("WANDB_MODE", "online") == "online" and wandb.login(prompt=False):
+        shown.entity = read.entity = entity or wandb.Api().default_entity
         print(f"workspace: {shown.save().url}\nreport: {read.save().url}")
         return
     places = shlex.join(map(str, folders))
