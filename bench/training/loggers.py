@@ -60,7 +60,9 @@ def weights_and_biases(
     if run is None:
         return None
     marker.unlink(missing_ok=True)
-    return WandbCellLogger(run, marker)
+    logger = WandbCellLogger(run, marker)
+    logger.first_step = max(logger.first_step, run.starting_step)  # `run.step` of a continued run is 0 at first
+    return logger
 
 
 def is_logged(marker: Path, finished_at: str | None) -> bool:

@@ -34,12 +34,11 @@ def experiment(name: str, sizes: tuple[int, ...]) -> list[Record]:
     ]
 
 
-def write_experiments(folder: Path) -> list[Path]:
-    """Write the experiments `sweep` (two V) and `single` (one V) with a figure each; return their folders."""
-    sizes = {"sweep": (1000, 5000), "single": (5000,)}
-    for name, each in sizes.items():
-        write_all(experiment(name, each), folder / name)
+def write_experiments(folder: Path, names: tuple[str, str] = ("sweep", "single")) -> list[Path]:
+    """Write an experiment of two V and another of one V, with a figure each; return their folders."""
+    for name, sizes in zip(names, ((1000, 5000), (5000,)), strict=True):
+        write_all(experiment(name, sizes), folder / name)
         (folder / name / "figures").mkdir()
         (folder / name / "figures" / "quality_vs_cost.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         (folder / name / "leaderboard.md").write_text("# Leaderboard\n")
-    return [folder / name for name in sizes]
+    return [folder / name for name in names]
