@@ -30,6 +30,7 @@ LONG_FILES = (
     "test_kills.py",
     "test_fuzz.py",
     "test_outages.py",
+    "test_wandb_service.py",
     "test_slurm.py",
     "test_checkpoint.py",
     "test_end_to_end.py",

@@ -31,8 +31,10 @@ class Content:
     def of(cls, experiment: str, records: dict[Path, Record]) -> Self | None:
         """Build the content of one experiment from its records; None if these are trials of a search alone."""
         folders = list(dict.fromkeys(path.parent for path in records))
-        runs = run_table.load(folders)
-        runs = runs[(runs.experiment == experiment) & ~tuning.is_trial(runs)].reset_index(drop=True)
+        in_order = sorted(records, key=lambda path: records[path].finished_at or "")
+        latest = {path.stem: records[path] for path in in_order}  # a cell may be stored in two folders
+        runs = run_table.runs([*latest.values()])
+        runs = runs[~tuning.is_trial(runs)].reset_index(drop=True)
         if runs.empty:
             return None
         drawn = sorted(path for folder in folders for path in folder.glob("figures/*") if path.suffix in FIGURES)

@@ -61,7 +61,7 @@ def media(content: Content) -> dict[str, Any]:
         for key, chart in content.charts.items()
     }
     figures = {
-        key: wandb.Html(path.read_text(), inject=False) if path.suffix == ".svg" else wandb.Image(str(path))
+        key: wandb.Html(path.read_text("utf-8"), inject=False) if path.suffix == ".svg" else wandb.Image(str(path))
         for key, path in content.figures.items()
     }
     return charts | {key: table(frame) for key, frame in content.tables.items()} | figures
