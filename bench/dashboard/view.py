@@ -26,6 +26,8 @@ FIRST = """**What to look at first**
 Training losses of different heads do not compare, so no panel shows these. Records are the source of all figures.
 """
 
+RUN_FIELDS: dict[str, dict[str, str]] = {"id": {}, "name": {}, "_defaultColorIndex": {}}  # as `run.log` asks for
+
 WIDE, HALF, HEIGHT = 24, 12, 9  # of panels in a report, in cells of its grid
 
 
@@ -73,7 +75,7 @@ def panels_of(content: Content) -> list[Any]:
     first, *others = sorted(content.tables, key=lambda key: not key.endswith("/leaderboard"))
     charts = [
         wr.CustomChart(
-            query={"summaryTable": {"tableKey": f"{key}_table"}},  # `run.log` of a chart adds this suffix
+            query=RUN_FIELDS | {"summaryTable": {"tableKey": f"{key}_table"}},  # `run.log` of a chart adds this suffix
             chart_name=chart.preset,
             chart_fields=chart.fields,
             chart_strings=chart.strings,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from factories.experiments import write_experiments
-from factories.offline_runs import columns_of, logged_names, offline_runs
+from factories.offline_runs import columns_of, entries, logged_names, offline_runs
 from factories.panels import chart_table, names_of, panels
 
 from bench.dashboard import view
@@ -49,6 +49,21 @@ def test_charts_name_columns_of_their_tables(spec, uploaded, part):
     assert len(drawn) > 20
     for panel in drawn:
         assert set(panel["config"]["fieldSettings"].values()) <= set(columns[chart_table(panel)])
+
+
+def test_charts_are_those_that_wandb_itself_made_of_the_logged_tables(spec, uploaded):
+    made = {
+        name.removeprefix("_wandb.visualize."): chart["panel_config"]
+        for run in offline_runs(uploaded) for entry in entries(run, "config")
+        for name, chart in entry["update"].items() if name.startswith("_wandb.visualize.")
+    }  # fmt: skip
+    drawn = {chart_table(panel).removesuffix("_table"): panel["config"] for panel in panels(spec["workspace"])
+             if panel["viewType"] == "Vega2"}  # fmt: skip
+    assert set(drawn) == set(made)
+    for name, config in drawn.items():
+        [query] = config["userQuery"]["queryFields"]
+        query["args"] = [each for each in query["args"] if each["name"] != "limit"]  # number of runs
+        assert config == made[name]
 
 
 def test_report_shows_in_each_section_the_runs_of_its_experiment(spec):
