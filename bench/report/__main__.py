@@ -47,7 +47,8 @@ def main() -> None:
         else:
             report(arguments.folders, out, arguments.figures, arguments.baseline)
     except SettingError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 def fill_texts(texts: list[Path]) -> int:

@@ -6,6 +6,7 @@ A cell's figure `x` is the mean over the seeds that ended well, and `x_se` the s
 
 import dataclasses
 import json
+import re
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,8 @@ def settings_of(run: pd.Series) -> dict[str, str]:
         for key, each in flatten(without_description(kept)).items()
         if key not in ALIKE and not key.startswith(DECODING)
     }
-    return texts | {"backbone": str(run.backbone), "device": str(run.device)}
+    device = re.sub(r", \d+ threads$", "", str(run.device))  # threads change times, which `origin` keeps apart
+    return texts | {"backbone": str(run.backbone), "device": device}
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:

@@ -70,14 +70,19 @@ def test_interrupt_outside_a_job_says_how_to_continue(monkeypatch, capsys):
 def test_single_run_ends_with_its_figures_its_files_and_the_command_of_the_report(tmp_path: Path, capsys):
     for name in ("cell-0123.json", "cell-0123.npz", "cell-4567.json"):
         (tmp_path / name).touch()
-    cli.show_result(tmp_path / "cell-0123.json", {"accuracy@1": "0.1", "bits per byte": "2.0512"})
-    assert capsys.readouterr().out.splitlines() == [
+    path, weights = tmp_path / "cell-0123.json", tmp_path / "weights.safetensors"
+    cli.show_result(path, weights, {"accuracy@1": "0.1", "bits per byte": "2.0512"})
+    lines = [
         "accuracy@1   bits per byte",
         "       0.1          2.0512",
-        str(tmp_path / "cell-0123.json"),
-        str(tmp_path / "cell-0123.npz"),
+        f"result: {path}",
+        f"values per word: {tmp_path / 'cell-0123.npz'}",
         f"tables and figures: python -m bench.report {tmp_path}",
     ]
+    assert capsys.readouterr().out.splitlines() == lines
+    weights.touch()
+    cli.show_result(path, weights, {})
+    assert capsys.readouterr().out.splitlines() == [*lines[2:4], f"weights: {weights}", lines[4]]
 
 
 def test_shell_completes_choices():

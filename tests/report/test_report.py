@@ -15,7 +15,7 @@ def test_report_of_no_records_is_one_line(tmp_path: Path):
     with pytest.raises(SettingError, match=r"^folders: no records below .*; run a sweep first"):
         report([tmp_path], tmp_path)
     run = subprocess.run([sys.executable, "-m", "bench.report", tmp_path], capture_output=True, text=True, check=False)
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.startswith("folders: no records below")
     assert run.stderr.count("\n") == 1
 
