@@ -38,7 +38,7 @@ def test_figure_has_a_line_per_system_over_the_words_of_its_budgets():
     softmax, cosine = sorted((container.lines[0].get_ydata() for container in bits.containers), key=min)
     assert cosine - softmax == pytest.approx([0.4, 0.4, 0.4])
     assert softmax == pytest.approx([1.90625, 2.00625, 1.80625])
-    assert bits.get_title(loc="left") == "bits per byte ↓, V = 1,000" and len(accuracy.containers) == 2
+    assert bits.get_title() == "bits per byte ↓, V = 1,000" and len(accuracy.containers) == 2
 
 
 @pytest.mark.parametrize(("words", "seconds"), [((1000,), None), ((None,), 15.0), ((1000, 2000), 15.0)])
