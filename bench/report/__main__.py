@@ -13,6 +13,8 @@ from bench.report import FORMATS, TABLE_FORMATS, report, write_tables
 from bench.report.published import fill
 from bench.report.significance import REFERENCE
 
+MOST_LINES = 20  # about figures that could not be filled; many have one cause
+
 DESCRIPTION = "Write tables, figures and a page from records and cost ledgers."
 
 
@@ -60,8 +62,8 @@ def fill_texts(texts: list[Path]) -> int:
         except (SettingError, OSError) as error:
             changes, problems = [], [str(error)]
         print(*changes, f"{text}: {len(changes)} figures changed, {len(problems)} left", sep="\n")
-        for problem in problems:
-            print(problem, file=sys.stderr)
+        more = [f"… and {len(problems) - MOST_LINES} more"] if len(problems) > MOST_LINES else []
+        print(*problems[:MOST_LINES], *more, sep="\n", end="\n" if problems else "", file=sys.stderr)
         status = BAD_INPUT if problems else status
     return status
 

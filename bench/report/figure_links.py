@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from bench.core.errors import SettingError
 from bench.report.figure_query import Query, parse, settings
 
 LINK = re.compile(
@@ -78,7 +79,7 @@ def figures(path: Path, text: str) -> list[Figure]:
         path: of the text's file, from which its links lead.
 
     Raises:
-        SettingError: a query cannot be read.
+        SettingError: a query cannot be read, or the rows of a table differ in their number of cells.
     """
     text = COMMENT.sub(lambda comment: re.sub(r"[^\n]", " ", comment.group()), text)
     defined = {each["label"]: each for each in DEFINITION.finditer(text)}
@@ -118,12 +119,18 @@ def links(text: str, defined: Definitions, begin: int = 0) -> Iterator[Link]:
 
 
 def table_places(table: str, defined: Definitions) -> Iterator[Place]:
-    """Yield the places of a table's figures; a cell may be a link of its own."""
+    """Yield the places of a table's figures; a cell may be a link of its own.
+
+    Raises:
+        SettingError: a row has another number of cells than the heading.
+    """
     heading, _, *body = table.splitlines(keepends=True)
     columns = [next(links(cell, defined), None) for cell in CELL.findall(heading)]
     begin = table.index("\n", len(heading)) + 1
     for line in body:
         label, *cells = CELL.finditer(line)
+        if len(cells) != len(columns) - 1:
+            raise SettingError(line.strip()[:60], f"has {len(cells) + 1} cells in a table of {len(columns)} columns")
         named = next(links(label[1], defined), None)
         for cell, column in zip(cells, columns[1:], strict=True):
             start = begin + cell.start(1)

@@ -12,8 +12,9 @@ from bench.core.errors import SettingError
 from bench.evaluation.metric_definition import Column
 from bench.report import run_table, significance
 from bench.report.figure_query import Query
-from bench.report.glossary import every_column
+from bench.report.glossary import TIMES, every_column
 from bench.report.named_settings import FACTS, ledger_rows, only_cell, selected_row, selected_runs
+from bench.report.number_format import listed
 from bench.report.run_table import CELL
 
 COLUMNS: dict[str, Column] = {column.name: column for column in every_column()}
@@ -67,6 +68,9 @@ class Cell:
     def value(self, query: Query) -> float:
         """Return the mean over seeds, in the unit of the tables."""
         root, *path = query.figure.split(".")
+        if root in TIMES and len(self.means.origins) > 1:
+            origins = listed(self.means.origins)
+            raise SettingError(query.figure, f"times of {origins} are not averaged; name device= or cells_at_once=")
         if root in self.means and not path and root in COLUMNS:
             value = self.means[root] * COLUMNS[root].scale
         elif root in self.runs:
@@ -90,20 +94,16 @@ class Cell:
         """Return the difference to another cell, its interval or its p, paired on the same documents; or the ratio."""
         counts = [each.seeds for each in (self, other) if each.seeds is not None]
         seeds = min(counts) if counts else None
-        if query.operator == "over":
+        if query.operator == "over" and query.form == "value":
             return Answer((self.value(query) / other.value(query),), seeds=seeds)
-        test = significance.difference(self.means, other.means, query.figure)
+        test = None if query.operator == "over" else significance.difference(self.means, other.means, query.figure)
         if test is None and query.form == "value":
             return Answer((self.value(query) - other.value(query),), seeds=seeds)
-        scale = COLUMNS[query.figure].scale * query.factor if query.figure in COLUMNS else query.factor
-        numbers = {
-            "value": lambda: (test.mean * scale,),
-            "interval": lambda: (test.low * scale, test.high * scale),
-            "p": lambda: (test.p,),
-        }
         if test is None or (query.form == "p" and test.p is None):
             raise SettingError(query.figure, f"no {query.form}: one seed, other test texts, or no paired metric")
-        return Answer(numbers[query.form](), seeds=seeds)
+        scale = COLUMNS[query.figure].scale * query.factor
+        numbers = {"value": test[:1], "interval": test[1:3], "p": test[3:]}[query.form]
+        return Answer(tuple(each if query.form == "p" else each * scale for each in numbers), seeds=seeds)
 
 
 @dataclass(frozen=True)

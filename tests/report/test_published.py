@@ -142,6 +142,15 @@ def test_table_reads_figures_from_its_heading_and_settings_from_its_rows(folder)
     assert rows[3][:2] == ["1.0", "2.0"] and rows[3][2].startswith("[2](")
 
 
+def test_table_with_a_cell_too_many_is_refused(folder):
+    path = folder / "text.md"
+    path.write_text(
+        '| system | [bits](runs "bits_per_byte") |\n| :-- | --: |\n| [s](runs "system=softmax") | 1 | 2 |\n'
+    )
+    with pytest.raises(SettingError, match=r"has 3 cells in a table of 2 columns"):
+        fill(path)
+
+
 def test_links_may_name_definitions(folder):
     lines = [
         "[0.00][softmax], [1][none] and one seed: [2][cosine]",
@@ -179,6 +188,8 @@ def test_ledger_row_must_be_the_only_one(folder):
         ("diagnosis.read_outs of system=cosine targets.level=token", "holds several numbers"),
         ("diagnosis.lost of system=cosine targets.level=token", "has nothing by the name lost there"),
         ("p of bits_per_byte of system=softmax", "has no p for one system"),
+        ("interval of bits_per_byte of system=nce over system=softmax", "no interval: "),
+        ("bits_per_byte of system=nce minus system=nce", "both sides are nce at V = 1,000"),
         ("bits_per_byte of system=cosine targets.level=token", "rests on one seed; say “one seed”"),
         ("best parameters where corpus=d", "corpus=d: nothing in"),
         ("best calibration_scale where corpus=c", "has no better direction"),
@@ -187,6 +198,15 @@ def test_ledger_row_must_be_the_only_one(folder):
 def test_figure_without_an_answer_is_one_line_with_its_place(folder, query, reason):
     line = problem(folder, query)
     assert line.startswith(f"{folder / 'text.md'}:1: {query}") and reason in line
+
+
+def test_times_of_two_origins_are_not_averaged(folder):
+    for seed, at_once in enumerate((1, 2, 2)):
+        timed = {"train_seconds": 10.0 * at_once, "device": f"cpu, {3 - at_once} threads", "cells_at_once": at_once}
+        write_all([blocked_record("gpt2", 2.0, seed=seed, config=config("classifier"), **timed)], folder / "runs")
+    assert printed(folder, "bits_per_byte of system=gpt2", "0.00") == f"{2.00625:.2f}"
+    assert printed(folder, "train_seconds of system=gpt2 cells_at_once=1", "0.0") == "10.0"
+    assert "name device= or cells_at_once=" in problem(folder, "train_seconds of system=gpt2")
 
 
 def test_missing_records_are_one_line(folder):
