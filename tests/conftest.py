@@ -34,6 +34,7 @@ LONG_FILES = (
     "test_slurm.py",
     "test_checkpoint.py",
     "test_end_to_end.py",
+    "test_documents.py",
     "test_head_sweep.py",
     "test_extending.py",
     "test_gpu_reference.py",

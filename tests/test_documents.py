@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from factories.commands import bench
 from hydra import compose, initialize_config_dir
 
 from bench.core.environment import config_dir
@@ -121,7 +122,7 @@ def home(place: Path, forked: Callable[..., subprocess.CompletedProcess]) -> Pat
 
 def filled_in(argument: str, home: Path) -> list[str]:
     """Replace a placeholder of a documented argument by names of the user's folder, and expand a pattern."""
-    names = {"….json": "*.json", "…": "single", "RECORD": "results/single/cosine-*.json"}
+    names = {"….json": "*.json", "…": "vocab_sweep", "RECORD": "results/single/cosine-*.json"}
     names |= {"<experiment>": "vocab_sweep", "FOLDER": "results/vocab_sweep", "NAME": "cosine"}
     for placeholder, name in names.items():
         argument = argument.replace(placeholder, name)
@@ -138,7 +139,8 @@ def test_command_of_the_documentation_runs(command, home, forked):
         done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     else:
         is_configured = module in ("bench", "bench.targets") and "--help" not in arguments
-        done = forked(home, *(small(arguments) if is_configured else arguments), module=module)
+        run = bench if "hydra/launcher=joblib" in arguments else forked  # workers do not end with a fork
+        done = run(home, *(small(arguments) if is_configured else arguments), module=module)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OPENINGS = re.compile(r"(What|Of|The same|Where|As|Whose|Within|Is|Are|Has|Need|All that)\b")
 UNPLAIN = re.compile(
     r"\b(whoever|whatever it is|mends?|hangs? on|goes on|go on|going on|but for|no more\b(?! than)|anew|nobody|somebody"
