@@ -35,7 +35,7 @@ COST = [
 ]  # fmt: skip
 ENCODER = [*TEXT, "cost.words=256", "cost.window=4", "cost.rounds=2", "targets.window=8"]
 LOOP = [
-    *TEXT, "vocabulary.size=200", "targets=random", "targets.dimension=16", "backbone.trunk.hidden_size=16",
+    *TEXT, "vocabulary.size=300", "targets=random", "targets.dimension=16", "backbone.trunk.hidden_size=16",
     "batch.streams=4", "batch.steps=20", "trainer=cpu", "cost.words=800", "cost.rounds=2", "logger=csv",
 ]  # fmt: skip
 SMALL = {  # experiment -> settings that replace those of the command, or are added
@@ -54,6 +54,7 @@ ELSEWHERE = {  # part of a command -> test that runs it, and a part of that test
     "+experiment=gpu_reference device=cpu": ("test_gpu_reference.py", "test_rehearsal_writes_records_and_ledgers"),
     "+experiment=gpu_reference": ("test_gpu_reference.py", "test_missing_gpu_is_one_line_with_the_rehearsal"),
     "pip install --no-index": ("test_bundle.py", "def test_bundle_holds_each_package_once_and_the_files"),
+    "jupyter execute --inplace notebooks/": ("test_notebooks.py", "NotebookClient"),
     "+experiment=vocab_sweep system=softmax,hinge": ("extending/test_extending.py", "hinge"),
     "+experiment=smoke system=mixture_of_softmaxes": ("extending/test_extending.py", "shown_command"),
     "system.head._target_=their_package.TheirHead": ("test_end_to_end.py", "test_head_of_another_package_runs"),

@@ -84,7 +84,7 @@ def test_notebook_is_stored_with_outputs_of_a_run_from_top_to_bottom(path: Path)
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert len(pictures_of(notebook)) >= 4
+    assert len(pictures_of(notebook)) >= 3
     assert not [output for output in outputs_of(notebook) if output.output_type in ("error", "stderr")]
     assert path.stat().st_size < 1_000_000
 

@@ -22,22 +22,14 @@ from bench.report.number_format import listed
 from bench.report.run_table import CELL
 from bench.report.variant_names import deciding_settings
 
-FIELDS = (
-    "system",
-    "corpus",
-    "experiment",
-    "vocabulary_size",
-    "seed",
-    "kind",
-    "device",
-    "git_commit",
-    "status",
+FIELDS = (  # of the record
+    "system", "corpus", "experiment", "vocabulary_size", "seed", "kind", "device", "cells_at_once", "git_commit",
     "label",
-)
+)  # fmt: skip
 
 TARGETS = "system.head.targets."  # settings of the targets that a head reads
 
-ALIKE = ("seed", "generation.", "label", "experiment", "git_commit")  # settings that distinguish no cells
+ALIKE = ("seed", "generation.", "label", "experiment", "git_commit", "cells_at_once")  # distinguish no cells
 
 FACTS = ("kind", "part", "vocabulary_size", "device", "precision", "threads", "git_commit")  # of a cost ledger
 
@@ -119,6 +111,7 @@ def only_cell(runs: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
     if len(runs[CELL].drop_duplicates()) == 1:
         return runs
     settings = pd.DataFrame([named_settings(run) for run in runs.to_dict("records")], index=runs.index).fillna("null")
+    settings["device"] = [run_table.without_threads(each) for each in settings["device"]]
     names = [name for name in settings if not name.startswith(ALIKE)]
     differing = deciding_settings(settings[names], pd.Series(0, runs.index))
     values = "; ".join(f"{name} is {listed(sorted(set(differing[name])))}" for name in differing)

@@ -147,8 +147,12 @@ def settings_of(run: pd.Series) -> dict[str, str]:
         for key, each in flatten(without_description(kept)).items()
         if key not in ALIKE and not key.startswith(DECODING)
     }
-    device = re.sub(r", \d+ threads$", "", str(run.device))  # threads change times, which `origin` keeps apart
-    return texts | {"backbone": str(run.backbone), "device": device}
+    return texts | {"backbone": str(run.backbone), "device": without_threads(str(run.device))}
+
+
+def without_threads(device: str) -> str:
+    """Return a device without its number of threads, which changes times alone; `origin` keeps those apart."""
+    return re.sub(r", \d+ threads$", "", device)
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:

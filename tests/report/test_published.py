@@ -200,6 +200,14 @@ def test_figure_without_an_answer_is_one_line_with_its_place(folder, query, reas
     assert line.startswith(f"{folder / 'text.md'}:1: {query}") and reason in line
 
 
+def test_device_of_other_threads_is_no_setting_that_differs(folder):
+    for level, threads in (("type", 1), ("token", 2)):
+        record = blocked_record("vmf", 2.0, config=config("regressor", level), device=f"cpu, {threads} threads")
+        write_all([record], folder / "runs")
+    line = problem(folder, "bits_per_byte of system=vmf")
+    assert line.endswith("which are not averaged: targets.level is token and type; name one")
+
+
 def test_times_of_two_origins_are_not_averaged(folder):
     for seed, at_once in enumerate((1, 2, 2)):
         timed = {"train_seconds": 10.0 * at_once, "device": f"cpu, {3 - at_once} threads", "cells_at_once": at_once}

@@ -18,6 +18,13 @@ def test_cell_has_mean_and_standard_error_over_seeds():
     assert cell["bits_per_byte_se"] == pytest.approx((0.13 / 3) ** 0.5, abs=1e-12)  # variance (.09 + .01 + .16) / 2
 
 
+def test_runs_on_other_numbers_of_threads_are_seeds_of_one_cell_with_two_origins():
+    devices = ["Xeon, 2 threads", "Xeon, 1 threads", "Xeon, 1 threads"]
+    records = [partial_record(seed=seed, device=device, bits_per_byte=2.0) for seed, device in enumerate(devices)]
+    (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert (cell["label"], cell["seeds"], cell["origins"]) == ("softmax", 3, ["Xeon, 1 threads", "Xeon, 2 threads"])
+
+
 def test_accuracy_by_decile_is_averaged_tenth_by_tenth():
     records = [partial_record(seed=seed, accuracy_by_decile=[first, 0.2]) for seed, first in enumerate((0.1, 0.3))]
     (cell,) = run_table.cells(run_table.runs(records)).to_dict("records")
