@@ -95,7 +95,8 @@ def narrowed(settings: pd.DataFrame, key: str, value: str, folder: Path) -> pd.D
         near = difflib.get_close_matches(key, settings.columns, n=1)
         remedy = f"did you mean {near[0]}?" if near else "write it as on the command line"
         raise SettingError(key, f"nothing in {folder} has this setting; {remedy}")
-    kept = settings[[alike(value, each) for each in settings[key]]]
+    names = [key, "system.name"] if key == "system" and "system.name" in settings else [key]  # in tables, and as typed
+    kept = settings[[any(alike(value, each) for each in row) for row in settings[names].itertuples(index=False)]]
     if kept.empty:
         values = listed(sorted(set(settings[key])))
         raise SettingError(f"{key}={value}", f"nothing in {folder} has it beside the settings before; it is {values}")

@@ -200,6 +200,12 @@ def test_figure_without_an_answer_is_one_line_with_its_place(folder, query, reas
     assert line.startswith(f"{folder / 'text.md'}:1: {query}") and reason in line
 
 
+def test_system_is_named_as_in_tables_or_as_typed(folder):
+    settings = config("classifier") | {"system": {"name": "gpt2", "kind": "classifier"}}
+    write_all([blocked_record("gpt2-scratch", 2.0, config=settings)], folder / "runs")
+    assert printed(folder, "bits_per_byte of system=gpt2") == printed(folder, "bits_per_byte of system=gpt2-scratch")
+
+
 def test_device_of_other_threads_is_no_setting_that_differs(folder):
     for level, threads in (("type", 1), ("token", 2)):
         record = blocked_record("vmf", 2.0, config=config("regressor", level), device=f"cpu, {threads} threads")
