@@ -22,7 +22,7 @@ def ladder() -> list:
             bits,
             seed=seed,
             config={
-                "system": {"kind": "regressor", "head": {"targets": {"name": targets}}},
+                "system": {"kind": "regressor", "head": {"targets": {"name": targets, "dimension": 384}}},
                 "targets": {"name": targets},
             },
         )
