@@ -54,6 +54,8 @@ ELSEWHERE = {  # part of a command -> test that runs it, and a part of that test
     "+experiment=gpu_reference device=cpu": ("test_gpu_reference.py", "test_rehearsal_writes_records_and_ledgers"),
     "+experiment=gpu_reference": ("test_gpu_reference.py", "test_missing_gpu_is_one_line_with_the_rehearsal"),
     "pip install --no-index": ("test_bundle.py", "def test_bundle_holds_each_package_once_and_the_files"),
+    "bench.wandb_upload --mode online": ("dashboard/test_wandb_service.py", "def test_online_upload_reaches"),
+    "bench.dashboard results/": ("dashboard/test_wandb_service.py", '"bench.dashboard"'),
     "jupyter execute --inplace notebooks/": ("test_notebooks.py", "NotebookClient"),
     "+experiment=vocab_sweep system=softmax,hinge": ("extending/test_extending.py", "hinge"),
     "+experiment=smoke system=mixture_of_softmaxes": ("extending/test_extending.py", "shown_command"),
@@ -124,7 +126,6 @@ def home(place: Path, forked: Callable[..., subprocess.CompletedProcess]) -> Pat
 def filled_in(argument: str, home: Path) -> list[str]:
     """Replace a placeholder of a documented argument by names of the user's folder, and expand a pattern."""
     names = {"….json": "*.json", "…": "vocab_sweep", "RECORD": "results/single/cosine-*.json"}
-    names |= {"results/reference/vocab_sweep": "results/vocab_sweep", "results/reference/equal_time": "results/single"}
     names |= {"<experiment>": "vocab_sweep", "FOLDER": "results/vocab_sweep", "NAME": "cosine"}
     for placeholder, name in names.items():
         argument = argument.replace(placeholder, name)
