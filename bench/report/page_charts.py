@@ -37,6 +37,16 @@ CONFIG = {  # the page's colours and font
 }  # fmt: skip
 
 
+TOOLTIP = [  # of a marker; a floor has the first four
+    {"field": "label", "title": "system"},
+    {"field": "size", "title": "V", "type": "quantitative", "format": ","},
+    {"field": "bits_text", "title": "bits per byte"},
+    {"field": "accuracy", "title": "accuracy@1"},
+    {"field": "seconds", "title": "training"},
+    {"field": "flops", "title": "training FLOPs"},
+]
+
+
 def quality_vs_cost(cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return a specification per training cost, by the cost's name; empty if nothing was trained.
 
@@ -89,18 +99,6 @@ def specification(
     scale = {"domain": [*colours], "range": [*colours.values()]}
     colour = {"field": "label", "type": "nominal", "scale": scale, "title": "System"}
     shapes = {"domain": [*colours], "range": [SHAPES[i % len(SHAPES)] for i in range(len(colours))]}
-    tips = {
-        "label": "system",
-        "size": "V",
-        "bits_text": "bits per byte",
-        "accuracy": "accuracy@1",
-        "seconds": "training",
-    }
-    tips["flops"] = "training FLOPs"
-    tooltip = [
-        {"field": field, "title": title} | ({"format": ",", "type": "quantitative"} if field == "size" else {})
-        for field, title in tips.items()
-    ]
     faded = {"condition": {"param": "chosen", "value": 1}, "value": 0.12}
     size: dict[str, Any] = {"value": 130}
     if len(sizes) > 1:
@@ -124,7 +122,7 @@ def specification(
                 "encoding": {"x": x, "y": y, "order": {"field": "cost"}},
             },
             *(
-                {"mark": rule, "data": {"values": [each]}, "encoding": {"y": y, "tooltip": tooltip[:4]}}
+                {"mark": rule, "data": {"values": [each]}, "encoding": {"y": y, "tooltip": TOOLTIP[:4]}}
                 for each in floors
             ),
             {
@@ -134,7 +132,7 @@ def specification(
             {
                 "mark": marker,
                 "params": [choose],
-                "encoding": {"x": x, "y": y, "color": colour, "size": size, "opacity": faded, "tooltip": tooltip}
+                "encoding": {"x": x, "y": y, "color": colour, "size": size, "opacity": faded, "tooltip": TOOLTIP}
                 | {"shape": {"field": "label", "type": "nominal", "scale": shapes, "title": "System"}},
             },
         ],

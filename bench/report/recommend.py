@@ -50,12 +50,12 @@ def from_records(runs: pd.DataFrame) -> Iterator[Answer]:
                 if (found := best(cells, name)) is not None:
                     choice = {"size": f"{size:,}", "data": budget or NOT_RECORDED, "corpus": corpus}
                     choice |= {"device": device, "need": need.name}
-                    found_why = answer(choice, found, name, cells, timed[timed.vocabulary_size == size])
+                    each = answer(choice, found, name, cells, timed[timed.vocabulary_size == size])
                     if origin and name in TIMES:
-                        found_why.reasons.append(
+                        each.reasons.append(
                             f"Times of {origin} alone: those of other machines or commits do not compare."
                         )
-                    yield found_why
+                    yield each
 
 
 def answer(choice: dict[str, str], found: Best, name: str, cells: pd.DataFrame, runs: pd.DataFrame) -> Answer:
