@@ -1,109 +1,99 @@
-"""Sentences computed from the cells: the best system at each V, and each regressor against its baseline."""
+"""Answer of a page in at most three sentences: the best system, the best regressor, and what its training takes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.evaluation.metrics import METRICS
-from bench.report import significance
-from bench.report.number_format import listed
-from bench.report.significance import REFERENCE, Comparisons, is_certain
-
-ACCURACIES = {"accuracy_at_1": "raw", "calibrated_accuracy_at_1": "calibrated"}
+from bench.report.best import NEEDS, Best, best, figure, main_board
+from bench.report.leaderboard import Leaderboard
+from bench.report.number_format import listed, mean_and_error
+from bench.report.significance import is_certain
 
 
-def headline(cells: pd.DataFrame, baseline: str = REFERENCE) -> Iterator[str]:
-    """Yield the sentences about the systems that are present: one variant of a system per sentence.
+def headline(boards: Sequence[Leaderboard], timed: pd.DataFrame) -> list[str]:
+    """Return the sentences about the main leaderboard; each compares one variant of a system with one other.
 
     Args:
-        cells: of one corpus and budget.
-        baseline: system or label that the regressors are compared with.
+        boards: every leaderboard of the page.
+        timed: cells with the times of one machine and commit.
     """
-    trained = cells[cells.competes & cells.bits_per_byte.notna()].sort_values(["vocabulary_size", "bits_per_byte"])
-    if trained.empty:
-        return
-    best = trained.drop_duplicates("vocabulary_size")
-    for label, wins in best.groupby("label", sort=False):
-        bits = listed(f"{each:.2f}" for each in wins.bits_per_byte)
-        where = sizes(wins.vocabulary_size)
-        yield f"{label} needs the fewest bits per byte at V = {where}: {bits}{lead(wins, trained)}."
-    at_size = dict([*cells.groupby("vocabulary_size")])
-    comparisons = {size: significance.compare(here, baseline) for size, here in at_size.items()}
-    for label, variant in trained[trained.kind == "regressor"].sort_values("vocabulary_size").groupby("label"):
-        pairs: dict[str, list[tuple[pd.Series, pd.Series]]] = {}  # by the label of the baseline
-        for _, cell in variant.iterrows():
-            other = significance.baseline(cell, at_size[cell.vocabulary_size], baseline)
-            if other is not None and other.label != label and same_test_words(cell, other):
-                pairs.setdefault(other.label, []).append((cell, other))
-        for name, some in pairs.items():
-            where = sizes(cell.vocabulary_size for cell, _ in some)
-            yield f"{label} against {name} at V = {where}: {contrast(some, comparisons)}."
+    board = main_board(boards)
+    leader = best(board.cells, "bits_per_byte") if board else None
+    if board is None or leader is None:
+        return []
+    sentences = [leading(board, boards, leader)]
+    regressor = best(board.cells[board.cells.kind == "regressor"], "bits_per_byte")
+    subject = (regressor or leader).cell
+    other = other_of(subject, leader, board)
+    if other is None:
+        return sentences
+    role = "The best regressor" if regressor else "The best system"
+    sentences.append(f"{role}, {subject.label}, {against(subject, other, board)}.")
+    same = (timed.corpus == board.corpus) & (timed.budget == board.budget) & (timed.vocabulary_size == board.size)
+    by_label = {cell.label: cell for _, cell in timed[same & timed.train_seconds.notna()].iterrows()}
+    if {subject.label, other.label} <= by_label.keys():
+        sentences.append(times(by_label[subject.label], by_label[other.label]))
+    return sentences
 
 
-def same_test_words(cell: pd.Series, other: pd.Series) -> bool:
-    """True unless the mean numbers of test words are known to differ."""
-    return bool(pd.isna(cell.test_words) or pd.isna(other.test_words) or cell.test_words == other.test_words)
+def other_of(subject: pd.Series, leader: Best, board: Leaderboard) -> pd.Series | None:
+    """Return what a system is compared with: its baseline, or the best other system; None for the baseline itself."""
+    label = board.comparisons.baselines.get(subject.label)
+    if label is None:
+        return leader.next if subject.label == leader.cell.label else leader.cell
+    return None if label == subject.label else board.cells[board.cells.label == label].iloc[0]
 
 
-def lead(wins: pd.DataFrame, trained: pd.DataFrame) -> str:
-    """Return how the best compares with the next best; empty where no test is possible."""
-    clauses: dict[tuple[str, bool], list[int]] = {}
-    for _, cell in wins.iterrows():
-        others = trained[(trained.vocabulary_size == cell.vocabulary_size) & (trained.label != cell.label)]
-        if others.empty:
-            continue
-        next_best = others.iloc[0]
-        if (differs := is_certain(cell, next_best, "bits_per_byte", rivals=len(others))) is not None:
-            clauses.setdefault((next_best.label, differs), []).append(cell.vocabulary_size)
-    parts = [
-        f"significantly ahead of {label} at V = {sizes(where)}"
-        if differs
-        else f"no significant difference to {label} at V = {sizes(where)}"
-        for (label, differs), where in clauses.items()
+def leading(board: Leaderboard, boards: Sequence[Leaderboard], leader: Best) -> str:
+    """Name the system of the fewest bits per byte, and every V at which this system leads."""
+    also = [
+        each.size
+        for each in boards
+        if (each.corpus, each.budget) == (board.corpus, board.budget)
+        if each.size != board.size and (at := best(each.cells, "bits_per_byte")) and at.cell.label == leader.cell.label
     ]
-    return "".join(f"; {part}" for part in parts)
+    where = f"At V = {board.size:,}" + (f" (and {listed(f'{size:,}' for size in sorted(also))})" if also else "")
+    said = f"{where} on {board.corpus}, {leader.cell.label} {NEEDS['bits_per_byte'].claim}: "
+    return said + f"{mean_and_error(leader.cell.bits_per_byte)}{lead(leader)}."
 
 
-def contrast(pairs: list[tuple[pd.Series, pd.Series]], comparisons: Mapping[int, Comparisons]) -> str:
-    """Return the differences of one variant to one baseline, over the vocabulary sizes at which both have a cell."""
-
-    def differences(field: str, decimals: int, unit: str) -> list[str]:
-        metric = METRICS[field]
-        values = pd.Series([cell[field] - other[field] for cell, other in pairs]).dropna() * metric.scale
-        if values.empty:
-            return []
-        tested = {cell.vocabulary_size: comparisons[cell.vocabulary_size].get(cell, metric) for cell, _ in pairs}
-        known = {size: each.is_significant for size, each in tested.items() if each and each.p is not None}
-        return [f"{signed_extent(values, decimals)} {unit}{certainty(known)}"]
-
-    parts = differences("bits_per_byte", 2, "bits per byte")
-    for field, kind in ACCURACIES.items():
-        parts += differences(field, 1, f"points of {kind} accuracy@1")
-    timed = [(cell, other) for cell, other in pairs if len(cell.origins) == 1 and cell.origins == other.origins]
-    ratios = {cell.vocabulary_size: cell.head_train_ms_per_1k / other.head_train_ms_per_1k for cell, other in timed}
-    ratios = {size: ratio for size, ratio in ratios.items() if pd.notna(ratio)}
-    if ratios:
-        parts.append(f"{ratios[max(ratios)]:.2g} times the time to train the head (V = {max(ratios):,})")
-    return listed(parts)
-
-
-def certainty(significant: Mapping[int, bool]) -> str:
-    """Return in brackets at which V the difference of one measure is significant; empty where it was not tested."""
-    unclear = [size for size, differs in significant.items() if not differs]
-    if not significant:
+def lead(leader: Best) -> str:
+    """Return how the best compares with the next best; empty if there is no other."""
+    if leader.next is None:
         return ""
-    if not unclear:
-        return " (significant)"
-    where = f" at V = {sizes(unclear)}" if len(unclear) < len(significant) else ""
-    return f" (not significant{where})"
+    how = {None: "fewer (not tested)", True: "significantly fewer", False: "not significantly fewer"}[leader.differs]
+    return f", {how} than the next best, {leader.next.label} ({mean_and_error(leader.next.bits_per_byte)})"
 
 
-def sizes(values: Iterable[int]) -> str:
-    """Return `1,000, 5,000 and 20,000`."""
-    return listed(f"{value:,}" for value in values)
+def against(cell: pd.Series, other: pd.Series, board: Leaderboard) -> str:
+    """Return `needs 0.12 bits per byte more than softmax (significant) and is right …`."""
+    more = cell.bits_per_byte - other.bits_per_byte
+    parts = [
+        f"needs {abs(more):.3f} bits per byte {'more' if more >= 0 else 'fewer'} than {other.label}"
+        f"{certainty(cell, other, board, 'bits_per_byte')}"
+    ]
+    if pd.notna(cell.accuracy_at_1) and pd.notna(other.accuracy_at_1):
+        ours, theirs = (figure(each, "accuracy_at_1").partition(" ±")[0].removesuffix("%") for each in (cell, other))
+        parts.append(
+            f"its first answer is right for {ours.strip()} % of the words against {theirs.strip()} %"
+            f"{certainty(cell, other, board, 'accuracy_at_1')}"
+        )
+    return "; ".join(parts)
 
 
-def signed_extent(values: pd.Series, decimals: int) -> str:
-    """Return `+0.30`, or `+0.30 to +0.41` where the values differ."""
-    ends = [f"{value:+.{decimals}f}".replace("-", "−") for value in (values.min(), values.max())]
-    return " to ".join(dict.fromkeys(ends))
+def certainty(cell: pd.Series, other: pd.Series, board: Leaderboard, field: str) -> str:
+    """Return ` (significant)`, ` (not significant)` or ` (not tested)`; of a baseline as the other tables say."""
+    if board.comparisons.baselines.get(cell.label) == other.label:
+        comparison = board.comparisons.by_cell.get((cell.label, field))
+        differs = None if comparison is None or comparison.p is None else comparison.is_significant
+    else:
+        differs = is_certain(cell, other, field, rivals=int(board.cells.competes.sum()) - 1)
+    return {None: " (not tested)", True: " (significant)", False: " (not significant)"}[differs]
+
+
+def times(cell: pd.Series, other: pd.Series) -> str:
+    """Return the training times of two cells, with the time of the encoding that the first cell needs."""
+    ours, theirs = (mean_and_error(each.train_seconds, digits=2) for each in (cell, other))
+    encoding = mean_and_error(cell.encode_seconds, digits=2)
+    after = f" after {encoding} s of encoding its text" if pd.notna(cell.encode_seconds) else ""
+    return f"Training {cell.label} took {ours} s{after}; training {other.label} took {theirs} s."

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of runs, cells and figures: it loads nothing and runs no script."""
+"""One self-contained HTML page of runs, cells and figures: it loads nothing, and runs one script of its own."""
 
 import re
 from collections.abc import Sequence
@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.core.files import write_atomically
 from bench.cost.ledger import Ledger
-from bench.report import break_even, cost_glossary
+from bench.cost.schema import HeadLedger
+from bench.report import break_even, cost_glossary, page_charts, page_script, recommend, recommend_costs, run_table
+from bench.report.best import main_board
 from bench.report.generation_texts import generation_section
 from bench.report.glossary import COST, shown_quality
 from bench.report.headline import headline
 from bench.report.leaderboard import Leaderboard
-from bench.report.ledgers import Section
+from bench.report.ledgers import Section, of_kind
+from bench.report.page_table import page_table
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
-from bench.report.run_table import GROUP, by_origin, failure, in_group
+from bench.report.recommend import Answer
+from bench.report.run_table import GROUP, by_origin, failure, in_group, with_times_of_one_origin
 from bench.report.significance import REFERENCE
 from bench.report.table import Table
 
@@ -37,30 +40,55 @@ def write(
     baseline: str = REFERENCE,
 ) -> None:
     """Write the page to `path`; `baseline` is the system or label that others are compared with."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only when a page is written
+
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     several = [field for field in GROUP if runs[field].nunique() > 1]
-    sections = []
+    sections, timed = [], [cells[:0]]
     for group, drawn in sorted(drawings.items()):
-        parts = zip(GROUP, group, strict=True)
-        title = " · ".join(section_title(field, name) for field, name in parts if field in several)
-        here = [table for table in tables if (table.corpus, table.budget) == group]
+        title = " · ".join(section_title(*part) for part in zip(GROUP, group, strict=True) if part[0] in several)
+        here, origin = with_times_of_one_origin(in_group(runs, group))
+        timed.append(run_table.cells(here) if origin else in_group(cells, group))
         sections.append(
-            {"title": title} | section(in_group(runs, group), in_group(cells, group), here, drawn, baseline)
+            {"title": title, "times": f" Times: {origin}." if origin else ""}
+            | section(in_group(runs, group), in_group(cells, group), timed[-1], drawn)
         )
+    times = pd.concat(timed)
     bad = runs[runs.status != "ok"].sort_values(["corpus", "vocabulary_size", "label", "seed"])
+    ledgers = [ledger for each in cost_sections for ledger in each.ledgers]
+    about_costs = [*recommend_costs.from_ledgers(of_kind(ledgers, HeadLedger))]
+    answers = [*recommend.from_records(runs), *about_costs]
+    scripts = page_script.scripts(has_charts=any(each["charts"] for each in sections))
     text = environment.get_template("page.html.jinja").render(
+        headline=headline(tables, times) or cost_headline(about_costs, cost_sections),
+        answers=answers,
+        choices=recommend.control(answers),
+        chosen=recommend.first_choice(answers, main_board(tables)),
+        board=page_table(tables, times),
+        baseline=baseline,
+        tables=tables,
         sections=sections,
         failures=[(run.corpus, run.vocabulary_size, run.label, failure(run)) for _, run in bad.iterrows()],
         entries=(*shown_quality(), *COST),
         costs=[with_inline_svgs(each) for each in cost_sections],
         cost_entries=cost_glossary.EVERY_COST,
-        footer=footer(runs, [ledger for each in cost_sections for ledger in each.ledgers]),
+        footer=footer(runs, ledgers),
+        scripts=scripts,
+        digests=[page_script.digest(each) for each in scripts],
     )
     write_atomically(path, lambda file: file.write(text.encode("utf-8", "replace")))
+
+
+def cost_headline(answers: Sequence[Answer], sections: Sequence[Section]) -> list[str]:
+    """Return the opening of a page without records: the least costs at the largest V, or the first comparisons."""
+    sizes = [int(each.choice["size"].replace(",", "")) for each in answers]
+    largest = [each for each, size in zip(answers, sizes, strict=True) if size == max(sizes)]
+    said = [f"At V = {each.choice['size']}, {each.reasons[0]}" for each in largest]
+    return (said or [sentence for each in sections for sentence in each.headline])[:3]
 
 
 def section_title(field: str, name: str) -> str:
@@ -68,14 +96,11 @@ def section_title(field: str, name: str) -> str:
     return f"Corpus: {name}" if field == "corpus" else (name[:1].upper() + name[1:]) or "Budget not recorded"
 
 
-def section(
-    runs: pd.DataFrame, cells: pd.DataFrame, tables: list[Leaderboard], drawn: dict[str, str], baseline: str
-) -> dict[str, Any]:
-    """Return the template's values for one corpus and budget."""
+def section(runs: pd.DataFrame, cells: pd.DataFrame, timed: pd.DataFrame, drawn: dict[str, str]) -> dict[str, Any]:
+    """Return the template's values for one corpus and budget; `timed` are cells with the times of one origin."""
     prefix = "-".join(map(str, runs[GROUP].iloc[0]))
     return {
-        "headline": [*headline(cells, baseline)],
-        "tables": tables,
+        "charts": page_charts.quality_vs_cost(timed),
         "figures": [(name.replace("_", " "), inline_svg(svg, f"{prefix}-{name}")) for name, svg in drawn.items()],
         "break_even": break_even_tables(runs),
         "texts": generated_texts(runs, cells),

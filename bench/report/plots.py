@@ -29,7 +29,7 @@ from bench.report.plot_style import (
     set_title,
 )
 from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
-from bench.report.run_table import by_origin, curve, pareto, with_times_of
+from bench.report.run_table import curve, pareto, with_times_of_one_origin
 
 CURVE_UNITS = {"words": "words seen", "seconds": "training seconds", "flops": "training FLOPs"}
 
@@ -196,15 +196,14 @@ def draw(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Figure]:
     Times of different machines or commits do not compare: of several origins, figures show the times of the origin of
     most runs, and their titles name this origin.
     """
-    origins = [*by_origin(runs)]
-    if len(origins) > 1:
-        runs = with_times_of(runs, origins[0])
+    runs, origin = with_times_of_one_origin(runs)
+    if origin:
         cells = run_table.cells(runs)
     with matplotlib.rc_context(STYLE):
         styles = line_styles(cells)  # once: a system looks alike in a figure that leaves other systems out
         drawn = {function: function(runs, cells, styles) for function in FIGURES}
         figures = {function: figure for function, figure in drawn.items() if figure is not None}
-        for function, figure in figures.items() if len(origins) > 1 else ():
+        for function, figure in figures.items() if origin else ():
             if function in TIMED:
-                set_title(figure, f"{figure.get_suptitle()} (times: {origins[0]})")
+                set_title(figure, f"{figure.get_suptitle()} (times: {origin})")
     return {function.__name__: figure for function, figure in figures.items()}

@@ -116,6 +116,12 @@ def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
     return kept
 
 
+def with_times_of_one_origin(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the runs with the times of the origin of most runs alone, and its name; empty if there is one origin."""
+    origins = [*by_origin(runs)]
+    return (with_times_of(runs, origins[0]), origins[0]) if len(origins) > 1 else (runs, "")
+
+
 def excess_bits(frame: pd.DataFrame) -> pd.Series:
     """Return bits per word above the limit; NaN if the limit is unknown. [N]"""
     bits = np.log2(frame.word_perplexity)

@@ -1,24 +1,20 @@
-"""Sentences computed from cells."""
+"""Answer of a page in sentences, computed from its leaderboards."""
 
+import pandas as pd
 from factories.records import blocked_record, partial_record
 
 from bench.core.record import Record
 from bench.report import run_table
 from bench.report.headline import headline
+from bench.report.leaderboard import leaderboards
 
 
-def test_headline_compares_best_system_and_regressor_with_softmax():
-    records = [
-        partial_record(system="softmax", bits_per_byte=2.0, accuracy_at_1=0.2, head_train_ms_per_1k=4.0),
-        partial_record(system="mse", bits_per_byte=2.25, accuracy_at_1=0.15, head_train_ms_per_1k=1.0),
-    ]
-    cells = run_table.cells(run_table.runs(records))
-    assert list(headline(cells)) == [
-        "softmax needs the fewest bits per byte at V = 1,000: 2.00.",
-        "mse against softmax at V = 1,000: +0.25 bits per byte, −5.0 points of raw accuracy@1 "
-        "and 0.25 times the time to train the head (V = 1,000).",
-    ]
-    assert list(headline(cells[cells.system == "mse"])) == ["mse needs the fewest bits per byte at V = 1,000: 2.25."]
+def sentences(records: list[Record], baseline: str = "softmax") -> list[str]:
+    """Return the sentences about these records."""
+    runs = run_table.runs(records)
+    cells = run_table.cells(runs)
+    timed = run_table.cells(run_table.with_times_of_one_origin(runs)[0])
+    return headline([*leaderboards(runs, cells, baseline)], timed)
 
 
 def seeds_of(system: str, bits: float, noise: float = 0.0, **fields: object) -> list[Record]:
@@ -26,74 +22,66 @@ def seeds_of(system: str, bits: float, noise: float = 0.0, **fields: object) -> 
     return [blocked_record(system, bits + 0.001 * seed, noise, seed=seed, **fields) for seed in range(3)]
 
 
-def test_headline_says_which_differences_are_significant():
-    records = [*seeds_of("softmax", 2.0), *seeds_of("mse", 2.1, 0.02), *seeds_of("cosine", 2.001, 0.02)]
-    first, cosine, mse = headline(run_table.cells(run_table.runs(records)))
-    assert first == (
-        "softmax needs the fewest bits per byte at V = 1,000: 2.01; no significant difference to cosine at V = 1,000."
+def test_three_sentences_name_the_best_the_best_regressor_and_the_times():
+    records = [
+        partial_record(system="softmax", bits_per_byte=2.0, accuracy_at_1=0.2, train_seconds=40.0),
+        partial_record(system="mse", bits_per_byte=2.35, accuracy_at_1=0.1, train_seconds=9.0),
+        partial_record(
+            system="cosine", bits_per_byte=2.25, accuracy_at_1=0.15, train_seconds=10.0, encode_seconds=60.0
+        ),
+        partial_record(system="ngram", bits_per_byte=1.9),
+    ]
+    assert sentences(records) == [
+        "At V = 1,000 on c, softmax needs the fewest bits per byte: 2.00, fewer (not tested) than the next best, "
+        "cosine (2.25).",
+        "The best regressor, cosine, needs 0.250 bits per byte more than softmax (not tested); its first answer is "
+        "right for 15.0 % of the words against 20.0 % (not tested).",
+        "Training cosine took 10 s after 60 s of encoding its text; training softmax took 40 s.",
+    ]
+
+
+def test_sentences_say_which_differences_are_significant():
+    records = [*seeds_of("softmax", 2.0), *seeds_of("mse", 2.1, 0.02), *seeds_of("nce", 2.001, 0.02)]
+    first, second = sentences(records)
+    assert first.endswith(
+        "softmax needs the fewest bits per byte: 2.01, not significantly fewer than the next best, nce (2.01)."
     )
-    assert "+0.10 bits per byte (significant)" in mse
-    assert "+0.00 bits per byte (not significant)" in cosine
-    ahead, *_ = headline(run_table.cells(run_table.runs(records[:6])))
-    assert ahead.endswith(": 2.01; significantly ahead of mse at V = 1,000.")
+    assert "mse, needs 0.100 bits per byte more than softmax (significant)" in second
+    first, _ = sentences(records[:6])
+    assert first.endswith(", significantly fewer than the next best, mse (2.11).")
 
 
-def test_headline_claims_nothing_about_one_seed():
-    records = [blocked_record("softmax", 2.0), blocked_record("mse", 2.5)]
-    first, mse = headline(run_table.cells(run_table.runs(records)))
-    assert first == "softmax needs the fewest bits per byte at V = 1,000: 2.01."
-    assert mse == "mse against softmax at V = 1,000: +0.50 bits per byte and +0.0 points of raw accuracy@1."
+def test_best_regressor_is_compared_with_the_named_baseline():
+    records = [*seeds_of("softmax", 2.0), *seeds_of("nce", 2.1, 0.02), *seeds_of("mse", 2.101, 0.03)]
+    assert "needs 0.001 bits per byte more than nce (not significant)" in sentences(records, "nce")[1]
 
 
-def test_headline_finds_no_significant_difference_when_seeds_vary_more():
-    """The documents agree on the difference of the means; the seeds are too far apart to tell."""
-    records = [blocked_record("softmax", bits, seed=seed) for seed, bits in enumerate((2.0, 2.1))]
-    records += [blocked_record("mse", bits, seed=seed) for seed, bits in enumerate((2.05, 2.15))]
-    first, mse = headline(run_table.cells(run_table.runs(records)))
-    assert first.endswith("no significant difference to mse at V = 1,000.")
-    assert "+0.05 bits per byte (not significant)" in mse
+def test_best_regressor_is_compared_with_the_best_system_where_no_record_is_of_the_baseline():
+    records = [*seeds_of("nce", 2.0), *seeds_of("mse", 2.1, 0.02)]
+    assert "mse, needs 0.100 bits per byte more than nce (significant)" in sentences(records)[1]
 
 
-def test_headline_names_the_sizes_without_a_significant_difference():
+def test_sentences_are_about_the_size_of_most_systems_and_name_where_else_the_best_leads():
     records = [
-        record
-        for size, shift in ((1000, 0.1), (5000, 0.001))
-        for system, bits, noise in (("softmax", 2.0, 0.0), ("mse", 2.0 + shift, 0.02))
-        for record in seeds_of(system, bits, noise, vocabulary_size=size)
+        partial_record(system=system, bits_per_byte=bits, vocabulary_size=size)
+        for size in (1000, 5000, 20000)
+        for system, bits in (("softmax", 2.0), ("mse", 1.9 if size == 1000 else 2.2))
     ]
-    _, mse = headline(run_table.cells(run_table.runs(records)))
-    assert "+0.00 to +0.10 bits per byte (not significant at V = 5,000)" in mse
+    assert sentences(records)[0].startswith(
+        "At V = 20,000 (and 5,000) on c, softmax needs the fewest bits per byte: 2.00"
+    )
+    more = partial_record(system="cosine", bits_per_byte=1.8, vocabulary_size=5000)
+    assert sentences([*records, more])[0].startswith("At V = 5,000 on c, cosine needs the fewest bits per byte: 1.80")
 
 
-def test_each_variant_of_a_regressor_has_a_sentence_of_its_own():
-    levels = {"token": 2.4, "type": 2.3}
-    configs = {level: {"system": {"kind": "regressor"}, "targets": {"level": level}} for level in levels}
+def test_times_of_different_commits_are_not_compared():
     records = [
-        partial_record(system="mse", bits_per_byte=bits + size / 1e5, vocabulary_size=size, config=configs[level])
-        for level, bits in levels.items()
-        for size in (1000, 5000)
+        partial_record(bits_per_byte=2.0, train_seconds=4.0, git_commit="a" * 40),
+        partial_record(system="mse", bits_per_byte=2.3, train_seconds=1.0, git_commit="b" * 40),
     ]
-    records += [partial_record(bits_per_byte=2.0, vocabulary_size=size) for size in (1000, 5000)]
-    _, tokens, types = headline(run_table.cells(run_table.runs(records)))
-    assert tokens == "mse, tokens against softmax at V = 1,000 and 5,000: +0.41 to +0.45 bits per byte."
-    assert types == "mse, types against softmax at V = 1,000 and 5,000: +0.31 to +0.35 bits per byte."
+    assert len(sentences(records)) == 2
 
 
-def test_headline_compares_with_the_named_baseline_on_the_same_test_words():
-    records = [
-        partial_record(bits_per_byte=2.0, test_words=100),
-        partial_record(system="nce", bits_per_byte=2.1, test_words=100),
-        partial_record(system="mse", bits_per_byte=2.3, test_words=100),
-        partial_record(system="cosine", bits_per_byte=2.4, test_words=90),
-    ]
-    _, *others = headline(run_table.cells(run_table.runs(records)), "nce")
-    assert others == ["mse against nce at V = 1,000: +0.20 bits per byte."]
-
-
-def test_headline_compares_no_times_of_different_commits():
-    records = [
-        partial_record(bits_per_byte=2.0, head_train_ms_per_1k=4.0, git_commit="a" * 40),
-        partial_record(system="mse", bits_per_byte=2.3, head_train_ms_per_1k=1.0, git_commit="b" * 40),
-    ]
-    _, mse = headline(run_table.cells(run_table.runs(records)))
-    assert mse == "mse against softmax at V = 1,000: +0.30 bits per byte."
+def test_nothing_is_said_about_floors_alone():
+    assert sentences([partial_record(system="unigram", bits_per_byte=3.0)]) == []
+    assert headline([], pd.DataFrame()) == []

@@ -35,8 +35,13 @@ def test_figure_by_system_has_a_row_per_system_sorted_by_bits_per_byte():
     assert [label.get_text() for label in first.get_yticklabels()] == list(bits.index)
     points = [line.get_xdata() for line in first.lines if len(line.get_xdata()) == 1 and line.get_marker() not in "|"]
     assert np.ravel(points) == pytest.approx(bits.to_numpy())
-    first, *_ = figures["cost_by_system"].axes
-    assert first.get_xlim()[0] == 0
+    panels = figures["cost_by_system"].axes
+    assert [panel.get_title("left") for panel in panels] == ["train s ↓", "decode ms, 1 ↓", "peak MiB ↓"]
+    seconds = runs[runs.competes].groupby("label").train_seconds.mean()
+    assert [bar.get_width() for bar in panels[0].patches] == pytest.approx(
+        seconds[[*bits.index.intersection(seconds.index)]]
+    )
+    assert panels[0].get_xlim()[0] == 0
 
 
 def test_figure_by_system_shows_a_cross_when_every_run_failed():

@@ -1,0 +1,64 @@
+"""Best cell of a table by one column, the next best, and whether the two differ."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.report.glossary import every_column
+from bench.report.leaderboard import Leaderboard, text
+from bench.report.number_format import NULL
+from bench.report.significance import is_certain
+
+COLUMNS = {column.name: column for column in every_column()}
+
+
+class Need(NamedTuple):
+    """Property that a reader may want of a head, by which heads are ranked."""
+
+    name: str  # as a reader chooses it
+    claim: str  # about the best head
+    unit: str
+
+
+NEEDS = {  # by the field of a cell
+    "bits_per_byte": Need("bits per byte", "needs the fewest bits per byte", ""),
+    "accuracy_at_1": Need("accuracy", "is right most often with its first answer", "%"),
+    "train_seconds": Need("training time", "trains fastest", "s"),
+    "decode_ms_1": Need("decode latency", "answers a single query fastest", "ms"),
+    "peak_mib": Need("memory", "needs the least memory in training", "MiB"),
+}
+
+
+QUALITY = ("bits_per_byte", "accuracy_at_1")  # needs that are tested for significance; the others are costs
+
+
+class Best(NamedTuple):
+    """Best trained cell by one column."""
+
+    cell: pd.Series
+    next: pd.Series | None  # None: there is no other
+    differs: bool | None  # the two differ significantly; None: this was not tested
+
+
+def best(cells: pd.DataFrame, field: str) -> Best | None:
+    """Return the best trained cell among cells of one corpus, budget and V; None if none has the figure."""
+    trained = cells[cells.competes & cells[field].notna()]
+    trained = trained.sort_values(field, ascending=COLUMNS[field].direction == "lower", kind="stable")
+    if trained.empty:
+        return None
+    first, *others = (cell for _, cell in trained.iterrows())
+    if not others:
+        return Best(first, None, None)
+    return Best(first, others[0], is_certain(first, others[0], field, rivals=len(others)))
+
+
+def figure(cell: pd.Series, field: str) -> str:
+    """Return `15.2 ± 0.1 %`; a dash if the cell has no such figure."""
+    shown = text(cell, COLUMNS[field])
+    return shown if shown == NULL else f"{shown} {NEEDS[field].unit}".strip()
+
+
+def main_board(boards: Sequence[Leaderboard]) -> Leaderboard | None:
+    """Return the leaderboard that a page opens with: of most trained systems, of equal numbers the largest V."""
+    return max(boards, key=lambda board: (board.cells.competes.sum(), board.size), default=None)
