@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import importlib.metadata
+import importlib.util
 import re
 from functools import cache
 from pathlib import Path
 
 WIRING = Path(__file__).parent / "templates" / "page.js"
+
+REMEDY = "pip install them, then python -m bench.report FOLDER"  # a GPU machine without a network lacks them
 
 VEGA_LITE = "6.4"  # of the versions that vl-convert holds
 
@@ -32,7 +35,12 @@ def tables() -> str:
 
 
 def scripts(has_charts: bool) -> list[str]:
-    """Return the text of every script of the page, in the order in which they run."""
+    """Return the text of every script of the page, in the order in which they run; none if a package is missing."""
+    packages = {"itables": "itables", "vl-convert-python": "vl_convert"} if has_charts else {"itables": "itables"}
+    missing = [name for name, module in packages.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"the page shows all as text and pictures: without {' and '.join(missing)} it has no scripts; {REMEDY}")
+        return []
     texts = [charts(), tables()] if has_charts else [tables()]
     return [text.replace("</script", r"<\/script") for text in texts]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from factories.records import partial_record
 from factories.reports import Tags, written_report
 
+from bench.report import leaderboard, page, page_script, run_table
+
 SCRIPT = re.compile(r'<script type="module">(.*?)</script>', re.DOTALL)
 
 
@@ -52,3 +54,17 @@ def test_library_for_figures_is_left_out_without_an_interactive_figure(tmp_path:
 def test_figures_in_the_page_share_no_id(sweep_report: Path):
     ids = re.findall(r' id="([^"]*)"', without_scripts((sweep_report / "index.html").read_text()))
     assert len(ids) == len(set(ids)) > 100
+
+
+def test_page_without_the_packages_of_its_scripts_shows_all_as_text_and_pictures(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(page_script.importlib.util, "find_spec", lambda name: None)
+    records = [partial_record(system=name, bits_per_byte=2.0, train_seconds=1.0) for name in ("softmax", "cosine")]
+    runs = run_table.runs(records)
+    cells = run_table.cells(runs)
+    drawings = {(run.corpus, run.budget): {"quality_vs_cost": "<svg></svg>"} for run in runs.itertuples()}
+    page.write(runs, cells, [*leaderboard.leaderboards(runs, cells)], drawings, tmp_path / "index.html")
+    html = (tmp_path / "index.html").read_text()
+    assert "<script" not in html and "<noscript" not in html
+    assert 'aria-label="quality vs cost"' in html
+    assert ".answer[hidden], .without-script { display: block; }" in html
+    assert "without itables and vl-convert-python it has no scripts; pip install them" in capsys.readouterr().out
