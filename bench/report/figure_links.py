@@ -2,7 +2,7 @@
 
 A figure is a link: its title is a query (bench/report/figure_query.py), its target is in the folder of the records.
 
-    InfoNCE needs [2.026](reference/contrast/leaderboard.md "bits_per_byte of system=infonce") bits per byte,
+    InfoNCE needs [2.026](reference/vocab_sweep/leaderboard.md "bits_per_byte of system=infonce") bits per byte,
     softmax [2.069][softmax].
 
     [softmax]: reference/vocab_sweep/leaderboard.md "bits_per_byte of system=softmax vocabulary.size=20000"
