@@ -22,7 +22,7 @@ def mean_and_error(value: float, error: float = nan, digits: int = 3) -> str:
         power = exponent(value, digits)
         mean, _, spread = mean_and_error(value / 10**power, error / 10**power, digits).partition(" ± ")
         return " ± ".join(f"{part}×10{str(power).translate(SUPERSCRIPTS)}" for part in (mean, spread) if part)
-    if isnan(error) or error <= 1e-9 * abs(value):  # the seeds agree, except for the rounding of floats
+    if isnan(error) or error <= 1e-7 * abs(value):  # the seeds agree, except for the rounding of floats
         return rounded(value, digits - 1 - exponent(value, digits))
     first = -exponent(error, 1)
     return f"{rounded(value, min(digits - 1 - exponent(value, digits), first))} ± {rounded(error, first)}"

@@ -41,15 +41,21 @@ class Answer:
 
 
 def from_records(runs: pd.DataFrame) -> Iterator[Answer]:
-    """Yield the answers about trained models. Times are those of one machine and commit."""
+    """Yield the answers about trained models: quality over the seeds of all devices, costs per device.
+
+    Times are those of one machine and commit.
+    """
     named = runs.assign(device=runs.device.fillna(NOT_RECORDED))
-    for (corpus, budget, device), here in named.groupby(["corpus", "budget", "device"]):
+    groups = [((*key, ""), QUALITY, here) for key, here in named.groupby(["corpus", "budget"])]
+    costs = tuple(name for name in NEEDS if name not in QUALITY)
+    groups += [(key, costs, here) for key, here in named.groupby(["corpus", "budget", "device"])]
+    for (corpus, budget, device), names, here in groups:
         timed, origin = run_table.with_times_of_one_origin(here)
         for size, cells in run_table.cells(timed).groupby("vocabulary_size"):
-            for name, need in NEEDS.items():
+            for name in names:
                 if (found := best(cells, name)) is not None:
                     choice = {"size": f"{size:,}", "data": budget or NOT_RECORDED, "corpus": corpus}
-                    choice |= {"device": device, "need": need.name}
+                    choice |= {"device": device, "need": NEEDS[name].name}
                     each = answer(choice, found, name, cells, timed[timed.vocabulary_size == size])
                     if origin and name in TIMES:
                         each.reasons.append(

@@ -85,13 +85,16 @@ def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the cells of each machine and commit that measured a cost, by their name; most runs first."""
+    """Return the cells of each machine and commit that measured a cost, by their name.
+
+    Runs that had the machine for themselves are first, then the origins of most runs.
+    """
     has_cost = runs[[column.name for column in COST]].notna().any(axis=1)
     measured = runs[has_cost & (runs.status == "ok")]
     counts = measured.origin.value_counts()
-    return {
-        name: cells(runs[runs.origin == name]) for name in sorted(counts.index, key=lambda name: (-counts[name], name))
-    }
+    shared = measured.groupby("origin").cells_at_once.max() > 1  # None, not recorded, counts as alone
+    order = sorted(counts.index, key=lambda name: (shared[name], -counts[name], name))
+    return {name: cells(runs[runs.origin == name]) for name in order}
 
 
 def figures() -> list[str]:
@@ -117,7 +120,7 @@ def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
 
 
 def with_times_of_one_origin(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return the runs with the times of the origin of most runs alone, and its name; empty if there is one origin."""
+    """Return the runs with the times of the first origin alone, and its name; empty if there is one origin."""
     origins = [*by_origin(runs)]
     return (with_times_of(runs, origins[0]), origins[0]) if len(origins) > 1 else (runs, "")
 

@@ -83,20 +83,38 @@ def test_times_are_those_of_one_commit_and_the_answer_says_so():
     assert not [said for said in found["bits per byte"].reasons if "Times of" in said]
 
 
-def test_texts_and_devices_have_answers_of_their_own():
+def test_texts_have_answers_of_their_own_and_devices_have_those_about_costs():
     records = [
-        partial_record(bits_per_byte=2.0, corpus=corpus, device=device)
+        partial_record(bits_per_byte=2.0, train_seconds=1.0, corpus=corpus, device=device)
         for corpus, device in (("kjv", "cpu"), ("books", "cpu"), ("books", "gpu"))
     ]
     found = [*from_records(run_table.runs(records))]
-    assert [(each.choice["corpus"], each.choice["device"]) for each in found] == [
-        ("books", "cpu"), ("books", "gpu"), ("kjv", "cpu"),
+    assert [(each.choice["corpus"], each.choice["device"], each.choice["need"]) for each in found] == [
+        ("books", "", "bits per byte"), ("kjv", "", "bits per byte"),
+        ("books", "cpu", "training time"), ("books", "gpu", "training time"), ("kjv", "cpu", "training time"),
     ]  # fmt: skip
     offered = {each["name"]: each["values"] for each in control(found)}
     assert offered == {
         "size": ["1,000"], "data": ["not recorded"], "corpus": ["kjv", "books"], "device": ["cpu", "gpu"],
-        "need": ["bits per byte"],
+        "need": ["bits per byte", "training time"],
     }  # fmt: skip
+
+
+def test_quality_is_that_of_the_seeds_of_all_devices():
+    records = [
+        partial_record(bits_per_byte=bits, seed=seed, device=device)
+        for seed, bits, device in ((0, 2.0, "cpu, 1 threads"), (1, 2.2, "cpu, 2 threads"))
+    ]
+    [found] = from_records(run_table.runs(records))
+    assert found.reasons[0] == "softmax needs the fewest bits per byte: 2.1 ± 0.1."
+
+
+def test_times_of_runs_that_had_the_machine_for_themselves_come_first():
+    records = [
+        partial_record(seed=seed, train_seconds=1.0, device="cpu", cells_at_once=cells)
+        for seed, cells in ((0, 1), (1, 2), (2, 2))
+    ]
+    assert [*run_table.by_origin(run_table.runs(records))] == ["cpu", "cpu, shared by 2 cells"]
 
 
 def test_ledgers_answer_at_sizes_without_records():
