@@ -28,6 +28,9 @@ DEPENDS_ON = (
     "trainer", "logger", "evaluation",
 )  # fmt: skip
 
+# Learning rates change no time. Ledgers are named after the first published rates of systems that have others today.
+FIRST_RATES = {"vmf": {"lr": 4e-3}}
+
 
 class LoopCost(Group):
     contenders: list[str] | None
@@ -49,7 +52,8 @@ class LoopSweep(Job[LoopLedger]):
     def record_stem(self, config: dict[str, Any]) -> Path:
         kept = {key: config[key] for key in DEPENDS_ON}
         kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
-        kept["systems"] = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in identifying_systems()]
+        configs = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in identifying_systems()]
+        kept["systems"] = [each | FIRST_RATES.get(each["name"], {}) for each in configs]
         return ledger_stem(config, LoopLedger.prefix, kept, ADDED_SINCE_LOOPS)
 
     def run(self, cfg: DictConfig) -> LoopLedger:
