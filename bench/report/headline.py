@@ -27,7 +27,7 @@ def headline(boards: Sequence[Leaderboard], timed: pd.DataFrame) -> list[str]:
     other = other_of(subject, leader, board)
     if other is None:
         return sentences
-    role = "The best regressor" if regressor else "The best system"
+    role = "The best head over fixed word vectors" if regressor else "The best system"
     sentences.append(f"{role}, {subject.label}, {against(subject, other, board)}.")
     same = (timed.corpus == board.corpus) & (timed.budget == board.budget) & (timed.vocabulary_size == board.size)
     by_label = {cell.label: cell for _, cell in timed[same & timed.train_seconds.notna()].iterrows()}

@@ -24,7 +24,7 @@ NOT_RECORDED = "not recorded"
 
 TESTED = {
     True: "The difference is significant (p < .05, corrected for the number of rivals).",
-    False: "The difference is not significant: either will do.",
+    False: "The difference is not significant: the test cannot separate the two.",
     None: "The difference was not tested, since a test needs two seeds and enough documents.",
 }
 
@@ -93,7 +93,7 @@ def apart(ours: pd.Series, theirs: pd.Series) -> tuple[bool | None, str]:
         return None, "With one seed it is not known how far this varies."
     if ours.max() < theirs.min():
         return True, "Every seed of the first is below every seed of the second."
-    return False, "Their seeds overlap: either will do."
+    return False, "Their seeds overlap: the figures do not separate the two."
 
 
 def better_floors(cells: pd.DataFrame, cell: pd.Series, name: str) -> Iterator[str]:

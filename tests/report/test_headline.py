@@ -34,8 +34,8 @@ def test_three_sentences_name_the_best_the_best_regressor_and_the_times():
     assert sentences(records) == [
         "At V = 1,000 on c, softmax needs the fewest bits per byte: 2.00, fewer (not tested) than the next best, "
         "cosine (2.25).",
-        "The best regressor, cosine, needs 0.250 bits per byte more than softmax (not tested); its first answer is "
-        "right for 15.0 % of the words against 20.0 % (not tested).",
+        "The best head over fixed word vectors, cosine, needs 0.250 bits per byte more than softmax (not tested); its "
+        "first answer is right for 15.0 % of the words against 20.0 % (not tested).",
         "Training cosine took 10 s after 60 s of encoding its text; training softmax took 40 s.",
     ]
 

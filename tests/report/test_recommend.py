@@ -61,7 +61,9 @@ def test_both_heads_are_named_where_the_difference_is_not_significant():
         for seed in range(3)
     ]
     found = answered(records)["bits per byte"]
-    assert found.heads == "softmax or mse" and found.reasons[1].endswith("not significant: either will do.")
+    assert found.heads == "softmax or mse" and found.reasons[1].endswith(
+        "not significant: the test cannot separate the two."
+    )
 
 
 def test_encoding_and_better_floors_are_said():
