@@ -26,6 +26,10 @@ def test_records_and_ledgers_are_published():
     assert len(LEDGERS) >= 16
 
 
+def test_published_records_name_no_folder_of_one_machine():
+    assert [path for path in PUBLISHED if config_of(path)["cache_dir"].startswith("/")] == []
+
+
 def test_published_records_keep_their_names():
     assert [path for path in RECORDS if identity(config_of(path)) != path.stem] == []
 
