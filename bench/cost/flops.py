@@ -28,7 +28,7 @@ FREE = set(
     searchsorted select_backward slice_backward stack tril triu zero zeros zeros_like"""
     # random draws: work per element
     """ bernoulli exponential multinomial native_dropout native_dropout_backward normal rand rand_like randint randn
-    randn_like randperm uniform"""
+    randn_like random randperm uniform"""
     # reductions, scans and sorting: additions and comparisons along a dimension
     """ _is_all_true all amax aminmax any argmax argsort bincount count_nonzero cummax cumprod cumsum
     embedding_dense_backward index_add index_copy kthvalue linalg_vector_norm logcumsumexp logsumexp max mean median

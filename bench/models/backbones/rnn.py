@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_map
 from bench.core.errors import SettingError
 from bench.core.settings import Depth, Dropout, Width
 from bench.models.backbones import Backbone
+from bench.models.dropout import BitDropout
 
 GATES = {
     nn.LSTM: 4,
@@ -48,7 +49,7 @@ class RNN(Backbone):
         if learned:
             nn.init.normal_(self.input.weight, std=0.1)
         self.rnn = cell(hidden_size, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = BitDropout(dropout)
 
     def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Read T more words of each sequence.
