@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import StrictFlops, count_flops
 from bench.cost.memory import peak_mib
-from bench.heads.kernels import attention_gradients
+from bench.heads.kernels import bfloat16_gradients
 from bench.heads.kernels import chunked_gradients as kernel
 from bench.heads.kernels import linear_cross_entropy as linear_cross_entropy_module
 from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
@@ -51,7 +51,9 @@ def chunking(request, monkeypatch):
     cached, small = request.param
     monkeypatch.setattr(kernel, "CACHED_CELLS", cached)
     monkeypatch.setattr(kernel, "SMALL_CELLS", small)
-    monkeypatch.setattr(attention_gradients, "SLAB_WORDS", cached // 32)
+    monkeypatch.setattr(bfloat16_gradients, "SLAB_CELLS", 4 * cached)
+    monkeypatch.setattr(bfloat16_gradients, "CHUNK_CELLS", small)
+    monkeypatch.setattr(bfloat16_gradients, "LEAST_TOKENS", 64)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -231,15 +233,26 @@ def test_bfloat16_frozen_leaf_gets_no_gradient_and_other_gradients_are_unchanged
     assert all(torch.equal(*pair) for pair in kept)
 
 
-def test_bfloat16_gradients_by_chunks_are_near_those_by_attention():
+def test_bfloat16_logits_far_above_the_true_words_do_not_overflow():
+    leaves, words = inputs(150, 16, 40, scale=6)  # a logit exceeds the true word's by 200 and more
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = linear_cross_entropy(*leaves, words)
+    reference = unfused(*leaves, words)
+    assert reference > 100
+    assert_close(loss, reference, rtol=5e-3, atol=0)
+    for one, other in zip(gradients(loss, leaves), gradients(reference, leaves), strict=True):
+        assert (one - other).norm() < 0.05 * other.norm()
+
+
+def test_bfloat16_gradients_by_chunks_are_near_those_of_the_bfloat16_kernel():
     """GPUs, and CPUs without hardware for bfloat16, compute by chunks."""
     leaves, words = inputs(300, 33, 1009, scale=0.5)
     hidden, weight, bias = (leaf.detach() for leaf in leaves)
     layer = Layer(hidden, weight, bias, words, torch.full((300,), 1 / 300), torch.bfloat16)
     loss, by_chunks = gradients_by_chunks(layer, [True] * 3)
-    expected, *by_attention = loss_and_gradients(hidden, weight, bias, words, -100, torch.bfloat16, [True] * 3)
+    expected, *in_bfloat16 = loss_and_gradients(hidden, weight, bias, words, -100, torch.bfloat16, [True] * 3)
     assert_close(loss, expected, rtol=1e-3, atol=0)
-    for one, other in zip(by_chunks, by_attention, strict=True):
+    for one, other in zip(by_chunks, in_bfloat16, strict=True):
         assert 0 < (one - other).norm() < 0.02 * other.norm()
 
 

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import register_flop_formula
 
 from bench.core.hardware import computes_bf16
-from bench.heads.kernels.attention_gradients import gradients_by_attention
+from bench.heads.kernels.bfloat16_gradients import gradients_in_bfloat16
 from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
 
 OPS = torch.library.Library("bench", "FRAGMENT")  # kept: torch removes the op with the object
@@ -72,8 +72,8 @@ def product_dtype(hidden: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
 
 
-def prefers_attention(device: torch.device, product: torch.dtype, exact: torch.dtype) -> bool:
-    """True if attention is faster than chunks: CPUs whose products in bfloat16 are faster than exponentials."""
+def has_bfloat16_products(device: torch.device, product: torch.dtype, exact: torch.dtype) -> bool:
+    """True for products in bfloat16 on a CPU with hardware for these products."""
     on_cpu = (device.type, product, exact) == ("cpu", torch.bfloat16, torch.float32)
     return on_cpu and computes_bf16(device)
 
@@ -98,8 +98,8 @@ def loss_and_gradients(
     offsets = weight.new_zeros(len(weight), dtype=exact) if bias is None else bias.to(exact)
     layer = Layer(hidden, weight, offsets, words.where(counted, 0), share, product)
     with torch.autocast(hidden.device.type, enabled=False):
-        attends = prefers_attention(hidden.device, product, exact) and any(required)
-        loss, gradients = (gradients_by_attention if attends else gradients_by_chunks)(layer, required)
+        in_bfloat16 = has_bfloat16_products(hidden.device, product, exact) and any(required)
+        loss, gradients = (gradients_in_bfloat16 if in_bfloat16 else gradients_by_chunks)(layer, required)
     inputs = zip(gradients, (hidden, weight, bias), strict=True)
     return loss, *[gradient if gradient is None else gradient.to(x.dtype) for gradient, x in inputs]
 
