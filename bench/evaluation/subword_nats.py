@@ -16,7 +16,7 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
 from bench.evaluation.score import evenly_spaced
 from bench.evaluation.subword_brier import brier_n
-from bench.evaluation.subword_search import initial_pieces, log_mass, search
+from bench.evaluation.subword_search import initial_pieces, log_sums, search
 from bench.evaluation.subword_trie import build_trie
 from bench.models.causal_lm import SubwordModel
 from bench.models.causal_lm_builders import weights_digest
@@ -99,11 +99,11 @@ def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]
             window = model.pieces.open_windows(line[np.minimum(places, len(line) - 1)])
             with model.evaluating():
                 logits = plain_logits(model.lm, torch.from_numpy(window).to(model.device), kept).float()  # [R, kept, S]
-                log_p = logits.log_softmax(-1)
+                total, initial_total = log_sums(logits, initial)  # [R, kept] each
             places, real = places[:, -kept:], (places < last[:, None])[:, -kept:]
             following = torch.from_numpy(line[np.minimum(places + 1, len(line) - 1)]).to(model.device)
-            follows = -log_p.gather(-1, following[..., None])[..., 0]
-            word_begins = -log_mass(log_p, initial)
+            follows = total - logits.gather(-1, following[..., None])[..., 0]
+            word_begins = total - initial_total
             nats[places[real]] = follows.double().cpu().numpy()[real]
             begin[places[real]] = word_begins.double().cpu().numpy()[real]
     return nats, begin

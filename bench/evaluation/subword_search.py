@@ -4,7 +4,6 @@ M searched positions, R of them at a time."""
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.data.corpus import Text
@@ -44,15 +43,18 @@ def initial_pieces(model: SubwordModel) -> Tensor:
     return initial
 
 
-def log_mass(log_p: Tensor, chosen: Tensor) -> Tensor:
-    """Return the log of the summed probability of the chosen pieces, marked by 1 and not by 0. [..., S], [S] -> [...]
+def log_sums(logits: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log Σ exp(logit) over all pieces and over the initial ones, marked by 1. [..., S], [S] -> [...], [...]
 
-    One product with the mask: several times faster than selecting the columns.
+    Both read the same exponentials: a log-softmax, and then the exponentials of its result, take twice the time.
     """
-    total = (log_p.exp() @ chosen).log()
-    faint = total < LEAST_LOG_MASS
-    total[faint] = (log_p[faint] + chosen.log()).logsumexp(-1)
-    return total
+    shift = logits.amax(-1, keepdim=True)
+    exponentials = (logits - shift).exp_()
+    both = torch.stack([exponentials.sum(-1), exponentials @ initial]).log()
+    faint = both[1] < LEAST_LOG_MASS
+    both += shift[..., 0]
+    both[1, faint] = (logits[faint] + initial.log()).logsumexp(-1)
+    return both[0], both[1]
 
 
 class Search:
@@ -67,33 +69,29 @@ class Search:
         self.initial = initial_pieces(model)
         self.goal = goals.to(device)  # [R]
         self.tree = model.read_trees(histories)
-        after, begins = self.log_shares(self.tree.logits[:, None])  # [R, 1, S], [R, 1]
-        self.open = after.new_full((len(histories), len(trie)), -torch.inf)  # log bounds of paths to read next
+        logits = self.tree.logits[:, None].float()  # [R, 1, S]
+        _, begins = log_sums(logits, self.initial)  # [R, 1]
+        self.open = logits.new_full((len(histories), len(trie)), -torch.inf)  # log bounds of paths to read next
         self.log_p = self.open.clone()  # of words read so far
         self.slot = torch.full(self.open.shape, -1, device=device)  # number of a node in the order of reading
         self.count = 0  # nodes read so far
         self.path = trie.path(self.goal)  # [R, K]
         root = torch.zeros(len(histories), 1, dtype=torch.long, device=device)
-        self.unfold(root, -begins, after)
+        self.unfold(root, -begins, logits)  # divides by the mass of word beginnings instead of all pieces
 
-    def log_shares(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities of each piece [R, Q, S] and of "a word begins" [R, Q]. [R, Q, S] -> both"""
-        shares = F.log_softmax(logits.float(), -1)
-        return shares, log_mass(shares, self.initial)
-
-    def unfold(self, nodes: Tensor, bounds: Tensor, after: Tensor) -> None:
-        """Open the children of nodes; nodes with a bound of −inf are skipped.
+    def unfold(self, nodes: Tensor, offsets: Tensor, logits: Tensor) -> None:
+        """Open the children of nodes; nodes with an offset of −inf are skipped.
 
         Args:
             nodes: [R, Q]
-            bounds: log-probabilities of the nodes' paths. [R, Q]
-            after: log-probabilities of the pieces after each node. [R, Q, S]
+            offsets: log-probability of a child's path minus the logit of its piece. [R, Q]
+            logits: of the pieces after each node. [R, Q, S]
         """
-        counts = torch.where(bounds.isfinite(), self.trie.children[nodes], 0).flatten()
+        counts = torch.where(offsets.isfinite(), self.trie.children[nodes], 0).flatten()
         flat = torch.repeat_interleave(torch.arange(nodes.numel(), device=nodes.device), counts)
         nth = torch.arange(len(flat), device=nodes.device) - (counts.cumsum(0) - counts)[flat]
         children = self.trie.start[nodes.flatten()[flat]] + nth
-        reached = bounds.flatten()[flat] + after.flatten(0, 1)[flat, self.trie.piece[children]]
+        reached = offsets.flatten()[flat] + logits.flatten(0, 1)[flat, self.trie.piece[children]]
         self.open[flat // nodes.shape[1], children] = reached
 
     def run(self, k: int) -> Tensor:
@@ -129,10 +127,11 @@ class Search:
         numbers = self.count + torch.arange(nodes.shape[1], device=nodes.device)
         slots = self.slot.gather(1, nodes).where(~useful, numbers)
         parents = 1 + self.slot.gather(1, self.trie.parent[nodes])
-        after, begins = self.log_shares(self.tree.read(self.trie.piece[nodes], parents, self.trie.level[nodes]))
+        logits = self.tree.read(self.trie.piece[nodes], parents, self.trie.level[nodes]).float()  # [R, Q, S]
+        total, begins = log_sums(logits, self.initial)  # [R, Q], [R, Q]
         self.count += nodes.shape[1]
         is_word = useful & self.trie.is_word[nodes]
         self.slot.scatter_(1, nodes, slots)
         self.open.scatter_(1, nodes, -torch.inf)
-        self.log_p.scatter_(1, nodes, torch.where(is_word, bounds + begins, self.log_p.gather(1, nodes)))
-        self.unfold(nodes, bounds, after)
+        self.log_p.scatter_(1, nodes, torch.where(is_word, bounds + (begins - total), self.log_p.gather(1, nodes)))
+        self.unfold(nodes, bounds - total, logits)

@@ -26,8 +26,10 @@ from bench.data.piece_batches import PieceBatch, PieceBatches
 from bench.data.step_batches import StepData
 from bench.data.subwords import Pieces
 from bench.data.vocabulary import Vocabulary
+from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
 from bench.models.causal_lm_builders import from_scratch, learned_pieces, load_causal_lm, weights_digest
 from bench.models.language_model import LanguageModel
+from bench.models.last_states import has_linear_output, last_states
 from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, PlainTree, cache_problem
 
 LONGEST_WORD = 24  # pieces; generation ends a word that has as many
@@ -86,11 +88,16 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         if not 8 <= context <= limit:
             raise SettingError("system.model.context", f"{context} is not between 8 and {limit}, the model's positions")
         self.lm.train()  # from_pretrained leaves its dropout off
+        with self.evaluating():
+            self.linear_output = has_linear_output(self.lm)
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Return the mean cross-entropy per piece."""
-        logits = self.lm(batch.pieces[:, :-1], use_cache=False).logits  # [B, T, S]
-        return F.cross_entropy(logits.flatten(0, 1).float(), batch.pieces[:, 1:].flatten())
+        """Return the mean cross-entropy per piece; memory for its logits [B, T, S] only if the output is not linear."""
+        inputs, following = batch.pieces[:, :-1], batch.pieces[:, 1:].flatten()
+        if self.linear_output:
+            states, output = last_states(self.lm, inputs), self.lm.get_output_embeddings()
+            return linear_cross_entropy(states.flatten(0, 1), output.weight, output.bias, following)
+        return F.cross_entropy(self.lm(inputs, use_cache=False).logits.flatten(0, 1).float(), following)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return fused AdamW; weight decay applies to matrices only."""

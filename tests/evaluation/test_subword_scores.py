@@ -13,7 +13,7 @@ from bench.core.record import POSITIONS
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_nats import once_per_model, piece_nats, score_words, word_nats
-from bench.evaluation.subword_search import Search, log_mass, search
+from bench.evaluation.subword_search import Search, log_sums, search
 from bench.evaluation.subword_trie import Trie, build_trie
 from bench.models.causal_lm import SubwordModel
 
@@ -58,13 +58,14 @@ def test_values_are_computed_once_per_weights_and_text():
 
 
 @pytest.mark.parametrize("level", [0.0, -60.0, -200.0])
-def test_log_mass_equals_the_sum_over_the_chosen_columns_at_any_magnitude(level):
-    log_p = torch.randn(3, 4, 50, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+def test_log_sums_equal_the_sums_over_the_columns_at_any_magnitude(level):
+    logits = 100 + torch.randn(3, 4, 50, generator=torch.Generator().manual_seed(0))
     chosen = torch.zeros(50)
     chosen[[3, 7, 40]] = 1.0
-    log_p[1, 2, [3, 7, 40]] += level
-    expected = log_p[..., [3, 7, 40]].double().logsumexp(-1)
-    assert_allclose(log_mass(log_p, chosen), expected, rtol=1e-6, atol=1e-6)
+    logits[1, 2, [3, 7, 40]] += level
+    total, mass = log_sums(logits, chosen)
+    assert_allclose(total, logits.double().logsumexp(-1), rtol=1e-6)
+    assert_allclose(mass, logits[..., [3, 7, 40]].double().logsumexp(-1), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("style", ["gpt2", "sentencepiece"])

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from factories.models import CORPUS, SHAPE, sharpened, tiny_model
 from factories.references import plain_generation
 from safetensors.torch import load_file, save_file
@@ -26,6 +27,19 @@ def test_loss_is_the_mean_cross_entropy_per_piece():
             total -= logits.log_softmax(-1)[row[step + 1]].item()
     expected = total / (4 * SHAPE["context"])
     assert_close(model.training_step(batch, 0).item(), expected, rtol=1e-5, atol=0)
+
+
+def test_gradients_are_those_of_cross_entropy_on_the_logits():
+    model = sharpened(tiny_model())
+    pieces = model.datamodule(seed=0).batches.batch(0).pieces
+    assert model.linear_output
+    model.training_step(PieceBatch(pieces, 0), 0).backward()
+    found = {name: weight.grad.clone() for name, weight in model.lm.named_parameters()}
+    model.zero_grad()
+    logits = model.lm(pieces[:, :-1]).logits
+    F.cross_entropy(logits.flatten(0, 1), pieces[:, 1:].flatten()).backward()
+    for name, weight in model.lm.named_parameters():
+        assert_close(found[name], weight.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_model_from_scratch_starts_at_the_training_frequencies():
