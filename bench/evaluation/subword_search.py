@@ -11,7 +11,7 @@ from bench.evaluation.subword_trie import Trie
 from bench.models.causal_lm import SubwordModel
 
 CELLS = 2**23  # numbers in the largest tensor of a block
-LEAST_LOG_MASS = -69.0  # of a sum of probabilities; smaller sums are computed as logarithms, which do not underflow
+SAFE_SUMS = 1e-25, 1e30  # of exponentials in float32: terms that underflow are nothing beside such a sum
 NODES_PER_ROUND = 8  # fewer: more rounds; more: reads that a better bound makes needless
 
 
@@ -46,15 +46,15 @@ def initial_pieces(model: SubwordModel) -> Tensor:
 def log_sums(logits: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
     """Return log Σ exp(logit) over all pieces and over the initial ones, marked by 1. [..., S], [S] -> [...], [...]
 
-    Both read the same exponentials: a log-softmax, and then the exponentials of its result, take twice the time.
+    Both sums read the same exponentials, and only sums that float32 does not hold subtract the largest logit first.
     """
-    shift = logits.amax(-1, keepdim=True)
-    exponentials = (logits - shift).exp_()
-    both = torch.stack([exponentials.sum(-1), exponentials @ initial]).log()
-    faint = both[1] < LEAST_LOG_MASS
-    both += shift[..., 0]
-    both[1, faint] = (logits[faint] + initial.log()).logsumexp(-1)
-    return both[0], both[1]
+    exponentials = logits.exp()
+    sums = torch.stack([exponentials.sum(-1), exponentials @ initial])  # [2, ...]
+    far = ((sums < SAFE_SUMS[0]) | (sums > SAFE_SUMS[1])).any(0)
+    sums = sums.log()
+    sums[0, far] = logits[far].logsumexp(-1)
+    sums[1, far] = (logits[far] + initial.log()).logsumexp(-1)
+    return sums[0], sums[1]
 
 
 class Search:
@@ -69,15 +69,15 @@ class Search:
         self.initial = initial_pieces(model)
         self.goal = goals.to(device)  # [R]
         self.tree = model.read_trees(histories)
-        logits = self.tree.logits[:, None].float()  # [R, 1, S]
-        _, begins = log_sums(logits, self.initial)  # [R, 1]
+        logits = self.tree.logits.float()  # [R, S]
+        _, begins = log_sums(logits, self.initial)  # [R]
         self.open = logits.new_full((len(histories), len(trie)), -torch.inf)  # log bounds of paths to read next
         self.log_p = self.open.clone()  # of words read so far
         self.slot = torch.full(self.open.shape, -1, device=device)  # number of a node in the order of reading
         self.count = 0  # nodes read so far
         self.path = trie.path(self.goal)  # [R, K]
-        root = torch.zeros(len(histories), 1, dtype=torch.long, device=device)
-        self.unfold(root, -begins, logits)  # divides by the mass of word beginnings instead of all pieces
+        first = slice(int(trie.start[0]), int(trie.start[0] + trie.children[0]))  # children of the root
+        self.open[:, first] = logits[:, trie.piece[first]] - begins[:, None]  # given that a word begins
 
     def unfold(self, nodes: Tensor, offsets: Tensor, logits: Tensor) -> None:
         """Open the children of nodes; nodes with an offset of −inf are skipped.
