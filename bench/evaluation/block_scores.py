@@ -1,5 +1,6 @@
 """Measurement of a block of scores, with what was fitted on validation. n positions, V vocabulary size."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -7,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.errors import Diverged
-from bench.evaluation.calibration import Calibration
-from bench.evaluation.ranks import RankModel, count_ranks
+from bench.evaluation.calibration import Calibration, cached_rows
+from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 
 SEGMENT = 64  # words S of a segment of a distribution that is drawn from
 
@@ -31,40 +32,97 @@ class BlockScorer(NamedTuple):
         Raises:
             Diverged: scores that are not finite (a NaN would give a rank of one half).
         """
-        raw_nats = -scores.log_softmax(1).gather(1, words[:, None])[:, 0]
+        passes = [self._read(*rows) for rows in cached_rows(scores, words)]
+        raw_nats, nats, squares, highest, up_to, *counts = map(torch.cat, zip(*passes, strict=True))
         if not raw_nats.isfinite().all():
             raise Diverged("scores that are not finite")
-        counts = count_ranks(scores, words, self.unk)
-        logits = self.calibration.logits(scores, self.log_unigram)
-        calibrated = count_ranks(logits, words, self.unk).rank
-        log_p = logits.log_softmax(1)
-        nats = -log_p.gather(1, words[:, None])[:, 0]
-        p = log_p.exp_()
-        draws = draw(p, 2, self.random).T  # [2, n]
-        hit = torch.where(counts.known, 2 * (-nats).exp(), 0)
-        brier = hit - (torch.linalg.vector_norm(p, dim=1).square() - p[:, self.unk].square())
-        rank_nats = self.rank_model.nats(counts)  # float64, and so is the stack
-        return torch.stack([counts.rank, calibrated, nats, raw_nats, rank_nats, brier, *draws])
+        raw, calibrated = RankCounts(*counts[:3]), RankCounts(*counts[3:])
+        uniform = torch.rand(len(scores), 2, generator=self.random, device=scores.device)
+        draws = self._words_at(scores, highest, up_to, uniform).T  # [2, n]
+        brier = torch.where(raw.known, 2 * (-nats).exp(), 0) - squares
+        rank_nats = self.rank_model.nats(raw)  # float64, and so is the stack
+        return torch.stack([raw.rank, calibrated.rank, nats, raw_nats, rank_nats, brier, *draws])
 
-    def draw(self, scores: Tensor) -> Tensor:
-        """Draw one word per row from the calibrated distribution. [n, V] -> ids [n]"""
-        p = self.calibration.logits(scores, self.log_unigram).softmax(1)
-        return draw(p, 1, self.random)[:, 0]
+    def _read(self, scores: Tensor, words: Tensor) -> tuple[Tensor, ...]:
+        """Pass over a few rows: all that needs every score of a row. [n, V], [n]
+
+        Returns:
+            Raw nats, nats, Σ p² over words except `<unk>`, highest logits and `masses` of the calibrated distribution,
+            and both `RankCounts`. [n], [n], [n], [n, 1], [n, K], [n] each
+        """
+        true = words[:, None]
+        raw_counts = count_ranks(scores, words, self.unk)
+        highest, p = exponentiate(scores, out=torch.empty_like(scores))
+        raw_nats = p.sum(1).log() + (highest - scores.gather(1, true))[:, 0]
+        logits = self.calibration.logits(scores, self.log_unigram, out=p)
+        counts, true_logits = count_ranks(logits, words, self.unk), logits.gather(1, true)
+        highest, p = exponentiate(logits, out=p)
+        up_to = masses(p)
+        mass = up_to[:, -1]
+        nats = mass.log() + (highest - true_logits)[:, 0]
+        squares = torch.linalg.vector_norm(p, dim=1).square() - p[:, self.unk].square()
+        return raw_nats, nats, squares / mass.square(), highest, up_to, *raw_counts, *counts
+
+    def draw(self, scores: Tensor, uniform: Tensor) -> Tensor:
+        """Draw words from the calibrated distribution of each row. [n, V], [n, count] -> ids [n, count]"""
+        highest, up_to = [], []
+        for (rows,) in cached_rows(scores):
+            logits = self.calibration.logits(rows, self.log_unigram)
+            most, p = exponentiate(logits, out=logits)
+            highest.append(most)
+            up_to.append(masses(p))
+        return self._words_at(scores, torch.cat(highest), torch.cat(up_to), uniform)
+
+    def _words_at(self, scores: Tensor, highest: Tensor, up_to: Tensor, uniform: Tensor) -> Tensor:
+        """Return the words at shares of the calibrated distributions; computes again the logits of chosen segments."""
+
+        def weights(words: Tensor) -> Tensor:
+            return (self.calibration.logits(scores.gather(1, words), self.log_unigram[words]) - highest).exp()
+
+        return words_at(up_to, uniform, scores.shape[1], weights)
+
+
+def exponentiate(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """Write exp(logits − the highest of the row) to `out`; these passes take less time than a softmax.
+
+    Returns:
+        The highest of each row, and `out`. [n, 1], [n, V]
+    """
+    highest = logits.amax(1, keepdim=True)
+    return highest, torch.sub(logits, highest, out=out).exp_()
 
 
 def draw(p: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw `count` words per row with replacement, by the inverse of the cumulative distribution. [n, V] -> [n, count]
+    """Draw `count` words per row with replacement. [n, V] -> ids [n, count]"""
+    uniform = torch.rand(len(p), count, generator=generator, device=p.device)
+    return words_at(masses(p), uniform, p.shape[1], lambda words: p.gather(1, words))
 
-    The segment of words is drawn first, then the word within the segment: only sums over segments read the whole row,
+
+def masses(p: Tensor) -> Tensor:
+    """Return the mass of each row up to the end of each of its K segments. [n, V] -> [n, K]"""
+    whole = p.shape[1] - p.shape[1] % SEGMENT  # words in whole segments; the last segment is shorter
+    segments = p[:, :whole].unflatten(1, (-1, SEGMENT)).sum(2)
+    return torch.cat([segments, p[:, whole:].sum(1, keepdim=True)], 1).cumsum(1)
+
+
+def words_at(up_to: Tensor, uniform: Tensor, size: int, weights: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the words at shares of the cumulative distribution of each row. [n, K], [n, count] -> ids [n, count]
+
+    The segment of words is found first, then the word within the segment: only sums over segments read the whole row,
     several times faster than `torch.multinomial`.
+
+    Args:
+        up_to: `masses` of the distribution.
+        uniform: shares in [0, 1).
+        size: V.
+        weights: words of each row -> their probabilities, up to the factor of `up_to`. [n, m] -> [n, m]
     """
-    segments = F.pad(p, (0, -p.shape[1] % SEGMENT)).unflatten(1, (-1, SEGMENT))  # [n, K, S]
-    up_to = segments.sum(2).cumsum(1)  # mass up to the end of each segment, [n, K]
-    level = torch.rand(len(p), count, generator=generator, device=p.device) * up_to[:, -1:]
+    level = uniform * up_to[:, -1:]
     segment = first_above(up_to, level)  # [n, count]
     level = level - F.pad(up_to, (1, 0)).gather(1, segment)
-    within = segments[torch.arange(len(p), device=p.device)[:, None], segment].cumsum(2)  # [n, count, S]
-    return segment * SEGMENT + first_above(within, level[..., None])[..., 0]
+    words = segment[..., None] * SEGMENT + torch.arange(SEGMENT, device=segment.device)  # [n, count, S]
+    p = weights(words.clamp_max(size - 1).flatten(1)).view_as(words).masked_fill(words >= size, 0)
+    return words[..., 0] + first_above(p.cumsum(2), level[..., None])[..., 0]
 
 
 def first_above(cumulative: Tensor, level: Tensor) -> Tensor:

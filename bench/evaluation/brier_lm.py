@@ -68,11 +68,12 @@ def continue_draws(
     true: Tensor,
     unk: int,
     proceed: Callable[[Any, Tensor], Any],
-    draw: Callable[[Any], Tensor],
+    draw: Callable[[Any, Tensor], Tensor],
+    random: torch.Generator,
 ) -> Tensor:
     """Continue two draws of the first word to `MOST_WORDS` words each.
 
-    A position is left out as soon as no draw equals the true words so far and the two draws differ.
+    A draw ends as soon as it differs from the true words and from the other draw. Two equal draws share one state.
 
     Args:
         states: states of a model before each position; leaves [M, …].
@@ -80,23 +81,31 @@ def continue_draws(
         true: ids of the true words. [M, MOST_WORDS]
         unk: id of `<unk>`, which equals nothing.
         proceed: states and the next words -> the states after them.
-        draw: states -> one word per state.
+        draw: states and two random numbers per state, uniform in [0, 1) -> two words per state. [S, 2] -> [S, 2]
+        random: generator of these numbers.
 
     Returns:
         Ids; NO_WORD if no word or `<unk>` was drawn. [M, 2, MOST_WORDS]
     """
     drawn = torch.full((*first.shape, MOST_WORDS), NO_WORD, device=first.device)
     drawn[..., 0] = first
-    rows, branches = torch.arange(len(first), device=first.device), [states, states]
+    rows = torch.arange(len(first), device=first.device)  # positions at which a draw has not ended, [m]
+    state = torch.stack([rows, rows], 1)  # index of the state of each draw, [m, 2]
     for n in range(1, MOST_WORDS):
         so_far = drawn[rows, :, :n]  # [m, 2, n]
         hit = (so_far == true[rows, None, :n]).all(-1) & (true[rows, None, :n] != unk).all(-1)
         level = (so_far[:, 0] == so_far[:, 1]).all(-1) & (so_far[:, 0] != unk).all(-1)
-        alive = hit.any(1) | level
-        rows = rows[alive]
+        goes_on = hit | level[:, None]  # [m, 2]
+        alive = goes_on.any(1)
+        rows, goes_on, level, state = rows[alive], goes_on[alive], level[alive], state[alive]
         if not len(rows):
             break
-        for branch in (0, 1):
-            branches[branch] = proceed(rows_of(branches[branch], alive), drawn[rows, branch, n - 1])
-            drawn[rows, branch, n] = draw(branches[branch])
+        own = goes_on.clone()  # draws with a state of their own
+        own[level, 1] = False
+        states = proceed(rows_of(states, state[own]), drawn[rows, :, n - 1][own])
+        state = own.flatten().cumsum(0).view_as(own) - 1
+        state[level, 1] = state[level, 0]
+        uniform = torch.rand(2, len(rows), generator=random, device=first.device).T  # [m, 2]
+        words = draw(states, uniform[own.nonzero()[:, 0]])
+        drawn[rows, :, n] = torch.where(goes_on, words.gather(0, state.clamp_min(0)), NO_WORD)
     return drawn.masked_fill(drawn == unk, NO_WORD)

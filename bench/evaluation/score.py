@@ -4,8 +4,10 @@ Scores are computed in blocks of rows with a bounded number of cells, so that sc
 need no code for blocks. n positions of a block, N positions, V vocabulary size.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,13 +23,9 @@ from bench.evaluation.word_brier import brier_n
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.spelling import Speller
 
-BlocksAt = Callable[[np.ndarray], ScoreBlocks]  # positions of the validation text -> blocks of scores
+CELLS = 2**22  # of a matrix product that gives scores; 16 MiB in float32
 
-CELLS = 2**20  # of a block of scores; 4 MiB in float32, which stay in the CPU's cache
-
-KEPT_CELLS = (
-    2**27
-)  # scores that calibration keeps between passes (512 MiB); larger sets are computed again in each pass
+KEPT_CELLS = 2**27  # scores that are kept between passes (512 MiB); a larger sample is computed again in each pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +56,27 @@ class EvaluationData:
     search_words: int  # number of evenly spaced test words on which a model of word pieces is ranked
 
 
-def score(model: ClosedVocabularyModel, data: EvaluationData, blocks_at: BlocksAt | None = None) -> ScoredText:
+class Halves(NamedTuple):
+    """Blocks of scores of evenly spaced validation words, in two halves: words 0, 2, 4 … and words 1, 3, 5 …"""
+
+    even: ScoreBlocks
+    odd: ScoreBlocks
+
+    def both(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Yield the blocks of the even words and then those of the odd words."""
+        return chain(self.even(), self.odd())
+
+
+def score(model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | None = None) -> ScoredText:
     """Calibrate on validation; return ranks, nats and Brier scores of all test positions.
 
     Args:
-        blocks_at: result of `validation_blocks`; computed if None.
+        halves: result of `validation_halves`; computed if None.
     """
     size = len(data.vocabulary)
     with torch.inference_mode():
-        sample = evenly_spaced(len(data.validation), data.calibration_words)
-        scorer = fit_block_scorer(data, (blocks_at or validation_blocks(model, data))(sample), model.device)
+        halves = halves or validation_halves(model, data)
+        scorer = fit_block_scorer(data, halves.both, model.device)
         words = vocabulary_ids(data.vocabulary, data.test, model.device)
         states = model.states(data.test, "test")
         features = model.features(data.test, "test") if states is None else states[0]
@@ -95,21 +104,20 @@ def score(model: ClosedVocabularyModel, data: EvaluationData, blocks_at: BlocksA
 
 
 def validation_quality(
-    model: ClosedVocabularyModel, data: EvaluationData, blocks_at: BlocksAt | None = None
+    model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | None = None
 ) -> dict[str, float]:
     """Calibrate on the even positions of the validation sample, and measure on the odd positions.
 
     `validation_nats` include the nats of the spelling of out-of-vocabulary words.
 
     Args:
-        blocks_at: result of `validation_blocks`; computed if None.
+        halves: result of `validation_halves`; computed if None.
     """
-    chosen = evenly_spaced(len(data.validation), data.calibration_words)
-    fit_on, measured = chosen[::2], chosen[1::2]
     with torch.inference_mode():
-        blocks_at = blocks_at or validation_blocks(model, data)
-        scorer = fit_block_scorer(data, blocks_at(fit_on), model.device)
-        rows = torch.cat([scorer.measure(*block) for block in blocks_at(measured)()], dim=1)
+        halves = halves or validation_halves(model, data)
+        scorer = fit_block_scorer(data, halves.even, model.device)
+        rows = torch.cat([scorer.measure(*block) for block in halves.odd()], dim=1)
+    measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
     spelling = float(spelling_nats(model, data, data.validation)[measured].mean())
     return {
         "validation_nats": float(rows[2].mean()) + spelling,
@@ -128,16 +136,15 @@ def fit_block_scorer(data: EvaluationData, blocks: ScoreBlocks, device: torch.de
     return BlockScorer(calibration, rank_model, log_unigram, vocabulary.unk, generator)
 
 
-def validation_blocks(model: ClosedVocabularyModel, data: EvaluationData) -> BlocksAt:
-    """Compute the features of the validation text; return a function from positions to blocks of scores."""
+def validation_halves(model: ClosedVocabularyModel, data: EvaluationData) -> Halves:
+    """Compute the features of the validation text; return blocks of scores of the calibration sample."""
     features = model.features(data.validation, "validation")
-    words = vocabulary_ids(data.vocabulary, data.validation, model.device)
-
-    def blocks_at(positions: np.ndarray) -> ScoreBlocks:
-        index = torch.from_numpy(positions).to(model.device)
-        return score_blocks(model, features[index], words[index], len(data.vocabulary))
-
-    return blocks_at
+    words, size = vocabulary_ids(data.vocabulary, data.validation, model.device), len(data.vocabulary)
+    chosen = torch.from_numpy(evenly_spaced(len(data.validation), data.calibration_words)).to(model.device)
+    keep = len(chosen) * size <= KEPT_CELLS
+    return Halves(
+        *(score_blocks(model, features[at], words[at], size, keep=keep) for at in (chosen[::2], chosen[1::2]))
+    )
 
 
 def evenly_spaced(length: int, count: int) -> np.ndarray:
@@ -184,5 +191,5 @@ def spelling_nats(model: ClosedVocabularyModel, data: EvaluationData, text: Text
     if by_model is not None:
         nats[hidden] = by_model[hidden]
     else:
-        nats[hidden] = [data.speller.nats(data.vocabulary.corpus.lexicon[word]) for word in text.words[hidden]]
+        nats[hidden] = data.speller.nats_of(text.words[hidden])
     return nats

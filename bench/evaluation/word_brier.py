@@ -41,21 +41,31 @@ def brier_n(
     at = torch.from_numpy(starts).to(words.device)
     true = torch.stack([words[at + n] for n in range(brier_lm.MOST_WORDS)], 1)  # [M, 4]
 
-    def draw(states: Any) -> Tensor:
-        return torch.cat([draw_words(model, features, scorer) for features in states[0].split(rows_at_once)])
+    def draw(states: Any, uniform: Tensor) -> Tensor:
+        blocks = zip(states[0].split(rows_at_once), uniform.split(rows_at_once), strict=True)
+        return torch.cat([draw_words(model, features, scorer, block) for features, block in blocks])
 
     before = rows_of(states, at)
     first = first[at]
     if len(starts) and model.sample(before[0][:1], scorer.random) is not None:
-        first = torch.stack([draw(before), draw(before)], 1)
-    drawn = brier_lm.continue_draws(before, first, true, scorer.unk, model.proceed, draw)
+        first = draw(before, torch.empty_like(first, dtype=torch.float32))  # a sampler reads no uniform numbers
+    drawn = brier_lm.continue_draws(before, first, true, scorer.unk, model.proceed, draw, scorer.random)
     one, other = drawn.cpu().numpy().swapaxes(0, 1)
     truth = true.cpu().numpy()
     counts = (brier_lm.shared_words(*pair) for pair in ((one, truth), (other, truth), (one, other)))
     return brier_lm.at_positions(brier_lm.estimates_of(*counts), starts, len(document))
 
 
-def draw_words(model: ClosedVocabularyModel, features: Tensor, scorer: BlockScorer) -> Tensor:
-    """Draw one word per row by the model's sampler or, without a sampler, from calibrated scores. [n, …] -> ids [n]"""
+def draw_words(model: ClosedVocabularyModel, features: Tensor, scorer: BlockScorer, uniform: Tensor) -> Tensor:
+    """Draw two words per row by the model's sampler or, without a sampler, from calibrated scores.
+
+    Args:
+        uniform: random numbers in [0, 1), which a model's sampler does not read. [n, 2]
+
+    Returns:
+        Ids. [n, 2]
+    """
     drawn = model.sample(features, scorer.random)
-    return scorer.draw(model.scores(features).float()) if drawn is None else drawn
+    if drawn is None:
+        return scorer.draw(model.scores(features).float(), uniform)
+    return torch.stack([drawn, model.sample(features, scorer.random)], 1)

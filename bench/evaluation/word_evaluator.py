@@ -13,7 +13,7 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.exact_decoder import ANSWERS, ExactDecoder
 from bench.evaluation.generation import generate
 from bench.evaluation.generation_batch import generate_batch
-from bench.evaluation.score import EvaluationData, ScoredText, score, validation_blocks, validation_quality
+from bench.evaluation.score import EvaluationData, ScoredText, score, validation_halves, validation_quality
 from bench.evaluation.validation import validate
 from bench.models.language_model import ClosedVocabularyModel
 
@@ -21,19 +21,19 @@ from bench.models.language_model import ClosedVocabularyModel
 class WordEvaluator(Evaluator):
     """Evaluator of a model with features and scores; generation and decode latency use one exact decoder.
 
-    Both validation and test figures use one pass over the validation text.
+    Both validation and test figures use the same scores of the validation text.
     """
 
     def __init__(self, model: ClosedVocabularyModel):
         super().__init__(model)
         self.exact_decoder = functools.cache(lambda unk: ExactDecoder(model, unk))
-        self.validation_blocks = functools.cache(functools.partial(validation_blocks, model))
+        self.validation_halves = functools.cache(functools.partial(validation_halves, model))
 
     def score(self, data: EvaluationData) -> ScoredText:
-        return score(self.model, data, self.validation_blocks(data))
+        return score(self.model, data, self.validation_halves(data))
 
     def validation_quality(self, data: EvaluationData) -> dict[str, float]:
-        return validation_quality(self.model, data, self.validation_blocks(data))
+        return validation_quality(self.model, data, self.validation_halves(data))
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
         return validate(self.model, data)

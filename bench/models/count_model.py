@@ -14,6 +14,8 @@ from bench.data.vocabulary import Vocabulary
 from bench.models.kneser_ney import KneserNey, gram_codes
 from bench.models.language_model import ClosedVocabularyModel
 
+CACHED_CELLS = 2**17  # probabilities that are computed together: 512 KiB, which stay in the cache of a core
+
 
 class CodedContextModel(ClosedVocabularyModel):
     """Density whose features are an integer code of the last words; a state holds these features and nothing else."""
@@ -68,5 +70,11 @@ class CountModel(CodedContextModel):
         return ((states[0] * self.model.base + words[:, None]) % self.model.base**length,)
 
     def scores(self, features: Tensor) -> Tensor:
-        """Return log-probabilities. [N, 1] -> [N, V]"""
-        return torch.from_numpy(self.model.probabilities(features[:, 0].numpy())).log().float()
+        """Return log-probabilities, each context computed once. [N, 1] -> [N, V]"""
+        contexts, row = np.unique(features[:, 0].numpy(), return_inverse=True)
+        log_p = np.empty((len(contexts), len(self.vocabulary)), np.float32)
+        at_once = max(1, CACHED_CELLS // len(self.vocabulary))
+        for begin in range(0, len(contexts), at_once):
+            some = slice(begin, begin + at_once)
+            np.log(self.model.probabilities(contexts[some], np.float32), out=log_p[some])
+        return torch.from_numpy(log_p)[torch.from_numpy(row)]

@@ -8,6 +8,7 @@ Chen & Goodman 1999). A = alphabet size; N = positions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,14 +40,26 @@ class Level:
             backoff=discount * types / totals,
         )
 
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """Context index · 2**32 + symbol of each n-gram, in rising order; made by the first look-up. [n-grams] int64"""
+        return (np.repeat(np.arange(len(self.contexts)), np.diff(self.offsets)) << 32) + self.symbols
+
     def interpolate(self, rows: np.ndarray, contexts: np.ndarray) -> None:
         """Interpolate this order into `rows` [N, A] in place; a row keeps the lower order if its context is unseen."""
-        at = np.searchsorted(self.contexts, contexts)
-        seen = np.flatnonzero(self.contexts[np.minimum(at, len(self.contexts) - 1)] == contexts)
-        for n, i in zip(seen.tolist(), at[seen].tolist(), strict=True):
+        at, seen = find(self.contexts, contexts)
+        for n, i in zip(np.flatnonzero(seen).tolist(), at[seen].tolist(), strict=True):
             row, span = rows[n], slice(self.offsets[i], self.offsets[i + 1])
             row *= self.backoff[i]
             row[self.symbols[span]] += self.shares[span]
+
+    def interpolate_symbols(self, p: np.ndarray, contexts: np.ndarray, symbols: np.ndarray) -> None:
+        """Interpolate this order into the probabilities of one symbol per context, in place. [N] each"""
+        at, seen = find(self.contexts, contexts)
+        p[seen] *= self.backoff[at[seen]]
+        at, seen_before = find(self.keys, (at << 32) + symbols)
+        seen &= seen_before
+        p[seen] += self.shares[at[seen]]
 
 
 class KneserNey:
@@ -108,14 +121,21 @@ class KneserNey:
         depths = np.arange(len(sequence)) if depths is None else depths
         return context_codes(sequence, depths, self.alphabet, length)
 
-    def probabilities(self, contexts: np.ndarray) -> np.ndarray:
-        """Return the distribution after each context of n - 1 symbols, given as a code. [N] -> [N, A] float64"""
-        uniform = np.full((1, self.alphabet), 1 / self.alphabet)
-        self.levels[0].interpolate(uniform, np.zeros(1, np.int64))
-        rows = np.repeat(uniform, len(contexts), axis=0)
+    def probabilities(self, contexts: np.ndarray, dtype: type[np.floating] = np.float64) -> np.ndarray:
+        """Return the distribution after each context of n - 1 symbols, given as a code. [N] -> [N, A]"""
+        unigram = np.full((1, self.alphabet), 1 / self.alphabet)
+        self.levels[0].interpolate(unigram, np.zeros(1, np.int64))
+        rows = np.repeat(unigram.astype(dtype), len(contexts), axis=0)
         for length, level in enumerate(self.levels[1:], 1):
             level.interpolate(rows, contexts % self.base**length)
         return rows
+
+    def symbol_probabilities(self, contexts: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        """Return the probability of one symbol after each context, as in `probabilities`. [N], [N] -> [N] float64"""
+        p = np.full(len(symbols), 1 / self.alphabet)
+        for length, level in enumerate(self.levels):
+            level.interpolate_symbols(p, contexts % self.base**length, symbols)
+        return p
 
 
 def gram_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, order: int) -> np.ndarray:
@@ -140,6 +160,12 @@ def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length
         codes[:back] += alphabet
         codes[back:] += np.where(depths[back:] < back, alphabet, symbols[: max(0, len(symbols) - back)])
     return codes
+
+
+def find(rising: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index of each value in a rising array, and whether the array has the value. [N] -> [N], [N] bool"""
+    at = np.minimum(np.searchsorted(rising, values), len(rising) - 1)
+    return at, rising[at] == values
 
 
 def boundaries(values: np.ndarray) -> np.ndarray:

@@ -7,9 +7,11 @@ other such word.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
+from bench.data.text import ragged
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK
 from bench.models.kneser_ney import KneserNey
@@ -27,7 +29,7 @@ class Speller:
 
     def __init__(self, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        self.nats = functools.cache(self._nats)  # the price of a word is constant, and rare words recur
+        self.prices = np.full(len(vocabulary.corpus.lexicon), np.nan)  # nats; NaN: not priced yet. [L]
 
     @functools.cached_property
     def model(self) -> KneserNey:
@@ -38,15 +40,28 @@ class Speller:
         alphabet = UNK_SYMBOL + 1 if corpus.lexicon[-1] == UNK else END + 1
         return KneserNey(spellings, alphabet, ORDER, weights=corpus.counts[hidden])
 
-    def _nats(self, word: str) -> float:
-        """Return the nats of the bytes and the end mark of one word."""
-        spelling = symbols(word)
-        rows = self.model.probabilities(self.model.context_codes(spelling, ORDER - 1))
-        return float(-np.log(rows[np.arange(len(spelling)), spelling]).sum())
+    def nats(self, word: str) -> float:
+        """Return the nats of the bytes and the end mark of any word."""
+        return float(self._nats([word])[0])
+
+    def nats_of(self, words: np.ndarray) -> np.ndarray:
+        """Return the nats of words given as lexicon indices, each priced once. [N] -> [N] float64"""
+        new = np.unique(words[np.isnan(self.prices[words])])
+        if len(new):
+            self.prices[new] = self._nats(self.vocabulary.corpus.words_of(new))
+        return self.prices[words]
+
+    def _nats(self, words: Sequence[str]) -> np.ndarray:
+        """Return the nats of words that the model reads side by side. [n] float64"""
+        spellings = [symbols(word) for word in words]
+        lengths = np.fromiter(map(len, spellings), np.int64, len(spellings))
+        read, depths = np.concatenate(spellings), ragged(np.zeros(len(lengths), np.int64), lengths)
+        p = self.model.symbol_probabilities(self.model.context_codes(read, ORDER - 1, depths), read)
+        return np.add.reduceat(-np.log(p), np.cumsum(lengths) - lengths)
 
 
 def symbols(word: str) -> np.ndarray:
     """Return the UTF-8 bytes and the end mark of a word. -> [bytes + 1] int64"""
     if word == UNK:
         return np.array([UNK_SYMBOL, END])
-    return np.append(np.frombuffer(word.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64), END)
+    return np.array([*word.encode("utf-8", "surrogatepass"), END])

@@ -7,6 +7,7 @@ from factories.models import CORPUS, sharpened, tiny_model
 from factories.references import history_of, log_word
 
 from bench.evaluation import brier_lm
+from bench.evaluation.block_scores import masses, words_at
 from bench.evaluation.score import EvaluationData, score
 from bench.evaluation.subword_brier import brier_n
 from bench.heads.softmax import SoftmaxHead
@@ -47,6 +48,43 @@ def test_estimates_by_hand():
 def test_deterministic_decoding_is_refused():
     with pytest.raises(ValueError, match="two independent draws"):
         brier_lm.estimates_of(np.array([1, 0]), np.array([1, 0]), np.array([4, 4]))
+
+
+def test_draws_equal_those_of_one_state_per_draw_when_equal_draws_share_a_state():
+    random, unk, asked = torch.Generator().manual_seed(0), 0, []
+    p = torch.rand(4, 4, generator=random).pow(2)  # of the next word, after each word
+    true = torch.randint(4, (500, brier_lm.MOST_WORDS), generator=random)
+    first = torch.randint(4, (500, 2), generator=random)
+
+    def proceed(states: tuple[torch.Tensor], words: torch.Tensor) -> tuple[torch.Tensor]:
+        asked.append(torch.stack([states[0] // 4**3, states[0] * 4 % 4**3 + words], 1))  # position and words so far
+        return (states[0] // 4**3 * 4**3 + asked[-1][:, 1],)
+
+    def words_after(words: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+        return words_at(masses(p[words]), uniform, 4, lambda chosen: p[words].gather(1, chosen))
+
+    def draw(states: tuple[torch.Tensor], uniform: torch.Tensor) -> torch.Tensor:
+        return words_after(states[0] % 4, uniform)
+
+    states = (torch.arange(500) * 4**3,)
+    found = brier_lm.continue_draws(states, first, true, unk, proceed, draw, torch.Generator().manual_seed(1))
+
+    expected, uniform = first[..., None].tolist(), torch.Generator().manual_seed(1)
+    for _ in range(1, brier_lm.MOST_WORDS):
+        length, goes_on = len(expected[0][0]), []
+        for row, words in zip(expected, true.tolist(), strict=True):
+            level = row[0] == row[1] and unk not in row[0]
+            goes_on.append([(one == words[:length] and unk not in one) or level for one in row])
+        alive = [i for i, pair in enumerate(goes_on) if any(pair)]
+        shares = dict(zip(alive, torch.rand(2, len(alive), generator=uniform).T, strict=True))
+        for i, row in enumerate(expected):
+            for branch, one in enumerate(row):
+                share = shares[i][branch].view(1, 1) if goes_on[i][branch] else None
+                one.append(int(words_after(torch.tensor([one[-1]]), share)) if goes_on[i][branch] else brier_lm.NO_WORD)
+    expected = torch.tensor(expected)
+    assert torch.equal(found, expected.masked_fill(expected == unk, brier_lm.NO_WORD))
+    assert (found[..., -1] != brier_lm.NO_WORD).sum() > 10
+    assert all(len(each.unique(dim=0)) == len(each) for each in asked)  # no state is computed twice
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from factories.references import naive_rank
 
 from bench.core.errors import Diverged
+from bench.evaluation import calibration
 from bench.evaluation import score as module
 from bench.evaluation.block_scores import BlockScorer
 from bench.evaluation.calibration import Calibration, fit
@@ -96,6 +97,7 @@ def test_scored_text_is_independent_of_block_size(evaluation_data, cells, monkey
     model = table(evaluation_data, steps)
     expected = score(model, evaluation_data)
     monkeypatch.setattr(module, "CELLS", cells)
+    monkeypatch.setattr(calibration, "CACHED_CELLS", cells // 2)
     monkeypatch.setattr(module, "KEPT_CELLS", 0)
     scored = score(model, evaluation_data)
     np.testing.assert_array_equal(scored.rank, expected.rank)

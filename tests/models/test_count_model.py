@@ -7,10 +7,13 @@ occurrences; nltk and this project count one distinct left neighbour there, the 
 
 import numpy as np
 import pytest
+import torch
 from nltk.lm import KneserNeyInterpolated
 from nltk.lm.smoothing import KneserNey as NltkKneserNey
 from numpy.testing import assert_allclose
 
+from bench.models import count_model
+from bench.models.count_model import CountModel
 from bench.models.kneser_ney import KneserNey
 
 SYMBOLS = "abcdefg"
@@ -92,3 +95,14 @@ def test_probabilities_equal_unchanged_nltk_when_unigrams_are_uniform():
     rows = probabilities(sequences, 2, contexts)
     assert_allclose(rows, expected, atol=1e-12)
     assert rows.std() > 0.05
+
+
+@pytest.mark.parametrize("cells", [1, 3 * 200 + 1, 2**20])
+def test_scores_are_log_probabilities_when_contexts_repeat(corpus, vocabulary, cells, monkeypatch):
+    monkeypatch.setattr(count_model, "CACHED_CELLS", cells)
+    model = CountModel(corpus=corpus, vocabulary=vocabulary, order=3)
+    features = model.features(corpus.test, "test")[[5, 9, 5, 0, 40, 9, 7]]
+    scores = model.scores(features)
+    assert scores.dtype == torch.float32
+    assert_allclose(scores, np.log(model.model.probabilities(features[:, 0].numpy())), rtol=1e-6, atol=1e-6)
+    assert torch.equal(scores[0], scores[2]) and not torch.equal(scores[0], scores[1])

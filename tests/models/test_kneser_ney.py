@@ -45,6 +45,15 @@ def test_probabilities_equal_formula_after_every_context(sequences, order):
     assert rows.min() > 0
 
 
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_symbol_probabilities_equal_those_of_whole_distributions(sequences, order):
+    model = KneserNey(sequences, 6, order)
+    contexts = np.repeat([code_of(history, 7) for history in histories(6, order - 1)], 6)  # unseen ones too
+    symbols = np.tile(np.arange(6), len(contexts) // 6)
+    expected = model.probabilities(contexts)[np.arange(len(contexts)), symbols]
+    np.testing.assert_array_equal(model.symbol_probabilities(contexts, symbols), expected)
+
+
 def test_bigram_probabilities_equal_hand_computed():
     # bigrams <s>0, 00, 01 occur once each: d = 1
     # unigrams: 0 has the left neighbours <s> and 0, and 1 has the left neighbour 0: d = 1 / (1 + 2)

@@ -56,6 +56,16 @@ def test_prices_of_all_strings_sum_to_one(speller):
     assert 0.8 < total < 1
 
 
+def test_words_of_the_lexicon_cost_together_what_each_costs_alone(speller, monkeypatch):
+    lexicon = speller.vocabulary.corpus.lexicon
+    words = np.array([3, 1, 3, 5, 0])
+    expected = [speller.nats(lexicon[word]) for word in words]
+    np.testing.assert_allclose(speller.nats_of(words), expected, rtol=1e-12)
+    monkeypatch.setattr(speller, "_nats", None)
+    np.testing.assert_allclose(speller.nats_of(words[::-1]), expected[::-1], rtol=1e-12)  # no word is priced again
+    assert speller.nats_of(words[:0]).shape == (0,)
+
+
 @pytest.mark.parametrize("word", ["", "x" * 200, "東京", "\U0001f600", "\udc80", "\x00", "don’t"])
 def test_nats_are_finite_for_any_string(speller, word):
     assert 0 < speller.nats(word) < np.inf
