@@ -16,7 +16,7 @@ class BitDropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """During training, set elements to 0 with probability `p` and scale the others. Any shape -> the same shape"""
-        if not self.training or x.device.type != "cpu":
+        if not self.training or self.p == 0 or x.device.type != "cpu":
             return F.dropout(x, self.p, self.training)
         dropped = min(round(self.p * LEVELS), LEVELS - 1)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # four draws per word

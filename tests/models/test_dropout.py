@@ -61,7 +61,9 @@ def test_probability_close_to_one_leaves_finite_numbers():
     assert BitDropout(1 - 1e-9)(ones()).isfinite().all()
 
 
-def test_evaluation_changes_nothing():
+def test_evaluation_and_probability_zero_change_nothing_and_draw_nothing():
     x = ones()
-    assert BitDropout(0.5).eval()(x) is x
+    before = torch.get_rng_state()
+    assert BitDropout(0.5).eval()(x) is x and torch.equal(BitDropout(0.0)(x), x)
+    assert torch.equal(torch.get_rng_state(), before)
     assert isinstance(BitDropout(0.5), nn.Dropout)
