@@ -28,6 +28,7 @@ BENCH := $(BIN)/python -m bench
 REFERENCE := results_dir=results/reference logger=none
 TWO_CELLS := hydra/launcher=joblib hydra.launcher.n_jobs=2
 LADDER := $(BENCH) +experiment=objective_ladder $(REFERENCE) $(TWO_CELLS)
+FILL := $(BIN)/python -m bench.report --fill results/README.md README.md  # the texts print the figures of the records
 reference: .venv/ready
 	$(BENCH) +experiment=tune $(REFERENCE) $(TWO_CELLS)
 	$(BENCH) +experiment=vocab_sweep $(REFERENCE)
@@ -50,6 +51,7 @@ reference: .venv/ready
 	$(BENCH) +experiment=cost_sweep_model $(REFERENCE)
 	$(BENCH) +experiment=cost_loop results_dir=results/reference  # the logger stays on: its cost is part of the loop
 	$(BIN)/python -m bench.diagnose results/reference/vocab_sweep/*-v20000-*.json results/reference/objective_ladder/*.json
+	$(FILL)
 
 # 260 books, 18.9 million words: git clone https://github.com/mlschmitt/classic-books-markdown && mkdir books &&
 # cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). The LSTM has 256 units, so that two cores suffice.
@@ -58,6 +60,7 @@ reference-books: .venv/ready
 	$(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) seed=0,1,2 \
 		backbone.trunk.hidden_size=256 budget.words=300000,1000000,3000000
 	$(BIN)/python -m bench.diagnose results/reference/data_scaling/*.json
+	$(FILL)
 
 # For a GPU machine without a network (docs/gpu.md): `make gpu-bundle` here, for example with
 # BUNDLE="--file table.safetensors"; copy the source tree and build/gpu; `make gpu-reference` there. GPU= holds further

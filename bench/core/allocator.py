@@ -5,7 +5,7 @@ import os
 
 # Bytes of free memory that stay with the process, and size up to which an allocation can reuse it. By default glibc
 # returns freed tensors above 32 MiB to the kernel, and each page of the next such tensor costs a fault: in a training
-# step of GPT-2 with 16,384 pieces, a quarter of the time.
+# step of a GPT-2 that held the logits of 16,384 pieces, a quarter of the time.
 KEPT_BYTES = 256 << 20
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # parameters of glibc's mallopt
