@@ -8,40 +8,70 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from filelock import Timeout
 
 from bench.core import array_cache, file_lock
 from bench.core.array_cache import cached_array, checked, checksum, make
 from bench.core.errors import SettingError
 
-WORKER = """
+# Forks share the imports. A worker that computes stops at row 5 until the file `released` exists.
+WORKERS = """
 import logging, os, sys, time
 from pathlib import Path
 from bench.core.array_cache import cached_array
 logging.basicConfig(format="%(message)s")
-folder, pause = Path(sys.argv[1]), float(sys.argv[2])
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
 def fill(out):
     with (folder / "made").open("a") as made:
         made.write(f"{os.getpid()}\\n")
     for i in range(len(out)):
+        while i == 5 and not (folder / "released").exists():
+            time.sleep(0.01)
         out[i] = i
-        print("row", i, flush=True)
-        time.sleep(pause)
         yield
-while not (folder / "go").exists():
-    time.sleep(0.01)
-found = cached_array(folder / "arrays", {"name": 1}, shape=(20, 3), what="counting", fill=fill)
-print(found.array.filename, found.array.mode, found.array.sum(dtype=int), os.stat(found.array.filename).st_ino)
+for number in range(count):
+    if os.fork() == 0:
+        os.dup2(os.open(folder / f"err{number}", os.O_WRONLY | os.O_CREAT), 2)
+        found = cached_array(folder / "arrays", {"name": 1}, shape=(20, 3), what="counting", fill=fill)
+        inode = os.stat(found.array.filename).st_ino
+        print(found.array.filename, found.array.mode, found.array.sum(dtype=int), inode, flush=True)
+        os._exit(0)
+sys.exit(any(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(count)))
 """
 SUM = 3 * sum(range(20))
+WAITING = "another process is counting; waiting for it\n"
 
 
-def worker(folder: Path, pause: float = 0.05) -> subprocess.Popen:
-    command = [sys.executable, "-c", WORKER, str(folder), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def workers(folder: Path, count: int = 1) -> subprocess.Popen:
+    """Start processes that each ask for the array; a line of stdout says what each has found."""
+    command = [sys.executable, "-c", WORKERS, str(folder), str(count)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for other processes, a minute at most."""
+    for _ in range(6000):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def messages(folder: Path) -> list[str]:
+    """Return what each worker has printed on stderr."""
+    return [path.read_text() for path in sorted(folder.glob("err*"))]
+
+
+def computing(folder: Path) -> list[int]:
+    """Return the process ids of the workers that have begun to compute."""
+    path = folder / "made"
+    return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def count(out: np.memmap):
@@ -55,33 +85,27 @@ def counted(folder: Path, **more) -> array_cache.CachedArray:
     return cached_array(folder / "arrays", {"name": 1}, **{"shape": (20, 3), "what": "counting", "fill": count} | more)
 
 
-def test_eight_processes_compute_an_array_once_and_map_one_file(tmp_path):
-    workers = [worker(tmp_path) for _ in range(8)]
-    time.sleep(1)
-    (tmp_path / "go").touch()
-    said = [each.communicate(timeout=120) for each in workers]
-    assert [each.returncode for each in workers] == [0] * 8
-    assert len((tmp_path / "made").read_text().splitlines()) == 1
-    assert len({out.splitlines()[-1] for out, _ in said}) == 1
-    assert said[0][0].splitlines()[-1].split()[1:3] == ["r", str(SUM)]
-    waited = [err for _, err in said if err]
-    assert set(waited) == {"another process is counting; waiting for it\n"}
-    assert len(waited) >= 6  # who comes when it is made need not wait
+def test_processes_compute_an_array_once_and_map_one_file(tmp_path):
+    with workers(tmp_path, 8) as group:
+        wait_until(lambda: messages(tmp_path).count(WAITING) == 7)
+        (tmp_path / "released").touch()
+        found = group.communicate(timeout=120)[0].splitlines()
+    assert group.returncode == 0 and len(found) == 8
+    assert len(computing(tmp_path)) == 1
+    [line] = set(found)
+    assert line.split()[1:3] == ["r", str(SUM)]
+    assert sorted(messages(tmp_path)) == ["", *[WAITING] * 7]
 
 
 def test_process_killed_while_writing_leaves_no_array_and_no_lock(tmp_path):
-    (tmp_path / "go").touch()
-    with worker(tmp_path, pause=0.2) as first:
-        while first.stdout.readline() != "row 5\n":
-            pass
-        with worker(tmp_path, pause=0.0) as second:
-            time.sleep(1)
-            assert second.poll() is None  # it waits
-            first.send_signal(signal.SIGKILL)
-            out, err = second.communicate(timeout=60)
-    assert err == "another process is counting; waiting for it\n"
-    assert out.splitlines()[-1].split()[2] == str(SUM)
-    assert len((tmp_path / "made").read_text().splitlines()) == 2
+    with workers(tmp_path, 2) as group:
+        wait_until(lambda: WAITING in messages(tmp_path) and len(computing(tmp_path)) == 1)
+        os.kill(computing(tmp_path)[0], signal.SIGKILL)
+        (tmp_path / "released").touch()
+        [found] = group.communicate(timeout=60)[0].splitlines()
+    assert sorted(messages(tmp_path)) == ["", WAITING]
+    assert found.split()[2] == str(SUM)
+    assert len(computing(tmp_path)) == 2
     assert {path.suffix for path in (tmp_path / "arrays").iterdir()} == {".npy", ".json", ".lock"}
 
 
@@ -98,25 +122,50 @@ def test_array_is_sound_after_a_kill_between_its_two_files(tmp_path, last, caplo
 
 
 def test_wait_ends_when_the_holder_shows_no_sign_of_life(tmp_path, monkeypatch):
-    monkeypatch.setattr(array_cache, "STALLED_SECONDS", 1.0)
+    monkeypatch.setattr(array_cache, "STALLED_SECONDS", 0.2)
     monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.1)
-    (tmp_path / "go").touch()
-    with worker(tmp_path, pause=1000) as stuck:
-        while stuck.stdout.readline() != "row 0\n":
-            pass
+    with workers(tmp_path) as group:
+        wait_until(lambda: computing(tmp_path))
         with pytest.raises(SettingError, match=r"^cache_dir: the process that is counting has shown no sign of life"):
             counted(tmp_path)
-        stuck.kill()
+        os.kill(computing(tmp_path)[0], signal.SIGKILL)
+        group.communicate(timeout=60)
 
 
 def test_wait_continues_while_a_slow_holder_shows_signs_of_life(tmp_path, monkeypatch):
-    monkeypatch.setattr(array_cache, "STALLED_SECONDS", 1.0)
-    monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.1)
-    (tmp_path / "go").touch()
-    with worker(tmp_path, pause=0.2) as slow:  # four seconds in all
-        while slow.stdout.readline() != "row 0\n":
-            pass
-        assert counted(tmp_path, fill=None).array.sum() == SUM
+    """The holder shows twenty signs of life, one every 0.9 s of a clock of the test's own."""
+    clock, marker = [0.0], tmp_path / "x.lock"
+    monkeypatch.setattr(file_lock, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    marker.touch()
+
+    class Lock:
+        signs = 0
+
+        def acquire(self, timeout: float) -> None:
+            self.signs += 1
+            if self.signs <= 20:
+                clock[0] += 0.9
+                os.utime(marker, ns=(0, self.signs))
+                raise Timeout(str(marker))
+
+    lock = Lock()
+    file_lock.wait(lock, marker, "counting", "cache_dir", stalled_seconds=1.0)
+    assert lock.signs == 21
+
+
+def test_every_row_of_an_array_is_a_sign_of_life(tmp_path):
+    seen = []
+
+    def fill(out: np.memmap) -> Iterator[None]:
+        [marker] = (tmp_path / "arrays").glob("*.lock")
+        for i in range(len(out)):
+            out[i] = i
+            os.utime(marker, ns=(0, 0))
+            yield
+            seen.append(marker.stat().st_mtime_ns)
+
+    assert counted(tmp_path, fill=fill).array.sum() == SUM
+    assert len(seen) == 20 and min(seen) > 0
 
 
 def test_checksum_is_compared_once_per_process(tmp_path, monkeypatch):
