@@ -3,16 +3,21 @@
 Fixtures import what they build with, so that a test without them does not wait for transformers.
 """
 
+import copy
 import gc
 import itertools
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bench.data.corpus import Corpus, build_corpus
 from bench.data.splits import split_by_document
@@ -63,6 +68,23 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def configuration_files() -> Iterator[None]:
+    """Parse each YAML file once: Hydra reads a dozen per composition, which is a third of its time."""
+    load, parsed = OmegaConf.load, {}
+
+    def load_once(file: IO | str | Path) -> DictConfig | ListConfig:
+        path = Path(getattr(file, "name", file))
+        key = (path, path.stat().st_mtime_ns, path.stat().st_size)
+        if key not in parsed:
+            parsed[key] = load(file)
+        return copy.deepcopy(parsed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConf, "load", load_once)
+        yield
+
+
 SPELLINGS = ["".join(syllables) for syllables in itertools.product(("ka", "lo", "mi", "é", "st"), repeat=4)]
 LENGTHS = (900, 820, 760, 700, 610, 520, 450, 380, 310, 260, 190, 100)
 
@@ -97,23 +119,51 @@ def evaluation_data(corpus, vocabulary) -> EvaluationData:
 
 
 @pytest.fixture(scope="session")
-def forked(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+def forked(tmp_path_factory, shared) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
     """Runs commands of the project as `factories.commands.bench` does, without the time of the imports."""
     from factories.forked_commands import forked_commands
 
-    with forked_commands(tmp_path_factory.mktemp("outputs")) as run:
+    with forked_commands(tmp_path_factory.mktemp("outputs"), shared) as run:
         yield run
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """Folder that all processes of pytest-xdist share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def built_once(shared) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Function that returns a folder which one of the processes of pytest-xdist builds for all; tests only read it."""
+
+    def folder_of(name: str, build: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(f"{folder}.lock"):
+            if not Path(f"{folder}.built").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                build(folder)
+                Path(f"{folder}.built").touch()
+        return folder
+
+    return folder_of
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, built_once) -> Path:
     """A user's folder with `text.txt`, thirty documents of the Bible."""
-    from bench.data.sources.bible import kjv
+
+    def build(folder: Path) -> None:
+        from bench.data.sources.bible import kjv
+
+        bible = kjv()
+        documents = [" ".join(bible.words_of(words[:400])) for words in bible.train.documents()[:30]]
+        (folder / "text.txt").write_text("\n\n".join(documents))
 
     folder = tmp_path_factory.mktemp("user")
-    bible = kjv()
-    documents = [" ".join(bible.words_of(words[:400])) for words in bible.train.documents()[:30]]
-    (folder / "text.txt").write_text("\n\n".join(documents))
+    shutil.copy(built_once("thirty documents", build) / "text.txt", folder)
     return folder
 
 

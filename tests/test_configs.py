@@ -4,8 +4,8 @@ import inspect
 import itertools
 
 import pytest
-from factories.configurations import CHOICES, SYSTEMS, TREE, cells, composed, plain
-from hydra import initialize_config_dir
+from factories.configurations import CHOICES, SYSTEMS, TREE, cells, composed, composed_with_hydra, plain
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
@@ -45,7 +45,7 @@ ELSEWHERE |= {"objective_ladder", "objective_ladder_classifiers", "proposal", "l
 @pytest.mark.parametrize("corpus", ["wiki_sample", "synthetic"])
 def test_experiment_is_a_sweep_over_the_competitors(experiment, corpus):
     overrides = [f"+experiment={experiment}", f"corpus={corpus}"]
-    cfg = composed(*overrides, hydra=True)
+    cfg = composed_with_hydra(*overrides)
     axes = cfg.hydra.sweeper.params
     assert experiment.startswith(cfg.experiment_name)
     assert str(cfg.hydra.mode) == "RunMode.MULTIRUN"
@@ -54,6 +54,22 @@ def test_experiment_is_a_sweep_over_the_competitors(experiment, corpus):
     assert cells(*overrides) == len(grid)
     stems = {identity(plain(*overrides, f"system={system}", *point(axes, rest))) for system, *rest in grid}
     assert len(stems) == len(grid)  # no two cells share a record
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["system=mse", "seed=3", "targets=random", "targets.dimension=7", 'generation.prompts=[a,"b c"]'],
+        ["+experiment=leak", "targets.context=causal", "targets.centre=true", "optimizer.lr=1"],
+        ["+experiment=tune", "+search=mse", "trial=7", "backbone.trunk.cell.path=torch.nn.GRU", "results_dir=/a b"],
+        ["budget.words=null", "budget.seconds=5", "experiment_name=${system.name}"],
+    ],
+)  # fmt: skip
+def test_composition_of_the_tests_equals_that_of_hydra(overrides):
+    with initialize_config_dir(str(TREE), version_base="1.3"):
+        whole = compose("config", overrides)
+    for _ in range(2):
+        assert OmegaConf.to_yaml(composed(*overrides)) == OmegaConf.to_yaml(whole)
 
 
 def test_context_experiment_crosses_regressors_levels_and_encoder_contexts():

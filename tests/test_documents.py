@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 from factories.commands import bench
-from hydra import compose, initialize_config_dir
+from factories.configurations import composed, composed_with_hydra
 
-from bench.core.environment import config_dir
 from bench.report.figure_links import COMMENT
 
 ROOT = Path(__file__).parents[1]
@@ -177,8 +176,7 @@ def test_command_of_the_documentation_is_a_valid_configuration(command):
 def compose_first(arguments: list[str]) -> None:
     """Compose the first point of a sweep."""
     overrides = [each if "[" in each else each.split(",")[0] for each in arguments]
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        compose("config", overrides, return_hydra_config=True)
+    (composed_with_hydra if "hydra" in " ".join(overrides) else composed)(*overrides)
 
 
 def test_every_command_of_the_documentation_is_run_by_a_test():

@@ -29,10 +29,14 @@ evaluation.calibration_words=100 evaluation.search_words=3 checkpoint.seconds=0.
 # forks share the imports; without forks most kills would hit an import
 FORK_SERVER = """
 import json, os, sys
+from pathlib import Path
 import torch
 torch.set_num_threads(1)
 import bench.run, bench.report, bench.sweep, transformers.models.bert, transformers.models.gpt2
 from bench.cli import main
+sys.path.append(sys.argv[1])
+from factories.charts import shared_charts
+bench.report.page_script.charts = shared_charts(Path(sys.argv[2]))
 for line in sys.stdin:
     child = os.fork()
     if not child:
@@ -47,11 +51,12 @@ for line in sys.stdin:
 class ForkServer:
     """Process that runs each command `python -m bench …` in a fork."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, shared: Path):
         self.log = (folder / "stderr.txt").open("w")
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HEAD_BENCH_CACHE": str(folder / "cache")}
+        command = [sys.executable, "-c", FORK_SERVER, str(Path(__file__).parent), str(shared)]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", FORK_SERVER], cwd=folder, env=environment, text=True, stderr=self.log,
+            command, cwd=folder, env=environment, text=True, stderr=self.log,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
@@ -69,11 +74,11 @@ class ForkServer:
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, shared):
     documents = [" ".join(kjv().words_of(words[:150])) for words in kjv().train.documents()[:20]]
     (tmp_path / "text.txt").write_text("\n\n".join(documents))
     tiny_bert(tmp_path / "bert")
-    server = ForkServer(tmp_path)
+    server = ForkServer(tmp_path, shared)
     yield server
     server.process.kill()
     server.process.communicate()

@@ -4,9 +4,9 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
@@ -18,21 +18,23 @@ UNPLAIN = re.compile(
     r"|(values?|rows?|figures?|nats|bits|FLOPs|draws|lines?|files?|pass(es)?|entry|process) an? "
     r"(position|word|step|head|run|round|cell|document|block|query|core|system|contender))\b"
 )
-RIDDLES = re.compile(r"test_(of|what|the_same|whose|where|as|that|who)_")
+RIDDLES = re.compile(r"^ *def (test_(?:of|what|the_same|whose|where|as|that|who)_\w*)", re.MULTILINE)
 
 
-def ids(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def in_bench() -> list[Path]:
+    return [path for path in SOURCES if path.is_relative_to(ROOT / "bench")]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def docstrings(path: Path) -> list[str]:
     """Docstrings of a file's module, classes and functions."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    return [
-        text
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, kinds) and (text := ast.get_docstring(node))
-    ]
+    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, kinds)]
+    return [text for node in nodes if (text := ast.get_docstring(node))]
 
 
 def comments(path: Path) -> list[str]:
@@ -42,28 +44,32 @@ def comments(path: Path) -> list[str]:
 
 def messages(path: Path) -> list[str]:
     """Text of string literals that hold a space, f-strings included."""
-    tree = ast.parse(path.read_text())
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    nodes = ast.walk(tree(path))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return [text for text in texts if " " in text.strip()]
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if "bench" in path.relative_to(ROOT).parts[0]], ids=ids)
-def test_docstring_begins_with_what_a_thing_is_or_does(path):
-    assert [text.splitlines()[0] for text in docstrings(path) if OPENINGS.match(text)] == []
+def offences(paths: list[Path], find: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    """Return what is found in each file in which anything is found."""
+    return {str(path.relative_to(ROOT)): found for path in paths if (found := find(path))}
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if "bench" in path.relative_to(ROOT).parts[0]], ids=ids)
-def test_sources_use_plain_words(path):
-    texts = [*docstrings(path), *comments(path), *messages(path)]
-    assert sorted({found.group() for text in texts for found in UNPLAIN.finditer(text)}) == []
+def unplain(texts: list[str]) -> list[str]:
+    return sorted({found.group() for text in texts for found in UNPLAIN.finditer(text)})
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
-def test_documentation_uses_plain_words(path):
-    assert [found.group() for found in UNPLAIN.finditer(path.read_text())] == []
+def test_docstring_begins_with_what_a_thing_is_or_does():
+    assert offences(in_bench(), lambda path: [text for text in docstrings(path) if OPENINGS.match(text)]) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.stem.startswith("test_")], ids=ids)
-def test_test_names_say_subject_and_condition(path):
-    names = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
-    assert [name for name in names if RIDDLES.match(name)] == []
+def test_sources_use_plain_words():
+    assert offences(in_bench(), lambda path: unplain([*docstrings(path), *comments(path), *messages(path)])) == {}
+
+
+def test_documentation_uses_plain_words():
+    assert offences(DOCUMENTS, lambda path: unplain([path.read_text()])) == {}
+
+
+def test_test_names_say_subject_and_condition():
+    paths = [path for path in SOURCES if path.stem.startswith("test_")]
+    assert offences(paths, lambda path: RIDDLES.findall(path.read_text())) == {}

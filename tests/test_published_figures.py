@@ -25,13 +25,13 @@ def p_values(path: Path) -> dict[str, float]:
     return corrected_p(figures_of(path))
 
 
-CASES = [figure for path in TEXTS for figure in figures_of(path)]
-
-
-@pytest.mark.parametrize("figure", CASES, ids=lambda figure: f"{figure.path.relative_to(ROOT)}:{figure.line}")
-def test_figure_is_that_of_its_records(figure):
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_figures_are_those_of_their_records(path):
     """`python -m bench.report --fill results/README.md README.md` prints the figures again."""
-    assert figure.printed == reprinted(figure, p_values(figure.path).get(figure.written)), figure.written
+    again = [(figure, reprinted(figure, p_values(path).get(figure.written))) for figure in figures_of(path)]
+    assert len(again) > 20
+    changed = [(figure, now) for figure, now in again if figure.printed != now]
+    assert [(figure.line, figure.written, figure.printed, now) for figure, now in changed] == []
 
 
 def test_answer_of_the_readme_is_that_of_the_results():

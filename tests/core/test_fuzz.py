@@ -1,6 +1,5 @@
 """A thousand damaged command lines: each runs, or ends with one line that names a key; none with a traceback."""
 
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -187,11 +186,11 @@ def test_damaged_command_line_runs_or_is_refused_in_one_line(place, capsys, monk
         "corpus.path=/dev/zero", "results_dir=/dev/null/x", "experiment_name=../x", "seed=1,2",
     ],
 )  # fmt: skip
-def test_damaged_command_line_is_refused_in_a_process_of_its_own(place, damaged):
+def test_damaged_command_line_is_refused_in_a_process_of_its_own(place, forked, damaged):
     line = ["system=softmax", *TRUNK, "corpus=text", *TINY, "logger=none"]
     key = damaged.lstrip("+~").partition("=")[0]
     kept = [each for each in line if not each.startswith(f"{key}=")]
-    run = subprocess.run([sys.executable, "-m", "bench", *kept, damaged], capture_output=True, text=True, check=False)
+    run = forked(place, *kept, damaged)
     assert run.returncode == 2
     [said] = run.stderr.splitlines()
     assert said.startswith(f"{key}: ")

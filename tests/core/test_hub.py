@@ -4,7 +4,6 @@ import hashlib
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from bench.core import hub
 
 COMMIT = "c" * 40
 ASKED = """
-import sys
+import time
+from bench.core import hub
 from bench.core.errors import SettingError
 from bench.targets.encoder_files import find_encoder
 from bench.data.sources.wikitext import wikitext
@@ -23,11 +23,14 @@ asks = [
     lambda: load_causal_lm("gpt2"),
     lambda: wikitext("wikitext-2-raw-v1"),
 ]
+import datasets
+hub.REACH_SECONDS, begin = 2.0, time.perf_counter()
 for ask in asks:
     try:
         ask()
     except SettingError as error:
         print(error)
+print(time.perf_counter() - begin)
 """
 
 
@@ -84,11 +87,7 @@ def test_hub_that_cannot_be_reached_is_one_line_within_the_time_limit(tmp_path, 
             listener.listen()  # takes the question, and never answers
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.setenv("HF_HOME", str(tmp_path))
-        imports = "import bench.targets.encoder_files, bench.data.sources.files, bench.models.causal_lm, datasets"
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", imports], check=True, timeout=120)
-        loading, begin = time.perf_counter() - begin, time.perf_counter()
         run = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, timeout=200, check=True)
-        assert time.perf_counter() - begin - loading < 3 * hub.REACH_SECONDS + 20
-    settings = [line.split(":")[0] for line in run.stdout.splitlines()]
-    assert settings == ["targets.encoder", "system.pretrained", "corpus"]
+    *problems, seconds = run.stdout.splitlines()
+    assert [line.split(":")[0] for line in problems] == ["targets.encoder", "system.pretrained", "corpus"]
+    assert float(seconds) < 3 * 2 + 20

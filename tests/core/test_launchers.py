@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from factories.commands import bench, settings
-from hydra import compose, initialize_config_dir
+from factories.configurations import composed_with_hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from joblib import cpu_count
@@ -15,15 +15,13 @@ from submitit.slurm import slurm
 
 from bench.core import command_line
 from bench.core.command_line import PLUGINS, check_launcher
-from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.provenance import cells_at_once
 from bench.slurm import CellSlurmJob, SlurmCallback, SqueueWatcher
 
 
 def launcher(*overrides: str) -> dict:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return compose("config", overrides=list(overrides), return_hydra_config=True).hydra
+    return composed_with_hydra(*overrides).hydra
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -112,8 +110,7 @@ def test_record_says_how_many_cells_share_the_machine(overrides, job, expected, 
         monkeypatch.setenv("SLURM_JOB_ID", job)
     else:
         monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        composed = compose("config", overrides=["+experiment=smoke", *overrides], return_hydra_config=True)
+    hydra = launcher("+experiment=smoke", *overrides)
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
-    monkeypatch.setattr(HydraConfig, "get", lambda: composed.hydra)
+    monkeypatch.setattr(HydraConfig, "get", lambda: hydra)
     assert cells_at_once() == expected

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from factories.configurations import plain
 
-from bench.core.environment import config_dir
 from bench.core.identity import identity
 from bench.core.random_search import log_uniform, one_of, uniform
 
@@ -27,24 +25,19 @@ def test_logarithm_is_uniform_and_choices_have_equal_shares():
     assert sorted(picks) == [128] * 4 + [192] * 4 + [256] * 4
 
 
-def composed(*overrides: str) -> dict:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return OmegaConf.to_container(compose("config", overrides=["+experiment=tune", *overrides]), resolve=True)
-
-
 def test_systems_draw_the_same_trials():
     searches = """
         softmax sampled_softmax adaptive_softmax nce mse cosine vmf infonce gpt2 ngram
         max_margin frozen_softmax initialised_softmax rescued
     """.split()
     for trial in (0, 7):
-        configs = [composed(f"+search={search}", f"trial={trial}") for search in searches]
+        configs = [plain("+experiment=tune", f"+search={search}", f"trial={trial}") for search in searches]
         assert len({config["optimizer"]["lr"] for config in configs}) == 1
         assert len({config["backbone"]["trunk"]["hidden_size"] for config in configs}) == 1
         assert [config["system"]["name"].split("-")[0] for config in configs] == searches
 
 
 def test_number_of_a_trial_does_not_change_the_identity():
-    one, other = composed("+search=softmax", "trial=1"), composed("+search=softmax", "trial=2")
+    one, other = (plain("+experiment=tune", "+search=softmax", f"trial={trial}") for trial in (1, 2))
     assert identity(one) != identity(other)
     assert identity(one) == identity({**one, "trial": 99})

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories.configurations import composed, composed_with_hydra
 from factories.encoder import PIECES, WORDS, plain_pass, save, tiny_bert, tiny_encoder
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from transformers import DistilBertConfig, DistilBertModel
@@ -209,9 +210,8 @@ def configured(text, tmp_path_factory) -> Callable[..., DictConfig]:
     small = ["cost.words=256", "cost.window=4", "cost.rounds=2", "targets.window=8"]
 
     def make(*overrides: str, hydra: bool = False) -> DictConfig:
-        with initialize_config_dir(config_dir(), version_base="1.3"):
-            whole = ["+experiment=cost_encoder", *settings, *small, *overrides]
-            return compose("config", whole, return_hydra_config=hydra)
+        compose = composed_with_hydra if hydra else composed
+        return compose("+experiment=cost_encoder", *settings, *small, *overrides)
 
     return make
 

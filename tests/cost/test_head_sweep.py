@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from hydra import compose, initialize_config_dir
+from factories.configurations import composed, composed_with_hydra
+from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.testing import assert_close
@@ -50,7 +51,7 @@ OPERATIONS = ("step_ms", "adam_ms", "sgd_ms", "decode_1_ms", "decode_256_ms", "r
 
 
 def configured(experiment: str, *overrides: str, hydra: bool = False) -> DictConfig:
-    return compose("config", [f"+experiment={experiment}", *overrides], return_hydra_config=hydra)
+    return (composed_with_hydra if hydra else composed)(f"+experiment={experiment}", *overrides)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,7 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import compose, initialize_config_dir
+from factories.configurations import composed
+from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
 from bench.core.config_check import check_config
@@ -35,7 +36,7 @@ def tree():
 
 
 def configured(folder: Path, *more: str) -> DictConfig:
-    return compose("config", [*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more])
+    return composed(*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more)
 
 
 @pytest.fixture(scope="module")

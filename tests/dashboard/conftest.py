@@ -1,7 +1,6 @@
 """Two experiments that were uploaded offline, for all tests of dashboards."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,14 @@ from bench.wandb_upload import upload
 
 
 @pytest.fixture(scope="session")
-def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def uploaded(built_once: Callable[..., Path]) -> Iterator[Path]:
     """Folder of the experiments `sweep` and `single`, each with its runs of W&B."""
-    folder, data_dir = tmp_path_factory.mktemp("results"), os.environ.get("WANDB_DATA_DIR")
-    write_experiments(folder)
-    upload([folder], project="test", mode="offline")
-    yield folder
-    os.environ.pop("WANDB_DATA_DIR")  # `start_run` set it
-    if data_dir is not None:
-        os.environ["WANDB_DATA_DIR"] = data_dir
+
+    def build(folder: Path) -> None:
+        write_experiments(folder)
+        upload([folder], project="test", mode="offline")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_DATA_DIR", "")  # `start_run` sets it
+        patch.delenv("WANDB_DATA_DIR")
+        yield built_once("uploaded", build)

@@ -5,8 +5,7 @@ import os
 import re
 import shlex
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,16 @@ def service() -> Iterator[WandbServer]:
     assert [name for name in store.operations if name.startswith("unanswered")] == []
 
 
-def run(folder: Path, service: WandbServer | None, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a module with the service's address and key, or with no key, in a home without settings of W&B."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    env = kept | {"HOME": str(folder)} | (service.environment if service else {})
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False)
+@pytest.fixture
+def run(forked) -> Callable[..., subprocess.CompletedProcess]:
+    """Function that runs a module with the service's address and key, or with no key, in a home without W&B's files."""
+
+    def command(folder: Path, service: WandbServer | None, module: str, *arguments: str) -> subprocess.CompletedProcess:
+        removed = dict.fromkeys(name for name in os.environ if name.startswith("WANDB_"))
+        environment = removed | {"HOME": str(folder)} | (service.environment if service else {})
+        return forked(folder, *arguments, module=module, **environment)
+
+    return command
 
 
 def assert_complete(service: WandbServer) -> None:
@@ -61,14 +64,14 @@ def assert_complete(service: WandbServer) -> None:
     assert "leaderboard.md" in records["files"]
 
 
-def test_online_upload_reaches_the_service_whole(service, tmp_path):
+def test_online_upload_reaches_the_service_whole(service, run, tmp_path):
     folder = write_experiments(tmp_path)[0]
     done = run(tmp_path, service, "bench.wandb_upload", str(folder), "--mode", "online")
     assert (done.returncode, done.stdout) == (0, "12 records are logged\n"), done.stderr
     assert_complete(service)
 
 
-def test_second_upload_sends_changed_records_alone(service, tmp_path):
+def test_second_upload_sends_changed_records_alone(service, run, tmp_path):
     folder = write_experiments(tmp_path)[0]
     upload = ("bench.wandb_upload", str(folder), "--mode", "online")
     assert run(tmp_path, service, *upload).returncode == 0
@@ -87,7 +90,7 @@ def test_second_upload_sends_changed_records_alone(service, tmp_path):
         assert words == sorted(set(words))
 
 
-def test_sync_of_offline_runs_reaches_the_service_whole(service, tmp_path):
+def test_sync_of_offline_runs_reaches_the_service_whole(service, run, tmp_path):
     folder = write_experiments(tmp_path)[0]
     assert run(tmp_path, None, "bench.wandb_upload", str(folder), "--mode", "offline").returncode == 0
     assert service.runs == {}
@@ -110,7 +113,7 @@ def test_cell_that_trains_online_is_followed_while_it_trains(service, forked, pl
     assert stored.summary["bits_per_byte"] == pytest.approx(record.bits_per_byte)
 
 
-def test_commands_of_the_documentation_publish(service, tmp_path):
+def test_commands_of_the_documentation_publish(service, run, tmp_path):
     write_experiments(tmp_path / "results" / "reference", ("vocab_sweep", "equal_time"))
     document = (Path(__file__).parents[2] / "docs" / "dashboards.md").read_text()
     commands = re.findall(r"^python -m (bench\..*?)(?:  +#.*)?$", document, re.MULTILINE)
@@ -122,7 +125,7 @@ def test_commands_of_the_documentation_publish(service, tmp_path):
     assert len(service.views) == 2
 
 
-def test_dashboard_is_published_with_a_key(service, tmp_path):
+def test_dashboard_is_published_with_a_key(service, run, tmp_path):
     write_experiments(tmp_path)
     done = run(tmp_path, service, "bench.dashboard", "sweep", "single", "--project", "heads")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -137,7 +140,7 @@ def test_dashboard_is_published_with_a_key(service, tmp_path):
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == ["view", "workspace", "report"]
 
 
-def test_dashboard_without_a_key_says_how_to_publish(tmp_path):
+def test_dashboard_without_a_key_says_how_to_publish(run, tmp_path):
     write_experiments(tmp_path)
     done = run(tmp_path, None, "bench.dashboard", "sweep")
     assert done.returncode == 0, done.stderr
@@ -147,7 +150,7 @@ def test_dashboard_without_a_key_says_how_to_publish(tmp_path):
     assert "python -m bench.wandb_upload --mode online sweep && python -m bench.dashboard sweep" in remedy
 
 
-def test_service_out_of_reach_is_one_line(tmp_path):
+def test_service_out_of_reach_is_one_line(run, tmp_path):
     write_experiments(tmp_path)
     unreachable = WandbServer(url="http://127.0.0.1:9")
     done = run(tmp_path, unreachable, "bench.dashboard", "sweep")
@@ -162,7 +165,7 @@ def test_service_out_of_reach_is_one_line(tmp_path):
         (["sweep", "--out", "sweep/view.json"], "--out: sweep/view.json would be read as a record;"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, arguments, line):
+def test_bad_input_is_one_line(run, tmp_path, arguments, line):
     write_experiments(tmp_path)
     done = run(tmp_path, None, "bench.dashboard", *arguments)
     assert done.returncode == 2 and done.stdout == ""

@@ -61,7 +61,7 @@ def validation_nats(kind: type[Head], vocabulary: Vocabulary, seed: int, **setti
         return float(F.cross_entropy(head.scores(trunk(validation[:-1])), validation[1:]))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("kind", "settings", "least", "most"),
     [

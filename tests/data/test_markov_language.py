@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from factories.configurations import composed
 
-from bench.core.environment import config_dir, silence_libraries
+from bench.core.environment import silence_libraries
 from bench.core.errors import SettingError
 from bench.core.record import Record
 from bench.data.corpus import Corpus
@@ -181,8 +181,7 @@ def test_lexicon_leaves_out_types_that_were_not_drawn():
 
 @pytest.mark.parametrize("classes", [1, 2, 8, 16])
 def test_the_prompts_of_the_configuration_are_known(classes):
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        prompts = compose("config", overrides=["corpus=synthetic"]).generation.prompts
+    prompts = composed("corpus=synthetic").generation.prompts
     corpus = synthetic(**SMALL | {"words": 5000, "classes": classes})
     assert [len(read_prompt(corpus, prompt, lowercase=True)) for prompt in prompts] == (
         [1, 3, 3, 4] if classes >= 8 else [1, classes, 1, 1]
@@ -282,8 +281,7 @@ def cell(folder: Path, system: str, words: int) -> Record:
         "backbone.trunk.hidden_size=64", "batch.streams=8", "batch.steps=20", "logger=none", "generation.words=1",
         "corpus.train_words=null",
     ]  # fmt: skip
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return run(compose("config", overrides=settings))
+    return run(composed(*settings))
 
 
 def test_trained_softmax_is_close_to_the_true_model(tmp_path):

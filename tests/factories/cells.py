@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from bench.core.environment import config_dir
+from factories.configurations import composed
 
 SMALL = """
 corpus=synthetic corpus.types=300 corpus.words=6000 corpus.document_words=200 vocabulary.size=200 targets=random
@@ -30,5 +29,4 @@ SYSTEMS = {
 
 
 def settings(folder: Path, *more: str) -> DictConfig:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return compose("config", [*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more])
+    return composed(*SMALL, f"results_dir={folder}", f"cache_dir={folder}", *more)

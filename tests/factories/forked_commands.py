@@ -11,7 +11,12 @@ from pathlib import Path
 # The modules that commands run stay out of the imports: runpy would warn that these are imported already.
 SERVER = """
 import atexit, gc, json, os, resource, runpy, signal, sys
+from pathlib import Path
 import bench.cli, bench.report, bench.run, bench.sweep
+sys.path.append(sys.argv[1])
+from factories.charts import shared_charts
+sys.path.pop()
+bench.report.page_script.charts = shared_charts(Path(sys.argv[2]))
 gc.freeze()  # the modules are no garbage, and a pass over their objects in a fork would copy their pages
 for line in sys.stdin:
     module, folder, out, err, arguments, gib, environment = json.loads(line)
@@ -19,7 +24,8 @@ for line in sys.stdin:
     if child == 0:
         signal.alarm(400)  # seconds; ends a command that hangs
         os.chdir(folder)
-        os.environ.update(environment)
+        for name, value in environment.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         if gib:
             resource.setrlimit(resource.RLIMIT_DATA, (gib << 30, gib << 30))
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the server's own commands arrive on stdin
@@ -42,20 +48,23 @@ for line in sys.stdin:
 
 
 @contextlib.contextmanager
-def forked_commands(outputs: Path) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+def forked_commands(outputs: Path, shared: Path) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
     """Yield a function like `factories.commands.bench` that saves the imports, most of the time of a short command.
 
-    The function takes environment variables too. They act on the command alone, but not on the imports.
+    The function takes environment variables too, or None to remove one. They act on the command alone, but not on the
+    imports.
 
     Args:
         outputs: folder for what the commands print.
+        shared: folder of the test session, see `factories.charts`.
     """
-    command = [sys.executable, "-W", "error:::bench", "-c", SERVER]
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-W", "error:::bench", "-c", SERVER, tests, str(shared)]
     number = itertools.count()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
 
         def run(
-            folder: Path, *arguments: str, module: str = "bench", gib: int = 0, **environment: str
+            folder: Path, *arguments: str, module: str = "bench", gib: int = 0, **environment: str | None
         ) -> subprocess.CompletedProcess:
             out, err = (outputs / f"{next(number)}.txt" for _ in range(2))
             line = json.dumps([module, *map(str, (folder, out, err)), arguments, gib, environment])

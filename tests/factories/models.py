@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
@@ -23,6 +22,7 @@ from bench.models.backbones.rnn import RNN
 from bench.models.causal_lm import SubwordModel
 from bench.models.word_batches import Inputs
 from bench.models.word_model import WordModel
+from factories.configurations import composed
 
 HIDDEN = 12
 
@@ -58,9 +58,7 @@ def systems() -> list[str]:
 def made(system: str, vocabulary: Vocabulary, dimension: int = 24) -> Head:
     """Build the head of a system; its target vectors are random, so that no encoder runs."""
     torch.manual_seed(0)
-    overrides = [f"system={system}", "targets=random", f"targets.dimension={dimension}"]
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        cfg = compose("config", overrides=overrides)
+    cfg = composed(f"system={system}", "targets=random", f"targets.dimension={dimension}")
     if "samples" in cfg.system.head:
         cfg.system.head.samples = SAMPLES
     parts = {"hidden_size": H, "vocabulary": vocabulary}

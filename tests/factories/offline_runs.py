@@ -1,5 +1,6 @@
 """Runs of Weights & Biases on disk, as W&B's own reader `wandb leet inspect` shows them."""
 
+import functools
 import json
 import subprocess
 from pathlib import Path
@@ -16,6 +17,12 @@ def offline_runs(folder: Path) -> list[Path]:
 def inspect(run: Path, *options: str) -> str:
     """Return the JSON text that the reader prints of a run; its program is started without Python, which takes 1 s."""
     [log] = run.glob("*.wandb")
+    return printed(run, log, log.stat().st_mtime_ns, *options)
+
+
+@functools.cache
+def printed(run: Path, log: Path, _: int, *options: str) -> str:
+    """Run the reader, once per state of the log."""
     command = [
         get_core_path(),
         "leet",

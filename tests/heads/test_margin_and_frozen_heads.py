@@ -179,7 +179,7 @@ def test_is_density_only_if_training_is_by_cross_entropy(vocabulary, name):
 
 LANGUAGE = [
     "corpus.types=100", "corpus.words=30000", "corpus.concentration=1.0", "vocabulary.size=100", "targets.dimension=64",
-    "backbone.trunk.hidden_size=32", "budget.words=24000",
+    "backbone.trunk.hidden_size=32", "budget.words=24000", "checkpoint.seconds=1000",
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Page of a sweep in a headless Chromium: sorted, filtered, asked, by mouse and by keyboard, on a phone too."""
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,15 +104,11 @@ def test_columns_beyond_seven_open_on_demand(page: "sync_api.Page"):
     assert sum(each.is_visible() for each in headings.all()) == headings.count() > 15
 
 
-@pytest.mark.parametrize(
-    ("need", "field", "is_higher"), [("accuracy", "accuracy_at_1", True), ("memory", "peak_mib", False)]
-)
-def test_control_answers_for_the_chosen_size_and_need(
-    page: "sync_api.Page", sweep_report: Path, need: str, field: str, is_higher: bool
-):
+def test_control_answers_for_the_chosen_size_and_need(page: "sync_api.Page", sweep_report: Path):
     runs = run_table.load([sweep_report])
     answer = page.locator(".answer:visible")
-    for size in SIZES:
+    needs = (("accuracy", "accuracy_at_1", True), ("memory", "peak_mib", False))
+    for size, (need, field, is_higher) in itertools.product(SIZES, needs):
         page.get_by_label("Vocabulary size V").select_option(f"{size:,}")
         page.get_by_label("What matters").select_option(need)
         here = runs[(runs.vocabulary_size == size) & runs.competes]
@@ -145,30 +142,32 @@ def test_marker_shows_its_figures_on_hover(page: "sync_api.Page"):
     page.wait_for_selector(".drawn text:has-text('training FLOPs')")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_texts_of_the_interactive_figure_do_not_overlap(page: "sync_api.Page", width: int):
-    page.set_viewport_size({"width": width, "height": 900})
+def test_texts_of_the_interactive_figure_do_not_overlap_on_a_wide_and_on_a_narrow_screen(page: "sync_api.Page"):
+    assert page.evaluate(OVERLAPS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    page.set_viewport_size(PHONE)
     page.reload()
     page.wait_for_selector(".drawn svg")
     assert page.evaluate(OVERLAPS) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(browser: "sync_api.Browser", address: str, scheme: str):
+def test_axe_finds_no_serious_violation_in_light_and_dark_colours(browser: "sync_api.Browser", address: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core: pip install -e .[dev]")
-    context = browser.new_context(color_scheme=scheme, viewport=PHONE, bypass_csp=True)  # axe-core is a script too
+    context = browser.new_context(viewport=PHONE, bypass_csp=True)  # axe-core is a script too
     page = context.new_page()
     page.goto(address)
     page.wait_for_selector(".drawn svg")
-    found = axe.Axe().run(page).response["violations"]
-    serious = {
-        each["id"]: [node["html"] for node in each["nodes"]]
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    }
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page).response["violations"]
+        serious = {
+            each["id"]: [node["html"] for node in each["nodes"]]
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        }
+        assert serious == {}, scheme
     context.close()
-    assert serious == {}
 
 
 def test_page_without_javascript_shows_every_row_and_answer(browser: "sync_api.Browser", address: str):

@@ -1,7 +1,7 @@
 """The report as a command."""
 
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,10 @@ from bench.core.errors import SettingError
 from bench.report import report
 
 
-def test_report_of_no_records_is_one_line(tmp_path: Path):
+def test_report_of_no_records_is_one_line(tmp_path: Path, forked: Callable[..., subprocess.CompletedProcess]):
     with pytest.raises(SettingError, match=r"^folders: no records below .*; run a sweep first"):
         report([tmp_path], tmp_path)
-    run = subprocess.run([sys.executable, "-m", "bench.report", tmp_path], capture_output=True, text=True, check=False)
+    run = forked(tmp_path, str(tmp_path), module="bench.report")
     assert run.returncode == 2
     assert run.stderr.startswith("folders: no records below")
     assert run.stderr.count("\n") == 1

@@ -31,7 +31,7 @@ def test_number_of_streams_that_devices_do_not_divide_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "vmf", "gpt2"])
+@pytest.mark.parametrize("system", ["softmax", "adaptive_softmax", "cosine", "gpt2"])
 def test_two_devices_train_the_same_model_as_one(tmp_path, system):
     trained = {}
     for name, more in {"one": [], "two": TWO}.items():
