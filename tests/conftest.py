@@ -1,7 +1,10 @@
 """Fixtures that several test files use: a small language, texts, checkpoint folders, encoders.
 
-Fixtures import what they build with, so that a test without them does not wait for transformers.
+Fixtures import what they build with. A test without them does not wait for transformers, and the process that
+distributes the tests does not import torch, which takes five seconds before any test starts.
 """
+
+from __future__ import annotations
 
 import copy
 import gc
@@ -11,23 +14,21 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from bench.data.corpus import Corpus, build_corpus
-from bench.data.splits import split_by_document
-from bench.data.vocabulary import Vocabulary
-from bench.evaluation.score import EvaluationData
-from bench.models.spelling import Speller
-from bench.targets.encoder import Encoder
+if TYPE_CHECKING:
+    from bench.data.corpus import Corpus
+    from bench.data.vocabulary import Vocabulary
+    from bench.evaluation.score import EvaluationData
+    from bench.targets.encoder import Encoder
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start: tests run side by side, a process a core
-torch.set_num_threads(1)
+# Threads of torch, here and in the commands that tests start: tests run side by side, a process a core.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Files that take longest, in seconds of `pytest --durations=0`. They are distributed first: a long file that starts
 # last leaves the other processes idle.
@@ -102,18 +103,26 @@ def chain(random: np.random.Generator, length: int) -> list[str]:
 @pytest.fixture(scope="session")
 def corpus() -> Corpus:
     """6,000 words, some of which training never sees."""
+    from bench.data.corpus import build_corpus
+    from bench.data.splits import split_by_document
+
     random = np.random.default_rng(0)
     return build_corpus("markov", split_by_document([chain(random, length) for length in LENGTHS]))
 
 
 @pytest.fixture(scope="session")
 def vocabulary(corpus) -> Vocabulary:
+    from bench.data.vocabulary import Vocabulary
+
     return Vocabulary(corpus, 200)
 
 
 @pytest.fixture(scope="module")
 def evaluation_data(corpus, vocabulary) -> EvaluationData:
     """300 words of validation text, 150 of test text and a speller."""
+    from bench.evaluation.score import EvaluationData
+    from bench.models.spelling import Speller
+
     small, speller = corpus.limited(validation=300, test=150), Speller(vocabulary)
     return EvaluationData(vocabulary, speller, small.validation, small.test, calibration_words=200, search_words=50)
 
@@ -186,6 +195,7 @@ def encoder(folder, tmp_path) -> Callable[..., Encoder]:
 @pytest.fixture(scope="module")
 def llama_folder(tmp_path_factory) -> Path:
     """The checkpoint folder of a small Llama with random weights, over the tokeniser of `tiny_model`."""
+    import torch
     from factories.models import tiny_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
