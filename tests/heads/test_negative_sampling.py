@@ -125,13 +125,12 @@ def test_negative_that_equals_the_true_word_is_left_out(inputs):
     assert_close(loss, torch.logaddexp(logits[negatives[0]], logits[negatives[1]]) - logits[negatives[0]])
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_bias_of_the_gradient_falls_as_samples_approach_v(vocabulary, seed):
+def test_bias_of_the_gradient_falls_as_samples_approach_v(vocabulary):
     """Estimate the bias relative to the full gradient.
 
     The two halves of the rounds have independent noise, which cancels in the product of their mean deviations.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     hidden = 4 * torch.randn(N, H, requires_grad=True)
     words = torch.multinomial(torch.from_numpy(vocabulary.log_unigram).exp(), N, replacement=True)
     head = SampledSoftmaxHead(hidden_size=H, vocabulary=vocabulary, samples=16)
