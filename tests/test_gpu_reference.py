@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
-from factories.configurations import composed, plain
-from hydra import compose, initialize_config_dir
+from factories.configurations import composed, composed_with_hydra, plain
+from hydra import initialize_config_dir
 
 from bench import gpu_reference
 from bench.core.config_check import check_config
@@ -68,12 +68,12 @@ def test_each_cell_of_each_step_has_a_sound_configuration(monkeypatch, more):
     typed = [*REHEARSAL, *more, *TEXT]
     counts = {}
     for row in planned_rows(plain(*typed), typed):
+        cfg = composed_with_hydra(row.command[0])
+        cfg.hydra.overrides.task = row.command
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            cfg = compose("config", row.command[:1], return_hydra_config=True)
-            cfg.hydra.overrides.task = row.command
             grid = jobs(cfg)
-            for overrides in (*grid[:6], grid[-1]):  # all systems, and the last size
-                check_config(plain_config(compose("config", overrides)))
+        for overrides in (*grid[:6], grid[-1]):  # all systems, and the last size
+            check_config(plain_config(composed(*overrides)))
         counts[row.contender] = len(grid)
     assert counts == {
         "known_truth_10k": 2, "cost_heads": 3, "known_truth_50k": 2, "cost_models": 3, "data_scaling": 4 * 6,
