@@ -42,7 +42,7 @@ def test_second_process_opens_a_large_text_at_once(tmp_path):
     path, cache = write_zipf_text(tmp_path / "zipf.txt", WORDS, TYPES), tmp_path / "cache"
     command = [sys.executable, "-c", OPEN, str(path), str(cache)]
     first, second = (json.loads(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(2))
-    assert second["types"] == first["types"] > 200_000
+    assert second["types"] == first["types"] > 195_000
     assert second["seconds"] < min(2.0, first["seconds"] / 3)
     assert second["mib"] < 200
     assert not second["torch"]

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
-from factories.offline_runs import summary_of
+from factories.offline_runs import inspect
 
 from bench.core.record import Record, write_record
 from bench.training import cell_logger, loggers, wandb_run
@@ -55,6 +55,11 @@ def named(target: str, **settings: str) -> dict:
 
 
 OFFLINE = named("weights_and_biases", project="test", mode="offline", entity=None)
+
+
+def summary_text(path: Path) -> str:
+    """Return what W&B's own reader says of a run's summary, as JSON on one line."""
+    return json.dumps(json.loads(inspect(path, "--summary")))
 
 
 def runs(folder: Path) -> list[Path]:
@@ -100,7 +105,7 @@ def test_finished_cell_reaches_wandb_whole_and_once(tmp_path):
     for _ in range(2):
         loggers.log_finished(OFFLINE, tmp_path / "one", FINISHED)
     [path] = runs(tmp_path)
-    text = json.dumps(summary_of(path))
+    text = summary_text(path)
     for part in ('"status": "ok"', '"device": "a CPU"', '"git_commit": "abc"', '"versions/torch": "2.13.0"',
                  '"accuracy_by_decile/1": 0.5', '"validation_nats": 2.75', '"curve/validation_nats": 3'):  # fmt: skip
         assert part in text, (part, text)
@@ -123,7 +128,7 @@ def test_upload_sends_failed_cells_and_floors_from_their_records(tmp_path):
     for name, record in {"floor": floor, "failure": failure}.items():
         write_record(record, tmp_path / name)
     assert upload([tmp_path], project="test", mode="offline") == 2
-    text = "".join(json.dumps(summary_of(path)) for path in runs(tmp_path))
+    text = "".join(summary_text(path) for path in runs(tmp_path))
     assert '"reason": "no memory"' in text and '"status": "oom"' in text and '"bits_per_byte": 2.5' in text
 
 
@@ -233,5 +238,5 @@ def test_service_that_dies_costs_one_line_and_the_next_cell_starts_another(tmp_p
     assert run.returncode == 0, run.stdout
     assert run.stdout.count("logger: broken") == 1
     assert "Traceback" not in run.stdout
-    first, second = (summary_of(path) for path in runs(tmp_path / "out"))
-    assert "seed" not in json.dumps(first) and '"seed": 0' in json.dumps(second)
+    first, second = (summary_text(path) for path in runs(tmp_path / "out"))
+    assert "seed" not in first and '"seed": 0' in second
