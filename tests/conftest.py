@@ -30,30 +30,40 @@ if TYPE_CHECKING:
 # Threads of torch, here and in the commands that tests start: tests run side by side, a process a core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Files that take longest, in seconds of `pytest --durations=0`. They are distributed first: a long file that starts
-# last leaves the other processes idle.
+# Files that take longest, in seconds of processor time. They are distributed first: a long file that starts last leaves
+# the other processes idle.
 LONG_FILES = (
     "test_kills.py",
     "test_fuzz.py",
-    "test_outages.py",
+    "test_documents.py",
     "test_wandb_service.py",
     "test_slurm.py",
-    "test_checkpoint.py",
+    "test_outages.py",
     "test_end_to_end.py",
-    "test_documents.py",
-    "test_head_sweep.py",
-    "test_extending.py",
-    "test_gpu_reference.py",
-    "test_ladder.py",
-    "test_diagnose.py",
-    "test_configs.py",
-    "test_encoder_sweep.py",
-    "test_plots.py",
-    "test_markov_language.py",
+    "test_page_in_browser.py",
+    "test_checkpoint.py",
     "test_subword_scores.py",
+    "test_plots.py",
+    "test_extending.py",
+    "test_distributed.py",
+    "test_architectures.py",
+    "test_head_contract.py",
+    "test_gpu_reference.py",
+    "test_diagnose.py",
+    "test_head_sweep.py",
+    "test_encoder_sweep.py",
+    "test_generate.py",
+    "test_markov_language.py",
+    "test_normalisation.py",
+    "test_brier_lm.py",
+    "test_notebooks.py",
+    "test_margin_and_frozen_heads.py",
     "test_uncounted_head.py",
+    "test_configs.py",
+    "test_cost_report.py",
+    "test_ladder.py",
+    "test_id_order.py",
     "test_imports.py",
-    "test_array_cache.py",
 )
 
 
