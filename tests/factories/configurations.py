@@ -1,10 +1,13 @@
 """Configurations: composed from the tree, as plain data, and of cells that train in seconds."""
 
+import contextlib
 import copy
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,10 +24,20 @@ CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((TREE / gro
 SYSTEMS = sorted(file.stem for file in (TREE / "system").glob("*.yaml"))
 
 
+@contextlib.contextmanager
+def hydra_over_the_tree() -> Iterator[None]:
+    """Start Hydra unless a test has started it: the end of a second Hydra would end the first."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with initialize_config_dir(str(TREE), version_base="1.3"):
+            yield
+
+
 @functools.cache
 def of_choices(*choices: str) -> DictConfig:
     """Compose choices of groups, once per process: Hydra takes 0.15 s."""
-    with initialize_config_dir(str(TREE), version_base="1.3"):
+    with hydra_over_the_tree():
         return compose("config", overrides=list(choices))
 
 
@@ -39,14 +52,14 @@ def composed(*overrides: str) -> DictConfig:
 
 def composed_with_hydra(*overrides: str) -> DictConfig:
     """Compose with the settings of Hydra itself, under `hydra`."""
-    with initialize_config_dir(str(TREE), version_base="1.3"):
+    with hydra_over_the_tree():
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
 def cells(*overrides: str, task: list[str] | None = None) -> int:
     """Count the cells of a sweep with these overrides, and with those of a command line on top."""
     cfg = composed_with_hydra(*overrides)
-    with initialize_config_dir(str(TREE), version_base="1.3"):
+    with hydra_over_the_tree():
         cfg.hydra.overrides.task = [*overrides, *(task or [])]
         return len(jobs(cfg))
 
