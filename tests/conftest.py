@@ -85,7 +85,7 @@ def configuration_files() -> Iterator[None]:
     load, parsed = OmegaConf.load, {}
 
     def load_once(file: IO | str | Path) -> DictConfig | ListConfig:
-        path = Path(getattr(file, "name", file))
+        path = Path(file if isinstance(file, str | Path) else file.name)
         key = (path, path.stat().st_mtime_ns, path.stat().st_size)
         if key not in parsed:
             parsed[key] = load(file)
