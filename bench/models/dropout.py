@@ -1,4 +1,4 @@
-"""Dropout with a mask that takes a CPU a quarter of the time."""
+"""Dropout whose mask a CPU draws in a quarter of the time that torch's takes."""
 
 import torch
 import torch.nn.functional as F
