@@ -11,7 +11,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bench.heads.kernels.chunked_gradients import MAX_SUM, Gradients, Layer, split_range
+from bench.heads.kernels.chunked_gradients import (
+    MAX_SUM,
+    Gradients,
+    Layer,
+    empty_gradients,
+    split_range,
+    subtract_true_words,
+)
 from bench.heads.kernels.huge_pages import empty_in_huge_pages
 
 LEAST_TOKENS = 256  # positions per chunk, at least
@@ -32,11 +39,7 @@ def gradients_in_bfloat16(layer: Layer, required: list[bool]) -> tuple[Tensor, G
     rows = extend(weight, in_parts(offsets), torch.ones(PARTS))  # [V, K]
     states, true_rows = hidden.bfloat16(), rows[words, :width].float()
     true = (states.float() * true_rows).sum(1) + offsets[words]  # [N]
-    gradients = [
-        empty_in_huge_pages(x.shape, offsets.dtype, x.device) if need else None
-        for x, need in zip((hidden, weight, offsets), required, strict=True)
-    ]
-    hidden_gradient, weight_gradient, offset_gradient = gradients
+    gradients = hidden_gradient, weight_gradient, offset_gradient = empty_gradients(layer, required)
     tokens = min(len(hidden), max(LEAST_TOKENS, CHUNK_CELLS // size))
     buffer = empty_in_huge_pages((tokens * size,), torch.bfloat16, hidden.device)
     loss = share.new_zeros(())
@@ -56,10 +59,7 @@ def gradients_in_bfloat16(layer: Layer, required: list[bool]) -> tuple[Tensor, G
             for gradient, part in ((weight_gradient, summed[:, :width]), (offset_gradient, summed[:, width])):
                 if gradient is not None:
                     gradient[slab].copy_(part) if first else gradient[slab].add_(part)
-    if weight_gradient is not None:
-        weight_gradient.index_add_(0, words, -share[:, None] * states)
-    if offset_gradient is not None:
-        offset_gradient.index_add_(0, words, -share)
+    subtract_true_words(gradients, layer, states)
     return loss, gradients
 
 

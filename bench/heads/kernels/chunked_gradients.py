@@ -72,12 +72,7 @@ def gradients_by_chunks(layer: Layer, required: list[bool]) -> tuple[Tensor, Gra
     stored = torch.bfloat16 if product == torch.bfloat16 else exact  # of exponentials; float16 would overflow
     states, table = hidden.to(product), weight.to(product)
     slope_states, slope_table = (states, table) if product == stored else (hidden.to(stored), weight.to(stored))
-    # not zeroed: the first write overwrites
-    gradients = [
-        empty_in_huge_pages(x.shape, exact, x.device) if need else None
-        for x, need in zip((hidden, weight, offsets), required, strict=True)
-    ]
-    hidden_gradient, weight_gradient, bias_gradient = gradients
+    gradients = hidden_gradient, weight_gradient, bias_gradient = empty_gradients(layer, required)
     tokens = chunk_tokens(hidden, size, product)
     buffer = empty_in_huge_pages((tokens * size,), stored, hidden.device)
     loss = share.new_zeros(())
@@ -99,11 +94,27 @@ def gradients_by_chunks(layer: Layer, required: list[bool]) -> tuple[Tensor, Gra
             for slab in slabs:
                 summed = torch.mv(exponentials[slab], scale.to(stored)).to(exact)
                 bias_gradient[slab] = summed if first else bias_gradient[slab] + summed
-    if weight_gradient is not None:
-        weight_gradient.index_add_(0, words, -share[:, None] * states)
-    if bias_gradient is not None:
-        bias_gradient.index_add_(0, words, -share)
+    subtract_true_words(gradients, layer, states)
     return loss, gradients
+
+
+def empty_gradients(layer: Layer, required: list[bool]) -> Gradients:
+    """Allocate the required gradients; they are not zeroed, since the first write overwrites."""
+    inputs = zip((layer.hidden, layer.weight, layer.offsets), required, strict=True)
+    return [empty_in_huge_pages(x.shape, layer.offsets.dtype, x.device) if need else None for x, need in inputs]
+
+
+def subtract_true_words(gradients: Gradients, layer: Layer, states: Tensor) -> None:
+    """Subtract the true words' part from the gradients for weight and bias, in place.
+
+    Args:
+        states: hidden states in the type of the products. [N, H]
+    """
+    _, weight_gradient, bias_gradient = gradients
+    if weight_gradient is not None:
+        weight_gradient.index_add_(0, layer.words, -layer.share[:, None] * states)
+    if bias_gradient is not None:
+        bias_gradient.index_add_(0, layer.words, -layer.share)
 
 
 def fill_exponentials(
