@@ -5,6 +5,7 @@ reports nothing.
 """
 
 import contextlib
+import datetime
 import sys
 import traceback
 from collections import Counter
@@ -25,7 +26,7 @@ from bench.core.errors import FAILED, SettingError
 from bench.core.job import Job, job_of
 from bench.core.paths import check_results_folder, plain_config, resolved_config, weights_path
 from bench.core.progress import TALLY, PlannedCell, print_line
-from bench.core.provenance import now
+from bench.core.provenance import cells_at_once, now
 from bench.core.stored_result import json_path
 
 WANDB = "bench.training.loggers.weights_and_biases"  # of logger=wandb
@@ -41,6 +42,13 @@ class PlannedJob(NamedTuple):
     stem: Path = Path()  # of the result
     weights: Path = Path()  # that a cell keeps
     force: bool = False  # an older result does not count
+
+    def has_ended(self, begin: str) -> bool:
+        """True if the job has left a result since `begin`, a time as in records."""
+        with contextlib.suppress(SettingError):  # damaged: an unsound job, which the end of the sweep lists
+            path = json_path(self.stem)
+            return path.is_file() and self.work.read(path).finished_at >= begin
+        return False
 
 
 class SweepCallback(Callback):
@@ -64,18 +72,24 @@ class SweepCallback(Callback):
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Set the tally in a launcher's process, which gets a copy of this object and has not run earlier jobs."""
         if self.plan is not None and TALLY.total != len(self.plan):
-            TALLY.total, TALLY.alone = len(self.plan), False
+            TALLY.total, TALLY.cells = len(self.plan), [job.cell for job in self.plan]
+            TALLY.alone, TALLY.processes = False, cells_at_once()
+            TALLY.began = datetime.datetime.fromisoformat(self.begin).timestamp()
         if not TALLY.alone:
             TALLY.done = config.hydra.job.num
 
     def on_job_end(self, config: DictConfig, **_: Any) -> None:
         """Show the table of a V after its last cell, except the last V: the report follows at once."""
-        if self.plan is None or not TALLY.alone:
+        if self.plan is None:
             return
-        nth, cells = config.hydra.job.num, [job.cell for job in self.plan]
-        size, later = cells[nth].size, {cell.size for cell in cells[nth + 1 :]}
-        has_run = any(cell.size == size and cell.pending for cell in cells)
-        if later and size not in later and has_run:
+        size = self.plan[config.hydra.job.num].cell.size
+        jobs_of_size = [job for job in self.plan if job.cell.size == size and job.cell.pending]
+        ended = all(job.has_ended(self.begin) for job in jobs_of_size)
+        if not jobs_of_size or not ended or size == self.plan[-1].cell.size:
+            return
+        shown = Path(config.hydra.sweep.dir) / f"table-{size}"
+        with contextlib.suppress(FileExistsError):  # two processes may end the last two cells at the same time
+            shown.touch(exist_ok=False)
             from bench.report import show_size
 
             show_size(Path(config.results_dir) / config.experiment_name, size)

@@ -31,12 +31,15 @@ class Tally:
     """Cells of a sweep, number of those that have ended, and the times of those that ran in this process.
 
     A cell's time is estimated from the latest cell of its system, or else from all cells so far. The time grows with V
-    (`GROWTH_WORDS`), and is less with kept weights (`LOADED_SHARE`).
+    (`GROWTH_WORDS`), and is less with kept weights (`LOADED_SHARE`). Where several processes share a sweep, each knows
+    the times of its own cells only, and estimates from the time since the sweep began.
     """
 
     total: int = 1
     done: int = 0
     alone: bool = True  # no other process runs cells of this sweep at the same time
+    began: float = 0.0  # `time.time()` when a sweep began that several processes share
+    processes: int | None = 1  # number of them; None if a cluster decides it
     cells: list[PlannedCell] = field(default_factory=lambda: [PlannedCell("", 0, pending=True)])  # in order
     seconds: list[tuple[PlannedCell, float]] = field(default_factory=list)  # one entry for each cell that ran
 
@@ -53,16 +56,33 @@ class Tally:
             elapsed: seconds that the running cell has taken.
             share: share of the running cell's work that is done; read only if no cell has ended.
         """
+        if not self.alone:
+            return self.left_of_shared_sweep()
         now, later = self.cells[self.done : self.done + 1], self.cells[self.done + 1 :]
         seconds = self.seconds
         if not seconds and now and share > 0:
             seconds = [(now[0], elapsed / share)]
-        if not seconds or not self.alone:
+        if not seconds:
             return "?"
         running = sum(estimate(cell, seconds) for cell in now if cell.pending)
         return "about " + clock(
             max(0.0, running - elapsed) + sum(estimate(cell, seconds) for cell in later if cell.pending)
         )
+
+    def left_of_shared_sweep(self) -> str:
+        """Return the estimated time left at the end of a cell; a question mark if it cannot be estimated.
+
+        The other processes are taken to be halfway through the next cells.
+        """
+        if self.processes is None or self.done == 0:
+            return "?"
+        running = self.done + self.processes - 1
+        parts = self.cells[: self.done], self.cells[self.done : running], self.cells[running:]
+        done, half_done, later = (sum(weight(cell) for cell in part if cell.pending) for part in parts)
+        if done == 0:
+            return "?"
+        share = (done + half_done / 2) / (done + half_done + later)
+        return "about " + clock((time.time() - self.began) * (1 / share - 1))
 
 
 def estimate(cell: PlannedCell, seconds: Sequence[tuple[PlannedCell, float]]) -> float:
@@ -97,7 +117,7 @@ class Bar:
             TextColumn("{task.percentage:3.0f} %  {task.fields[speed]}  sweep: {task.fields[left]} left"),
             console=CONSOLE,
             transient=True,
-            disable=not CONSOLE.is_terminal,
+            disable=not CONSOLE.is_terminal or not TALLY.alone,  # bars of several processes would overwrite each other
         )
 
     def __enter__(self) -> "Bar":

@@ -81,17 +81,20 @@ def test_slurm_preset_takes_plain_keys_and_resumes_after_a_timeout():
 
 
 @pytest.mark.slow
-def test_joblib_divides_the_cores_between_cells(place, monkeypatch, tmp_path):
-    """Two cells at a time: each takes half the cores, and both leave their record."""
+def test_joblib_divides_the_cores_between_cells_and_prints_tables_and_the_time_left(place, monkeypatch, tmp_path):
+    """Each cell takes half the cores, a table follows each V, and each cell but the last ends with the time left."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     text, parallel = f"corpus.path={place}/text.txt", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    run = bench(tmp_path, *settings("unigram", "softmax"), text, "logger=none", *parallel)
+    run = bench(tmp_path, *settings("unigram", "softmax"), "vocabulary.size=200,300", text, "logger=none", *parallel)
     assert run.returncode == 0, run.stdout + run.stderr
     records = [json.loads(path.read_text()) for path in (tmp_path / "results" / "smoke").glob("*.json")]
-    assert sorted(record["system"] for record in records) == ["softmax", "unigram"]
+    assert sorted(record["system"] for record in records) == ["softmax", "softmax", "unigram", "unigram"]
     assert {record["device"].split(", ")[-1] for record in records} == {f"{max(1, cpu_count() // 2)} threads"}
     assert {record["cells_at_once"] for record in records} == {2}
-    assert {line.split()[0] for line in run.stderr.splitlines() if " bits per byte" in line} == {"[1/2]", "[2/2]"}
+    ends = {line.split()[0]: line for line in run.stderr.splitlines() if " bits per byte" in line}
+    assert sorted(ends) == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert [" left" in ends[each] for each in sorted(ends)] == [True, True, True, False]
+    assert [run.stdout.count(f"text, V = {size}") for size in (200, 300)] == [2, 1]
 
 
 @pytest.mark.parametrize(

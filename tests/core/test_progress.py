@@ -66,10 +66,19 @@ def test_skipped_cells_take_no_time_before_and_after_they_are_reached():
     assert sweep.left() == "about 0:30"
 
 
-def test_time_left_is_unknown_when_other_processes_run_cells_too():
-    sweep = tally(cell("a"), cell("b"))
-    sweep.cell_ended(1.0)
-    sweep.alone = False
+def test_time_left_of_a_shared_sweep_follows_from_the_time_since_its_start(monkeypatch):
+    """Of three pending cells of one size, one is done and one half done by the other process."""
+    monkeypatch.setattr(progress.time, "time", lambda: 130.0)
+    sweep = tally(cell("a", pending=False), cell("a"), cell("b"), cell("c"))
+    sweep.alone, sweep.began, sweep.processes, sweep.done = False, 100.0, 2, 2
+    assert sweep.left() == "about 0:30"
+
+
+def test_time_left_of_a_shared_sweep_is_unknown_on_a_cluster_and_before_a_cell_has_run():
+    sweep = tally(cell("a", pending=False), cell("b"))
+    sweep.alone, sweep.processes, sweep.done = False, None, 1
+    assert sweep.left() == "?"
+    sweep.processes = 2
     assert sweep.left() == "?"
 
 
