@@ -11,7 +11,7 @@ from bench.report.diagnosis_plots import CAUSES, OWN, mean_parts
 from bench.report.generation_texts import HEADINGS, REAL
 from bench.report.glossary import COST
 from bench.report.plots import CURVE_UNITS
-from bench.report.run_table import CELL, GROUP, by_origin, with_times_of
+from bench.report.run_table import CELL, GROUP, with_times_of_one_origin
 
 TRAINING_COSTS = {"train_seconds": "training seconds", "train_flops": "training FLOPs"}
 
@@ -58,8 +58,7 @@ def charts(runs: pd.DataFrame) -> dict[str, Chart]:
 
 def of_one_origin(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with the times of the machine and commit of most runs: times of others do not compare."""
-    origins = [*by_origin(runs)]
-    return with_times_of(runs, origins[0]) if len(origins) > 1 else runs
+    return with_times_of_one_origin(runs)[0]
 
 
 def against_cost(cells: pd.DataFrame) -> dict[str, Chart]:

@@ -84,8 +84,8 @@ def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[sorted(last.index)].reset_index(drop=True)
 
 
-def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the cells of each machine and commit that measured a cost, by their name.
+def origins(runs: pd.DataFrame) -> list[str]:
+    """Return the names of the machines and commits that measured a cost.
 
     Runs that had the machine for themselves are first, then the origins of most runs.
     """
@@ -93,8 +93,12 @@ def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     measured = runs[has_cost & (runs.status == "ok")]
     counts = measured.origin.value_counts()
     shared = measured.groupby("origin").cells_at_once.max() > 1  # None, not recorded, counts as alone
-    order = sorted(counts.index, key=lambda name: (shared[name], -counts[name], name))
-    return {name: cells(runs[runs.origin == name]) for name in order}
+    return sorted(counts.index, key=lambda name: (shared[name], -counts[name], name))
+
+
+def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the cells of each machine and commit that measured a cost, by its name, in the order of `origins`."""
+    return {name: cells(runs[runs.origin == name]) for name in origins(runs)}
 
 
 def figures() -> list[str]:
@@ -121,8 +125,8 @@ def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
 
 def with_times_of_one_origin(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return the runs with the times of the first origin alone, and its name; empty if there is one origin."""
-    origins = [*by_origin(runs)]
-    return (with_times_of(runs, origins[0]), origins[0]) if len(origins) > 1 else (runs, "")
+    names = origins(runs)
+    return (with_times_of(runs, names[0]), names[0]) if len(names) > 1 else (runs, "")
 
 
 def excess_bits(frame: pd.DataFrame) -> pd.Series:
@@ -177,14 +181,16 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
 
 def cell(group: pd.DataFrame) -> dict[str, Any]:
     """Average the runs of one cell."""
-    good, bad = group[group.status == "ok"], group[group.status != "ok"]
+    ended_well = group.status == "ok"
+    good, bad = (group, group[:0]) if ended_well.all() else (group[ended_well], group[~ended_well])
     first = (good if len(good) else group).iloc[0]
     row = {name: first[name] for name in ("system", "kind", "competes", "settings", "trunk")}
     row |= {"seeds": len(good), "failures": [failure(run) for _, run in bad.iterrows()]}
     row["origins"] = sorted(set(good.origin))
     row["is_proxy"] = bool(good.is_density.eq(False).any())
-    row |= {name: good[name].mean() for name in figures()}
-    row |= {f"{name}_se": good[name].sem() for name in figures()}  # sem: ddof 1, NaN with one seed
+    means, errors = mean_and_error(good[figures()].to_numpy(float))
+    row |= dict(zip(figures(), means, strict=True))
+    row |= {f"{name}_se": each for name, each in zip(figures(), errors, strict=True)}
     row["is_undefined"] = bool((good.brier_lm.isna() & good.brier_n.notna()).any())
     if row["is_undefined"]:  # in one seed: the mean of the other seeds would flatter the system
         row |= {"brier_lm": nan, "brier_lm_se": nan}
@@ -194,6 +200,19 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     spread = deciles.std(0, ddof=1) if len(deciles) > 1 else nan
     row["accuracy_by_decile_se"] = spread / max(1, len(deciles)) ** 0.5
     return row
+
+
+def mean_and_error(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard error of each column over the rows that are not NaN; NaN of none, and errors of one.
+
+    [N, K] -> [K], [K]. By NumPy: pandas takes twenty times as long for a few rows, and a report has hundreds of cells.
+    """
+    is_known = ~np.isnan(figures)
+    count = np.where(is_known, 1.0, 0.0).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(is_known, figures, 0.0).sum(0) / count
+        variance = np.where(is_known, (figures - mean) ** 2, 0.0).sum(0) / (count - 1)
+        return mean, np.sqrt(variance) / np.sqrt(count)
 
 
 def in_group(frame: pd.DataFrame, group: tuple[str, str]) -> pd.DataFrame:

@@ -276,7 +276,7 @@ def test_true_model_of_other_texts_is_refused(corpus, vocabulary):
 def cell(folder: Path, system: str, words: int) -> Record:
     settings = [
         f"system={system}", f"results_dir={folder}", f"budget.words={words}", "corpus=synthetic", "corpus.types=200",
-        "corpus.train_words=null", "corpus.classes=4", "corpus.concentration=1", "corpus.words=300000",
+        "corpus.train_words=null", "corpus.classes=4", "corpus.concentration=1", "corpus.words=200000",
         "vocabulary.size=200", "trainer=cpu",
         "backbone.trunk.hidden_size=64", "batch.streams=8", "batch.steps=20", "logger=none", "generation.words=1",
         "corpus.train_words=null",
@@ -286,7 +286,7 @@ def cell(folder: Path, system: str, words: int) -> Record:
 
 def test_trained_softmax_is_close_to_the_true_model(tmp_path):
     silence_libraries()
-    truth, short, long = (cell(tmp_path, *each) for each in (("truth", 1), ("softmax", 15_000), ("softmax", 150_000)))
+    truth, short, long = (cell(tmp_path, *each) for each in (("truth", 1), ("softmax", 10_000), ("softmax", 100_000)))
     excess = [math.log(each.word_perplexity / truth.word_perplexity) for each in (short, long)]  # nats a word
     assert truth.entropy_rate_bits == short.entropy_rate_bits
     assert math.log2(truth.word_perplexity) == pytest.approx(truth.entropy_rate_bits, abs=0.03)
