@@ -13,6 +13,7 @@ SERVER = """
 import atexit, gc, json, os, resource, runpy, signal, sys
 from pathlib import Path
 import bench.cli, bench.report, bench.run, bench.sweep
+bench.cost.decode_latency.LONG_MS = bench.cost.training_cost.SECONDS = 0.0  # fewer calls are timed, as in all tests
 sys.path.append(sys.argv[1])
 from factories.charts import shared_charts
 sys.path.pop()
