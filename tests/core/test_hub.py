@@ -73,7 +73,7 @@ def test_damaged_weights_are_fetched_again(cached, caplog, monkeypatch):
             (cached / "model.safetensors").symlink_to(blob)
         return str(cached)
 
-    monkeypatch.setattr(hub, "snapshot_download", fetched)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
     assert (hub.fetch("some/body", ["*"]) / "model.safetensors").read_bytes() == b"weights"
     assert len(caplog.records) == 1
 

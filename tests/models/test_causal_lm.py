@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-import bench.core.hub
 from bench.core.errors import SettingError
 from bench.data.piece_batches import PieceBatch
 from bench.models.causal_lm_builders import load_causal_lm
@@ -138,7 +137,7 @@ def test_unreachable_model_is_refused_in_one_line_with_the_remedy(tmp_path, monk
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(bench.core.hub.HfApi, "repo_info", unreachable)
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", unreachable)
     for name in (str(tmp_path), str(tmp_path / "none"), "nobody/nothing-of-the-kind"):
         with pytest.raises(SettingError) as raised:
             tiny_model(pretrained=name)
