@@ -4,8 +4,11 @@ BIN := .venv/bin
 
 .PHONY: sweep test test-slow check reference reference-books pretrained gpu-bundle gpu-reference
 
+BENCH := $(BIN)/python -m bench
+TWO_CELLS := hydra/launcher=joblib hydra.launcher.n_jobs=2  # two cells at a time, half the cores each
+
 sweep: .venv/ready
-	$(BIN)/python -m bench +experiment=vocab_sweep
+	$(BENCH) +experiment=vocab_sweep $(TWO_CELLS)
 
 # one process per core; a test file stays in one process, and files start in the order of tests/conftest.py
 TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -24,9 +27,7 @@ check: .venv/ready
 # All results that are committed under results/reference/ (with `make reference-books` below), and what they cost to make.
 # Experiments whose times are not compared run two cells at a time, one thread each; all others run alone, on a machine
 # without other work.
-BENCH := $(BIN)/python -m bench
 REFERENCE := results_dir=results/reference logger=none
-TWO_CELLS := hydra/launcher=joblib hydra.launcher.n_jobs=2
 LADDER := $(BENCH) +experiment=objective_ladder $(REFERENCE) $(TWO_CELLS)
 FILL := $(BIN)/python -m bench.report --fill results/README.md README.md  # the texts print the figures of the records
 reference: .venv/ready

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.data.corpus import Corpus
 from bench.data.text import Text, chunks
 from bench.data.vocabulary import Vocabulary
-from bench.models.kneser_ney import KneserNey, gram_codes
+from bench.models.kneser_ney import KneserNey, context_codes
 from bench.models.language_model import ClosedVocabularyModel
 
 CACHED_CELLS = 2**17  # probabilities that are computed together: 512 KiB, which stay in the cache of a core
@@ -36,12 +36,13 @@ class CountModel(CodedContextModel):
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
         self.vocabulary = vocabulary
-        codes = np.empty(len(corpus.train), np.int64)
+        words = np.empty(len(corpus.train), np.int32)
+        contexts = np.empty(len(words), np.int64)
         for chunk, symbols, depths in self.symbols(corpus.train, order - 1):
-            codes[chunk] = gram_codes(symbols, depths, len(vocabulary), order)[
-                len(symbols) - (chunk.stop - chunk.start) :
-            ]
-        self.model = KneserNey.counted(codes, len(vocabulary), order)
+            before = len(symbols) - (chunk.stop - chunk.start)
+            words[chunk] = symbols[before:]
+            contexts[chunk] = context_codes(symbols, depths, len(vocabulary), order - 1)[before:]
+        self.model = KneserNey.counted(contexts, words, len(vocabulary), order)
 
     def symbols(self, text: Text, before: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield each chunk of a text, its ids, and the number of words before each id in its document.
@@ -66,8 +67,9 @@ class CountModel(CodedContextModel):
 
     def proceed(self, states: tuple[Tensor], words: Tensor) -> tuple[Tensor]:
         """Return the codes after one more word per sequence. [n, 1], [n] -> [n, 1]"""
-        length = self.model.order - 1
-        return ((states[0] * self.model.base + words[:, None]) % self.model.base**length,)
+        base, length = self.model.base, self.model.order - 1
+        without_oldest = states[0] % base ** max(0, length - 1)  # first: its product with the base fits 63 bits
+        return ((without_oldest * base + words[:, None]) % base**length,)
 
     def scores(self, features: Tensor) -> Tensor:
         """Return log-probabilities, each context computed once. [N, 1] -> [N, V]"""

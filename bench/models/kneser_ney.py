@@ -7,7 +7,7 @@ Chen & Goodman 1999). A = alphabet size; N = positions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -70,11 +70,11 @@ class KneserNey:
     Args:
         sequences: sequences of symbols in [0, alphabet), [length] each.
         alphabet: number of symbols, A.
-        order: n; a context has n - 1 symbols. (A + 1) ** n must be below 2 ** 63.
+        order: n; a context has n - 1 symbols. (A + 1) ** (n - 1) must be below 2 ** 63.
         weights: number of occurrences of each sequence; None: one per sequence. [sequences]
 
     Raises:
-        ValueError: the codes of n-grams do not fit 63 bits.
+        ValueError: the codes of contexts do not fit 63 bits.
     """
 
     def __init__(
@@ -82,20 +82,34 @@ class KneserNey:
     ):
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
         symbols, depths = np.concatenate(sequences), ragged(np.zeros(len(lengths), np.int64), lengths)
-        codes = gram_codes(symbols, depths, alphabet, order)
-        self._fit(codes, alphabet, order, None if weights is None else np.repeat(weights, lengths))
+        contexts = context_codes(symbols, depths, alphabet, order - 1)
+        self._fit(contexts, symbols, alphabet, order, None if weights is None else np.repeat(weights, lengths))
 
     @classmethod
-    def counted(cls, codes: np.ndarray, alphabet: int, order: int) -> "KneserNey":
-        """Return the model of n-grams given as `gram_codes`, which are sorted in place: no copy of them is made. [N]"""
+    def counted(cls, contexts: np.ndarray, symbols: np.ndarray, alphabet: int, order: int) -> "KneserNey":
+        """Return the model of symbols and the `context_codes` before them, which are overwritten: no copy is made. [N]
+
+        Raises:
+            ValueError: the codes of contexts do not fit 63 bits.
+        """
         model = cls.__new__(cls)
-        model._fit(codes, alphabet, order, None)
+        model._fit(contexts, symbols, alphabet, order, None)
         return model
 
-    def _fit(self, codes: np.ndarray, alphabet: int, order: int, occurrences: np.ndarray | None) -> None:
-        """Count n-grams of every order. [N], [N] int64 or None: each code occurs once"""
+    def _fit(
+        self, contexts: np.ndarray, symbols: np.ndarray, alphabet: int, order: int, occurrences: np.ndarray | None
+    ) -> None:
+        """Count n-grams of every order. [N] each; occurrences None: each position counts once"""
         self.alphabet, self.order = alphabet, order
         self.base = alphabet + 1  # the extra symbol pads the start of a sequence
+        ranked = (
+            None  # contexts of the highest order, if its n-grams need more than 63 bits: their ranks take the place
+        )
+        if self.base**order >= 2**63:
+            ranked, contexts = np.unique(contexts, return_inverse=True)
+        codes = contexts
+        codes *= self.base
+        codes += symbols
         levels = []
         for length in range(order, 0, -1):
             if occurrences is None:
@@ -108,8 +122,14 @@ class KneserNey:
                 starts = boundaries(codes)
                 counts, occurrences = np.add.reduceat(occurrences[rising], starts), None
             codes = codes[starts]
-            levels.append(Level.of(codes, counts, self.base))
-            codes %= self.base ** (length - 1)
+            level = Level.of(codes, counts, self.base)
+            if ranked is None:
+                codes %= self.base ** (length - 1)  # without the oldest symbol
+            else:
+                level = replace(level, contexts=ranked[level.contexts])
+                codes = ranked[codes // self.base] % self.base ** (length - 2) * self.base + codes % self.base
+                ranked = None
+            levels.append(level)
         self.levels = levels[::-1]  # of context lengths 0 .. n - 1
 
     def context_codes(self, sequence: np.ndarray, length: int, depths: np.ndarray | None = None) -> np.ndarray:
@@ -138,8 +158,8 @@ class KneserNey:
         return p
 
 
-def gram_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, order: int) -> np.ndarray:
-    """Return the code of the n-gram that ends at each position. [N], [N] -> [N] int64
+def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length: int) -> np.ndarray:
+    """Return the code of the `length` symbols before each position; pads precede a sequence. [N], [N] -> [N] int64
 
     Args:
         depths: symbols before each position in its own sequence.
@@ -147,13 +167,8 @@ def gram_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, order: in
     Raises:
         ValueError: the codes do not fit 63 bits.
     """
-    if (alphabet + 1) ** order >= 2**63:
-        raise ValueError(f"order {order} over {alphabet} symbols does not fit 63 bits")
-    return context_codes(symbols, depths, alphabet, order - 1) * (alphabet + 1) + symbols
-
-
-def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length: int) -> np.ndarray:
-    """Return the code of the `length` symbols before each position; pads precede a sequence. [N], [N] -> [N] int64"""
+    if (alphabet + 1) ** length >= 2**63:
+        raise ValueError(f"order {length + 1} over {alphabet} symbols does not fit 63 bits")
     codes = np.zeros(len(symbols), np.int64)
     for back in range(length, 0, -1):
         codes *= alphabet + 1

@@ -81,10 +81,31 @@ def test_sequences_are_counted_separately():
     assert model.levels[1].contexts.tolist() == [0, 2, 3]  # 0, 2 and <s>; no symbol follows 1
 
 
-def test_order_is_refused_when_codes_do_not_fit_63_bits():
-    KneserNey([np.array([0])], 2**21 - 2, 3)
-    with pytest.raises(ValueError, match="order 3 over 2097151 symbols does not fit 63 bits"):
-        KneserNey([np.array([0])], 2**21 - 1, 3)
+def test_order_is_refused_when_codes_of_contexts_do_not_fit_63_bits():
+    with pytest.raises(ValueError, match="order 4 over 2097151 symbols does not fit 63 bits"):
+        KneserNey([np.arange(3)], 2**21 - 1, 4)
+
+
+@pytest.mark.parametrize("order", [3, 4, 5])
+def test_model_is_the_same_when_the_codes_of_ngrams_exceed_63_bits(order):
+    """Rare symbols with high numbers, and the same symbols with low numbers: probabilities agree symbol by symbol."""
+    random = np.random.default_rng(order)
+    large = int(2 ** (62 / (order - 1))) - 2  # contexts fit, n-grams do not
+    high = np.sort(random.choice(large, 6, replace=False))
+    sequences = [random.choice(6, length) for length in (30, 20, 1, 12)]
+    small_model, model = KneserNey(sequences, 6, order), KneserNey([high[each] for each in sequences], large, order)
+    text = random.choice(6, 200)
+    pairs = [
+        each.symbol_probabilities(each.context_codes(symbols, order - 1), symbols)
+        for each, symbols in ((small_model, text), (model, high[text]))
+    ]
+    difference = small_model.levels[0].backoff[0] * (1 / 6 - 1 / large)  # of the uniform distribution below all orders
+    for length in range(order):
+        expected, found = small_model.levels[length], model.levels[length]
+        np.testing.assert_array_equal(found.symbols, high[expected.symbols])
+        np.testing.assert_array_equal(found.offsets, expected.offsets)
+        np.testing.assert_allclose(found.shares, expected.shares, rtol=1e-15)
+    assert np.all(pairs[0] - pairs[1] <= difference + 1e-15) and np.all(pairs[0] >= pairs[1])
 
 
 def test_probabilities_over_whole_vocabulary_sum_to_one(vocabulary):
