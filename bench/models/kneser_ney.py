@@ -102,10 +102,8 @@ class KneserNey:
         """Count n-grams of every order. [N] each; occurrences None: each position counts once"""
         self.alphabet, self.order = alphabet, order
         self.base = alphabet + 1  # the extra symbol pads the start of a sequence
-        ranked = (
-            None  # contexts of the highest order, if its n-grams need more than 63 bits: their ranks take the place
-        )
-        if self.base**order >= 2**63:
+        ranked = None
+        if self.base**order >= 2**63:  # the ranks of the contexts stand for their codes at the highest order
             ranked, contexts = np.unique(contexts, return_inverse=True)
         codes = contexts
         codes *= self.base
@@ -124,7 +122,7 @@ class KneserNey:
             codes = codes[starts]
             level = Level.of(codes, counts, self.base)
             if ranked is None:
-                codes %= self.base ** (length - 1)  # without the oldest symbol
+                codes %= self.base ** (length - 1)  # n-grams of the next order: without the oldest symbol
             else:
                 level = replace(level, contexts=ranked[level.contexts])
                 codes = ranked[codes // self.base] % self.base ** (length - 2) * self.base + codes % self.base
