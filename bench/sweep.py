@@ -43,13 +43,6 @@ class PlannedJob(NamedTuple):
     weights: Path = Path()  # that a cell keeps
     force: bool = False  # an older result does not count
 
-    def has_ended(self, begin: str) -> bool:
-        """True if the job has left a result since `begin`, a time as in records."""
-        with contextlib.suppress(SettingError):  # damaged: an unsound job, which the end of the sweep lists
-            path = json_path(self.stem)
-            return path.is_file() and self.work.read(path).finished_at >= begin
-        return False
-
 
 class SweepCallback(Callback):
     """Called by Hydra before it writes anything, before and after each job, and after a sweep."""
@@ -73,8 +66,7 @@ class SweepCallback(Callback):
         """Set the tally in a launcher's process, which gets a copy of this object and has not run earlier jobs."""
         if self.plan is not None and TALLY.total != len(self.plan):
             TALLY.total, TALLY.cells = len(self.plan), [job.cell for job in self.plan]
-            TALLY.alone, TALLY.processes = False, cells_at_once()
-            TALLY.began = datetime.datetime.fromisoformat(self.begin).timestamp()
+            TALLY.alone, TALLY.began, TALLY.processes = False, seconds(self.begin), cells_at_once()
         if not TALLY.alone:
             TALLY.done = config.hydra.job.num
 
@@ -83,9 +75,9 @@ class SweepCallback(Callback):
         if self.plan is None:
             return
         size = self.plan[config.hydra.job.num].cell.size
-        jobs_of_size = [job for job in self.plan if job.cell.size == size and job.cell.pending]
-        ended = all(job.has_ended(self.begin) for job in jobs_of_size)
-        if not jobs_of_size or not ended or size == self.plan[-1].cell.size:
+        cells = [job.cell for job in self.plan if job.cell.size == size and job.cell.pending]
+        have_ended = all(cell.has_ended(seconds(self.begin)) for cell in cells)
+        if not cells or not have_ended or size == self.plan[-1].cell.size:
             return
         shown = Path(config.hydra.sweep.dir) / f"table-{size}"
         with contextlib.suppress(FileExistsError):  # two processes may end the last two cells at the same time
@@ -104,6 +96,11 @@ class SweepCallback(Callback):
             sys.exit(FAILED)
         if unsound:
             sys.exit(FAILED)
+
+
+def seconds(time: str) -> float:
+    """Return a time as in records in seconds."""
+    return datetime.datetime.fromisoformat(time).timestamp()
 
 
 @contextlib.contextmanager
@@ -200,6 +197,7 @@ def planned(overrides: list[str]) -> PlannedJob:
         config["vocabulary"]["size"] or 0,  # null is every type, which are not counted yet
         pending=not kept,
         trains=cfg.force or not weights.is_file(),
+        result=json_path(stem),
     )
     return PlannedJob(overrides, None, cell, work, stem, weights, cfg.force)
 

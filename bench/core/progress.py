@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
@@ -24,6 +25,11 @@ class PlannedCell(NamedTuple):
     size: int  # vocabulary size, V
     pending: bool  # False: its result exists, so the cell will be skipped
     trains: bool = True  # False: the cell finds kept weights, such as those of a model that is the same at every V
+    result: Path = Path()  # file that the cell leaves
+
+    def has_ended(self, since: float) -> bool:
+        """True if the cell has left a result since a time in seconds."""
+        return self.result.is_file() and self.result.stat().st_mtime >= since
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Tally:
     total: int = 1
     done: int = 0
     alone: bool = True  # no other process runs cells of this sweep at the same time
-    began: float = 0.0  # `time.time()` when a sweep began that several processes share
+    began: float = 0.0  # time in seconds when a sweep began that several processes share
     processes: int | None = 1  # number of them; None if a cluster decides it
     cells: list[PlannedCell] = field(default_factory=lambda: [PlannedCell("", 0, pending=True)])  # in order
     seconds: list[tuple[PlannedCell, float]] = field(default_factory=list)  # one entry for each cell that ran
@@ -72,16 +78,16 @@ class Tally:
     def left_of_shared_sweep(self) -> str:
         """Return the estimated time left at the end of a cell; a question mark if it cannot be estimated.
 
-        The other processes are taken to be halfway through the next cells.
+        Results on disk tell which cells have ended; each of the other processes is taken to be halfway through a cell.
         """
-        if self.processes is None or self.done == 0:
+        ended, rest = [], []
+        for cell in self.cells:
+            if cell.pending:
+                (ended if cell.has_ended(self.began) else rest).append(weight(cell))
+        if self.processes is None or not ended:
             return "?"
-        running = self.done + self.processes - 1
-        parts = self.cells[: self.done], self.cells[self.done : running], self.cells[running:]
-        done, half_done, later = (sum(weight(cell) for cell in part if cell.pending) for part in parts)
-        if done == 0:
-            return "?"
-        share = (done + half_done / 2) / (done + half_done + later)
+        running = min(self.processes - 1, len(rest)) / 2 / max(1, len(rest)) * sum(rest)
+        share = (sum(ended) + running) / (sum(ended) + sum(rest))
         return "about " + clock((time.time() - self.began) * (1 / share - 1))
 
 

@@ -1,5 +1,9 @@
 """Estimated time left of a sweep: from the same system, else from all cells; skipped cells take no time."""
 
+import time
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from bench.core import progress
@@ -66,20 +70,23 @@ def test_skipped_cells_take_no_time_before_and_after_they_are_reached():
     assert sweep.left() == "about 0:30"
 
 
-def test_time_left_of_a_shared_sweep_follows_from_the_time_since_its_start(monkeypatch):
-    """Of three pending cells of one size, one is done and one half done by the other process."""
-    monkeypatch.setattr(progress.time, "time", lambda: 130.0)
-    sweep = tally(cell("a", pending=False), cell("a"), cell("b"), cell("c"))
-    sweep.alone, sweep.began, sweep.processes, sweep.done = False, 100.0, 2, 2
-    assert sweep.left() == "about 0:30"
+def shared(tmp_path: Path, *cells: PlannedCell, processes: int | None = 2) -> Tally:
+    """A sweep of two processes that began 30 s ago; the first pending cell has ended."""
+    cells = [each._replace(result=tmp_path / f"{n}.json") for n, each in enumerate(cells)]
+    next(each for each in cells if each.pending).result.touch()
+    return replace(tally(*cells), alone=False, began=time.time() - 30, processes=processes)
 
 
-def test_time_left_of_a_shared_sweep_is_unknown_on_a_cluster_and_before_a_cell_has_run():
-    sweep = tally(cell("a", pending=False), cell("b"))
-    sweep.alone, sweep.processes, sweep.done = False, None, 1
-    assert sweep.left() == "?"
-    sweep.processes = 2
-    assert sweep.left() == "?"
+def test_time_left_of_a_shared_sweep_follows_from_the_results_since_its_start(tmp_path):
+    """Of three pending cells of one size, one has ended and another process is halfway through the next."""
+    sweep = shared(tmp_path, cell("a", pending=False), cell("a"), cell("b"), cell("c"))
+    assert sweep.left() in ("about 0:30", "about 0:31")
+    assert replace(sweep, processes=1).left() in ("about 1:00", "about 1:01")
+
+
+def test_time_left_of_a_shared_sweep_is_unknown_on_a_cluster_and_before_a_cell_has_ended(tmp_path):
+    assert shared(tmp_path, cell("a"), cell("b"), processes=None).left() == "?"
+    assert replace(shared(tmp_path, cell("a"), cell("b")), began=time.time() + 9).left() == "?"
 
 
 def test_line_at_the_end_of_a_cell_says_about_how_much_time_is_left(monkeypatch, capsys):
