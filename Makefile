@@ -59,9 +59,13 @@ reference: .venv/ready
 # 260 books, 18.9 million words: git clone https://github.com/mlschmitt/classic-books-markdown && mkdir books &&
 # cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). The LSTM has 256 units, so that two cores suffice.
 BOOKS ?= books
+BOOK_SCALING := $(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) \
+	backbone.trunk.hidden_size=256
 reference-books: .venv/ready
-	$(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) seed=0,1,2 \
-		backbone.trunk.hidden_size=256 budget.words=300000,1000000,3000000
+	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
+	$(BOOK_SCALING) seed=0 budget.words=10000000
+	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
+	$(BOOK_SCALING) seed=0 budget.words=10000000 system=ngram system.model.order=5
 	$(BIN)/python -m bench.diagnose results/reference/data_scaling/*.json
 	$(FILL)
 

@@ -83,9 +83,11 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles)
     how = "Lower left is better. Training time without the encoder's. " + (
         "The larger the marker, the larger V." if len(sizes) > 1 else f"V = {sizes[0]:,}."
     )
-    figure, axes = new_figure((1, 2), 3.1, "Quality against training cost", how, handles, sharey=True)
+    units = {"train_seconds": "seconds", "train_flops": "FLOPs"}
+    measured = [field for field in units if (cells[field] > 0).any()]  # times of several origins do not compare
+    figure, axes = new_figure((1, len(measured)), 3.1, "Quality against training cost", how, handles, sharey=True)
     thin = {"marker": "", "linewidth": 0.9, "alpha": 0.6}
-    for axis, field, name in zip(axes[0], ("train_seconds", "train_flops"), ("seconds", "FLOPs"), strict=True):
+    for axis, field in zip(axes[0], measured, strict=True):
         points = cells[cells[field] > 0].sort_values("vocabulary_size", ascending=False)  # small markers on top
         front = points[pareto(points[field].to_numpy(), points.bits_per_byte.to_numpy())].sort_values(field)
         axis.plot(front[field], front.bits_per_byte, color=GRID, linewidth=7, solid_capstyle="round", zorder=1)
@@ -102,7 +104,7 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles)
         if len(floors):
             axis.axhline(floors.bits_per_byte.iloc[0], color=MUTED, linestyle="--", linewidth=1)
         set_log_scale(axis, "x")
-        axis.set(xlabel=f"training {name}", ylabel="bits per byte" if axis is axes[0, 0] else None)
+        axis.set(xlabel=f"training {units[field]}", ylabel="bits per byte" if axis is axes[0, 0] else None)
     return figure
 
 

@@ -44,6 +44,14 @@ def test_figure_by_system_has_a_row_per_system_sorted_by_bits_per_byte():
     assert panels[0].get_xlim()[0] == 0
 
 
+def test_quality_against_cost_has_no_panel_for_a_cost_that_nothing_has(tmp_path):
+    """FLOPs are known and times are not, as when the times of several machines do not compare."""
+    runs = run_table.runs([partial_record(bits_per_byte=2.0, flops_per_position=1e6, trained_words=1000)])
+    figure = plots.draw(runs, run_table.cells(runs))["quality_vs_cost"]
+    assert [panel.get_xlabel() for panel in figure.axes] == ["training FLOPs"]
+    save(figure, tmp_path / "figure.svg")  # a logarithmic axis without a point cannot be drawn
+
+
 def test_figure_by_system_shows_a_cross_when_every_run_failed():
     runs = run_table.runs(
         [partial_record(bits_per_byte=2.0), partial_record(system="mse", status="oom", reason="no memory")]

@@ -116,7 +116,14 @@ def test_times_of_runs_that_had_the_machine_for_themselves_come_first():
         partial_record(seed=seed, train_seconds=1.0, device="cpu", cells_at_once=cells)
         for seed, cells in ((0, 1), (1, 2), (2, 2))
     ]
-    assert [*run_table.by_origin(run_table.runs(records))] == ["cpu", "cpu, shared by 2 cells"]
+    assert run_table.origins(run_table.runs(records)) == ["cpu", "cpu, shared by 2 cells"]
+
+
+def test_times_of_trained_systems_come_before_those_of_floors():
+    """A floor that was run again on its own would otherwise decide whose times a figure shows."""
+    trained = partial_record(train_seconds=1.0, device="cpu", cells_at_once=2)
+    floor = partial_record(system="ngram", decode_ms_1=1.0, device="cpu", cells_at_once=1)
+    assert run_table.origins(run_table.runs([floor, trained])) == ["cpu, shared by 2 cells", "cpu"]
 
 
 def test_ledgers_answer_at_sizes_without_records():
