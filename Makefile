@@ -18,9 +18,10 @@ TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: .venv/ready
 	$(TEST) -m "not slow and not slurm"
 
-# slow tests: killed runs, fuzzed command lines, and jobs on a Slurm cluster
+# slow tests: killed runs, fuzzed command lines, and jobs on a Slurm cluster; some wait for a cluster or a service, so
+# there is a process more than cores
 test-slow: .venv/ready
-	$(TEST) -rs -m "slow or slurm"
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(nproc) + 1)) $(TEST) -rs -m "slow or slurm"
 
 check: .venv/ready
 	$(BIN)/ruff check .

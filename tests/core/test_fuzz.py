@@ -1,4 +1,4 @@
-"""Four hundred damaged command lines: each runs, or ends with one line that names a key; none with a traceback."""
+"""Two hundred damaged command lines: each runs, or ends with one line that names a key; none with a traceback."""
 
 import sys
 from collections import Counter
@@ -16,7 +16,7 @@ from bench.core.record import POSITIONS
 from bench.core.settings import Settings
 from bench.evaluation.score import ScoredText
 
-EXAMPLES = 400
+EXAMPLES = 200
 TINY = ["corpus.path=text.txt", "vocabulary.size=30", "batch.streams=2", "batch.steps=8", "generation.prompts=[the]"]
 TRUNK = ["backbone.trunk.hidden_size=8", "backbone.trunk.layers=1", "backbone.trunk.dropout=0.0"]
 SYSTEMS = {
