@@ -21,7 +21,7 @@ test: .venv/ready
 # slow tests: killed runs, fuzzed command lines, and jobs on a Slurm cluster; some wait for a cluster or a service, so
 # there is a process more than cores
 test-slow: .venv/ready
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(nproc) + 1)) $(TEST) -rs -m "slow or slurm"
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(TEST) -rs -m "slow or slurm"
 
 check: .venv/ready
 	$(BIN)/ruff check .

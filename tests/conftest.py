@@ -6,7 +6,6 @@ distributes the tests does not import torch, which takes five seconds before any
 
 from __future__ import annotations
 
-import copy
 import gc
 import itertools
 import os
@@ -14,12 +13,12 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from factories.parsed_files import parsed_once
 from filelock import FileLock
-from omegaconf import DictConfig, ListConfig, OmegaConf
 
 if TYPE_CHECKING:
     from bench.data.corpus import Corpus
@@ -82,18 +81,8 @@ def spare_garbage_collection() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def configuration_files() -> Iterator[None]:
-    """Parse each YAML file once: Hydra reads a dozen per composition, which is a third of its time."""
-    load, parsed = OmegaConf.load, {}
-
-    def load_once(file: IO | str | Path) -> DictConfig | ListConfig:
-        path = Path(file if isinstance(file, str | Path) else file.name)
-        key = (path, path.stat().st_mtime_ns, path.stat().st_size)
-        if key not in parsed:
-            parsed[key] = load(file)
-        return copy.deepcopy(parsed[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OmegaConf, "load", load_once)
+    """Parse each YAML file once."""
+    with parsed_once():
         yield
 
 

@@ -12,11 +12,17 @@ from pathlib import Path
 SERVER = """
 import atexit, gc, json, os, resource, runpy, signal, sys
 from pathlib import Path
+from omegaconf import OmegaConf
 import bench.cli, bench.report, bench.run, bench.sweep
 bench.cost.decode_latency.LONG_MS = bench.cost.training_cost.SECONDS = 0.0  # fewer calls are timed, as in all tests
 sys.path.append(sys.argv[1])
 from factories.charts import shared_charts
+from factories.parsed_files import parsed_once
 sys.path.pop()
+files = parsed_once()
+files.__enter__()
+for file in (Path(sys.argv[1]).parent / "conf").rglob("*.yaml"):
+    OmegaConf.load(file)  # here, so that all forks have it
 bench.report.page_script.charts = shared_charts(Path(sys.argv[2]))
 gc.freeze()  # the modules are no garbage, and a pass over their objects in a fork would copy their pages
 for line in sys.stdin:
