@@ -175,7 +175,7 @@ def test_damaged_command_line_runs_or_is_refused_in_one_line(place, capsys, monk
     each()
     with capsys.disabled():
         print(f"\n{sum(counts.values())} command lines: {counts[0]} run, {counts[2]} are refused in one line")
-    assert counts[2] > 50 and counts[0] > 50
+    assert min(counts[2], counts[0]) > EXAMPLES / 8
 
 
 @pytest.mark.slow
