@@ -10,8 +10,9 @@ from bench.report import run_table
 from bench.report.diagnosis_plots import CAUSES, OWN, mean_parts
 from bench.report.generation_texts import HEADINGS, REAL
 from bench.report.glossary import COST
+from bench.report.origins import with_times_of_one_origin
 from bench.report.plots import CURVE_UNITS
-from bench.report.run_table import CELL, GROUP, with_times_of_one_origin
+from bench.report.run_table import CELL, GROUP
 
 TRAINING_COSTS = {"train_seconds": "training seconds", "train_flops": "training FLOPs"}
 
@@ -43,7 +44,7 @@ def bars(frame: pd.DataFrame, y: str, title: str) -> Chart:
 
 def charts(runs: pd.DataFrame) -> dict[str, Chart]:
     """Return by name every chart for which the runs of one experiment have data."""
-    runs = of_one_origin(runs)
+    runs, _ = with_times_of_one_origin(runs)  # times of others do not compare
     cells = run_table.cells(runs)
     every = {
         **against_cost(cells),
@@ -54,11 +55,6 @@ def charts(runs: pd.DataFrame) -> dict[str, Chart]:
         **generation_quality(runs),
     }
     return {name: chart for name, chart in every.items() if len(chart.frame)}
-
-
-def of_one_origin(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with the times of the machine and commit of most runs: times of others do not compare."""
-    return with_times_of_one_origin(runs)[0]
 
 
 def against_cost(cells: pd.DataFrame) -> dict[str, Chart]:

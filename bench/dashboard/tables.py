@@ -2,11 +2,12 @@
 
 import pandas as pd
 
-from bench.dashboard.charts import WAYS, generation_frame, of_one_origin
+from bench.dashboard.charts import WAYS, generation_frame
 from bench.report import leaderboard, run_table
 from bench.report.generation_texts import HEADINGS
 from bench.report.glossary import every_column
 from bench.report.leaderboard import Leaderboard
+from bench.report.origins import with_times_of_one_origin
 from bench.report.run_table import CELL
 
 FACTS = (*CELL, "system", "kind", "seeds", "train_flops")
@@ -20,7 +21,7 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     )
     every = {
         "leaderboard": pd.concat([board_frame(board) for board in leaderboard.leaderboards(runs, cells)]),
-        "cells": plain_figures(run_table.cells(of_one_origin(runs))),
+        "cells": plain_figures(run_table.cells(with_times_of_one_origin(runs)[0])),
         "texts": texts_side_by_side(runs, list(dict.fromkeys(cells.label))),
         "generation": generation,
     }

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from bench.evaluation.metric_definition import Column, Metric
-from bench.report import run_table, significance
+from bench.report import significance
 from bench.report.glossary import COST, quality, shown_quality
 from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import UNDEFINED, extent, listed, mean_and_error
+from bench.report.origins import by_origin
 from bench.report.paired_test import FEWEST_DOCUMENTS
 from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
@@ -46,7 +47,7 @@ def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame, baseline: str = REFERE
         comparisons = significance.compare(group, baseline)
         body = rows(group, comparisons)
         title = f"{corpus}, V = {size:,}" + (f", {budget}" if names_budget and budget else "")
-        origins = run_table.by_origin(measured)
+        origins = by_origin(measured)
         systems = Table(
             title=title,
             caption=f"{facts(measured)} · {legend(group, comparisons)}",

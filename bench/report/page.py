@@ -18,10 +18,11 @@ from bench.report.glossary import COST, shown_quality
 from bench.report.headline import headline
 from bench.report.leaderboard import Leaderboard
 from bench.report.ledgers import Section, of_kind
+from bench.report.origins import by_origin, with_times_of_one_origin
 from bench.report.page_table import page_table
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
 from bench.report.recommend import Answer
-from bench.report.run_table import GROUP, by_origin, failure, in_group, with_times_of_one_origin
+from bench.report.run_table import GROUP, failure, in_group
 from bench.report.significance import REFERENCE
 from bench.report.table import Table
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench.evaluation.metric_definition import Column
 from bench.report import run_table
 from bench.report.diagnosis_plots import accuracy_lost
+from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import (
     BACKGROUND,
     GRID,
@@ -29,7 +30,7 @@ from bench.report.plot_style import (
     set_title,
 )
 from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
-from bench.report.run_table import curve, pareto, with_times_of_one_origin
+from bench.report.run_table import curve, pareto
 
 CURVE_UNITS = {"words": "words seen", "seconds": "training seconds", "flops": "training FLOPs"}
 

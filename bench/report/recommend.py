@@ -11,6 +11,7 @@ from bench.report.best import COLUMNS, NEEDS, QUALITY, Best, best, figure
 from bench.report.glossary import TIMES
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import mean_and_error
+from bench.report.origins import with_times_of_one_origin
 
 CHOICES = {  # heading of each choice of a reader, in the order of the page
     "size": "Vocabulary size V",
@@ -50,7 +51,7 @@ def from_records(runs: pd.DataFrame) -> Iterator[Answer]:
     costs = tuple(name for name in NEEDS if name not in QUALITY)
     groups += [(key, costs, here) for key, here in named.groupby(["corpus", "budget", "device"])]
     for (corpus, budget, device), names, here in groups:
-        timed, origin = run_table.with_times_of_one_origin(here)
+        timed, origin = with_times_of_one_origin(here)
         for size, cells in run_table.cells(timed).groupby("vocabulary_size"):
             for name in names:
                 if (found := best(cells, name)) is not None:

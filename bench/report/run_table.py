@@ -20,7 +20,6 @@ from bench.core.identity import OUTSIDE_IDENTITY, without_description
 from bench.core.record import Record, read_records
 from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metrics import measured_metrics
-from bench.report.glossary import COST, TIMES
 from bench.report.record_facts import budget, from_blocks, kind_of, origin, trunk
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
 
@@ -84,24 +83,6 @@ def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[sorted(last.index)].reset_index(drop=True)
 
 
-def origins(runs: pd.DataFrame) -> list[str]:
-    """Return the names of the machines and commits that measured a cost.
-
-    Origins of trained systems are first, then runs that had the machine for themselves, then the origins of most runs.
-    """
-    has_cost = runs[[column.name for column in COST]].notna().any(axis=1)
-    measured = runs[has_cost & (runs.status == "ok")]
-    counts = measured.origin.value_counts()
-    trained = measured.groupby("origin").competes.any()
-    shared = measured.groupby("origin").cells_at_once.max() > 1  # None, not recorded, counts as alone
-    return sorted(counts.index, key=lambda name: (not trained[name], shared[name], -counts[name], name))
-
-
-def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the cells of each machine and commit that measured a cost, by its name, in the order of `origins`."""
-    return {name: cells(runs[runs.origin == name]) for name in origins(runs)}
-
-
 def figures() -> list[str]:
     """Return the columns that are averaged over seeds."""
     return [*NUMBERS, *registered_only(), "train_flops", "excess"]
@@ -110,24 +91,6 @@ def figures() -> list[str]:
 def registered_only() -> list[str]:
     """Return the registered metrics that a Record has no field for."""
     return [name for name in measured_metrics() if name not in NUMBERS]
-
-
-def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
-    """Return the runs without the times that another machine or commit measured."""
-    others = runs.origin != origin
-    timeless = [
-        [{unit: value for unit, value in row.items() if unit != "seconds"} for row in curve] if is_other else curve
-        for curve, is_other in zip(runs.curve, others, strict=True)
-    ]
-    kept = runs.assign(curve=timeless)
-    kept.loc[others, [*TIMES]] = nan
-    return kept
-
-
-def with_times_of_one_origin(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return the runs with the times of the first origin alone, and its name; empty if there is one origin."""
-    names = origins(runs)
-    return (with_times_of(runs, names[0]), names[0]) if len(names) > 1 else (runs, "")
 
 
 def excess_bits(frame: pd.DataFrame) -> pd.Series:
@@ -208,11 +171,10 @@ def mean_and_error(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     [N, K] -> [K], [K]. By NumPy: pandas takes twenty times as long for a few rows, and a report has hundreds of cells.
     """
-    is_known = ~np.isnan(figures)
-    count = np.where(is_known, 1.0, 0.0).sum(0)
+    count = (~np.isnan(figures)).sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(is_known, figures, 0.0).sum(0) / count
-        variance = np.where(is_known, (figures - mean) ** 2, 0.0).sum(0) / (count - 1)
+        mean = np.nansum(figures, 0) / count
+        variance = np.nansum((figures - mean) ** 2, 0) / (count - 1)
         return mean, np.sqrt(variance) / np.sqrt(count)
 
 

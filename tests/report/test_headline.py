@@ -7,13 +7,14 @@ from bench.core.record import Record
 from bench.report import run_table
 from bench.report.headline import headline
 from bench.report.leaderboard import leaderboards
+from bench.report.origins import with_times_of_one_origin
 
 
 def sentences(records: list[Record], baseline: str = "softmax") -> list[str]:
     """Return the sentences about these records."""
     runs = run_table.runs(records)
     cells = run_table.cells(runs)
-    timed = run_table.cells(run_table.with_times_of_one_origin(runs)[0])
+    timed = run_table.cells(with_times_of_one_origin(runs)[0])
     return headline([*leaderboards(runs, cells, baseline)], timed)
 
 

@@ -6,6 +6,7 @@ from factories.records import partial_record, sweep_records
 from bench.core.record import Record
 from bench.report import run_table
 from bench.report.leaderboard import leaderboards
+from bench.report.origins import with_times_of_one_origin
 from bench.report.page_table import LAST, MOST_COLUMNS, PageTable, page_table
 
 
@@ -13,7 +14,7 @@ def table(records: list[Record]) -> PageTable:
     """Return the page's leaderboard of these records."""
     runs = run_table.runs(records)
     cells = run_table.cells(runs)
-    timed = run_table.cells(run_table.with_times_of_one_origin(runs)[0])
+    timed = run_table.cells(with_times_of_one_origin(runs)[0])
     found = page_table([*leaderboards(runs, cells)], timed)
     assert found is not None
     return found

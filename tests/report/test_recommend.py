@@ -8,6 +8,7 @@ from factories.records import blocked_record, partial_record
 
 from bench.core.record import Record
 from bench.report import run_table
+from bench.report.origins import origins
 from bench.report.recommend import Answer, control, first_choice, from_records
 from bench.report.recommend_costs import from_ledgers
 
@@ -116,14 +117,14 @@ def test_times_of_runs_that_had_the_machine_for_themselves_come_first():
         partial_record(seed=seed, train_seconds=1.0, device="cpu", cells_at_once=cells)
         for seed, cells in ((0, 1), (1, 2), (2, 2))
     ]
-    assert run_table.origins(run_table.runs(records)) == ["cpu", "cpu, shared by 2 cells"]
+    assert origins(run_table.runs(records)) == ["cpu", "cpu, shared by 2 cells"]
 
 
 def test_times_of_trained_systems_come_before_those_of_floors():
     """A floor that was run again on its own would otherwise decide whose times a figure shows."""
     trained = partial_record(train_seconds=1.0, device="cpu", cells_at_once=2)
     floor = partial_record(system="ngram", decode_ms_1=1.0, device="cpu", cells_at_once=1)
-    assert run_table.origins(run_table.runs([floor, trained])) == ["cpu, shared by 2 cells", "cpu"]
+    assert origins(run_table.runs([floor, trained])) == ["cpu, shared by 2 cells", "cpu"]
 
 
 def test_ledgers_answer_at_sizes_without_records():
