@@ -60,24 +60,28 @@ class SweepCallback(Callback):
         self.on_run_start(config)
         with exiting_on_refusal():
             self.plan, self.begin = plan_jobs(jobs(config)), now()
-            TALLY.total, TALLY.cells = len(self.plan), [job.cell for job in self.plan]
+            TALLY.cells = [job.cell for job in self.plan]
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Set the tally in a launcher's process, which gets a copy of this object and has not run earlier jobs."""
         if self.plan is not None and TALLY.total != len(self.plan):
-            TALLY.total, TALLY.cells = len(self.plan), [job.cell for job in self.plan]
+            TALLY.cells = [job.cell for job in self.plan]
             TALLY.alone, TALLY.began, TALLY.processes = False, seconds(self.begin), cells_at_once()
         if not TALLY.alone:
             TALLY.done = config.hydra.job.num
 
     def on_job_end(self, config: DictConfig, **_: Any) -> None:
-        """Show the table of a V after its last cell, except the last V: the report follows at once."""
-        if self.plan is None:
+        """Show the table of a V after its last cell, except the last V: the report follows at once.
+
+        A job on a cluster shows none: its output is a file of its own.
+        """
+        if self.plan is None or TALLY.processes is None:
             return
         size = self.plan[config.hydra.job.num].cell.size
+        if size == self.plan[-1].cell.size:
+            return
         cells = [job.cell for job in self.plan if job.cell.size == size and job.cell.pending]
-        have_ended = all(cell.has_ended(seconds(self.begin)) for cell in cells)
-        if not cells or not have_ended or size == self.plan[-1].cell.size:
+        if not cells or not all(cell.has_ended(seconds(self.begin)) for cell in cells):
             return
         shown = Path(config.hydra.sweep.dir) / f"table-{size}"
         with contextlib.suppress(FileExistsError):  # two processes may end the last two cells at the same time

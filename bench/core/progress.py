@@ -41,13 +41,17 @@ class Tally:
     the times of its own cells only, and estimates from the time since the sweep began.
     """
 
-    total: int = 1
     done: int = 0
     alone: bool = True  # no other process runs cells of this sweep at the same time
     began: float = 0.0  # time in seconds when a sweep began that several processes share
     processes: int | None = 1  # number of them; None if a cluster decides it
     cells: list[PlannedCell] = field(default_factory=lambda: [PlannedCell("", 0, pending=True)])  # in order
     seconds: list[tuple[PlannedCell, float]] = field(default_factory=list)  # one entry for each cell that ran
+
+    @property
+    def total(self) -> int:
+        """Number of cells of the sweep."""
+        return len(self.cells)
 
     def cell_ended(self, seconds: float | None) -> None:
         """Count a cell; `seconds` is None for a cell that was skipped."""
@@ -80,11 +84,13 @@ class Tally:
 
         Results on disk tell which cells have ended; each of the other processes is taken to be halfway through a cell.
         """
+        if self.processes is None:
+            return "?"
         ended, rest = [], []
         for cell in self.cells:
             if cell.pending:
                 (ended if cell.has_ended(self.began) else rest).append(weight(cell))
-        if self.processes is None or not ended:
+        if not ended:
             return "?"
         running = min(self.processes - 1, len(rest)) / 2 / max(1, len(rest)) * sum(rest)
         share = (sum(ended) + running) / (sum(ended) + sum(rest))
@@ -149,8 +155,8 @@ def report_cell_end(cell: str, outcome: str, seconds: float | None) -> None:
     """Print the line that remains for a cell; `seconds` is None for a cell that was skipped."""
     TALLY.cell_ended(seconds)
     took = "" if seconds is None else f", {seconds:.0f} s"
-    left = f"; {TALLY.left()} left" if TALLY.done < TALLY.total and TALLY.left() != "?" else ""
-    print_line(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}{left}")
+    left = TALLY.left() if TALLY.done < TALLY.total else "?"
+    print_line(f"[{TALLY.done}/{TALLY.total}] {cell}: {outcome}{took}" + ("" if left == "?" else f"; {left} left"))
 
 
 def print_line(line: str) -> None:

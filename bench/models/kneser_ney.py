@@ -87,11 +87,7 @@ class KneserNey:
 
     @classmethod
     def counted(cls, contexts: np.ndarray, symbols: np.ndarray, alphabet: int, order: int) -> "KneserNey":
-        """Return the model of symbols and the `context_codes` before them, which are overwritten: no copy is made. [N]
-
-        Raises:
-            ValueError: the codes of contexts do not fit 63 bits.
-        """
+        """Return the model of symbols after `context_codes`, which are overwritten instead of copied. [N], [N]"""
         model = cls.__new__(cls)
         model._fit(contexts, symbols, alphabet, order, None)
         return model

@@ -15,7 +15,7 @@ def cell(system: str, size: int = 0, *, pending: bool = True) -> PlannedCell:
 
 
 def tally(*cells: PlannedCell) -> Tally:
-    return Tally(total=len(cells), cells=list(cells))
+    return Tally(cells=list(cells))
 
 
 def test_estimate_is_the_latest_time_of_the_same_system():
