@@ -1,4 +1,4 @@
-"""Two hundred damaged command lines: each runs, or ends with one line that names a key; none with a traceback."""
+"""Four hundred damaged command lines: each runs, or ends with one line that names a key; none with a traceback."""
 
 import sys
 from collections import Counter
@@ -16,7 +16,7 @@ from bench.core.record import POSITIONS
 from bench.core.settings import Settings
 from bench.evaluation.score import ScoredText
 
-EXAMPLES = 200
+EXAMPLES = 400
 TINY = ["corpus.path=text.txt", "vocabulary.size=30", "batch.streams=2", "batch.steps=8", "generation.prompts=[the]"]
 TRUNK = ["backbone.trunk.hidden_size=8", "backbone.trunk.layers=1", "backbone.trunk.dropout=0.0"]
 SYSTEMS = {
@@ -175,7 +175,7 @@ def test_damaged_command_line_runs_or_is_refused_in_one_line(place, capsys, monk
     each()
     with capsys.disabled():
         print(f"\n{sum(counts.values())} command lines: {counts[0]} run, {counts[2]} are refused in one line")
-    assert min(counts[2], counts[0]) > EXAMPLES / 8
+    assert counts[2] > 50 and counts[0] > 50
 
 
 @pytest.mark.slow

@@ -82,6 +82,7 @@ def test_sequences_are_counted_separately():
 
 
 def test_order_is_refused_when_codes_of_contexts_do_not_fit_63_bits():
+    KneserNey([np.array([0])], 2**21 - 2, 4)
     with pytest.raises(ValueError, match="order 4 over 2097151 symbols does not fit 63 bits"):
         KneserNey([np.arange(3)], 2**21 - 1, 4)
 

@@ -65,9 +65,8 @@ def overlapping(boxes: list[Bbox]) -> list[tuple[Bbox, Bbox]]:
     return [(a, b) for a, b in itertools.combinations(boxes, 2) if Bbox.intersection(a.padded(-1), b.padded(-1))]
 
 
-@pytest.mark.parametrize(
-    ("sizes", "label"), [(SIZES, "{}"), (SIZES[:1], "{} (targets.name=bert, targets.level=token)")]
-)
+@pytest.mark.parametrize("label", ["{}", "{} (targets.name=bert, targets.level=token)"])
+@pytest.mark.parametrize("sizes", [SIZES, SIZES[:1]])
 def test_texts_of_a_figure_neither_overlap_nor_leave_the_figure(sizes: tuple[int, ...], label: str):
     runs = run_table.runs([record for record in sweep_records() if record.vocabulary_size in sizes])
     cells = run_table.cells(runs)
