@@ -94,10 +94,11 @@ def test_weights_are_kept_when_disk_is_full_after_training(forked, place, disk):
     command = [sys.executable, "-c", FILLED, str(folder / "filler"), *arguments]
     full = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=200, check=False)
     assert full.returncode == 2, full.stdout + full.stderr
-    *before_training, line = full.stderr.strip().splitlines()
-    assert all(report.startswith("corpus ") for report in before_training)  # sizes of the splits
-    assert line.startswith("results_dir: "), line
-    assert "No space left on device" in full.stderr and not records(folder)
+    *before, line = full.stderr.strip().splitlines()
+    # Before the refusal: the sizes of the splits and, beside other work, waits and a slow training.
+    assert all(": " in report and not report.startswith(("results_dir", "Traceback")) for report in before), full.stderr
+    assert line.startswith("results_dir: ") and "No space left on device" in line, full.stderr
+    assert not records(folder)
     (folder / "filler").unlink()
     [weights] = folder.rglob("*.safetensors")
     kept = weights.stat().st_mtime_ns
