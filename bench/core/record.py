@@ -28,6 +28,8 @@ LEDGER = re.compile(r"[a-z]+\d*-[0-9a-f]{8}")  # stem of a cost ledger's file; t
 
 MEASURED_LATER = ("diagnosis", "generation_quality")  # fields that python -m bench.diagnose adds to a finished record
 
+SLOWED = 0.75  # least `cpu_share` of an undisturbed run; a quiet machine gives .9 to 1, one competing process about .5
+
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 

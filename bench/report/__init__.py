@@ -15,6 +15,7 @@ from bench.core.files import write_atomically
 from bench.report import (
     cost_report,
     csv_table,
+    data_law,
     encoder_report,
     latex,
     leaderboard,
@@ -28,7 +29,7 @@ from bench.report import (
     words_plots,
 )
 from bench.report.plot_style import STYLE, line_styles
-from bench.report.significance import REFERENCE
+from bench.report.significance import REFERENCE, default_baseline
 
 FORMATS = ("svg", "png")  # of the figures' files; the first is the default
 
@@ -39,7 +40,7 @@ TABLE_FORMATS = {  # suffix of the file, and the function that writes the leader
 }
 
 
-def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], baseline: str = REFERENCE) -> None:
+def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], baseline: str | None = None) -> None:
     """Write tables, `figures/` and `index.html` into `out`; print the tables and the page's path.
 
     Equal records give equal bytes.
@@ -47,7 +48,7 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
     Records give `leaderboard.md`, trials of a search `tuning.md`, cost ledgers `costs.md`.
 
     Args:
-        baseline: system or label that the others are compared with.
+        baseline: system or label that the others are compared with; None chooses (`default_baseline`).
 
     Raises:
         SettingError: the folders hold no record and no ledger, a file that should be a ledger is none, or there is no
@@ -62,11 +63,12 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
         tuning.write(runs[is_trial], out / "tuning.md")
         runs = runs[~is_trial]
     cells = run_table.cells(runs)
-    check_baseline(baseline, runs)
+    baseline = known_baseline(baseline, runs)
     boards = [*leaderboard.leaderboards(runs, cells, baseline)]
     break_evens = [table for _, here in runs.groupby(run_table.GROUP) for table in page.break_even_tables(here)]
+    laws = [*data_law.law_tables(runs, cells, baseline)]
     if boards:
-        leaderboard.write(boards, out / "leaderboard.md", break_evens)
+        leaderboard.write(boards, out / "leaderboard.md", [*laws, *break_evens])
     drawings: page.Drawings = {}
     for group, here in runs.groupby(run_table.GROUP):
         names = [name for name, field in zip(group, run_table.GROUP, strict=True) if runs[field].nunique() > 1]
@@ -75,13 +77,14 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
         drawings[group] = {
             name: save(figure, out / "figures" / f"{name}{suffix}.{figure_format}") for name, figure in figures.items()
         }
-    for corpus, here in runs.groupby("corpus"):  # across budgets, so in no section of the page
+    growth: list[str] = []
+    for corpus, here in runs.groupby("corpus"):  # across budgets
         suffix = "-" + re.sub(r"\W+", "_", corpus) if runs.corpus.nunique() > 1 else ""
         with matplotlib.rc_context(STYLE):
             of_corpus = cells[cells.corpus == corpus]
             figure = words_plots.quality_vs_words(here, of_corpus, line_styles(of_corpus))
         if figure is not None:
-            save(figure, out / "figures" / f"quality_vs_words{suffix}.{figure_format}")
+            growth.append(save(figure, out / "figures" / f"quality_vs_words{suffix}.{figure_format}"))
     sections = [*cost_report.sections(costs), *encoder_report.sections(costs), *loop_report.sections(costs)]
     if sections:
         cost_report.write(sections, out / "costs.md")
@@ -90,10 +93,10 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
             path = out / "figures" / f"{name}{section.name}.{figure_format}"
             section.pictures[name] = save(figure, path)
     if boards or sections:
-        page.write(runs, cells, boards, drawings, out / "index.html", sections, baseline)
+        page.write(runs, cells, boards, drawings, out / "index.html", sections, baseline, growth, laws)
     costs_by_size = (table for section in sections for table in (*section.sizes, *section.summary))
     systems_and_costs = (table for board in boards for table in (board.systems, *board.costs))
-    terminal.show([*systems_and_costs, *break_evens, *costs_by_size])
+    terminal.show([*systems_and_costs, *laws, *break_evens, *costs_by_size])
     if boards or sections:
         print(f"report: {out / 'index.html'}")
 
@@ -102,16 +105,16 @@ def show_size(folder: Path, size: int) -> None:
     """Print the tables of one vocabulary size."""
     runs = run_table.load([folder])
     runs = runs[~tuning.is_trial(runs)]
-    boards = leaderboard.leaderboards(runs, run_table.cells(runs))
+    boards = leaderboard.leaderboards(runs, run_table.cells(runs), default_baseline(runs))
     terminal.show([board.systems for board in boards if board.size == size])
 
 
-def write_tables(folders: list[Path], out: Path, table_format: str, baseline: str = REFERENCE) -> Path:
+def write_tables(folders: list[Path], out: Path, table_format: str, baseline: str | None = None) -> Path:
     """Write the leaderboards alone, in a format for a paper or for another program; return the file's path.
 
     Args:
         table_format: a key of `TABLE_FORMATS`.
-        baseline: system or label that the others are compared with.
+        baseline: system or label that the others are compared with; None chooses (`default_baseline`).
 
     Raises:
         SettingError: the folders hold no record, or there is no such baseline.
@@ -122,24 +125,27 @@ def write_tables(folders: list[Path], out: Path, table_format: str, baseline: st
         places = ", ".join(map(str, folders))
         raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
     cells = run_table.cells(runs)
-    check_baseline(baseline, runs)
+    baseline = known_baseline(baseline, runs)
     suffix, write = TABLE_FORMATS[table_format]
     path = out / f"leaderboard.{suffix}"
     write([*leaderboard.leaderboards(runs, cells, baseline)], path)
     return path
 
 
-def check_baseline(name: str, runs: pd.DataFrame) -> None:
-    """Check that a baseline that a reader named is a system or a label.
+def known_baseline(name: str | None, runs: pd.DataFrame) -> str:
+    """Return the baseline that a reader named, which is a system or a label; without a name the default.
 
     Raises:
         SettingError: no run has the name; the line suggests the nearest.
     """
+    if name is None:
+        return default_baseline(runs)
     known = [*dict.fromkeys([*runs.system, *runs.label])]
     if name != REFERENCE and name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known) or REFERENCE}"
         raise SettingError("--baseline", f"no record is of {name}; {remedy}")
+    return name
 
 
 def save(figure: Figure, path: Path) -> str:

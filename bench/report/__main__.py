@@ -11,7 +11,6 @@ from bench.core.environment import substitute_unprintable
 from bench.core.errors import BAD_INPUT, SettingError
 from bench.report import FORMATS, TABLE_FORMATS, report, write_tables
 from bench.report.published import fill
-from bench.report.significance import REFERENCE
 
 MOST_LINES = 20  # about figures that could not be filled; many have one cause
 
@@ -29,9 +28,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--baseline",
-        default=REFERENCE,
         metavar="NAME",
-        help="system, or its label in the tables, that the others are compared with (default: %(default)s)",
+        help="system, or its label in the tables, that the others are compared with (default: softmax, or "
+        "sampled_softmax without it)",
     )
     parser.add_argument("--figures", choices=FORMATS, default=FORMATS[0], help="format of figures (default: svg)")
     parser.add_argument(

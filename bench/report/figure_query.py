@@ -1,11 +1,13 @@
 """Query by which a text names one of its figures.
 
-    [interval of | p of | best] FIGURE [of SETTINGS] [minus SETTINGS | over SETTINGS] [where SETTINGS]
+    [interval of | p of | best | growth of | interval of growth of]
+    FIGURE [of SETTINGS] [minus SETTINGS | over SETTINGS] [where SETTINGS]
 
 SETTINGS are `key=value`, as on the command line; those after `where` hold on both sides. FIGURE is a column of a
 table, a number of a record by its dotted path (`diagnosis.lost_to_fit`), or such a number times a factor
 (`100*diagnosis.lost_to_fit`). Records that differ in the seed alone are averaged. Settings with `contender=` select a
 row of a cost ledger. `best` is the name of the best trained system and of those that do not differ significantly.
+`growth` is the law over the number of training words (bench/report/data_law.py): α, or with `minus` bits per tenfold.
 """
 
 import re
@@ -16,7 +18,8 @@ from dataclasses import dataclass
 from bench.core.errors import SettingError
 
 GRAMMAR = re.compile(
-    r"(?:(?P<form>interval of|p of|best) )?(?:(?P<factor>\d+(?:\.\d+)?) ?\* ?)?(?P<figure>[\w.-]+)"
+    r"(?:(?P<form>interval of growth of|interval of|p of|best|growth of) )?"
+    r"(?:(?P<factor>\d+(?:\.\d+)?) ?\* ?)?(?P<figure>[\w.-]+)"
     r"(?: of (?P<first>.+?))?(?: (?P<operator>minus|over) (?P<second>.+?))?(?: where (?P<shared>.+))?"
 )
 
@@ -25,7 +28,7 @@ GRAMMAR = re.compile(
 class Query:
     """A parsed query; the settings after `where` are in `first` and `second`."""
 
-    form: str  # value | interval | p | best
+    form: str  # value | interval | p | best | growth | interval of growth
     factor: float
     figure: str
     first: Mapping[str, str]

@@ -11,11 +11,13 @@ import pandas as pd
 from bench.core.errors import SettingError
 from bench.evaluation.metric_definition import Column
 from bench.report import run_table, significance
+from bench.report.data_law import FEWEST_SIZES, exponent, gap_growth
 from bench.report.figure_query import Query
 from bench.report.glossary import TIMES, every_column
 from bench.report.named_settings import FACTS, ledger_rows, only_cell, selected_row, selected_runs
 from bench.report.number_format import listed
 from bench.report.run_table import CELL
+from bench.report.words_plots import with_words
 
 COLUMNS: dict[str, Column] = {column.name: column for column in every_column()}
 
@@ -41,6 +43,8 @@ def answer(query: Query, folder: Path) -> Answer:
     """
     if query.form == "best":
         return best(query, folder)
+    if query.form.endswith("growth"):
+        return growth(query, folder)
     first = side(query.first, folder)
     if not query.operator:
         return first.figure(query)
@@ -179,6 +183,39 @@ def best(query: Query, folder: Path) -> Answer:
         if significance.is_certain(first, other, query.figure, rivals=len(others)) is False
     ]
     return Answer(text=" or ".join([first.label, *equal]), seeds=int(first.seeds))
+
+
+def growth(query: Query, folder: Path) -> Answer:
+    """Return α of a system, or the growth of its difference to another per tenfold words; or the interval of these.
+
+    The seeds are those of the number of words that has most: the others take their spread from it.
+    """
+    if query.figure != "bits_per_byte" or query.operator == "over":
+        raise SettingError(query.figure, "has no law; write growth of bits_per_byte of key=value … [minus key=value …]")
+    lines = [line_of(chosen, folder) for chosen in ((query.first, query.second) if query.operator else (query.first,))]
+    shared = sorted(set.intersection(*(set(line.words) for line in lines)))
+    lines = [line[line.words.isin(shared)].sort_values("words") for line in lines]
+    if len(shared) < FEWEST_SIZES:
+        raise SettingError(query.figure, f"was measured at {len(shared)} numbers of words; a law needs {FEWEST_SIZES}")
+    found = gap_growth([*zip(*(each.iloc for each in lines), strict=True)]) if query.operator else exponent(lines[0])
+    if found is None:
+        raise SettingError(query.figure, "has no law: test texts differ, or records have no sums of documents")
+    seeds = [int(line.seeds.max()) for line in lines if line.competes.iloc[0]]
+    numbers = found[1:] if query.form.startswith("interval") else found[:1]
+    return Answer(tuple(each * query.factor for each in numbers), seeds=min(seeds) if seeds else None)
+
+
+def line_of(chosen: Mapping[str, str], folder: Path) -> pd.DataFrame:
+    """Return the cells of one system at each number of training words."""
+    runs = selected_runs(folder, chosen)
+    cells = [side_of(tuple(sorted((chosen | words).items())), folder).means for words in budgets_of(runs)]
+    return with_words(runs, pd.DataFrame(cells))
+
+
+def budgets_of(runs: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the settings that select each budget of words of these runs."""
+    limits = {config["budget"]["words"] for config in runs.config}
+    return [{"budget.words": str(limit)} for limit in sorted(limits - {None})]
 
 
 def inside(value: Any, path: list[str]) -> Any:

@@ -96,4 +96,6 @@ def times(cell: pd.Series, other: pd.Series) -> str:
     ours, theirs = (mean_and_error(each.train_seconds, digits=2) for each in (cell, other))
     encoding = mean_and_error(cell.encode_seconds, digits=2)
     after = f" after {encoding} s of encoding its text" if pd.notna(cell.encode_seconds) else ""
-    return f"Training {cell.label} took {ours} s{after}; training {other.label} took {theirs} s."
+    at_once = max(cell.cells_at_once, other.cells_at_once)  # NaN, not recorded, counts as alone
+    shared = f", while {at_once:.0f} cells shared the machine" if at_once > 1 else ""
+    return f"Training {cell.label} took {ours} s{after}; training {other.label} took {theirs} s{shared}."

@@ -39,8 +39,16 @@ def write(
     path: Path,
     cost_sections: Sequence[Section] = (),
     baseline: str = REFERENCE,
+    growth: Sequence[str] = (),
+    laws: Sequence[Table] = (),
 ) -> None:
-    """Write the page to `path`; `baseline` is the system or label that others are compared with."""
+    """Write the page to `path`.
+
+    Args:
+        baseline: system or label that others are compared with.
+        growth: SVG texts of quality as the training text grows, one per corpus.
+        laws: tables of the law of that growth.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only when a page is written
 
     # autoescape by name would leave out `.jinja`; records hold text that a model or a user wrote
@@ -72,6 +80,8 @@ def write(
         board=page_table(tables, times),
         baseline=baseline,
         tables=tables,
+        growth=[inline_svg(svg, f"growth{i}") for i, svg in enumerate(growth)],
+        laws=laws,
         sections=sections,
         failures=[(run.corpus, run.vocabulary_size, run.label, failure(run)) for _, run in bad.iterrows()],
         entries=(*shown_quality(), *COST),

@@ -70,8 +70,8 @@ def line_styles(cells: pd.DataFrame) -> LineStyles:
     first_line = {system: i for i, system in enumerate(sorted(set(cells.system[cells.competes]), key=listed_first))}
     for system, variants in cells.groupby("system"):
         if not variants.competes.any():
-            grey = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
-            styles |= dict.fromkeys(variants.label, grey)
+            for label in sorted(set(variants.label)):
+                styles[label] = {"color": MUTED, "linestyle": next(floors), "marker": ".", "linewidth": 1.1}
             continue
         colour, marker = PUBLISHED[system] if system in PUBLISHED else next(spare)
         for i, label in enumerate(sorted(set(variants.label))):

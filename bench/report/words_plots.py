@@ -1,14 +1,20 @@
-"""Figure of quality against the number of training words: does the distance between heads close with more data?"""
+"""Figure of quality as the training text grows: does the distance between heads close with more data, at what time?"""
 
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.core.record import SLOWED
+from bench.report import run_table
+from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import LineStyles, handles_of, new_figure, set_log_scale
 from bench.report.plots_by_system import ENTRIES
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
+
+TIME = "s of training and of encoding the text"
 
 
 def words_of(config: dict[str, Any]) -> float:
@@ -17,31 +23,62 @@ def words_of(config: dict[str, Any]) -> float:
     return float("nan") if budget.get("words") is None or budget.get("seconds") else float(budget["words"])
 
 
+def with_words(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells at whose corpus and V there are several numbers of training words, which are column `words`.
+
+    Args:
+        runs: of these cells.
+    """
+    words = {budget: words_of(config) for budget, config in zip(runs.budget, runs.config, strict=True)}
+    cells = cells.assign(words=cells.budget.map(words).astype(float))
+    cells = cells[cells.words.notna() & cells.bits_per_byte.notna()]
+    return cells[cells.groupby(["corpus", "vocabulary_size"]).words.transform("nunique") > 1]
+
+
+def timed_cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of one machine and commit, without runs that other work slowed; column `seconds` is the cost.
+
+    The encoder reads a regressor's text before the first step, so its time is a part of the cost.
+    """
+    undisturbed = runs[~(runs.cpu_share < SLOWED)]
+    cells = run_table.cells(with_times_of_one_origin(undisturbed)[0])
+    return cells.assign(seconds=cells.train_seconds + cells.encode_seconds.fillna(0))
+
+
 def quality_vs_words(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
-    """Draw bits per byte and accuracy against training words: a row per V; None with one number of words.
+    """Draw bits per byte and accuracy against training words, and against time; None with one number of words.
 
     Args:
         runs: of one corpus.
         cells: of these runs.
     """
-    words = {budget: words_of(config) for budget, config in zip(runs.budget, runs.config, strict=True)}
-    cells = cells.assign(words=cells.budget.map(words))
-    cells = cells[cells.words.notna() & cells.bits_per_byte.notna()]
-    spread = cells.groupby("vocabulary_size").words.transform("nunique")
-    cells = cells[spread > 1]
+    cells = with_words(runs, cells)
     if cells.empty:
         return None
-    sizes = sorted(set(cells.vocabulary_size))
+    timed = with_words(runs, timed_cells(runs))
+    timed = timed[timed.seconds.notna() & (timed.groupby(["vocabulary_size", "label"]).words.transform("nunique") > 1)]
+    panels = [
+        (size, here, x, unit)
+        for size in sorted(set(cells.vocabulary_size))
+        for frame, x, unit in ((cells, "words", "training words"), (timed, "seconds", TIME))
+        if len(here := frame[frame.vocabulary_size == size])
+    ]
     how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error over seeds, if several."
-    handles = handles_of(styles, cells.label)
-    title, shape = "Quality as the training text grows", (len(sizes), len(FIELDS))
-    figure, axes = new_figure(shape, 3.0, title, how, handles, sharex=True)
-    for row, size in zip(axes, sizes, strict=True):
-        here = cells[cells.vocabulary_size == size].sort_values("words")
-        for axis, column in zip(row, (ENTRIES[field] for field in FIELDS), strict=True):
-            for label, line in here[here[column.name].notna()].groupby("label"):
-                mean, error = line[column.name] * column.scale, line[f"{column.name}_se"].fillna(0) * column.scale
-                axis.errorbar(line.words, mean, error, elinewidth=1, capsize=2, **styles[label])
-            set_log_scale(axis, "x", sorted(set(here.words)))
-            axis.set(title=f"{column.heading_with_arrow}, V = {size:,}", xlabel="training words")
+    if len(timed):
+        how += " Against time: runs of one machine and commit, without those that other work slowed."
+    title, shape = "Quality as the training text grows", (len(panels), len(FIELDS))
+    figure, axes = new_figure(shape, 3.0, title, how, handles_of(styles, cells.label), sharex="row")
+    for row, (size, here, x, unit) in zip(axes, panels, strict=True):
+        for axis, field in zip(row, FIELDS, strict=True):
+            draw_lines(axis, here, x, field, styles)
+            set_log_scale(axis, "x", sorted(set(here.words)) if x == "words" else None)
+            axis.set(title=f"{ENTRIES[field].heading_with_arrow}, V = {size:,}", xlabel=unit)
     return figure
+
+
+def draw_lines(axis: Axes, cells: pd.DataFrame, x: str, field: str, styles: LineStyles) -> None:
+    """Draw a line per system, with its standard errors."""
+    scale = ENTRIES[field].scale
+    for label, line in cells[cells[field].notna()].sort_values("words").groupby("label"):
+        mean, error = line[field] * scale, line[f"{field}_se"].fillna(0) * scale
+        axis.errorbar(line[x], mean, error, elinewidth=1, capsize=2, **styles[label])

@@ -19,6 +19,7 @@ from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 from bench.core.paths import record_stem, weights_path
 from bench.core.progress import Bar, print_line
+from bench.core.record import SLOWED
 from bench.core.signals import STOP
 from bench.core.source_hash import KEPT, cell_sha256, made_by_other_code
 from bench.evaluation.evaluator import evaluator_of
@@ -29,8 +30,6 @@ from bench.training.checkpoint import Checkpoint
 from bench.training.distributed import LocalRank, start_followers
 
 log = logging.getLogger(__name__)
-
-SLOWED = 0.75  # least `cpu_share` of an undisturbed run; a quiet machine gives .9 to 1, one competing process about .5
 
 
 def train_or_load(

@@ -53,6 +53,31 @@ def test_interval_of_a_difference_is_paired(folder):
     assert printed(folder, query, "0.0000 to 0.0000") == f"{test.low:.4f} to {test.high:.4f}"
 
 
+def test_growth_over_training_words_is_that_of_the_law(tmp_path):
+    records = [
+        blocked_record(
+            system,
+            bits + step * slope,
+            config={"system": {"kind": "classifier", "name": system}, "budget": {"words": 10**step, "seconds": None}},
+            seed=seed,
+        )
+        for system, bits, slope in (("softmax", 2.0, -0.1), ("cosine", 2.4, -0.07))
+        for step in (3, 4, 5)
+        for seed in range(3)
+    ]
+    write_all(records, tmp_path / "runs")
+    gap = "growth of bits_per_byte of system=cosine minus system=softmax"
+    assert printed(tmp_path, gap, "+0.000") == "+0.030"
+    assert printed(tmp_path, f"interval of {gap}", "0.000 to 0.000") == "0.030 to 0.030"
+    low, high = printed(tmp_path, "interval of growth of bits_per_byte of system=softmax", "0.0000 to 0.0000").split(
+        " to "
+    )
+    assert float(low) < float(printed(tmp_path, "growth of bits_per_byte of system=softmax", "0.0000")) < float(high)
+    assert "has no law" in problem(tmp_path, "growth of accuracy_at_1 of system=cosine")
+    line = problem(tmp_path, "growth of bits_per_byte of system=cosine budget.words=1000")
+    assert line.endswith("was measured at 0 numbers of words; a law needs 3")
+
+
 def test_p_values_of_a_text_are_corrected_for_their_number(folder):
     pairs = [("cosine targets.level=type", "cosine, types"), ("nce", "nce")]
     all_cells = cells(folder)

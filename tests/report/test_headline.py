@@ -41,6 +41,16 @@ def test_three_sentences_name_the_best_the_best_regressor_and_the_times():
     ]
 
 
+def test_times_say_that_several_cells_shared_the_machine():
+    records = [
+        partial_record(system="softmax", bits_per_byte=2.0, train_seconds=40.0, cells_at_once=2),
+        partial_record(system="cosine", bits_per_byte=2.25, train_seconds=10.0, cells_at_once=2),
+    ]
+    assert sentences(records)[-1] == (
+        "Training cosine took 10 s; training softmax took 40 s, while 2 cells shared the machine."
+    )
+
+
 def test_sentences_say_which_differences_are_significant():
     records = [*seeds_of("softmax", 2.0), *seeds_of("mse", 2.1, 0.02), *seeds_of("nce", 2.001, 0.02)]
     first, second = sentences(records)

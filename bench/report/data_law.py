@@ -1,0 +1,148 @@
+"""Tables of the law by which quality grows with the training text: bits per byte ∝ N^−α, and the gap to the baseline.
+
+Both are least-squares lines over log N, so a slope is a weighted sum of the figures at each N. N training words,
+K numbers of training words, S seeds, R resamples of the test documents.
+"""
+
+from collections.abc import Callable, Iterator
+from math import hypot
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bench.evaluation.intervals import BlockSums, mean_over_seeds, percentile_interval
+from bench.evaluation.metric_definition import Column, evaluate
+from bench.evaluation.metrics import METRICS
+from bench.report.number_format import bracketed, rounded, signed, warranted_decimals
+from bench.report.paired_test import LEVEL
+from bench.report.significance import baseline
+from bench.report.table import Part, Table, TableRow, Value
+from bench.report.words_plots import with_words
+
+FEWEST_SIZES = 3  # numbers of training words that a law needs; two determine it without any misfit
+
+BITS = METRICS["bits_per_byte"].formula
+
+Transform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+class Slope(NamedTuple):
+    """A slope over log N, and its 95 % interval over documents and seeds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def columns(name: str) -> list[Column]:
+    """Return the columns of a table whose baseline is `name`."""
+    return [
+        Column("exponent", "α", "higher", "1", "", ""),
+        Column("last_exponent", "α, last two sizes", "higher", "1", "", ""),
+        Column("misfit", "misfit", "lower", "bits per byte", "", ""),
+        Column("gap", f"gap to {name}, per tenfold", "lower", "bits per byte", "", ""),
+        Column("last_gap", "gap per tenfold, last two sizes", "lower", "bits per byte", "", ""),
+    ]
+
+
+def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[Table]:
+    """Yield a table per corpus and V at which a system was trained on `FEWEST_SIZES` numbers of words.
+
+    Args:
+        name: system or label of the baseline.
+    """
+    grown = with_words(runs, cells)
+    several = grown.corpus.nunique() > 1
+    for (corpus, size), here in grown.groupby(["corpus", "vocabulary_size"]):
+        lines = {label: line.sort_values("words") for label, line in here.groupby("label", sort=False)}
+        rows = [row(lines[label], here, name) for label in lines if len(lines[label]) >= FEWEST_SIZES]
+        if not rows:
+            continue
+        extent = " to ".join(f"{each:,.0f}" for each in (here.words.min(), here.words.max()))
+        caption = (
+            f"From {extent} training words: bits per byte ∝ N^−α by least squares, and the growth of the difference to "
+            f"{name} per ten times as many words; above zero the gap widens. [ ] is a 95 % interval over documents and "
+            "seeds, the spread of seeds taken as equal at every N; where a system has one seed, over documents alone. "
+            "Misfit is the largest distance of a measured figure from the law. If the last two sizes give another α "
+            "than all, the law does not hold, and no extrapolation does. Highlighted: a gap whose interval "
+            "excludes zero."
+        )
+        title = f"How quality grows with the training text, {f'{corpus}, ' if several else ''}V = {size:,}"
+        yield Table(title, caption, rows, [Part(columns(name))])
+
+
+def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
+    """Return the fitted figures of one system, whose cells are sorted by their number of words."""
+    first = line.iloc[0]
+    values = {each.name: Value() for each in columns(name)}
+    fitted = exponent(line)
+    if fitted is not None:
+        values |= {"exponent": value(fitted), "misfit": Value(rounded(misfit(line), 3))}
+        values["last_exponent"] = value(exponent(line[-2:]))
+    others = [(each, baseline(each, cells[cells.budget == each.budget], name)) for _, each in line.iterrows()]
+    pairs = [(ours, theirs) for ours, theirs in others if theirs is not None and theirs.label != ours.label]
+    if len(pairs) >= FEWEST_SIZES and (gap := gap_growth(pairs)) is not None:
+        values |= {"gap": value(gap, is_gap=True), "last_gap": value(gap_growth(pairs[-2:]), is_gap=True)}
+    return TableRow(first.label, "" if first.competes else first.kind, values, int(line.seeds.max()))
+
+
+def exponent(line: pd.DataFrame) -> Slope | None:
+    """Return α of bits per byte ∝ N^−α; None without block sums of the same test text in every cell."""
+    cells = [each for _, each in line.iterrows()]
+    found = slope([np.log(line.words)], [cells], np.log)
+    return found and Slope(-found.value, -found.high, -found.low)
+
+
+def gap_growth(pairs: list[tuple[pd.Series, pd.Series]]) -> Slope | None:
+    """Return the growth of the difference in bits per byte per tenfold words; None as in `exponent`."""
+    words = np.log10([ours.words for ours, _ in pairs])
+    return slope([words, words], [list(each) for each in zip(*pairs, strict=True)], np.asarray)
+
+
+def slope(places: list[NDArray[np.float64]], lines: list[list[pd.Series]], transform: Transform) -> Slope | None:
+    """Fit a line to the bits per byte of one system, or to those of the first system minus those of the second.
+
+    Args:
+        places: the logarithms of N of each system. [K] each
+        lines: the cells of each system, in the same order. [K] each
+        transform: of bits per byte, before the fit.
+    """
+    blocks: list[BlockSums] = [each.blocks for line in lines for each in line]
+    if None in blocks or any(not np.array_equal(each.sums["words"][0], blocks[0].sums["words"][0]) for each in blocks):
+        return None
+    draws, mean, variance, freedom = 0.0, 0.0, 0.0, 0.0
+    for sign, place, line in zip((1, -1), places, lines, strict=False):
+        weights = sign * (place - place.mean()) / np.square(place - place.mean()).sum()  # [K]
+        bits = [evaluate(BITS, each.blocks.totals).ravel() for each in line]  # [S] each
+        mean += sum(weight * transform(values.mean()) for weight, values in zip(weights, bits, strict=True))
+        seeds = [transform(values) for values in bits]
+        resampled = [transform(mean_over_seeds(BITS, each.blocks.resampled)) for each in line]  # [R] each
+        draws = draws + sum(weight * each for weight, each in zip(weights, resampled, strict=True))
+        if line[0].competes and (left := sum(len(values) - 1 for values in seeds)):
+            pooled = sum(np.square(values - values.mean()).sum() for values in seeds) / left
+            variance += pooled * sum(weight**2 / len(values) for weight, values in zip(weights, seeds, strict=True))
+            freedom += left
+    ends = percentile_interval(draws, len(blocks[0]))
+    if ends is None:
+        return None
+    reach = variance**0.5 * -special.stdtrit(freedom, LEVEL / 2) if freedom else 0.0
+    return Slope(mean, mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach))
+
+
+def misfit(line: pd.DataFrame) -> float:
+    """Return the largest distance of a cell from the law, in bits per byte."""
+    places, bits = np.log(line.words), np.log(line.bits_per_byte)
+    return float(np.abs(np.exp(np.polyval(np.polyfit(places, bits, 1), places)) - line.bits_per_byte).max())
+
+
+def value(found: Slope | None, is_gap: bool = False) -> Value:
+    """Format a slope and its interval; a gap has a sign, and leads if its interval excludes zero."""
+    if found is None:
+        return Value()
+    sign = "+" if is_gap else ""
+    text = signed(found.value, warranted_decimals(found.low, found.high), sign)
+    is_certain = found.low > 0 or found.high < 0
+    return Value(text, bracketed(found.low, found.high, sign), leads=is_gap and is_certain)

@@ -1,0 +1,125 @@
+"""Law of quality over training words: exponent, gap to the baseline, and their intervals."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories.records import DIFFICULTY, blocked_record, write_all
+from scipy import stats
+
+from bench.core.record import Record
+from bench.report import report, run_table
+from bench.report.data_law import exponent, gap_growth, law_tables, misfit
+from bench.report.words_plots import with_words
+
+WORDS = (1_000, 10_000, 100_000, 1_000_000)
+
+ALPHA = 0.05
+
+
+def grown(system: str, bits: dict[int, float], shifts: tuple[float, ...] = (0.0,), kind: str = "classifier"):
+    """Return records of a system with these bits per byte at each number of words, and a seed per shift."""
+    return [
+        blocked_record(
+            system,
+            value + shift - float(DIFFICULTY.mean()),
+            config={"system": {"kind": kind}, "budget": {"words": words, "seconds": None}},
+            vocabulary_size=1000,
+            seed=seed,
+        )
+        for words, value in bits.items()
+        for seed, shift in enumerate(shifts)
+    ]
+
+
+def power_law() -> dict[int, float]:
+    return {words: 3.0 * words**-ALPHA for words in WORDS}
+
+
+def widening(step: float) -> dict[int, float]:
+    """Bits per byte of `power_law`, plus a gap that grows by `step` per tenfold words."""
+    return {words: bits + 0.1 + step * np.log10(words) for words, bits in power_law().items()}
+
+
+def lines_of(records: list[Record]) -> dict[str, pd.DataFrame]:
+    runs = run_table.runs(records)
+    cells = with_words(runs, run_table.cells(runs))
+    return {label: line.sort_values("words") for label, line in cells.groupby("label")}
+
+
+def table_of(records: list[Record], name: str = "softmax"):
+    runs = run_table.runs(records)
+    return [*law_tables(runs, run_table.cells(runs), name)]
+
+
+def test_exponent_of_an_exact_power_law_is_found_without_misfit():
+    line = lines_of(grown("softmax", power_law()))["softmax"]
+    found = exponent(line)
+    assert found.value == pytest.approx(ALPHA)
+    assert found.low < ALPHA < found.high  # documents differ in difficulty
+    assert misfit(line) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_growth_of_the_gap_is_exact_if_both_systems_find_the_same_documents_difficult():
+    lines = lines_of([*grown("softmax", power_law()), *grown("cosine", widening(0.02), kind="regressor")])
+    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    assert gap_growth(pairs) == pytest.approx((0.02, 0.02, 0.02))
+
+
+def test_spread_of_seeds_widens_the_interval_by_student_s_t_of_all_sizes():
+    spread = 0.01
+    lines = lines_of(
+        [*grown("softmax", power_law()), *grown("cosine", widening(0.02), (-spread, spread), kind="regressor")]
+    )
+    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    found = gap_growth(pairs)
+    places = np.log10(WORDS) - np.log10(WORDS).mean()
+    error = (2 * spread**2 / 2 / (places**2).sum()) ** 0.5  # variance of two seeds, of their mean, of the slope
+    reach = stats.t.ppf(0.975, len(WORDS)) * error
+    assert found == pytest.approx((0.02, 0.02 - reach, 0.02 + reach))
+
+
+def test_interval_covers_the_exponent_in_nineteen_of_twenty_samples():
+    random, covered, samples = np.random.default_rng(0), 0, 200
+    for _ in range(samples):
+        records = grown("softmax", power_law(), (0.0, 0.0, 0.0))
+        noise = {record.config["budget"]["words"]: random.normal(0, 0.02, 16) for record in records}
+        noisy = []
+        for record in records:
+            own = noise[record.config["budget"]["words"]] + random.normal(0, 0.01)
+            nats = np.array(record.blocks["nats"]) + (own - DIFFICULTY + DIFFICULTY.mean()) * 500 * np.log(2)
+            noisy.append(dataclasses.replace(record, blocks=record.blocks | {"nats": nats.tolist()}))
+        found = exponent(lines_of(noisy)["softmax"])
+        covered += found.low <= ALPHA <= found.high
+    assert stats.binomtest(covered, samples, 0.95).pvalue > 0.001, covered
+
+
+def test_table_has_a_row_per_system_and_highlights_a_gap_that_widens():
+    records = [*grown("softmax", power_law()), *grown("cosine", widening(0.02), (-0.001, 0.001), kind="regressor")]
+    (table,) = table_of(records)
+    rows = {row.label: row.values for row in table.rows}
+    assert list(rows) == ["softmax", "cosine"]
+    assert rows["softmax"]["exponent"].text == "0.050" and rows["softmax"]["gap"].text == "–"
+    assert rows["cosine"]["gap"].text == "+0.0200" and rows["cosine"]["gap"].leads
+    assert "1,000 to 1,000,000 training words" in table.caption
+
+
+def test_two_sizes_or_another_test_text_give_no_law():
+    two = grown("softmax", {words: bits for words, bits in power_law().items() if words < 100_000})
+    assert table_of(two) == []
+    first, *others = grown("softmax", power_law())
+    longer = dataclasses.replace(first, blocks=first.blocks | {"words": [101.0, *first.blocks["words"][1:]]})
+    (table,) = table_of([longer, *others])
+    assert table.rows[0].values["exponent"].text == "–"
+
+
+def test_sampled_softmax_is_the_baseline_of_a_report_without_full_softmax(tmp_path: Path):
+    write_all([*grown("sampled_softmax", power_law()), *grown("cosine", widening(0.02), kind="regressor")], tmp_path)
+    report([tmp_path], tmp_path)
+    text = (tmp_path / "leaderboard.md").read_text()
+    assert "gap to sampled_softmax, per tenfold" in text and "Differences to sampled_softmax" in text
+    page = (tmp_path / "index.html").read_text()
+    assert "How quality grows with the training text" in page
+    assert 'aria-label="quality as the training text grows"' in page
