@@ -14,7 +14,7 @@ from bench.report.plots_by_system import ENTRIES
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
 
-TIME = "s of training and of encoding the text"
+TIME = "seconds of training, those of encoding the text included"
 
 
 def words_of(config: dict[str, Any]) -> float:
