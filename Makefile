@@ -33,11 +33,13 @@ check: .venv/ready
 REFERENCE := results_dir=results/reference logger=none
 LADDER := $(BENCH) +experiment=objective_ladder $(REFERENCE) $(TWO_CELLS)
 FILL := $(BIN)/python -m bench.report --fill results/README.md README.md  # the texts print the figures of the records
-reference: .venv/ready
+reference: pretrained
 	$(BENCH) +experiment=tune $(REFERENCE) $(TWO_CELLS)
 	$(BENCH) +experiment=vocab_sweep $(REFERENCE)
 	$(BENCH) +experiment=vocab_sweep $(REFERENCE) $(TWO_CELLS) seed=1,2
 	$(BENCH) +experiment=vocab_sweep $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=mse,cosine targets.level=token
+	$(BENCH) +experiment=vocab_sweep $(REFERENCE) vocabulary.size=20000 trainer.precision=$(PRECISION) \
+		system=gpt2 system.pretrained=models/smollm2-135m
 	$(BENCH) +experiment=objective_ladder_classifiers $(REFERENCE) $(TWO_CELLS)
 	$(LADDER) system=mse,cosine,infonce,frozen_softmax,initialised_softmax
 	$(LADDER) system=mse,cosine,infonce,frozen_softmax,initialised_softmax targets=softmax_rows \
@@ -46,7 +48,8 @@ reference: .venv/ready
 	$(LADDER) system=infonce,frozen_softmax targets=random targets.dimension=50  # the dimension of GloVe's vectors
 	$(LADDER) system=infonce,frozen_softmax,cosine targets=static targets.centre=true targets.whiten=true
 	$(BENCH) +experiment=leak $(REFERENCE) $(TWO_CELLS)
-	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS)
+	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=mse
+	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=cosine,infonce targets.normalise=true
 	$(BENCH) +experiment=equal_time $(REFERENCE) seed=0,1,2
 	$(BENCH) +experiment=known_truth $(REFERENCE)
 	$(BENCH) +experiment=context $(REFERENCE) seed=0,1,2
@@ -58,15 +61,19 @@ reference: .venv/ready
 	$(FILL)
 
 # 260 books, 18.9 million words: git clone https://github.com/mlschmitt/classic-books-markdown && mkdir books &&
-# cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). The LSTM has 256 units, so that two cores suffice.
+# cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). At V = 10,000 the LSTM has 256 units, so that two cores
+# suffice; at V = 75,000, about all types of 10 million words, it has 512.
 BOOKS ?= books
-BOOK_SCALING := $(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) \
-	backbone.trunk.hidden_size=256
+BOOK_SCALING := $(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS)
+BOOKS_256 := $(BOOK_SCALING) backbone.trunk.hidden_size=256
+BOOKS_LARGE := $(BOOK_SCALING) seed=0 budget.words=10000000 vocabulary.size=75000
 reference-books: .venv/ready
-	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
-	$(BOOK_SCALING) seed=0 budget.words=10000000
-	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
-	$(BOOK_SCALING) seed=0 budget.words=10000000 system=ngram system.model.order=5
+	$(BOOKS_256) seed=0,1,2 budget.words=300000,1000000,3000000
+	$(BOOKS_256) seed=0 budget.words=10000000
+	$(BOOKS_256) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
+	$(BOOKS_256) seed=0 budget.words=10000000 system=ngram system.model.order=5
+	$(BOOKS_LARGE) trainer.precision=$(PRECISION) checkpoint.seconds=300 system=sampled_softmax,cosine,infonce
+	$(BOOKS_LARGE) system=ngram system.model.order=3,4
 	$(BIN)/python -m bench.diagnose results/reference/data_scaling/*.json
 	$(FILL)
 

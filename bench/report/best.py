@@ -8,6 +8,7 @@ import pandas as pd
 from bench.report.glossary import every_column
 from bench.report.leaderboard import Leaderboard, text
 from bench.report.number_format import NULL
+from bench.report.record_facts import budget_order
 from bench.report.significance import is_certain
 
 COLUMNS = {column.name: column for column in every_column()}
@@ -60,5 +61,13 @@ def figure(cell: pd.Series, field: str) -> str:
 
 
 def main_board(boards: Sequence[Leaderboard]) -> Leaderboard | None:
-    """Return the leaderboard that a page opens with: of most trained systems, of equal numbers the largest V."""
-    return max(boards, key=lambda board: (board.cells.competes.sum(), board.size), default=None)
+    """Return the leaderboard that a page opens with.
+
+    The one of most trained systems; of several, with most seeds; then of the largest V, and of the most training words.
+    """
+
+    def size(board: Leaderboard) -> tuple[float, ...]:
+        trained = board.cells[board.cells.competes]
+        return len(trained), trained.seeds.median(), board.size, budget_order(board.budget)[1]
+
+    return max(boards, key=size, default=None)

@@ -18,6 +18,7 @@ from bench.evaluation.metric_definition import Column, evaluate
 from bench.evaluation.metrics import METRICS
 from bench.report.number_format import bracketed, rounded, signed, warranted_decimals
 from bench.report.paired_test import LEVEL
+from bench.report.record_facts import UNTRAINED
 from bench.report.significance import baseline
 from bench.report.table import Part, Table, TableRow, Value
 from bench.report.words_plots import with_words
@@ -121,7 +122,7 @@ def slope(places: list[NDArray[np.float64]], lines: list[list[pd.Series]], trans
         seeds = [transform(values) for values in bits]
         resampled = [transform(mean_over_seeds(BITS, each.blocks.resampled)) for each in line]  # [R] each
         draws = draws + sum(weight * each for weight, each in zip(weights, resampled, strict=True))
-        if line[0].competes and (left := sum(len(values) - 1 for values in seeds)):
+        if line[0].kind not in UNTRAINED and (left := sum(len(values) - 1 for values in seeds)):
             pooled = sum(np.square(values - values.mean()).sum() for values in seeds) / left
             variance += pooled * sum(weight**2 / len(values) for weight, values in zip(weights, seeds, strict=True))
             freedom += left

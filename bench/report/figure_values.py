@@ -16,6 +16,7 @@ from bench.report.figure_query import Query
 from bench.report.glossary import TIMES, every_column
 from bench.report.named_settings import FACTS, ledger_rows, only_cell, selected_row, selected_runs
 from bench.report.number_format import listed
+from bench.report.record_facts import UNTRAINED
 from bench.report.run_table import CELL
 from bench.report.words_plots import with_words
 
@@ -67,7 +68,7 @@ class Cell:
 
     @property
     def seeds(self) -> int | None:
-        return int(self.means.seeds) if self.means.competes else None
+        return None if self.means.kind in UNTRAINED else int(self.means.seeds)
 
     def value(self, query: Query) -> float:
         """Return the mean over seeds, in the unit of the tables."""
@@ -200,7 +201,7 @@ def growth(query: Query, folder: Path) -> Answer:
     found = gap_growth([*zip(*(each.iloc for each in lines), strict=True)]) if query.operator else exponent(lines[0])
     if found is None:
         raise SettingError(query.figure, "has no law: test texts differ, or records have no sums of documents")
-    seeds = [int(line.seeds.max()) for line in lines if line.competes.iloc[0]]
+    seeds = [int(line.seeds.max()) for line in lines if line.kind.iloc[0] not in UNTRAINED]
     numbers = found[1:] if query.form.startswith("interval") else found[:1]
     return Answer(tuple(each * query.factor for each in numbers), seeds=min(seeds) if seeds else None)
 

@@ -13,11 +13,13 @@ from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import UNDEFINED, extent, listed, mean_and_error
 from bench.report.origins import by_origin
 from bench.report.paired_test import FEWEST_DOCUMENTS
+from bench.report.record_facts import budget_order
 from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 LEGEND = (
-    "Bold leads among the trained systems; *italic* rows are floors and limits; × did not finish; – was not measured."
+    "Bold leads among the systems trained on this text alone; *italic* rows are floors, limits and pre-trained models; "
+    "× did not finish; – was not measured."
 )
 
 
@@ -42,7 +44,8 @@ class Leaderboard:
 def leaderboards(runs: pd.DataFrame, cells: pd.DataFrame, baseline: str = REFERENCE) -> Iterator[Leaderboard]:
     """Yield a leaderboard per corpus, budget and V; `baseline` is a system or a label."""
     names_budget = runs.budget.nunique() > 1
-    for (corpus, budget, size), group in cells.groupby(["corpus", "budget", "vocabulary_size"]):
+    groups = cells.groupby(["corpus", "budget", "vocabulary_size"])
+    for (corpus, budget, size), group in sorted(groups, key=lambda each: (each[0][0], budget_order(each[0][1]))):
         measured = runs[(runs.corpus == corpus) & (runs.budget == budget) & (runs.vocabulary_size == size)]
         comparisons = significance.compare(group, baseline)
         body = rows(group, comparisons)
@@ -143,7 +146,7 @@ def is_proxy(cell: pd.Series, column: Column) -> bool:
 
 
 def leading_text(cells: pd.DataFrame, column: Column, texts: list[str]) -> str | None:
-    """Return the best text of a column; floors, limits and proxies do not compete."""
+    """Return the best text of a column; proxies do not compete, nor do italic rows."""
     means = cells[column.name].reset_index(drop=True)
     competes = [cell.competes and not is_proxy(cell, column) for _, cell in cells.iterrows()]
     means = means[competes].dropna()

@@ -22,6 +22,7 @@ from bench.report.origins import by_origin, with_times_of_one_origin
 from bench.report.page_table import page_table
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
 from bench.report.recommend import Answer
+from bench.report.record_facts import budget_order
 from bench.report.run_table import GROUP, failure, in_group
 from bench.report.significance import REFERENCE
 from bench.report.table import Table
@@ -58,7 +59,7 @@ def write(
     )
     several = [field for field in GROUP if runs[field].nunique() > 1]
     sections, timed = [], [cells[:0]]
-    for group, drawn in sorted(drawings.items()):
+    for group, drawn in sorted(drawings.items(), key=lambda each: (each[0][0], budget_order(each[0][1]))):
         title = " · ".join(section_title(*part) for part in zip(GROUP, group, strict=True) if part[0] in several)
         here, origin = with_times_of_one_origin(in_group(runs, group))
         timed.append(run_table.cells(here) if origin else in_group(cells, group))

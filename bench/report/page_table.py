@@ -32,7 +32,7 @@ class Row:
     """One system on one text, budget and V."""
 
     label: str
-    kind: str  # floor | limit | empty: it competes
+    kind: str  # floor | limit | pre-trained | empty: it competes
     seeds: int
     failures: list[str]
     facts: dict[str, str]  # by the keys of FILTERS

@@ -41,6 +41,8 @@ SPARE = (  # the first six other systems, in alphabetical order
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2  # step of the hue, as a share of the circle: no hue repeats
 
+HOW = "↓ lower is better, ↑ higher is better. Grey: floors, limits, pre-trained."  # to read a figure of quality
+
 LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))  # one per variant of a system
 
 FILLS = ("full", "none", "left", "top", "right", "bottom")
@@ -63,7 +65,7 @@ STYLE = {
 def line_styles(cells: pd.DataFrame) -> LineStyles:
     """Return colour, marker and line per system, line and marker fill per variant: figures can be read in grey.
 
-    Floors and limits are grey. Labels keep the order of the cells.
+    Systems that do not compete are grey. Labels keep the order of the cells.
     """
     styles: LineStyles = {label: {} for label in cells.label}
     spare, floors = spare_appearances(), itertools.cycle(FLOOR_LINES)

@@ -18,6 +18,7 @@ from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import (
     BACKGROUND,
     GRID,
+    HOW,
     MUTED,
     STYLE,
     LineStyles,
@@ -129,7 +130,7 @@ def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineS
     """Draw quality against V, before and after calibration; None with one V."""
     if cells.vocabulary_size.nunique() < 2:
         return None
-    how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error. ×: did not finish."
+    how = f"{HOW} –|–: standard error. ×: did not finish."
     handles = handles_of(styles, cells.label)
     figure, axes = new_figure((1, 3), 2.8, "Quality as the vocabulary grows", how, handles)
     axes[0, 1].sharey(axes[0, 2])

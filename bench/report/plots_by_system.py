@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench.evaluation.metric_definition import Column
 from bench.report.glossary import COST, every_column
 from bench.report.number_format import mean_and_error
-from bench.report.plot_style import INK, LineStyles, abbreviated, new_figure, wrapped
+from bench.report.plot_style import HOW, INK, LineStyles, abbreviated, new_figure, wrapped
 
 ENTRIES = {column.name: column for column in every_column()}
 
@@ -69,7 +69,7 @@ def figure_by_system(
 
 def quality_by_system(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
     """Draw quality at one V, sorted by bits per byte."""
-    how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error. ×: did not finish."
+    how = f"{HOW} –|–: standard error. ×: did not finish."
     return figure_by_system(cells, styles, QUALITY_FIELDS, "Quality by system", how, bars=False)
 
 

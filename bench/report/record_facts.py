@@ -1,6 +1,7 @@
 """Figures and facts of a record that it has no field for: kind of system, budget, trunk, origin, further metrics."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ from bench.evaluation.metrics import value
 
 LIMIT = "truth"  # system: the language's own distribution, where it is known
 
+PRETRAINED = "pre-trained"  # kind of a model that has read other text: no equal data, so it competes with no system
+
+UNTRAINED = ("floor", "limit")  # kinds of systems that no training seed changes
+
 
 def from_blocks(name: str, record: Record) -> float:
     """Compute a metric from the sums that a record keeps; NaN if it keeps none."""
@@ -20,9 +25,14 @@ def from_blocks(name: str, record: Record) -> float:
 
 
 def kind_of(record: Record) -> str:
-    """Return classifier, regressor, floor or limit: as configured, or derived for a record without this setting."""
+    """Return classifier, regressor, floor or limit, as configured, or derived for a record without this setting.
+
+    A model that was fine-tuned is pre-trained, whatever is configured.
+    """
     system = record.config.get("system")
     settings = system if isinstance(system, Mapping) else {}
+    if settings.get("pretrained"):
+        return PRETRAINED
     if "kind" in settings:
         return str(settings["kind"])
     if record.system == LIMIT:
@@ -40,6 +50,12 @@ def budget(config: Mapping[str, Any]) -> str:
     if data and time:
         return f"equal limits: {data} or {time}"
     return f"equal data: {data}" if data else f"equal time: {time}" if time else ""
+
+
+def budget_order(text: str) -> tuple[str, float]:
+    """Return the sorting key of a text of `budget`: its kind, then the size of its limit, not the digits' order."""
+    number = re.search(r"\d[\d,.]*", text)
+    return text[: number.start()] if number else text, float(number.group().replace(",", "")) if number else 0.0
 
 
 def trunk(record: Record) -> str:

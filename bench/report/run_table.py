@@ -23,7 +23,7 @@ from bench.evaluation.metrics import measured_metrics
 from bench.report.record_facts import budget, from_blocks, kind_of, origin, trunk
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
 
-COMPETING = ("classifier", "regressor")  # kinds of systems that are trained, and are compared with each other
+COMPETING = ("classifier", "regressor")  # kinds of systems that are trained on the same text, and are compared
 
 GROUP = ["corpus", "budget"]  # one section of the report per value: equal data and equal time are never compared
 
@@ -133,7 +133,7 @@ def without_threads(device: str) -> str:
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per cell, sorted within a table: fewest bits per byte first, floors and limits last."""
+    """Return a row per cell, sorted within a table: fewest bits per byte first, those that do not compete last."""
     rows = [dict(zip(CELL, key, strict=True)) | cell(group) for key, group in runs.groupby(CELL)]
     order = [*GROUP, "vocabulary_size", "competes", "bits_per_byte", "label"]
     rising = [each != "competes" for each in order]

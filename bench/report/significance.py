@@ -13,6 +13,7 @@ from bench.evaluation.metrics import METRICS
 from bench.report.glossary import compared
 from bench.report.number_format import bracketed, signed, warranted_decimals
 from bench.report.paired_test import FEWEST_DOCUMENTS, LEVEL, PairedTest, holm, paired_test
+from bench.report.record_facts import UNTRAINED
 from bench.report.table import Part, Table, TableRow, Value
 
 REFERENCE, STAND_IN = "softmax", "sampled_softmax"  # the baseline unless the reader names another, and its stand-in
@@ -119,7 +120,8 @@ def difference(cell: pd.Series, other: pd.Series, column: str) -> PairedTest | N
     name = "bits_per_word" if column == "excess" else column  # the limit cancels
     if name not in METRICS:
         return None
-    return paired_test(name, cell.blocks, other.blocks, (bool(cell.competes), bool(other.competes)))
+    trained = (cell.kind not in UNTRAINED, other.kind not in UNTRAINED)
+    return paired_test(name, cell.blocks, other.blocks, trained)
 
 
 def interval(cell: pd.Series, column: Column, limit: pd.Series | None) -> str:

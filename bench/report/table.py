@@ -35,7 +35,7 @@ class TableRow:
     """One system, or one case of a cost table: a value per column."""
 
     label: str
-    kind: str  # floor | limit | other library | empty: it competes
+    kind: str  # floor | limit | pre-trained | other library | empty: it competes
     values: dict[str, Value]  # by the column's name
     seeds: int = 1  # runs that ended well; 0: the row has no values
     failures: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bench.core.record import SLOWED
 from bench.report import run_table
 from bench.report.origins import with_times_of_one_origin
-from bench.report.plot_style import LineStyles, handles_of, new_figure, set_log_scale
+from bench.report.plot_style import HOW, LineStyles, handles_of, new_figure, set_log_scale
 from bench.report.plots_by_system import ENTRIES
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
@@ -63,7 +63,7 @@ def quality_vs_words(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles
         for frame, x, unit in ((cells, "words", "training words"), (timed, "seconds", TIME))
         if len(here := frame[frame.vocabulary_size == size])
     ]
-    how = "↓ lower is better, ↑ higher is better. Grey: floors and limits. –|–: standard error over seeds, if several."
+    how = f"{HOW} –|–: standard error over seeds, if several."
     if len(timed):
         how += " Against time: runs of one machine and commit, without those that other work slowed."
     title, shape = "Quality as the training text grows", (len(panels), len(FIELDS))

@@ -5,6 +5,7 @@ from factories.records import blocked_record, partial_record
 
 from bench.core.record import Record
 from bench.report import run_table
+from bench.report.best import main_board
 from bench.report.headline import headline
 from bench.report.leaderboard import leaderboards
 from bench.report.origins import with_times_of_one_origin
@@ -96,3 +97,22 @@ def test_times_of_different_commits_are_not_compared():
 def test_nothing_is_said_about_floors_alone():
     assert sentences([partial_record(system="unigram", bits_per_byte=3.0)]) == []
     assert headline([], pd.DataFrame()) == []
+
+
+def test_page_opens_with_most_words_among_tables_of_as_many_seeds():
+    budgets = {300_000: 3, 1_000_000: 3, 10_000_000: 1}
+    records = [
+        blocked_record(
+            system,
+            2.0,
+            seed=seed,
+            config={"system": {"kind": "classifier"}, "budget": {"words": words, "seconds": None}},
+        )
+        for system in ("softmax", "nce")
+        for words, seeds in budgets.items()
+        for seed in range(seeds)
+    ]
+    runs = run_table.runs(records)
+    boards = [*leaderboards(runs, run_table.cells(runs))]
+    assert [board.budget for board in boards] == [f"equal data: {words:,} words" for words in budgets]
+    assert main_board(boards).budget == "equal data: 1,000,000 words"

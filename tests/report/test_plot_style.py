@@ -29,6 +29,15 @@ def test_variants_of_a_system_differ_in_line_and_fill_and_share_the_colour():
     ]  # fmt: skip
 
 
+def test_variants_of_a_floor_are_grey_and_differ_in_line():
+    records = [
+        partial_record(system="ngram", config={"system": {"kind": "floor", "model": {"order": order}}})
+        for order in (3, 5)
+    ]
+    three, five = line_styles(run_table.cells(run_table.runs(records))).values()
+    assert three["color"] == five["color"] and three["linestyle"] != five["linestyle"]
+
+
 def test_systems_differ_in_marker_or_fill_so_that_figures_can_be_read_in_grey():
     configs = [{"inputs": inputs} for inputs in ("learned", "contextual")]
     records = [partial_record(system=system, config=config) for system in PUBLISHED for config in configs]

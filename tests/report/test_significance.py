@@ -139,3 +139,19 @@ def test_runs_that_differ_in_generated_text_alone_are_one_run():
     assert (list(runs.label), list(runs.finished_at), list(runs.replaced)) == (["softmax"], ["2026-01-02"], [1])
     assert "runs left out since they differ in `generation.*` alone: 1" in leaderboard.facts(runs)
     assert "left out" not in leaderboard.facts(run_table.runs(records[:1]))
+
+
+def test_pre_trained_model_does_not_lead_and_is_tested_across_its_seeds():
+    pretrained = {"system": {"kind": "classifier", "pretrained": "smollm2-135m"}}
+    records = [
+        *seeds_of("softmax", 2.0),
+        *seeds_of("smollm2-135m", 1.5, config=pretrained),
+        *seeds_of("nce", 2.1),
+    ]
+    cells = cells_of(records)
+    assert cells.label.tolist() == ["softmax", "nce", "smollm2-135m"]
+    (board,) = leaderboard.leaderboards(run_table.runs(records), cells)
+    values = {row.title: row.values["bits_per_byte"] for row in board.systems.rows}
+    assert values["softmax"].leads and not values["smollm2-135m (pre-trained)"].leads
+    one_seed = cells_of([*seeds_of("softmax", 2.0), *seeds_of("smollm2-135m", 1.5, seeds=1, config=pretrained)])
+    assert significance.compare(one_seed).by_cell["smollm2-135m", "bits_per_byte"].p is None
