@@ -10,6 +10,7 @@ from factories.records import DIFFICULTY, blocked_record, write_all
 from scipy import stats
 
 from bench.core.record import Record
+from bench.evaluation.intervals import BlockSums
 from bench.report import report, run_table
 from bench.report.data_law import exponent, gap_growth, law_tables, misfit
 from bench.report.words_plots import with_words
@@ -81,18 +82,21 @@ def test_spread_of_seeds_widens_the_interval_by_student_s_t_of_all_sizes():
     assert found == pytest.approx((0.02, 0.02 - reach, 0.02 + reach))
 
 
+def sampled_line(random: np.random.Generator) -> pd.DataFrame:
+    """Return cells on `power_law` whose bits per byte vary by document, by seed, and by seed and document."""
+    rows = []
+    for words, bits in power_law().items():
+        documents = bits + random.normal(0, 0.02, 16)
+        each_seed = [documents + random.normal(0, 0.01) + random.normal(0, 0.002, 16) for _ in range(3)]
+        sums = [{"words": [100.0] * 16, "bytes": [500.0] * 16, "nats": each * 500 * np.log(2)} for each in each_seed]
+        rows.append({"words": words, "kind": "classifier", "blocks": BlockSums.from_seeds(sums)})
+    return pd.DataFrame(rows)
+
+
 def test_interval_covers_the_exponent_in_nineteen_of_twenty_samples():
-    random, covered, samples = np.random.default_rng(0), 0, 200
-    for _ in range(samples):
-        records = grown("softmax", power_law(), (0.0, 0.0, 0.0))
-        noise = {record.config["budget"]["words"]: random.normal(0, 0.02, 16) for record in records}
-        noisy = []
-        for record in records:
-            own = noise[record.config["budget"]["words"]] + random.normal(0, 0.01)
-            nats = np.array(record.blocks["nats"]) + (own - DIFFICULTY + DIFFICULTY.mean()) * 500 * np.log(2)
-            noisy.append(dataclasses.replace(record, blocks=record.blocks | {"nats": nats.tolist()}))
-        found = exponent(lines_of(noisy)["softmax"])
-        covered += found.low <= ALPHA <= found.high
+    random, samples = np.random.default_rng(0), 200
+    found = [exponent(sampled_line(random)) for _ in range(samples)]
+    covered = sum(each.low <= ALPHA <= each.high for each in found)
     assert stats.binomtest(covered, samples, 0.95).pvalue > 0.001, covered
 
 
