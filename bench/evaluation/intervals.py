@@ -75,12 +75,18 @@ def mean_over_seeds(formula: Formula, sums: Sums) -> NDArray[np.float64]:
 
 
 def common_formula(name: str, first: BlockSums, second: BlockSums) -> Formula | None:
-    """Return a metric's formula over the positions on which both systems were ranked; None if a formula is missing."""
+    """Return a metric's formula over the positions on which both systems were ranked.
+
+    None if a formula is missing, or if the systems were ranked on different samples (`evaluation.search_words`).
+    """
     formula = METRICS[name].formula
     if not isinstance(formula, Ratio) or formula.denominator != "ranked":
         return formula
-    is_same = np.array_equal(first.sums["ranked"][0], second.sums["ranked"][0])
-    return formula if is_same else Ratio(f"searched_{formula.numerator}", "searched", formula.transform)
+    if np.array_equal(first.sums["ranked"][0], second.sums["ranked"][0]):
+        return formula
+    samples = [cell.sums.get("searched") for cell in (first, second)]
+    is_same = all(each is not None for each in samples) and np.array_equal(samples[0][0], samples[1][0])
+    return Ratio(f"searched_{formula.numerator}", "searched", formula.transform) if is_same else None
 
 
 def percentile_interval(values: NDArray[np.float64], blocks: int) -> tuple[float, float] | None:

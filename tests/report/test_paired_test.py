@@ -178,6 +178,8 @@ def test_difference_uses_common_positions_when_a_system_is_ranked_on_fewer():
     assert test[:3] == pytest.approx((0.1, 0.1, 0.1))
     assert paired_test("accuracy_at_5", fewer, every_word, (True, True)) is None
     assert paired_test("accuracy_at_1", fewer, hits(90.0), (True, True)) is None
+    other_sample = hits(np.arange(8.0), ranked=5.0, searched=5.0, searched_hits_at_1=np.arange(8.0) / 2)
+    assert paired_test("accuracy_at_1", other_sample, every_word, (True, True)) is None
 
 
 def test_no_test_exists_when_a_metric_is_missing_or_texts_differ():
