@@ -68,8 +68,7 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
             f"{name} per ten times as many words; above zero the gap widens. [ ] is a 95 % interval over documents and "
             "seeds, the spread of seeds taken as equal at every N; where a system has one seed, over documents alone. "
             "Misfit is the largest distance of a measured figure from the law. If the last two sizes give another α "
-            "than all, the law does not hold, and no extrapolation does. Highlighted: a gap whose interval "
-            "excludes zero."
+            "than all, the law does not hold and must not be extended. Highlighted: a gap whose interval excludes zero."
         )
         title = f"How quality grows with the training text, {f'{corpus}, ' if several else ''}V = {size:,}"
         yield Table(title, caption, rows, [Part(columns(name))])
@@ -93,29 +92,32 @@ def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
 def exponent(line: pd.DataFrame) -> Slope | None:
     """Return α of bits per byte ∝ N^−α; None without block sums of the same test text in every cell."""
     cells = [each for _, each in line.iterrows()]
-    found = slope([np.log(line.words)], [cells], np.log)
+    found = slope(np.log(line.words.to_numpy()), [cells], np.log)
     return found and Slope(-found.value, -found.high, -found.low)
 
 
 def gap_growth(pairs: list[tuple[pd.Series, pd.Series]]) -> Slope | None:
     """Return the growth of the difference in bits per byte per tenfold words; None as in `exponent`."""
     words = np.log10([ours.words for ours, _ in pairs])
-    return slope([words, words], [list(each) for each in zip(*pairs, strict=True)], np.asarray)
+    return slope(words, [list(each) for each in zip(*pairs, strict=True)], np.asarray)
 
 
-def slope(places: list[NDArray[np.float64]], lines: list[list[pd.Series]], transform: Transform) -> Slope | None:
+def slope(place: NDArray[np.float64], lines: list[list[pd.Series]], transform: Transform) -> Slope | None:
     """Fit a line to the bits per byte of one system, or to those of the first system minus those of the second.
 
+    The variance over seeds is pooled over the cells of a system; the degrees of freedom of two systems are those of
+    Satterthwaite (1946).
+
     Args:
-        places: the logarithms of N of each system. [K] each
-        lines: the cells of each system, in the same order. [K] each
+        place: logarithms of N. [K]
+        lines: the cells of each system, in the order of `place`. [K] each
         transform: of bits per byte, before the fit.
     """
     blocks: list[BlockSums] = [each.blocks for line in lines for each in line]
     if None in blocks or any(not np.array_equal(each.sums["words"][0], blocks[0].sums["words"][0]) for each in blocks):
         return None
-    draws, mean, variance, freedom = 0.0, 0.0, 0.0, 0.0
-    for sign, place, line in zip((1, -1), places, lines, strict=False):
+    draws, mean, variance, uncertainty = 0.0, 0.0, 0.0, 0.0
+    for sign, line in zip((1, -1), lines, strict=False):
         weights = sign * (place - place.mean()) / np.square(place - place.mean()).sum()  # [K]
         bits = [evaluate(BITS, each.blocks.totals).ravel() for each in line]  # [S] each
         mean += sum(weight * transform(values.mean()) for weight, values in zip(weights, bits, strict=True))
@@ -124,12 +126,12 @@ def slope(places: list[NDArray[np.float64]], lines: list[list[pd.Series]], trans
         draws = draws + sum(weight * each for weight, each in zip(weights, resampled, strict=True))
         if line[0].kind not in UNTRAINED and (left := sum(len(values) - 1 for values in seeds)):
             pooled = sum(np.square(values - values.mean()).sum() for values in seeds) / left
-            variance += pooled * sum(weight**2 / len(values) for weight, values in zip(weights, seeds, strict=True))
-            freedom += left
+            own = pooled * sum(weight**2 / len(values) for weight, values in zip(weights, seeds, strict=True))
+            variance, uncertainty = variance + own, uncertainty + own**2 / left
     ends = percentile_interval(draws, len(blocks[0]))
     if ends is None:
         return None
-    reach = variance**0.5 * -special.stdtrit(freedom, LEVEL / 2) if freedom else 0.0
+    reach = variance**0.5 * -special.stdtrit(variance**2 / uncertainty, LEVEL / 2) if uncertainty else 0.0
     return Slope(mean, mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach))
 
 
