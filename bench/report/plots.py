@@ -31,6 +31,7 @@ from bench.report.plot_style import (
     set_title,
 )
 from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
+from bench.report.record_facts import PRETRAINED
 from bench.report.run_table import curve, pareto
 
 CURVE_UNITS = {"words": "words seen", "seconds": "training seconds", "flops": "training FLOPs"}
@@ -127,7 +128,11 @@ def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyl
 
 
 def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -> Figure | None:
-    """Draw quality against V, before and after calibration; None with one V."""
+    """Draw quality against V, before and after calibration; None with one V.
+
+    Pre-trained models are left out: their distance to all others would hide the distances between those.
+    """
+    cells = cells[cells.kind != PRETRAINED]
     if cells.vocabulary_size.nunique() < 2:
         return None
     how = f"{HOW} –|–: standard error. ×: did not finish."

@@ -52,6 +52,17 @@ def test_times_say_that_several_cells_shared_the_machine():
     )
 
 
+def test_times_of_cells_that_ran_alone_are_not_called_shared_for_other_seeds_that_were():
+    records = [
+        partial_record(
+            system=system, bits_per_byte=bits, train_seconds=10.0, seed=seed, device="cpu", cells_at_once=1 + (seed > 0)
+        )
+        for system, bits in (("softmax", 2.0), ("cosine", 2.25))
+        for seed in range(3)
+    ]
+    assert sentences(records)[-1] == "Training cosine took 10 s; training softmax took 10 s."
+
+
 def test_sentences_say_which_differences_are_significant():
     records = [*seeds_of("softmax", 2.0), *seeds_of("mse", 2.1, 0.02), *seeds_of("nce", 2.001, 0.02)]
     first, second = sentences(records)
