@@ -72,6 +72,8 @@ reference-books: pretrained
 	$(BOOK_SCALING) seed=0 budget.words=10000000 system=ngram system.model.order=5
 	$(BOOK_SCALING) seed=0 budget.words=3000000 experiment_name=learning_rate optimizer.lr=4e-3,1.5e-3 \
 		system=sampled_softmax,cosine,infonce
+	$(BOOK_SCALING) seed=0 budget.words=10000000 experiment_name=learning_rate optimizer.lr=4e-3 \
+		system=sampled_softmax,cosine
 	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
 		$$(grep -l '"words": *10000000,' results/reference/data_scaling/*.json)
 	$(FILL)
