@@ -209,14 +209,9 @@ def growth(query: Query, folder: Path) -> Answer:
 def line_of(chosen: Mapping[str, str], folder: Path) -> pd.DataFrame:
     """Return the cells of one system at each number of training words."""
     runs = selected_runs(folder, chosen)
-    cells = [side_of(tuple(sorted((chosen | words).items())), folder).means for words in budgets_of(runs)]
+    limits = {config["budget"]["words"] for config in runs.config} - {None}
+    cells = [side({**chosen, "budget.words": str(limit)}, folder).means for limit in sorted(limits)]
     return with_words(runs, pd.DataFrame(cells))
-
-
-def budgets_of(runs: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the settings that select each budget of words of these runs."""
-    limits = {config["budget"]["words"] for config in runs.config}
-    return [{"budget.words": str(limit)} for limit in sorted(limits - {None})]
 
 
 def inside(value: Any, path: list[str]) -> Any:

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from bench.evaluation.metric_definition import Column
+
 LineStyles = dict[str, dict[str, Any]]  # label -> keyword arguments of its Line2D
 
 INK, MUTED, GRID, BACKGROUND = "#1b1b1f", "#6b6b76", "#dfdfe6", "#fefefe"  # the page replaces them by CSS variables
@@ -162,6 +164,13 @@ def set_log_scale(axis: Axes, which: str, ticks: list[float] | None = None) -> N
     steps = (1, 1.5, 2, 3, 4, 5, 7) if high < 12 * low else (1, 2, 5) if high < 300 * low else (1,)
     scale.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=steps, numticks=9))
     scale.set(major_formatter=FuncFormatter(abbreviated), minor_locator=NullLocator())
+
+
+def draw_lines(axis: Axes, cells: pd.DataFrame, x: str, column: Column, styles: LineStyles) -> None:
+    """Draw one measure against column `x`: a line per system through its cells in their order, with standard errors."""
+    for label, line in cells[cells[column.name].notna()].groupby("label"):
+        mean, error = line[column.name] * column.scale, line[f"{column.name}_se"].fillna(0) * column.scale
+        axis.errorbar(line[x], mean, error, elinewidth=1, capsize=2, **styles[label])
 
 
 def mark_failures(axis: Axes, size: int, colours: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from bench.report.plot_style import (
     STYLE,
     LineStyles,
     abbreviated,
+    draw_lines,
     handles_of,
     line_styles,
     mark_failures,
@@ -52,9 +53,7 @@ def plot_with_band(axis: Axes, x: Any, mean: Any, error: Any, style: dict[str, A
 
 def plot_against_vocabulary(axis: Axes, cells: pd.DataFrame, column: Column, styles: LineStyles) -> None:
     """Plot one measure against V: a line per system, with bars of the standard error."""
-    for label, line in cells[cells[column.name].notna()].sort_values("vocabulary_size").groupby("label"):
-        mean, error = line[column.name] * column.scale, line[f"{column.name}_se"].fillna(0) * column.scale
-        axis.errorbar(line.vocabulary_size, mean, error, elinewidth=1, capsize=2, **styles[label])
+    draw_lines(axis, cells.sort_values("vocabulary_size"), "vocabulary_size", column, styles)
     for size, failed in cells[cells.failures.astype(bool)].groupby("vocabulary_size"):
         mark_failures(axis, size, [styles[label]["color"] for label in failed.label])
     sizes = sorted(set(cells.vocabulary_size))

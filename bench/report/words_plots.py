@@ -3,13 +3,12 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.core.record import SLOWED
 from bench.report import run_table
 from bench.report.origins import with_times_of_one_origin
-from bench.report.plot_style import HOW, LineStyles, handles_of, new_figure, set_log_scale
+from bench.report.plot_style import HOW, LineStyles, draw_lines, handles_of, new_figure, set_log_scale
 from bench.report.plots_by_system import ENTRIES
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
@@ -70,15 +69,7 @@ def quality_vs_words(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles
     figure, axes = new_figure(shape, 3.0, title, how, handles_of(styles, cells.label), sharex="row")
     for row, (size, here, x, unit) in zip(axes, panels, strict=True):
         for axis, field in zip(row, FIELDS, strict=True):
-            draw_lines(axis, here, x, field, styles)
+            draw_lines(axis, here.sort_values("words"), x, ENTRIES[field], styles)
             set_log_scale(axis, "x", sorted(set(here.words)) if x == "words" else None)
             axis.set(title=f"{ENTRIES[field].heading_with_arrow}, V = {size:,}", xlabel=unit)
     return figure
-
-
-def draw_lines(axis: Axes, cells: pd.DataFrame, x: str, field: str, styles: LineStyles) -> None:
-    """Draw a line per system, with its standard errors."""
-    scale = ENTRIES[field].scale
-    for label, line in cells[cells[field].notna()].sort_values("words").groupby("label"):
-        mean, error = line[field] * scale, line[f"{field}_se"].fillna(0) * scale
-        axis.errorbar(line[x], mean, error, elinewidth=1, capsize=2, **styles[label])
