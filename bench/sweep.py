@@ -173,8 +173,7 @@ def plan_jobs(grid: list[list[str]]) -> list[PlannedJob]:
     plan, kept = [], set()
     for overrides in grid:
         job = planned(overrides)
-        trains = job.cell.trains and job.weights not in kept
-        plan.append(job._replace(cell=job.cell._replace(trains=trains)))
+        plan.append(job._replace(cell=job.cell._replace(words=0)) if job.weights in kept else job)
         kept.add(job.weights)
     return plan
 
@@ -200,9 +199,12 @@ def planned(overrides: list[str]) -> PlannedJob:
         config["system"]["name"],
         config["vocabulary"]["size"] or 0,  # null is every type, which are not counted yet
         pending=not kept,
-        trains=cfg.force or not weights.is_file(),
         result=json_path(stem),
     )
+    if weights.is_file() and not cfg.force:
+        cell = cell._replace(words=0)
+    elif config["budget"]["words"]:  # with a budget of seconds alone, all cells train equally long
+        cell = cell._replace(words=config["budget"]["words"])
     return PlannedJob(overrides, None, cell, work, stem, weights, cfg.force)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from bench.core import random_search
+from bench.core import random_search, rate_by_words
 from bench.core.errors import SettingError
 
 
@@ -37,6 +37,7 @@ OmegaConf.register_new_resolver(
     "scaled", lambda scale, count, least: max(least, round(count * scale)), replace=True
 )  # number of words or types in a rehearsal
 random_search.register()
+rate_by_words.register()
 
 
 PACKAGE = Path(__file__).resolve().parents[1]

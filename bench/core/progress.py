@@ -15,7 +15,8 @@ CONSOLE = Console(stderr=True)
 # cores. Used until a system has run at two V.
 GROWTH_WORDS = 20_000
 
-LOADED_SHARE = 0.25  # time of a cell with kept weights, as a share of the time with training
+# A cell without training takes as long as training on this many words.
+REST_WORDS = 100_000
 
 
 class PlannedCell(NamedTuple):
@@ -24,7 +25,7 @@ class PlannedCell(NamedTuple):
     system: str
     size: int  # vocabulary size, V
     pending: bool  # False: its result exists, so the cell will be skipped
-    trains: bool = True  # False: the cell finds kept weights, such as those of a model that is the same at every V
+    words: int = 300_000  # to train on; 0: the cell finds kept weights, such as those of a model that is the same at every V
     result: Path = Path()  # file that the cell leaves
 
     def has_ended(self, since: float) -> bool:
@@ -37,8 +38,8 @@ class Tally:
     """Cells of a sweep, number of those that have ended, and the times of those that ran in this process.
 
     A cell's time is estimated from the latest cell of its system, or else from all cells so far. The time grows with V
-    (`GROWTH_WORDS`), and is less with kept weights (`LOADED_SHARE`). Where several processes share a sweep, each knows
-    the times of its own cells only, and estimates from the time since the sweep began.
+    (`GROWTH_WORDS`) and with the number of training words (`REST_WORDS`). Where several processes share a sweep, each
+    knows the times of its own cells only, and estimates from the time since the sweep began.
     """
 
     done: int = 0
@@ -100,14 +101,14 @@ class Tally:
 def estimate(cell: PlannedCell, seconds: Sequence[tuple[PlannedCell, float]]) -> float:
     """Estimate the seconds of a cell from those of earlier cells, of which there is at least one."""
     own = [(earlier, each) for earlier, each in seconds if earlier.system == cell.system]
-    alike = [(earlier, each) for earlier, each in own if earlier.trains == cell.trains]
+    alike = [(earlier, each) for earlier, each in own if earlier.words == cell.words]
     basis = [each * weight(cell) / weight(earlier) for earlier, each in alike[-1:] or own[-1:] or seconds]
     return sum(basis) / len(basis)
 
 
 def weight(cell: PlannedCell) -> float:
-    """Return the expected time of a cell in units of its system's time at V = 0, training included."""
-    return (1 + cell.size / GROWTH_WORDS) * (1 if cell.trains else LOADED_SHARE)
+    """Return the expected time of a cell in units of its system's time at V = 0 without training."""
+    return (1 + cell.size / GROWTH_WORDS) * (1 + cell.words / REST_WORDS)
 
 
 TALLY = Tally()  # of this process; SweepCallback sets `total` and `cells`

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.core import progress
-from bench.core.progress import GROWTH_WORDS, LOADED_SHARE, Bar, PlannedCell, Tally, estimate, report_cell_end
+from bench.core.progress import GROWTH_WORDS, REST_WORDS, Bar, PlannedCell, Tally, estimate, report_cell_end
 
 
 def cell(system: str, size: int = 0, *, pending: bool = True) -> PlannedCell:
@@ -33,10 +33,15 @@ def test_estimate_grows_linearly_with_vocabulary_size():
     assert estimate(cell("a"), seconds) == pytest.approx(15.0)
 
 
-def test_estimate_is_less_when_the_cell_finds_kept_weights():
-    seconds = [(cell("a"), 80.0)]
-    loaded = cell("a")._replace(trains=False)
-    assert estimate(loaded, seconds) == 80 * LOADED_SHARE
+def test_estimate_grows_linearly_with_the_number_of_training_words():
+    seconds = [(cell("a")._replace(words=REST_WORDS), 20.0)]
+    assert estimate(cell("a")._replace(words=9 * REST_WORDS), seconds) == pytest.approx(100.0)
+
+
+def test_estimate_is_that_of_no_training_when_the_cell_finds_kept_weights():
+    seconds = [(cell("a")._replace(words=3 * REST_WORDS), 80.0)]
+    loaded = cell("a")._replace(words=0)
+    assert estimate(loaded, seconds) == 20.0
     assert estimate(loaded, [*seconds, (loaded, 7.0), (cell("a"), 60.0)]) == 7.0
 
 
