@@ -25,7 +25,7 @@ class PlannedCell(NamedTuple):
     system: str
     size: int  # vocabulary size, V
     pending: bool  # False: its result exists, so the cell will be skipped
-    words: int = 300_000  # to train on; 0: the cell finds kept weights, such as those of a model that is the same at every V
+    words: int = 300_000  # to train on; 0: the cell finds kept weights, as of a model that is the same at every V
     result: Path = Path()  # file that the cell leaves
 
     def has_ended(self, since: float) -> bool:
