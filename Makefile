@@ -63,19 +63,18 @@ reference: pretrained
 # 260 books, 18.9 million words: git clone https://github.com/mlschmitt/classic-books-markdown && mkdir books &&
 # cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). The LSTM has 256 units, so that two cores suffice.
 BOOKS ?= books
-BOOK_SCALING := $(BENCH) +experiment=data_scaling $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) \
-	backbone.trunk.hidden_size=256
+ON_BOOKS := $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) backbone.trunk.hidden_size=256
+BOOK_SCALING := $(BENCH) +experiment=data_scaling $(ON_BOOKS)
 reference-books: pretrained
+	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=300000,1000000
+	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=3000000 optimizer.lr=2e-3,4e-3,8e-3
 	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
 	$(BOOK_SCALING) seed=0 budget.words=10000000
 	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
 	$(BOOK_SCALING) seed=0 budget.words=10000000 system=ngram system.model.order=5
-	$(BOOK_SCALING) seed=0 budget.words=3000000 experiment_name=learning_rate optimizer.lr=4e-3,1.5e-3 \
-		system=sampled_softmax,cosine,infonce
-	$(BOOK_SCALING) seed=0 budget.words=10000000 experiment_name=learning_rate optimizer.lr=4e-3 \
-		system=sampled_softmax,cosine
 	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
 		$$(grep -l '"words": *10000000,' results/reference/data_scaling/*.json)
+	$(BIN)/python -m bench.diagnose results/reference/data_scaling/cosine-*-s0-*.json
 	$(FILL)
 
 # For a GPU machine without a network (docs/gpu.md): `make gpu-bundle` here, for example with

@@ -15,7 +15,8 @@ from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.report.figure_links import Figure, figures
 from bench.report.figure_query import Query
-from bench.report.figure_values import COLUMNS, Answer, answer
+from bench.report.figure_sides import COLUMNS, Answer
+from bench.report.figure_values import answer
 from bench.report.number_format import NULL, exponent, signed, warranted_decimals
 from bench.report.paired_test import holm
 

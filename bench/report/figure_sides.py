@@ -1,0 +1,172 @@
+"""One side of a query: the cell, or the row of a cost ledger, that its settings select, and the figures of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.core.errors import SettingError
+from bench.evaluation.metric_definition import Column
+from bench.report import run_table, significance
+from bench.report.figure_query import Query
+from bench.report.glossary import TIMES, every_column
+from bench.report.named_settings import FACTS, ledger_rows, only_cell, selected_row, selected_runs
+from bench.report.number_format import listed
+from bench.report.record_facts import UNTRAINED
+from bench.report.run_table import CELL
+
+COLUMNS: dict[str, Column] = {column.name: column for column in every_column()}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The figure that the records give.
+
+    `numbers` has one number, or the two ends of an interval; `text` holds the names of a `best`. `seeds` is the
+    smallest number of seeds behind it, None if no training seed changes it.
+    """
+
+    numbers: tuple[float, ...] = ()
+    text: str = ""
+    seeds: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Runs of one cell, and their means."""
+
+    runs: pd.DataFrame
+    means: pd.Series
+
+    @property
+    def name(self) -> str:
+        return f"{self.means.label} at V = {self.means.vocabulary_size:,}, {self.means.corpus}, {self.means.budget}"
+
+    @property
+    def seeds(self) -> int | None:
+        return None if self.means.kind in UNTRAINED else int(self.means.seeds)
+
+    def value(self, query: Query) -> float:
+        """Return the mean over seeds, in the unit of the tables."""
+        root, *path = query.figure.split(".")
+        if root in TIMES and len(self.means.origins) > 1:
+            origins = listed(self.means.origins)
+            raise SettingError(query.figure, f"times of {origins} are not averaged; name device= or cells_at_once=")
+        if root in self.means and not path and root in COLUMNS:
+            value = self.means[root] * COLUMNS[root].scale
+        elif root in self.runs:
+            good = self.runs[self.runs.status == "ok"]
+            values = [measured(inside(each, path), query, self.means.label) for each in good[root]]
+            value = sum(values) / len(values) if values else None
+        else:
+            raise SettingError(query.figure, "is no figure of a record; docs/metrics.md lists them")
+        return float(measured(value, query, self.means.label) * query.factor)
+
+    def figure(self, query: Query) -> Answer:
+        """Return the figure of this cell alone."""
+        if query.form == "value":
+            return Answer((self.value(query),), seeds=self.seeds)
+        ends = significance.interval_ends(self.means, COLUMNS[query.figure]) if query.figure in COLUMNS else None
+        if query.form == "p" or ends is None:
+            raise SettingError(query.figure, f"has no {query.form} for one system; name two by `minus`")
+        return Answer(tuple(end * COLUMNS[query.figure].scale * query.factor for end in ends), seeds=self.seeds)
+
+    def compared(self, other: "Cell", query: Query) -> Answer:
+        """Return the difference to another cell, its interval or its p, paired on the same documents; or the ratio."""
+        counts = [each.seeds for each in (self, other) if each.seeds is not None]
+        seeds = min(counts) if counts else None
+        if query.operator == "over" and query.form == "value":
+            return Answer((self.value(query) / other.value(query),), seeds=seeds)
+        test = None if query.operator == "over" else significance.difference(self.means, other.means, query.figure)
+        if test is None and query.form == "value":
+            return Answer((self.value(query) - other.value(query),), seeds=seeds)
+        if test is None or (query.form == "p" and test.p is None):
+            raise SettingError(query.figure, f"no {query.form}: one seed, other test texts, or no paired metric")
+        scale = COLUMNS[query.figure].scale * query.factor
+        numbers = {"value": test[:1], "interval": test[1:3], "p": test[3:]}[query.form]
+        return Answer(tuple(each if query.form == "p" else each * scale for each in numbers), seeds=seeds)
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One row of a cost ledger, with the facts of its ledger."""
+
+    row: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(f"{name} {self.row.get(name)}" for name in ("contender", *FACTS))
+
+    def value(self, query: Query) -> float:
+        """Return a figure; of a span the median."""
+        root, *path = query.figure.split(".")
+        if root not in self.row:
+            raise SettingError(query.figure, "is no figure of a cost ledger; docs/costs.md lists them")
+        value = inside(self.row[root], path)
+        value = value[1] if isinstance(value, list) and len(value) == 3 else value
+        scale = COLUMNS[root].scale if root in COLUMNS and not path else 1.0
+        return float(measured(value, query, self.row["contender"]) * scale * query.factor)
+
+    def figure(self, query: Query) -> Answer:
+        """Return the figure."""
+        if query.form != "value":
+            raise SettingError(query.figure, f"a cost ledger has no {query.form} of it")
+        return Answer((self.value(query),))
+
+    def compared(self, other: "LedgerEntry", query: Query) -> Answer:
+        """Return the difference to another row, or the ratio."""
+        if query.form != "value":
+            raise SettingError(query.figure, f"a cost ledger has no {query.form} of a difference")
+        ours, theirs = self.value(query), other.value(query)
+        return Answer((ours / theirs if query.operator == "over" else ours - theirs,))
+
+
+@cache
+def side_of(chosen: tuple[tuple[str, str], ...], folder: Path) -> Cell | LedgerEntry:
+    """Return the cell or the ledger's row of settings."""
+    if "contender" in dict(chosen):
+        return LedgerEntry(selected_row(ledger_rows(folder), dict(chosen), folder))
+    runs = only_cell(selected_runs(folder, dict(chosen)), dict(chosen))
+    key = dict(zip(CELL, runs.iloc[0][CELL], strict=True))
+    return Cell(runs, pd.Series(key | run_table.cell(runs)))
+
+
+def side(chosen: Mapping[str, str], folder: Path) -> Cell | LedgerEntry:
+    """Return the cell or the ledger's row of one side of a query."""
+    if not chosen:
+        raise SettingError(str(folder), "the query selects no record; write FIGURE of key=value …")
+    return side_of(tuple(sorted(chosen.items())), folder)
+
+
+def inside(value: Any, path: list[str]) -> Any:
+    """Follow a dotted path into a value; of rows, a part names the row whose first entry it is.
+
+    Raises:
+        SettingError: the path leads nowhere.
+    """
+    for part in path:
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, list) and (rows := [row for row in value if next(iter(row.values()), None) == part]):
+            value = rows[0]
+        else:
+            raise SettingError(".".join(path), f"a record has nothing by the name {part} there")
+    return value
+
+
+def measured(value: Any, query: Query, label: str) -> Any:
+    """Check that a figure is a number.
+
+    Raises:
+        SettingError: it was not measured, or holds several numbers.
+    """
+    if isinstance(value, dict | list):
+        raise SettingError(query.figure, "holds several numbers; name one by its path")
+    if value is None or pd.isna(value):
+        raise SettingError(query.figure, f"was not measured for {label}")
+    return value
