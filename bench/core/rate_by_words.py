@@ -5,7 +5,8 @@ from omegaconf import OmegaConf
 SEARCHED_WORDS = 150_000  # training words of experiment=tune, on which the rates of conf/system were searched
 
 # The best rate falls about as N^-0.3 with the number N of training words: measured with six heads at 300,000, 1,000,000
-# and 3,000,000 words (experiment=learning_rate on 260 books, V = 10,000).
+# and 3,000,000 words (experiment=learning_rate on 260 books, V = 10,000), at batch.streams=16; larger batches may bear
+# higher rates.
 EXPONENT = 0.3
 
 
