@@ -1,9 +1,13 @@
 """The learning rate of experiment=data_scaling falls with the number of training words."""
 
+from collections import defaultdict
+from pathlib import Path
+
 import pytest
 from factories.configurations import plain
 
 from bench.core.rate_by_words import SEARCHED_WORDS, rate_by_words
+from bench.core.record import Record
 
 
 def test_rate_halves_when_words_grow_tenfold():
@@ -30,3 +34,19 @@ def test_data_scaling_takes_the_rate_of_its_words_and_of_its_system():
     assert rate("system=cosine", "budget.words=10000000") == rate_by_words(0.012, 10_000_000)
     assert rate("system=sampled_softmax", "budget.words=300000") == rate_by_words(0.015, 300_000)
     assert rate("system=cosine", "budget.words=300000", "optimizer.lr=1e-3") == 1e-3
+
+
+GRID = (Path(__file__).parents[2] / "results" / "reference" / "learning_rate").glob("*.json")
+
+
+def test_published_grid_has_its_best_rate_near_that_of_data_scaling():
+    """Every system at every number of words loses at most .01 nats by a rate within a factor of two of the rule's."""
+    losses = defaultdict(dict)
+    for record in map(Record.read, GRID):
+        cell = record.system, record.config["budget"]["words"]
+        losses[cell][record.config["optimizer"]["lr"]] = record.validation_nats
+    assert len(losses) == 18
+    for (system, words), nats in losses.items():
+        rate = plain("+experiment=data_scaling", f"system={system}", f"budget.words={words}")["optimizer"]["lr"]
+        near = [each for lr, each in nats.items() if rate / 2 <= lr <= 2 * rate]
+        assert min(near) <= min(nats.values()) + 0.01, (system, words)
