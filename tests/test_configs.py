@@ -34,8 +34,9 @@ def test_choice_composes_and_its_name_is_that_of_its_file(group, choice):
 
 COMPETITORS = "softmax sampled_softmax adaptive_softmax mse cosine infonce gpt2 ngram unigram".split()
 
-# tested by test_random_search, tests/cost and test_gpu_reference
+# tested by test_random_search, tests/cost, test_gpu_reference and test_rate_by_words
 ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop", "gpu_reference", "data_scaling"}
+ELSEWHERE |= {"learning_rate"}
 ELSEWHERE |= {"objective_ladder", "objective_ladder_classifiers", "proposal", "leak", "target_ablation"}  # test_ladder
 
 

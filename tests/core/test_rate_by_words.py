@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from factories.configurations import plain
+from factories.configurations import cells, composed_with_hydra, plain
 
 from bench.core.rate_by_words import SEARCHED_WORDS, rate_by_words
 from bench.core.record import Record
@@ -34,6 +34,14 @@ def test_data_scaling_takes_the_rate_of_its_words_and_of_its_system():
     assert rate("system=cosine", "budget.words=10000000") == rate_by_words(0.012, 10_000_000)
     assert rate("system=sampled_softmax", "budget.words=300000") == rate_by_words(0.015, 300_000)
     assert rate("system=cosine", "budget.words=300000", "optimizer.lr=1e-3") == 1e-3
+
+
+def test_experiment_is_a_grid_of_rates_for_every_trained_system_of_data_scaling():
+    grid, scaling = (
+        composed_with_hydra(f"+experiment={name}").hydra.sweeper.params for name in ("learning_rate", "data_scaling")
+    )
+    assert {*grid["system"].split(","), "ngram"} == {*scaling["system"].split(",")}
+    assert cells("+experiment=learning_rate") == 6 * 3 * 4
 
 
 GRID = (Path(__file__).parents[2] / "results" / "reference" / "learning_rate").glob("*.json")
