@@ -9,8 +9,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from bench.core import random_search, rate_by_words
+from bench.core import random_search
 from bench.core.errors import SettingError
+from bench.core.rate_by_words import rate_by_words
 
 
 def cache_folder() -> str:
@@ -36,8 +37,8 @@ OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
 OmegaConf.register_new_resolver(
     "scaled", lambda scale, count, least: max(least, round(count * scale)), replace=True
 )  # number of words or types in a rehearsal
+OmegaConf.register_new_resolver("rate_by_words", rate_by_words, replace=True)
 random_search.register()
-rate_by_words.register()
 
 
 PACKAGE = Path(__file__).resolve().parents[1]

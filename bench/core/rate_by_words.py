@@ -1,7 +1,5 @@
 """Learning rate by number of training words: a resolver, `${rate_by_words:${system.lr},${budget.words}}`."""
 
-from omegaconf import OmegaConf
-
 SEARCHED_WORDS = 150_000  # training words of experiment=tune, on which the rates of conf/system were searched
 
 # The best rate falls about as N^-0.3 with the number N of training words: measured with six heads at 300,000, 1,000,000
@@ -20,8 +18,3 @@ def rate_by_words(searched: float | None, words: int | None) -> float | None:
     if searched is None or words is None or words <= SEARCHED_WORDS:
         return searched
     return float(f"{searched * (SEARCHED_WORDS / words) ** EXPONENT:.2g}")
-
-
-def register() -> None:
-    """Register the resolver with OmegaConf."""
-    OmegaConf.register_new_resolver("rate_by_words", rate_by_words, replace=True)
