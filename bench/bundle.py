@@ -46,7 +46,8 @@ CARRIED = (
     "scipy",
 )
 
-BASELINES = {"liger-kernel": "0.8.5", "cut-cross-entropy": "25.1.1"}  # kernels that the cost sweep compares on a GPU
+# not needed on other machines: kernels that the cost sweep compares on a GPU, and the launcher of several cells at once
+ADDED = {"liger-kernel": "0.8.5", "cut-cross-entropy": "25.1.1", "hydra-joblib-launcher": "1.2.0"}
 
 WITHOUT_WHEEL = ("antlr4-python3-runtime",)  # published as source alone; pure Python, so its wheel is built here
 
@@ -56,12 +57,12 @@ def bundle(files: list[Path], has: list[str], folder: Path = FOLDER, most_mib: f
 
     Args:
         files: copied beside the wheels; folders are packed into one .tar.xz each.
-        has: packages of CARRIED or BASELINES that the machine has too.
+        has: packages of CARRIED or ADDED that the machine has too.
 
     Raises:
         SettingError: an unknown package or file, a package that pip cannot fetch, or more than `most_mib`.
     """
-    versions = {name: importlib.metadata.version(name) for name in CARRIED} | BASELINES
+    versions = {name: importlib.metadata.version(name) for name in CARRIED} | ADDED
     if unknown := [name for name in has if name not in versions]:
         raise SettingError("--has", f"{unknown[0]} is not carried; choose of {', '.join(versions)}")
     if absent := [file for file in files if not file.exists()]:

@@ -63,10 +63,16 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         return "skipped: the record has these figures; --force measures again"
     built = kept_model(path, record)
     begin, measured = time.perf_counter(), []
-    if lacks_quality and (figures := written_quality(record, built, judge)) is not None:
-        record = dataclasses.replace(record, generation_quality=figures)
-        measured.append("generation quality")
-        record.write(path.with_name(path.name.removesuffix(".json")))  # a reference may be missing for what follows
+    problem = None  # what one measurement lacks, an encoder or a reference, must not cost the other
+    if lacks_quality:
+        try:
+            figures = written_quality(record, built, judge)
+        except SettingError as error:
+            figures, problem = None, error
+        if figures is not None:
+            record = dataclasses.replace(record, generation_quality=figures)
+            measured.append("generation quality")
+            record.write(path.with_name(path.name.removesuffix(".json")))
     if lacks_diagnosis:
         name, model, calibration = reference_of(path, record, built, arguments)
         case = Case(built.model, targets_of(record, built), model, calibration, built.evaluation_data)
@@ -75,6 +81,8 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         )
         measured.append("diagnosis")
         record.write(path.with_name(path.name.removesuffix(".json")))
+    if problem is not None:
+        raise problem
     outcome = " and ".join(measured) or "no generation quality: the test text is too short"
     return f"{outcome} ({time.perf_counter() - begin:.0f} s)"
 

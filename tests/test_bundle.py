@@ -51,7 +51,7 @@ def test_bundle_holds_each_package_once_and_the_files(fetched, tmp_path):
     folder.mkdir(parents=True)
     (folder / "earlier").touch()
     contents = bundle.bundle([table, text], ["scipy", "rich"], folder)
-    carried = {*bundle.CARRIED, *bundle.BASELINES} - {"scipy", "rich"}
+    carried = {*bundle.CARRIED, *bundle.ADDED} - {"scipy", "rich"}
     assert {path.name.partition("==")[0] for path in (folder / "wheels").iterdir()} == carried
     assert f"wheels/hydra-core=={importlib.metadata.version('hydra-core')}.whl" in names(contents, folder)
     assert {path.name for path in folder.iterdir()} == {"wheels", "table.safetensors", "books.tar.xz"}

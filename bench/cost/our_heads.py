@@ -25,7 +25,7 @@ from bench.cost.flops import training_flops
 from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.evaluation.exact_decoder import ExactDecoder
 from bench.heads import Head
-from bench.models.row_adamw import RowAdamW
+from bench.models.row_adamw import RowAdamW, row_sparse_is_faster
 from bench.models.word_batches import Batch, Inputs
 from bench.models.word_model import WordModel
 
@@ -57,7 +57,7 @@ def head_alone(cfg: DictConfig) -> Contender:
 
     def build(inputs: SyntheticInputs) -> Operations:
         head = make_head(cfg, inputs)
-        head.row_sparse = True  # as in training, for RowAdamW
+        head.row_sparse = row_sparse_is_faster(head.parameters(), inputs.device)  # as in training
         answers = ExactDecoder(head, inputs.vocabulary.unk)
         return Operations(
             module=head,
@@ -88,6 +88,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
         model = WordModel(trunk, head, Inputs(inputs.vocabulary), lr=LR, weight_decay=0.0).to(inputs.device)
         words = inputs.words.view(streams, -1)  # [B, T]
         batch = Batch(words.roll(1, dims=1), words, None, fresh=True)
+        model.use_sparse_gradients(row_sparse_is_faster(model.parameters(), inputs.device))
 
         def adam(_: Sequence[Parameter]) -> list[Optimizer]:
             """Make training's optimiser, and after it the update of the input rows that the next step reads."""

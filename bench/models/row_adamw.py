@@ -16,6 +16,16 @@ HORIZON = 100  # skipped steps whose momentum is applied; later moves are below 
 
 ROWS_AT_ONCE = 2**16  # rows that receive their skipped updates together; bounds temporary memory
 
+# Weights of a table up to which a GPU updates all rows sooner than the rows of a step, which takes many small kernels.
+# Measured on an H200: a step of sampled softmax with LSTM 512 and 560 words takes 5.9 ms with dense gradients and
+# 9.6 ms with row-sparse ones at V = 20,000, and 7.1 and 9.4 ms at V = 75,000.
+DENSE_ON_GPU = 10**8
+
+
+def row_sparse_is_faster(parameters: Iterable[Parameter], device: torch.device) -> bool:
+    """True if row-sparse gradients make a training step of these parameters faster on the device."""
+    return device.type == "cpu" or max(weight.numel() for weight in parameters) > DENSE_ON_GPU
+
 
 class RowAdamW(torch.optim.AdamW):
     """Fused AdamW that reads and writes only the rows of a row-sparse gradient.

@@ -18,7 +18,7 @@ from bench.data.corpus import Text
 from bench.heads import Head
 from bench.models.backbones import Backbone
 from bench.models.language_model import ClosedVocabularyModel, rows_of
-from bench.models.row_adamw import RowAdamW
+from bench.models.row_adamw import RowAdamW, row_sparse_is_faster
 from bench.models.word_batches import Batch, Inputs
 
 DOCUMENTS_AT_ONCE = 32  # documents that evaluation reads in parallel
@@ -124,8 +124,9 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["backbone_state"])
 
     def setup(self, stage: str) -> None:
-        """Use row-sparse gradients on one device; on several devices Lightning sums gradients, which must be dense."""
-        self.use_sparse_gradients(self.trainer.world_size == 1)
+        """Use row-sparse gradients where these are faster; on several devices Lightning sums gradients, dense ones."""
+        faster = row_sparse_is_faster(self.parameters(), self.trainer.strategy.root_device)
+        self.use_sparse_gradients(faster and self.trainer.world_size == 1)
 
     def on_train_end(self) -> None:
         """Bring all embedding rows up to the last step."""

@@ -13,6 +13,7 @@ from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
 from bench.models.count_model import CountModel
 from bench.models.kneser_ney import KneserNey
+from bench.models.row_adamw import row_sparse_is_faster
 from bench.models.word_batches import Batch, Inputs
 from bench.models.word_model import WordModel
 
@@ -150,6 +151,13 @@ def test_row_sparse_steps_equal_dense_steps(vocabulary):
     for name, weight in trained[0].items():
         moved = (trained[1][name] - before[name]).abs().mean()
         assert (weight - trained[1][name]).abs().mean() < 0.01 * moved, name
+
+
+def test_gpu_has_row_sparse_gradients_for_large_tables_alone():
+    small, large = (nn.Parameter(torch.empty(rows, 1000, device="meta")) for rows in (100_000, 100_001))
+    assert row_sparse_is_faster([small, large], torch.device("cuda"))
+    assert not row_sparse_is_faster([small], torch.device("cuda"))
+    assert row_sparse_is_faster([small], torch.device("cpu"))
 
 
 def test_gradients_are_dense_when_inputs_are_vectors(vocabulary):
