@@ -5,6 +5,8 @@ stopped leaves them, and the same command continues from there.
 """
 
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -181,18 +183,18 @@ def run_limited(command: list[str], seconds: float) -> int | None:
     Returns:
         Its exit status; None if the time limit ended it.
     """
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, start_new_session=True) as process:  # a group, with the workers of a launcher
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
         finally:
             if process.poll() is None:  # the time is over, or a signal stops this process
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)
                 try:
                     process.wait(GRACE_SECONDS)
                 except subprocess.TimeoutExpired:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def outcome(row: StepRow) -> str:

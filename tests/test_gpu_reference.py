@@ -73,7 +73,7 @@ def test_each_cell_of_each_step_has_a_sound_configuration(monkeypatch, more):
         with initialize_config_dir(config_dir(), version_base="1.3"):
             grid = jobs(cfg)
         for overrides in (*grid[:6], grid[-1]):  # all systems, and the last size
-            check_config(plain_config(composed(*overrides)))
+            check_config(plain_config(composed(*(each for each in overrides if not each.startswith("hydra")))))
         counts[row.contender] = len(grid)
     assert counts == {
         "known_truth_10k": 2, "cost_heads": 3, "known_truth_50k": 2, "cost_models": 3, "data_scaling": 4 * 6,
@@ -88,7 +88,7 @@ def test_cells_of_data_scaling_read_the_words_of_their_budget_once():
 
 def test_full_size_is_that_of_the_issue():
     steps = {row.contender: row.command for row in planned_rows(plain("+experiment=gpu_reference"), [])}
-    for name, types, words in (("known_truth_10k", 10_000, 20_000_000), ("known_truth_50k", 50_000, 40_000_000)):
+    for name, types, words in (("known_truth_10k", 10_000, 20_000_000), ("known_truth_50k", 50_000, 30_000_000)):
         assert {f"vocabulary.size={types}", f"corpus.types={types}", f"budget.words={words}"} <= {*steps[name]}
     for name in ("cost_heads", "cost_models"):
         assert {"vocabulary.size=10000,100000,1000000", "precision=bf16", "device=cuda"} <= {*steps[name]}

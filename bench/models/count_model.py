@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
 from bench.data.text import Text, chunks
 from bench.data.vocabulary import Vocabulary
@@ -32,10 +33,19 @@ class CountModel(CodedContextModel):
         corpus: corpus whose training split is counted.
         vocabulary: maps words to the V ids.
         order: n of the n-gram; 1 is the unigram model.
+
+    Raises:
+        SettingError: contexts of this order have no codes of 63 bits at this V.
     """
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
         self.vocabulary = vocabulary
+        highest = next(n for n in range(7, 0, -1) if (len(vocabulary) + 1) ** (n - 1) < 2**63)
+        if order > highest:
+            problem = (
+                f"{order} needs contexts of more than 63 bits at V = {len(vocabulary):,}; choose at most {highest}"
+            )
+            raise SettingError("system.model.order", problem)
         words = np.empty(len(corpus.train), np.int32)
         contexts = np.empty(len(words), np.int64)
         for chunk, symbols, depths in self.symbols(corpus.train, order - 1):

@@ -1,6 +1,7 @@
 """Generation: greedy words against a hand-stepped network, draws against the calibrated distribution."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,6 +136,13 @@ def test_words_from_states_equal_words_from_features_of_whole_text(model, vocabu
     assert WordEvaluator(model).generate(vocabulary, [3, 8], 12, **options) == from_states
 
 
+def test_gpu_uses_the_index_only_for_more_scores_than_it_holds_at_once():
+    rows = torch.empty(2**20, 4, device="meta")
+    decoder = ExactDecoder(SimpleNamespace(rows=lambda: (rows, None)), 0)
+    assert decoder.uses_index(1, torch.device("cpu"))
+    assert [decoder.uses_index(n, torch.device("cuda")) for n in (1, 256, 257)] == [False, False, True]
+
+
 @pytest.mark.parametrize("rows", [1, 10**9])
 def test_best_word_excludes_unk_with_and_without_an_index(vocabulary, monkeypatch, rows):
     monkeypatch.setattr("bench.evaluation.exact_decoder.INDEX_ROWS", rows)
@@ -144,7 +152,7 @@ def test_best_word_excludes_unk_with_and_without_an_index(vocabulary, monkeypatc
         head.words.bias[vocabulary.unk] += 2  # <unk> is the best word of some queries
     hidden, decoder = torch.randn(64, 6), ExactDecoder(head, vocabulary.unk)
     scores = head.scores(hidden).detach()
-    assert (scores.argmax(1) == vocabulary.unk).any() and decoder.has_index == (rows == 1)
+    assert (scores.argmax(1) == vocabulary.unk).any() and decoder.uses_index(64, hidden.device) == (rows == 1)
     assert torch.equal(decoder.best(hidden, 5), scores.topk(5).indices)
     scores[:, vocabulary.unk] = -torch.inf
     assert torch.equal(decoder.best_word(hidden), scores.argmax(1))

@@ -263,3 +263,19 @@ def test_float16_products_do_not_overflow():
     assert_close(loss, unfused(*leaves, words), rtol=5e-3, atol=0)
     for computed, expected in zip(gradients(loss, leaves), gradients(unfused(*leaves, words), leaves), strict=True):
         assert (computed - expected).norm() < 0.02 * expected.norm()
+
+
+def test_gpu_computes_all_logits_at_once_up_to_its_limit(monkeypatch):
+    limit = linear_cross_entropy_module.LOGITS_ON_GPU
+    cuda = torch.device("cuda")
+    assert linear_cross_entropy_module.holds_all_logits(cuda, 2, limit // 2)
+    assert not linear_cross_entropy_module.holds_all_logits(cuda, 2, limit // 2 + 1)
+    assert not linear_cross_entropy_module.holds_all_logits(torch.device("cpu"), 1, 1)
+    leaves, words = inputs(40, 6, 30)
+    words[::7] = -100
+    chunked = linear_cross_entropy(*leaves, words)
+    monkeypatch.setattr(linear_cross_entropy_module, "holds_all_logits", lambda *_: True)
+    whole = linear_cross_entropy(*leaves, words)
+    assert_close(whole, chunked)
+    for one, other in zip(gradients(whole, leaves), gradients(chunked, leaves), strict=True):
+        assert_close(one, other)

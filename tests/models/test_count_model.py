@@ -12,6 +12,7 @@ from nltk.lm import KneserNeyInterpolated
 from nltk.lm.smoothing import KneserNey as NltkKneserNey
 from numpy.testing import assert_allclose
 
+from bench.core.errors import SettingError
 from bench.models import count_model
 from bench.models.count_model import CountModel
 from bench.models.kneser_ney import KneserNey
@@ -106,3 +107,9 @@ def test_scores_are_log_probabilities_when_contexts_repeat(corpus, vocabulary, c
     assert scores.dtype == torch.float32
     assert_allclose(scores, np.log(model.model.probabilities(features[:, 0].numpy())), rtol=1e-6, atol=1e-6)
     assert torch.equal(scores[0], scores[2]) and not torch.equal(scores[0], scores[1])
+
+
+def test_order_whose_contexts_need_more_than_63_bits_is_refused_with_the_highest(corpus, vocabulary, monkeypatch):
+    monkeypatch.setattr(type(vocabulary), "__len__", lambda _: 75_000)
+    with pytest.raises(SettingError, match=r"^system.model.order: 5 needs .* at V = 75,000; choose at most 4$"):
+        CountModel(corpus=corpus, vocabulary=vocabulary, order=5)
