@@ -9,6 +9,7 @@ import pytest
 from factories.cells import settings
 
 from bench import diagnose
+from bench.core.errors import SettingError
 from bench.core.paths import record_stem, resolved_config
 from bench.core.record import Record
 from bench.core.stored_result import json_path
@@ -92,6 +93,23 @@ def test_reference_that_is_given_gives_the_gap_to_its_record(cells, said):
     gap = softmax.accuracy_at_1 - found.accuracy_at_1
     assert found.diagnosis["accuracy_gap"] == pytest.approx(gap, abs=1e-6)
     assert softmax.diagnosis is None
+
+
+def test_diagnosis_is_measured_without_the_sentence_encoder(cells, said, monkeypatch, tmp_path):
+    folder = tmp_path / "cells"
+    shutil.copytree(cells["cosine"].parent, folder)
+    path = folder / cells["cosine"].name
+    record = json.loads(path.read_text()) | {"diagnosis": None, "generation_quality": None}
+    path.write_text(json.dumps(record))
+
+    def missing(cache_dir: str) -> None:
+        raise SettingError("targets.encoder", "the encoder is not installed")
+
+    monkeypatch.setattr(diagnose, "sentence_encoder", missing)
+    status, lines, problems = said(path)
+    assert (status, lines, problems[-1]) == (2, [], "targets.encoder: the encoder is not installed")
+    found = Record.read(path)
+    assert found.diagnosis["reference"] == "truth" and found.generation_quality is None
 
 
 def test_reference_of_other_words_is_refused(cells, said, tmp_path):

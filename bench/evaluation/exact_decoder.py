@@ -52,20 +52,24 @@ class ExactDecoder:
         """Index over the rows; built by the first query and kept."""
         return TopKIndex(*self.rows)
 
+    def all_scores(self, features: Tensor) -> Tensor:
+        """Return the scores of all words, exact under autocast too. [n, …] -> [n, V]"""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.scorer.scores(features)
+
     @torch.inference_mode()
     def best(self, features: Tensor, count: int) -> Tensor:
         """Return the words of the highest scores, best first. [n, …] -> ids [n, count]"""
         if not self.uses_index(len(features), features.device):
-            return self.scorer.scores(features).topk(count).indices
+            return self.all_scores(features).topk(count).indices
         return self.index(self.scorer.queries(features), count)[1]
 
     @torch.inference_mode()
     def best_word(self, features: Tensor) -> Tensor:
         """Return the word of the highest score, `<unk>` excluded. [n, …] -> ids [n]"""
-        if not self.uses_index(
-            len(features), features.device
-        ):  # equal scores, common with n-grams: the lowest id, the most frequent word
-            scores = self.scorer.scores(features).float()
+        if not self.uses_index(len(features), features.device):
+            scores = self.all_scores(features).float()
+            # argmax takes the lowest id of equal scores, common with n-grams: the most frequent word
             return scores.index_fill(1, torch.tensor(self.unk, device=scores.device), -torch.inf).argmax(1)
         first, second = self.best(features, 2).T
         return torch.where(first == self.unk, second, first)
@@ -73,7 +77,7 @@ class ExactDecoder:
     def ranks(self, features: Tensor, words: Tensor) -> Tensor:
         """Return ranks of the true words: 1 + number of higher scores + half the number of other ties. -> [n]"""
         if not self.uses_index(len(features), features.device):
-            return count_ranks(self.scorer.scores(features), words, self.unk).rank
+            return count_ranks(self.all_scores(features), words, self.unk).rank
         with torch.autocast(features.device.type, enabled=False):
             higher, equal = count_higher_and_equal(self.scorer.queries(features).float(), *self.rows, words, self.unk)
         return torch.where(words == self.unk, torch.inf, 1 + higher + (equal - 1) / 2)

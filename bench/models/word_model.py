@@ -124,7 +124,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["backbone_state"])
 
     def setup(self, stage: str) -> None:
-        """Use row-sparse gradients where these are faster; on several devices Lightning sums gradients, dense ones."""
+        """Use row-sparse gradients where these are faster; Lightning sums those of several devices: these are dense."""
         faster = row_sparse_is_faster(self.parameters(), self.trainer.strategy.root_device)
         self.use_sparse_gradients(faster and self.trainer.world_size == 1)
 
