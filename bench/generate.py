@@ -11,7 +11,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from bench.core.environment import substitute_unprintable
-from bench.core.errors import SettingError
+from bench.core.errors import BAD_INPUT, SettingError
 from bench.core.paths import weights_path
 from bench.core.record import Record
 from bench.core.settings import Count, Seed
@@ -158,7 +158,8 @@ def main() -> None:
         for prompt, text in continuations(arguments):
             print(f"{prompt} | {text}")
     except SettingError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

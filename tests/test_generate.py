@@ -73,8 +73,8 @@ def test_each_prompt_is_continued_by_each_sample(said):
     ],
 )
 def test_option_out_of_bounds_is_one_line(said, options, problem):
-    status, lines, _ = said("--prompt", "baab", *options)
-    assert status.startswith(problem) and "\n" not in status
+    status, lines, [line] = said("--prompt", "baab", *options)
+    assert status == 2 and line.startswith(problem)
     assert lines == []
 
 
@@ -102,5 +102,5 @@ def test_damaged_weights_are_refused_in_one_line(generated, tmp_path):
     run(cfg)
     weights = weights_path(resolved_config(cfg))
     weights.write_bytes(weights.read_bytes()[:-100])
-    status, lines, _ = generated(json_path(record_stem(resolved_config(cfg))), "--prompt", "baab")
-    assert status.startswith(f"RUN: {weights} is missing or damaged") and "\n" not in status and not lines
+    status, lines, errors = generated(json_path(record_stem(resolved_config(cfg))), "--prompt", "baab")
+    assert (status, lines) == (2, []) and errors[-1].startswith(f"RUN: {weights} is missing or damaged")
