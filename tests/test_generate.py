@@ -83,7 +83,8 @@ def test_unknown_words_of_a_prompt_are_named_and_left_out(said):
     assert status is None and "'zebra baab quark': left out, as synthetic lacks: zebra, quark" in errors
     assert lines[0].partition(" | ")[2] == said("--prompt", "baab", "--words", "4")[1][0].partition(" | ")[2]
     assert "left out" not in "".join(said("--prompt", "baab")[2])
-    assert said("--prompt", "zebra")[0] == "--prompt: 'zebra' holds no word of synthetic; give one that does"
+    status, _, errors = said("--prompt", "zebra")
+    assert (status, errors[-1]) == (2, "--prompt: 'zebra' holds no word of synthetic; give one that does")
 
 
 def test_regressor_continues_a_prompt_without_building_its_targets(generated, tmp_path, monkeypatch):
