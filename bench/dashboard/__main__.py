@@ -67,7 +67,9 @@ def main() -> None:
         if type(error).__module__.partition(".")[0] not in ("wandb", "requests"):
             raise
         print(f"W&B: {one_line(error)}; the JSON file is complete, and the same command tries again", file=sys.stderr)
-        sys.exit(FAILED)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(FAILED)  # a regular exit would wait for W&B's service, which may never answer
 
 
 if __name__ == "__main__":
