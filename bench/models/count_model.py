@@ -12,7 +12,7 @@ from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
 from bench.data.text import Text, chunks
 from bench.data.vocabulary import Vocabulary
-from bench.models.kneser_ney import KneserNey, context_codes
+from bench.models.kneser_ney import KneserNey, codes_fit, context_codes
 from bench.models.language_model import ClosedVocabularyModel
 
 CACHED_CELLS = 2**17  # probabilities that are computed together: 512 KiB, which stay in the cache of a core
@@ -40,8 +40,8 @@ class CountModel(CodedContextModel):
 
     def __init__(self, *, corpus: Corpus, vocabulary: Vocabulary, order: Annotated[int, Field(ge=1, le=7)]):
         self.vocabulary = vocabulary
-        highest = next(n for n in range(7, 0, -1) if (len(vocabulary) + 1) ** (n - 1) < 2**63)
-        if order > highest:
+        if not codes_fit(len(vocabulary), order - 1):
+            highest = next(n for n in range(order, 0, -1) if codes_fit(len(vocabulary), n - 1))
             problem = (
                 f"{order} needs contexts of more than 63 bits at V = {len(vocabulary):,}; choose at most {highest}"
             )

@@ -152,6 +152,11 @@ class KneserNey:
         return p
 
 
+def codes_fit(alphabet: int, length: int) -> bool:
+    """True if the codes of contexts of `length` symbols, pads among them, have at most 63 bits."""
+    return (alphabet + 1) ** length < 2**63
+
+
 def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length: int) -> np.ndarray:
     """Return the code of the `length` symbols before each position; pads precede a sequence. [N], [N] -> [N] int64
 
@@ -161,7 +166,7 @@ def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length
     Raises:
         ValueError: the codes do not fit 63 bits.
     """
-    if (alphabet + 1) ** length >= 2**63:
+    if not codes_fit(alphabet, length):
         raise ValueError(f"order {length + 1} over {alphabet} symbols does not fit 63 bits")
     codes = np.zeros(len(symbols), np.int64)
     for back in range(length, 0, -1):
