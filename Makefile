@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow check reference reference-books pretrained gpu-bundle gpu-reference
+.PHONY: sweep test test-slow check reference reference-books reference-books-gpu pretrained gpu-bundle \
+	gpu-reference
 
 BENCH := $(BIN)/python -m bench
 TWO_CELLS := hydra/launcher=joblib hydra.launcher.n_jobs=2  # two cells at a time, half the cores each
@@ -75,6 +76,20 @@ reference-books: pretrained
 	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
 		$$(grep -l '"words": *10000000,' results/reference/data_scaling/*.json)
 	$(BIN)/python -m bench.diagnose results/reference/data_scaling/cosine-*-s0-*.json
+	$(FILL)
+
+# The same with an LSTM of 512 on one GPU, twelve cells at a time (docs/gpu.md), and two larger vocabularies. Diagnosis and
+# judged texts are measured on the CPU.
+ON_GPU := $(REFERENCE) experiment_name=gpu_data_scaling trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=12
+GPU_SCALING := $(BENCH) +experiment=data_scaling $(ON_GPU) corpus=text corpus.path=$(BOOKS)
+reference-books-gpu: pretrained
+	$(GPU_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
+	$(GPU_SCALING) budget.words=10000000 vocabulary.size=10000,20000,75000
+	$(GPU_SCALING) system=ngram system.model.order=5
+	$(GPU_SCALING) budget.words=10000000 vocabulary.size=20000,75000 system=ngram system.model.order=4
+	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
+		$$(grep -l '"words": *10000000,' results/reference/gpu_data_scaling/*.json)
+	$(BIN)/python -m bench.diagnose results/reference/gpu_data_scaling/cosine-*-s0-*.json
 	$(FILL)
 
 # For a GPU machine without a network (docs/gpu.md): `make gpu-bundle` here, for example with
