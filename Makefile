@@ -85,7 +85,8 @@ GPU_SCALING := $(BENCH) +experiment=data_scaling $(ON_GPU) corpus=text corpus.pa
 reference-books-gpu: pretrained
 	$(GPU_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
 	$(GPU_SCALING) budget.words=10000000 vocabulary.size=10000,20000,75000
-	$(GPU_SCALING) system=ngram system.model.order=5
+	$(GPU_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
+	$(GPU_SCALING) budget.words=10000000 system=ngram system.model.order=5
 	$(GPU_SCALING) budget.words=10000000 vocabulary.size=20000,75000 system=ngram system.model.order=4
 	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
 		$$(grep -l '"words": *10000000,' results/reference/gpu_data_scaling/*.json)
