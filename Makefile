@@ -2,8 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow check reference reference-books reference-books-gpu pretrained gpu-bundle \
-	gpu-reference
+.PHONY: sweep test test-slow check reference reference-books reference-books-gpu pretrained gpu-bundle gpu-reference
 
 BENCH := $(BIN)/python -m bench
 TWO_CELLS := hydra/launcher=joblib hydra.launcher.n_jobs=2  # two cells at a time, half the cores each
@@ -65,6 +64,10 @@ reference: pretrained
 # cp -r classic-books-markdown/[A-E]* books/ (at commit 9448827). The LSTM has 256 units, so that two cores suffice.
 BOOKS ?= books
 ON_BOOKS := $(REFERENCE) $(TWO_CELLS) corpus=text corpus.path=$(BOOKS) backbone.trunk.hidden_size=256
+define DIAGNOSE_BOOKS
+	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m $$(grep -l '"words": *10000000,' $(1)/*.json)
+	$(BIN)/python -m bench.diagnose $(1)/cosine-*-s0-*.json
+endef
 BOOK_SCALING := $(BENCH) +experiment=data_scaling $(ON_BOOKS)
 reference-books: pretrained
 	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=300000,1000000
@@ -73,9 +76,7 @@ reference-books: pretrained
 	$(BOOK_SCALING) seed=0 budget.words=10000000
 	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
 	$(BOOK_SCALING) seed=0 budget.words=10000000 system=ngram system.model.order=5
-	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
-		$$(grep -l '"words": *10000000,' results/reference/data_scaling/*.json)
-	$(BIN)/python -m bench.diagnose results/reference/data_scaling/cosine-*-s0-*.json
+	$(call DIAGNOSE_BOOKS,results/reference/data_scaling)
 	$(FILL)
 
 # The same with an LSTM of 512 on one GPU, twelve cells at a time (docs/gpu.md), and two larger vocabularies. Diagnosis and
@@ -88,9 +89,7 @@ reference-books-gpu: pretrained
 	$(GPU_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
 	$(GPU_SCALING) budget.words=10000000 system=ngram system.model.order=5
 	$(GPU_SCALING) budget.words=10000000 vocabulary.size=20000,75000 system=ngram system.model.order=4
-	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m \
-		$$(grep -l '"words": *10000000,' results/reference/gpu_data_scaling/*.json)
-	$(BIN)/python -m bench.diagnose results/reference/gpu_data_scaling/cosine-*-s0-*.json
+	$(call DIAGNOSE_BOOKS,results/reference/gpu_data_scaling)
 	$(FILL)
 
 # For a GPU machine without a network (docs/gpu.md): `make gpu-bundle` here, for example with
