@@ -114,8 +114,9 @@ def test_job_at_time_limit_is_requeued_and_gives_identical_figures(place, tmp_pa
             assert sweep.poll() is None
             time.sleep(0.1)
         assert checkpoint.is_file() and not list(tmp_path.glob("results/smoke/softmax*.json"))
-        # without a start time Slurm waits two minutes
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+        # Without a start time Slurm waits two minutes. It refuses a start within the second of the requeue, since the
+        # node has just revoked the job's credential.
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+5"], check=True)
         out, _ = sweep.communicate(timeout=400)
     assert sweep.returncode == 0, out
     assert state(job, "Restarts") == "1"
