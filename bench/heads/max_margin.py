@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.data.vocabulary import Vocabulary
 from bench.heads.cosine import CosineHead
-from bench.heads.kernels.chunked_gradients import chunk_tokens, split_range, vocabulary_slabs
+from bench.heads.kernels.chunked_gradients import chunk_tokens, split_positions, vocabulary_slabs
 from bench.targets.tables import Targets
 
 
@@ -53,7 +53,7 @@ def most_informative(predicted: Tensor, targets: Tensor, table: Tensor, words: T
     Shapes: [N, D], [N, D], [V, D], [N] -> [N].
     """
     differences, ids = predicted.to(targets.dtype) - targets, torch.zeros_like(words)
-    for span in split_range(len(words), chunk_tokens(differences, len(table), differences.dtype)):
+    for span in split_positions(len(words), chunk_tokens(differences, len(table), differences.dtype)):
         true, chosen = words[span], ids[span]  # [n], a view
         highest = differences.new_full((len(true),), -torch.inf)
         for slab in vocabulary_slabs(len(true), len(table), table.device):

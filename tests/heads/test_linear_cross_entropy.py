@@ -195,6 +195,14 @@ def test_chunk_is_larger_when_the_vocabulary_is_small():
     assert kernel.chunk_tokens(torch.empty(1024, 300), 10**6, torch.float32) == 300
 
 
+@pytest.mark.parametrize(("count", "tokens"), [(1, 1), (15, 15), (300, 128), (560, 256), (575, 256), (1024, 300)])
+def test_chunks_cover_all_positions_and_rows_of_exponentials_are_aligned(count, tokens):
+    spans = kernel.split_positions(count, tokens)
+    assert [i for span in spans for i in range(count)[span]] == list(range(count))
+    assert all(span.start % kernel.ALIGNED == 0 for span in spans)
+    assert max(span.stop - span.start for span in spans) < 1.5 * tokens + kernel.ALIGNED
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("bias", [True, False])
 def test_bfloat16_value_and_gradients_are_near_those_of_the_unfused_layer_in_float32(shape, bias):

@@ -21,6 +21,10 @@ SMALL_CELLS = 2**21  # logits n · V of a chunk that are always affordable: a sm
 
 CACHED_CELLS = 2**19  # logits n · v per CPU thread in one slab: 2 MiB of float32, the second-level cache of a core
 
+# Positions per chunk are a multiple of this number: rows of exponentials then begin at multiples of 64 bytes. With 187
+# positions the first product takes 1.7 times as long per position as with 192 (one core of an AMD EPYC).
+ALIGNED = 16
+
 MAX_SUM = 1e30  # of a position's exponentials; above, they are computed again with the largest logit as shift
 
 Gradients = list[Tensor | None]  # for hidden states [N, H], weight [V, H], bias [V]; None if it is not required
@@ -43,8 +47,15 @@ def split_range(size: int, step: int) -> list[slice]:
     return [slice(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
 
 
+def split_positions(count: int, tokens: int) -> list[slice]:
+    """Split range(count) into slices of about `tokens` positions; each but the last has a multiple of `ALIGNED`."""
+    parts = max(1, round(count / tokens))
+    step = -(-count // parts // ALIGNED) * ALIGNED
+    return [slice(begin, min(begin + step, count)) for begin in range(0, count, step)]
+
+
 def chunk_tokens(hidden: Tensor, size: int, product: torch.dtype) -> int:
-    """Return the positions per chunk for a vocabulary of `size` words; 16-bit logits allow twice as many."""
+    """Return about how many positions a chunk has at V = `size`; 16-bit logits allow twice as many."""
     least = max(MIN_CHUNK_TOKENS, hidden.shape[1]) * max(1, 4 // product.itemsize)
     return min(len(hidden), max(least, 2 ** int(math.log2(max(1, SMALL_CELLS // size)))))
 
@@ -74,11 +85,13 @@ def gradients_by_chunks(layer: Layer, required: list[bool]) -> tuple[Tensor, Gra
     slope_states, slope_table = (states, table) if product == stored else (hidden.to(stored), weight.to(stored))
     gradients = hidden_gradient, weight_gradient, bias_gradient = empty_gradients(layer, required)
     tokens = chunk_tokens(hidden, size, product)
-    buffer = empty_in_huge_pages((tokens * size,), stored, hidden.device)
+    spans = split_positions(len(hidden), tokens)
+    pitch = -(-spans[0].stop // ALIGNED) * ALIGNED
+    buffer = empty_in_huge_pages((size, pitch), stored, hidden.device)
     loss = share.new_zeros(())
-    for span in split_range(len(hidden), tokens):
+    for span in spans:
         first, n = span.start == 0, span.stop - span.start
-        slabs, exponentials = vocabulary_slabs(n, size, hidden.device), buffer[: n * size].view(size, n)
+        slabs, exponentials = vocabulary_slabs(n, size, hidden.device), buffer[:, :n]
         part = Layer(states[span], table, offsets, words[span], share[span], product)
         expected = None if hidden_gradient is None else hidden_gradient[span]
         sums, nats = fill_exponentials(part, slabs, exponentials, slope_table, expected)
