@@ -30,7 +30,7 @@ CELL = [
 ]  # fmt: skip
 COST = [
     "vocabulary.size=60", "cost.contenders=[softmax,cosine]", "cost.positions=32", "cost.hidden_size=16",
-    "cost.target_size=16", "cost.rounds=2", "cost.visit_seconds=0.0005",
+    "cost.target_size=16", "cost.rounds=2", "cost.repeat_seconds=0.0005",
 ]  # fmt: skip
 ENCODER = [*TEXT, "cost.words=256", "cost.window=4", "cost.rounds=2", "targets.window=8"]
 LOOP = [

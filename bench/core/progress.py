@@ -144,9 +144,9 @@ class Bar:
 
     def update(self, share: float, words_per_second: float) -> None:
         """Show the share of the budget that is spent, and the speed."""
-        self.note(share, f"{words_per_second:,.0f} words/s")
+        self.show(share, f"{words_per_second:,.0f} words/s")
 
-    def note(self, share: float, text: str) -> None:
+    def show(self, share: float, text: str) -> None:
         """Show the share of the work that is done, and a text."""
         left = TALLY.left(time.perf_counter() - self.begin, share)
         self.progress.update(self.task, completed=share, speed=text, left=left)

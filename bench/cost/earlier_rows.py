@@ -23,7 +23,9 @@ from bench.cost.our_heads import systems
 from bench.cost.schema import HeadLedger, HeadRow
 
 # limits of measuring time, which do not change what a figure means
-TIME_LIMITS = ("rounds", "act_seconds", "visit_seconds", "longest_seconds", "index_seconds")
+TIME_LIMITS = frozenset("rounds operation_seconds repeat_seconds longest_seconds index_seconds".split())
+
+FIRST_NAMES = frozenset("act_seconds visit_seconds".split())  # of two of these limits, in published ledgers
 
 SAME_MACHINE = ("device", "precision", "threads", "rounds", "versions", "git_commit")  # ledger fields of one table
 
@@ -31,7 +33,7 @@ SAME_MACHINE = ("device", "precision", "threads", "rounds", "versions", "git_com
 def meaning(config: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a ledger's figures depend on, without the configurations of the heads."""
     kept = {key: config[key] for key in ("vocabulary", "seed")}
-    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
+    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS | FIRST_NAMES}
     if config["cost"]["part"] == "model":
         kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
     return kept

@@ -62,8 +62,8 @@ class EncoderSweep(Job[EncoderLedger]):
         corpus = open_corpus(cfg.corpus.source, cfg.cache_dir).trained_on(cfg.corpus.get("train_words"))
         sample, variants = make_sample(corpus, cost.words), encoder_variants(config)
         with Bar(stem.name) as bar:
-            results = measure(variants, sample, cost.rounds, bar.note)
-            bar.note(1.0, "drift")
+            results = measure(variants, sample, cost.rounds, bar.show)
+            bar.show(1.0, "drift")
             vectors = drift_vectors(results, sample, cost.window)
             drift = drifts(*vectors, seed=config["seed"]) if vectors else []
         rows = [result.row() for result in results]

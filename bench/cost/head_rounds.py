@@ -47,7 +47,7 @@ def measure(
         [Participant(each.contender.name, each, partial(measure_once, each, inputs, limits)) for each in results],
         limits.rounds,
         show,
-        after_round=lambda: peaks.append(matmul_gflops(inputs.device, inputs.product_type, limits.visit_seconds)),
+        after_round=lambda: peaks.append(matmul_gflops(inputs.device, inputs.product_type, limits.repeat_seconds)),
     )
     return results, peaks
 

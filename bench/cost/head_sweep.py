@@ -50,8 +50,8 @@ class HeadCost(Group):
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     rounds: Count
-    act_seconds: Seconds
-    visit_seconds: Seconds
+    operation_seconds: Seconds
+    repeat_seconds: Seconds
     longest_seconds: Seconds
     index_seconds: Seconds
 
@@ -89,7 +89,7 @@ class HeadSweep(Job[HeadLedger]):
         rows = {} if cfg.force else reusable_rows(config, ledgers)
         due = [contender for contender in contenders if contender.name not in rows]
         with Bar(stem.name) as bar:
-            results, peaks = measure(due, inputs, limits, bar.note, smaller_rows(config, ledgers))
+            results, peaks = measure(due, inputs, limits, bar.show, smaller_rows(config, ledgers))
             search(results, inputs, cost.index_seconds, bar)
         rows |= {each.contender.name: head_row(each, config, peak_gflops=span(peaks)[1]) for each in results}
         ledger = HeadLedger(
@@ -131,7 +131,7 @@ def search(results: Sequence[Measurement], inputs: SyntheticInputs, seconds: flo
     known: list[tuple[torch.Tensor, torch.Tensor | None, list[dict[str, Any]]]] = []  # rows, offsets, figures
     for result in (result for result in results if result.searchable):
         with result.attempt("approximate"), torch.no_grad():
-            bar.note(1.0, f"indexes: {result.contender.name}")
+            bar.show(1.0, f"indexes: {result.contender.name}")
             make_queries, rows, offsets = result.contender.build(inputs).searchable
             if offsets is not None and float(offsets.max() - offsets.min()) < OFFSET_TOLERANCE:
                 offsets = None  # equal for all words, so the order of words does not depend on it

@@ -63,7 +63,7 @@ class LoopSweep(Job[LoopLedger]):
         with Bar(stem.name) as bar:
 
             def show(share: float, text: str) -> None:
-                bar.note((len(results) + share) / len(cells), text)
+                bar.show((len(results) + share) / len(cells), text)
 
             for name, cell in cells.items():
                 results[name] = measure(cell, show, bar)

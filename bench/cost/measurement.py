@@ -19,8 +19,8 @@ class Limits:
     """Limits of the measurement; the fields are keys of `cost` in the configuration."""
 
     rounds: int  # of fast operations
-    act_seconds: float  # for one operation of one contender in all rounds; slower operations have fewer rounds
-    visit_seconds: float  # for which a fast operation is repeated in one round
+    operation_seconds: float  # for one operation of one contender in all rounds; slower operations have fewer rounds
+    repeat_seconds: float  # for which a fast operation is repeated in one round
     longest_seconds: float  # of a first call, compilation included; a slower operation is left out
 
 
@@ -53,12 +53,12 @@ class Measurement(Result):
         """Return the number of rounds of an operation that takes this long."""
         if ms > ONCE_MS:
             return 1
-        affordable = int(1e3 * limits.act_seconds / max(ms, self.build_ms, 1e-6))
+        affordable = int(1e3 * limits.operation_seconds / max(ms, self.build_ms, 1e-6))
         return min(limits.rounds, max(LEAST_ROUNDS, affordable))
 
     def seconds_per_round(self, ms: float, limits: Limits) -> float:
         """Return how long an operation is repeated in one round: the fewer rounds, the longer each."""
-        return limits.visit_seconds * limits.rounds / self.rounds(ms, limits)
+        return limits.repeat_seconds * limits.rounds / self.rounds(ms, limits)
 
     def fail(self, error: Exception, operation: str = "") -> None:
         """Leave the operation out of the next rounds; a failure outside of all operations is one of `build`."""

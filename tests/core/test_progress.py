@@ -110,5 +110,5 @@ def test_bar_passes_the_share_that_is_done_to_the_estimate(monkeypatch):
     monkeypatch.setattr(progress, "TALLY", tally(cell("a"), cell("b")))
     with Bar("a-v9") as bar:
         bar.begin -= 30
-        bar.note(0.5, "")
+        bar.show(0.5, "")
         assert bar.progress.tasks[0].fields["left"] == "about 1:30"

@@ -38,7 +38,7 @@ V, N, H, D = 300, 64, 32, 48
 TREE = Path(config_dir())
 SMALL = [
     f"vocabulary.size={V}", f"cost.positions={N}", f"cost.hidden_size={H}", f"cost.target_size={D}", "cost.rounds=2",
-    "cost.visit_seconds=0.0005",
+    "cost.repeat_seconds=0.0005",
 ]  # fmt: skip
 COMPILED = "peer:torch.compile(linear + cross_entropy)"
 WITH_HEAD = {
@@ -46,7 +46,7 @@ WITH_HEAD = {
     if "head" in each
 }  # fmt: skip
 NAMES = WITH_HEAD | {each.name for each in (*BASELINE_LOSSES, *BASELINE_SEARCHES)}
-LIMITS = Limits(rounds=3, act_seconds=1, visit_seconds=0.0005, longest_seconds=30)
+LIMITS = Limits(rounds=3, operation_seconds=1, repeat_seconds=0.0005, longest_seconds=30)
 OPERATIONS = ("step_ms", "adam_ms", "sgd_ms", "decode_1_ms", "decode_256_ms", "rank_256_ms")
 
 
@@ -288,7 +288,7 @@ def test_step_without_flop_formula_is_timed_and_its_flops_are_null(tree, inputs,
 
 def test_slow_operation_has_at_least_two_rounds_and_a_very_slow_one_has_one():
     limits, result = (
-        Limits(rounds=9, act_seconds=2, visit_seconds=0.1, longest_seconds=1),
+        Limits(rounds=9, operation_seconds=2, repeat_seconds=0.1, longest_seconds=1),
         Measurement(fake_contender("a", [])),
     )
     assert [result.rounds(ms, limits) for ms in (1, 400, 1400, 1600)] == [9, 5, 2, 1]
@@ -346,7 +346,7 @@ def test_first_step_is_not_timed(inputs):
         calls.append(time.sleep(0.1 if not calls else 0.001))
         return loss
 
-    limits = Limits(rounds=1, act_seconds=1, visit_seconds=0, longest_seconds=30)
+    limits = Limits(rounds=1, operation_seconds=1, repeat_seconds=0, longest_seconds=30)
     [result] = measure([stepping(step)], inputs, limits, lambda *_: None)[0]
     assert len(calls) == 2 and result.times_ms["step"][0] < 100
 
@@ -354,6 +354,14 @@ def test_first_step_is_not_timed(inputs):
 def smaller(config: dict) -> dict[str, HeadRow]:
     ledgers = earlier_rows.comparable_ledgers(config, HeadSweep().record_stem(config).parent)
     return earlier_rows.smaller_rows(config, ledgers)
+
+
+def test_published_ledgers_mean_the_same_as_those_of_today(tree):
+    """Two time limits have had other names."""
+    today = OmegaConf.to_container(configured("cost_sweep", "vocabulary.size=10000"), resolve=True)
+    folder = Path(__file__).parents[2] / "results" / "reference" / "cost_sweep"
+    published = HeadLedger.read(next(folder.glob("v10000-*.json"))).config
+    assert earlier_rows.meaning(published)["cost"].keys() == earlier_rows.meaning(today)["cost"].keys()
 
 
 def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
@@ -406,7 +414,7 @@ def test_first_call_beyond_the_time_limit_is_slow(inputs):
         time.sleep(20)
 
     begin = time.perf_counter()
-    limits = Limits(rounds=2, act_seconds=1, visit_seconds=0, longest_seconds=0.2)
+    limits = Limits(rounds=2, operation_seconds=1, repeat_seconds=0, longest_seconds=0.2)
     [result] = measure([fake_contender("slow", [], loss=endless)], inputs, limits, lambda *_: None)[0]
     assert time.perf_counter() - begin < 10
     assert (result.status, result.reason) == ("slow", "step: more than 0.2 s; cost.longest_seconds allows more")

@@ -13,7 +13,7 @@ from bench.cost.system_argument import as_contenders
 
 TINY = [
     "vocabulary.size=60", "cost.positions=16", "cost.hidden_size=8", "cost.target_size=8", "cost.rounds=1",
-    "cost.act_seconds=0.01", "cost.visit_seconds=0.001", "cost.index_seconds=0.1", "logger=none",
+    "cost.operation_seconds=0.01", "cost.repeat_seconds=0.001", "cost.index_seconds=0.1", "logger=none",
 ]  # fmt: skip
 
 
