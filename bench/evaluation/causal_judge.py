@@ -40,7 +40,7 @@ class CausalJudge:
         """
         return self._perplexity(tuple(map(tuple, prompts)), tuple(map(tuple, texts)))
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019 - one judge per command; all systems have the same real text
+    @functools.lru_cache(maxsize=3)  # noqa: B019 - one judge per command; the real text stays, as two others follow it
     def _perplexity(self, prompts: Words, texts: Words) -> float | None:
         words = sum(map(len, texts))
         if not words:

@@ -38,3 +38,12 @@ def test_perplexity_without_words_is_none(judge):
 def test_text_longer_than_the_models_context_is_refused(judge):
     with pytest.raises(SettingError, match=r"^--judge: .* reads 32 pieces, and a prompt with its text has \d+; give a"):
         judge.perplexity([["a"] * 30], [["a"] * 10])
+
+
+def test_real_text_is_read_once_for_several_systems(judge, monkeypatch):
+    read = []
+    monkeypatch.setattr(judge, "nats", lambda _, text: read.append(text) or 1.0)
+    for system in ("a", "b"):  # real, greedy and sampled text, as every record has them
+        for text in (["real"], [system, "greedy"], [system, "sampled"]):
+            judge.perplexity([["a"]], [text])
+    assert read.count(("real",)) == 1 and len(read) == 5
