@@ -22,10 +22,10 @@ from bench.core.trust import called_targets
 from bench.cost.our_heads import systems
 from bench.cost.schema import HeadLedger, HeadRow
 
-# limits of measuring time, which do not change what a figure means
-TIME_LIMITS = frozenset("rounds operation_seconds repeat_seconds longest_seconds index_seconds".split())
-
-FIRST_NAMES = frozenset("act_seconds visit_seconds".split())  # of two of these limits, in published ledgers
+# limits of measuring time, which do not change what a figure means; the last two are earlier names in published ledgers
+TIME_LIMITS = frozenset(
+    "rounds operation_seconds repeat_seconds longest_seconds index_seconds act_seconds visit_seconds".split()
+)
 
 SAME_MACHINE = ("device", "precision", "threads", "rounds", "versions", "git_commit")  # ledger fields of one table
 
@@ -33,7 +33,7 @@ SAME_MACHINE = ("device", "precision", "threads", "rounds", "versions", "git_com
 def meaning(config: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a ledger's figures depend on, without the configurations of the heads."""
     kept = {key: config[key] for key in ("vocabulary", "seed")}
-    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS | FIRST_NAMES}
+    kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
     if config["cost"]["part"] == "model":
         kept |= {"backbone": config["backbone"], "streams": config["batch"]["streams"]}
     return kept

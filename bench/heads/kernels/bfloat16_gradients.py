@@ -16,6 +16,7 @@ from bench.heads.kernels.chunked_gradients import (
     Gradients,
     Layer,
     empty_gradients,
+    round_up,
     split_range,
     subtract_true_words,
 )
@@ -96,7 +97,7 @@ def fill_exponentials(
 def extend(matrix: Tensor, *columns: Tensor) -> Tensor:
     """Append columns to a matrix, then zeros up to a multiple of `MULTIPLE` columns. [m, H] -> [m, K] bfloat16"""
     width = matrix.shape[1]
-    extended = matrix.new_zeros((len(matrix), -(-(width + 2 * PARTS) // MULTIPLE) * MULTIPLE), dtype=torch.bfloat16)
+    extended = matrix.new_zeros((len(matrix), round_up(width + 2 * PARTS, MULTIPLE)), dtype=torch.bfloat16)
     extended[:, :width] = matrix
     for more in columns:
         extended[:, width : width + more.shape[-1]] = more

@@ -47,10 +47,15 @@ def split_range(size: int, step: int) -> list[slice]:
     return [slice(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
 
 
+def round_up(number: int, multiple: int) -> int:
+    """Return the smallest multiple that is not below the number."""
+    return -(-number // multiple) * multiple
+
+
 def split_positions(count: int, tokens: int) -> list[slice]:
     """Split range(count) into slices of about `tokens` positions; each but the last has a multiple of `ALIGNED`."""
     parts = max(1, round(count / tokens))
-    step = -(-count // parts // ALIGNED) * ALIGNED
+    step = round_up(math.ceil(count / parts), ALIGNED)
     return [slice(begin, min(begin + step, count)) for begin in range(0, count, step)]
 
 
@@ -84,10 +89,8 @@ def gradients_by_chunks(layer: Layer, required: list[bool]) -> tuple[Tensor, Gra
     states, table = hidden.to(product), weight.to(product)
     slope_states, slope_table = (states, table) if product == stored else (hidden.to(stored), weight.to(stored))
     gradients = hidden_gradient, weight_gradient, bias_gradient = empty_gradients(layer, required)
-    tokens = chunk_tokens(hidden, size, product)
-    spans = split_positions(len(hidden), tokens)
-    pitch = -(-spans[0].stop // ALIGNED) * ALIGNED
-    buffer = empty_in_huge_pages((size, pitch), stored, hidden.device)
+    spans = split_positions(len(hidden), chunk_tokens(hidden, size, product))
+    buffer = empty_in_huge_pages((size, round_up(spans[0].stop, ALIGNED)), stored, hidden.device)
     loss = share.new_zeros(())
     for span in spans:
         first, n = span.start == 0, span.stop - span.start
