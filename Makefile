@@ -13,7 +13,7 @@ sweep: .venv/ready
 	$(BENCH) +experiment=vocab_sweep trainer.precision=$(PRECISION) $(TWO_CELLS)
 
 # one process per core; a test file stays in one process, and files start in the order of tests/conftest.py
-TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=5
 
 test: .venv/ready
 	$(TEST) -m "not slow and not slurm"

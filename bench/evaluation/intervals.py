@@ -104,8 +104,13 @@ def percentile_interval(values: NDArray[np.float64], blocks: int) -> tuple[float
 
 @lru_cache(maxsize=16)  # cells; enough for one table, and bounds the memory of a whole report
 def resampled_sums(cell: BlockSums) -> Sums:
-    """Return the sums of all resamples of a cell. [R, S]"""
-    return {name: resample_counts(len(cell)) @ blocks.T for name, blocks in cell.sums.items()}
+    """Return the sums of all resamples of a cell. [R, S]
+
+    One product for all sums reads the counts, 20 MB for 256 blocks, once.
+    """
+    stacked = np.concatenate(list(cell.sums.values()))  # [sums · S, B]
+    parts = np.split(resample_counts(len(cell)) @ stacked.T, len(cell.sums), axis=1)
+    return dict(zip(cell.sums, parts, strict=True))
 
 
 @cache

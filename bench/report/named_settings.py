@@ -44,8 +44,13 @@ def runs_of(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     runs = run_table.load([folder])
     if runs.empty:
         raise SettingError(str(folder), "holds no records; run its experiment, or name another folder")
-    settings = pd.DataFrame([named_settings(run) for run in runs.to_dict("records")], index=runs.index)
-    return runs, settings.fillna("null").astype(str)
+    return runs, settings_table(runs)
+
+
+def settings_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the settings of runs as text; "null" where a run lacks a setting. [N, settings]"""
+    rows = [named_settings(run) for run in runs.to_dict("records")]
+    return pd.DataFrame(rows, runs.index, dtype=object).fillna("null")
 
 
 def named_settings(run: Mapping[str, Any]) -> dict[str, str]:
@@ -111,7 +116,7 @@ def only_cell(runs: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
     """
     if len(runs[CELL].drop_duplicates()) == 1:
         return runs
-    settings = pd.DataFrame([named_settings(run) for run in runs.to_dict("records")], index=runs.index).fillna("null")
+    settings = settings_table(runs)
     settings["device"] = [run_table.without_threads(each) for each in settings["device"]]
     names = [name for name in settings if not name.startswith(ALIKE)]
     differing = deciding_settings(settings[names], pd.Series(0, runs.index))
@@ -144,7 +149,7 @@ def selected_row(rows: Sequence[dict[str, Any]], chosen: Mapping[str, str], fold
         SettingError: none has them, or several have; the line says in which facts these differ.
     """
     plain = [{key: text(each) for key, each in row.items() if not isinstance(each, list | dict)} for row in rows]
-    kept = pd.DataFrame(plain).fillna("null")
+    kept = pd.DataFrame(plain, dtype=object).fillna("null")
     for key, value in chosen.items():
         kept = narrowed(kept, key, value, folder)
     if len(kept) > 1:

@@ -108,7 +108,8 @@ def labels(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """
     label, written = frame.system.astype(str), pd.Series("", frame.index, dtype=object)
     for (*_, system), family in frame.groupby([*GROUP, "system"]):
-        settings = pd.DataFrame([settings_of(run) for _, run in family.iterrows()], index=family.index)
+        rows = [settings_of(run) for _, run in family.iterrows()]
+        settings = pd.DataFrame(rows, family.index, dtype=object)
         settings = settings.fillna("null")  # the value of a setting for a record that is older than the setting
         chosen = deciding_settings(settings, family.vocabulary_size)
         label[family.index] = variant_labels(system, chosen)

@@ -19,7 +19,9 @@ def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     A setting that follows from settings chosen before is left out: the name of a group implies the group's settings.
     [runs, settings] -> [runs, chosen]
     """
-    at_one_size = settings.groupby(sizes).nunique().max()
+    values = settings.to_numpy(object)
+    varied = settings.loc[:, (values != values[:1]).any(0)]  # nunique of the many others is slow
+    at_one_size = varied.groupby(sizes).nunique().max()
     differing = sorted(at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key))
     chosen: list[str] = []
     for key in differing:
