@@ -27,13 +27,15 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# All results that are committed under results/reference/ (with `make reference-books` below), and what they cost to make.
-# Experiments whose times are not compared run two cells at a time, one thread each; all others run alone, on a machine
-# without other work.
+# Measures what results/reference/ lacks; to measure all again, remove results/reference/*/*.json first. The targets
+# reference-books and reference-books-gpu below make the rest, except gpu_known_truth and gpu_cost_sweep, which are steps of
+# `make gpu-reference`. Experiments whose times are not compared run two cells at a time, one thread each; all others run
+# alone, on a machine without other work.
 REFERENCE := results_dir=results/reference logger=none
 LADDER := $(BENCH) +experiment=objective_ladder $(REFERENCE) $(TWO_CELLS)
 FILL := $(BIN)/python -m bench.report --fill results/README.md README.md  # the texts print the figures of the records
 reference: pretrained
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[glove]'
 	$(BENCH) +experiment=tune $(REFERENCE) $(TWO_CELLS)
 	$(BENCH) +experiment=vocab_sweep $(REFERENCE)
 	$(BENCH) +experiment=vocab_sweep $(REFERENCE) $(TWO_CELLS) seed=1,2
@@ -52,12 +54,13 @@ reference: pretrained
 	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=cosine,infonce targets.normalise=true
 	$(BENCH) +experiment=equal_time $(REFERENCE) seed=0,1,2
 	$(BENCH) +experiment=known_truth $(REFERENCE)
-	$(BENCH) +experiment=context $(REFERENCE) seed=0,1,2
+	$(BENCH) +experiment=context $(REFERENCE) $(TWO_CELLS) seed=0,1,2
 	$(BENCH) +experiment=cost_encoder $(REFERENCE)
 	$(BENCH) +experiment=cost_sweep $(REFERENCE)
 	$(BENCH) +experiment=cost_sweep_model $(REFERENCE)
 	$(BENCH) +experiment=cost_loop results_dir=results/reference  # the logger stays on: its cost is part of the loop
-	$(BIN)/python -m bench.diagnose results/reference/vocab_sweep/*-v20000-*.json results/reference/objective_ladder/*.json
+	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m results/reference/vocab_sweep/*-v20000-*.json
+	$(BIN)/python -m bench.diagnose results/reference/objective_ladder/*.json
 	$(FILL)
 
 # 260 books, 18.9 million words: git clone https://github.com/mlschmitt/classic-books-markdown && mkdir books &&
@@ -73,14 +76,14 @@ reference-books: pretrained
 	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=300000,1000000
 	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=3000000 optimizer.lr=2e-3,4e-3,8e-3
 	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
-	$(BOOK_SCALING) seed=0 budget.words=10000000
-	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000 system=ngram system.model.order=5
-	$(BOOK_SCALING) seed=0 budget.words=10000000 system=ngram system.model.order=5
+	$(BOOK_SCALING) seed=0,1,2 budget.words=10000000 system=sampled_softmax,initialised_softmax,infonce,cosine,ngram
+	$(BOOK_SCALING) seed=0 budget.words=10000000 system=adaptive_softmax,mse
+	$(BOOK_SCALING) seed=0,1,2 system=ngram system.model.order=5
 	$(call DIAGNOSE_BOOKS,results/reference/data_scaling)
 	$(FILL)
 
-# The same with an LSTM of 512 on one GPU, twelve cells at a time (docs/gpu.md), and two larger vocabularies. Diagnosis and
-# judged texts are measured on the CPU.
+# The same with an LSTM of 512 on one GPU, twelve cells at a time (docs/gpu.md), and two larger vocabularies. Kept models
+# are diagnosed on the CPU; the second judge and the sentence encoder use a GPU if there is one.
 ON_GPU := $(REFERENCE) experiment_name=gpu_data_scaling trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=12
 GPU_SCALING := $(BENCH) +experiment=data_scaling $(ON_GPU) corpus=text corpus.path=$(BOOKS)
 reference-books-gpu: pretrained
