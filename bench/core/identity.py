@@ -44,10 +44,7 @@ def short_hash(config: dict[str, Any], added: dict[str, Any] = ADDED) -> str:
 
     A user's text and a file of targets are hashed by their content and not by their path, so that they may move.
     """
-    kept = published(without_description(config), added)
-    if kept.get("corpus", {}).get("content_sha256"):
-        kept["corpus"] = without_paths(kept["corpus"])
-    kept = without_target_paths(kept)
+    kept = without_hashed_paths(published(without_description(config), added))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -69,6 +66,14 @@ def undescribed(system: Any) -> Any:
 def file_name_part(name: object) -> str:
     """Return a text as part of a file name: without separators, at most LONGEST_PART bytes."""
     return re.sub(r"[^\w.+]", "_", str(name)).encode()[:LONGEST_PART].decode(errors="ignore")
+
+
+def without_hashed_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the paths of a user's text and of files of targets if the configuration has hashes of their content."""
+    kept = without_target_paths(config)
+    if kept.get("corpus", {}).get("content_sha256"):
+        kept["corpus"] = without_paths(kept["corpus"])
+    return kept
 
 
 def without_target_paths(value: Any) -> Any:

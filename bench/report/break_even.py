@@ -70,8 +70,10 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
     encoded = cells[cells.encode_seconds.notna() & (cells.trained_words > 0)]
     rows = []
     for rival in RIVALS:
-        others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates("vocabulary_size")
-        both = encoded.merge(others, on="vocabulary_size", suffixes=("", "_of_rival"))
+        others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates(
+            ["vocabulary_size", "trunk"]
+        )
+        both = encoded.merge(others, on=["vocabulary_size", "trunk"], suffixes=("", "_of_rival"))
         share = both.trained_words / both.trained_words_of_rival
         saved = both.train_seconds_of_rival * share - both.train_seconds
         error = np.hypot(both.train_seconds_se.fillna(0), both.train_seconds_se_of_rival.fillna(0) * share)

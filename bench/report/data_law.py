@@ -58,8 +58,8 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
     grown = with_words(runs, cells)
     several = grown.corpus.nunique() > 1
     for (corpus, size), here in grown.groupby(["corpus", "vocabulary_size"]):
-        lines = {label: line.sort_values("words") for label, line in here.groupby("label", sort=False)}
-        rows = [row(lines[label], here, name) for label in lines if len(lines[label]) >= FEWEST_SIZES]
+        lines = [line.sort_values("words") for _, line in here.groupby(["label", "variant"], sort=False)]
+        rows = [row(line, here, name) for line in lines if len(line) >= FEWEST_SIZES]
         if not rows:
             continue
         extent = " to ".join(f"{each:,.0f}" for each in (here.words.min(), here.words.max()))

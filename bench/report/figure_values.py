@@ -10,7 +10,7 @@ from bench.report import run_table, significance
 from bench.report.data_law import FEWEST_SIZES, exponent, gap_growth
 from bench.report.figure_query import Query
 from bench.report.figure_sides import COLUMNS, Answer, side
-from bench.report.named_settings import selected_runs
+from bench.report.named_settings import selected_runs, written
 from bench.report.record_facts import UNTRAINED
 from bench.report.words_plots import with_words
 
@@ -50,12 +50,18 @@ def best(query: Query, folder: Path) -> Answer:
         raise SettingError(query.figure, f"no trained system in {folder} has it")
     ranked = cells.sort_values([query.figure, "label"], ascending=[column.direction == "lower", True])
     first, others = ranked.iloc[0], ranked.iloc[1:]
-    equal = [
-        other.label
-        for _, other in others.iterrows()
-        if significance.is_certain(first, other, query.figure, rivals=len(others)) is False
-    ]
-    return Answer(text=" or ".join([first.label, *equal]), seeds=int(first.seeds))
+    equal = [other for _, other in others.iterrows() if not differs(first, other, query.figure, len(others))]
+    named = [first, *equal]
+    return Answer(text=" or ".join(each.label for each in named), seeds=min(int(each.seeds) for each in named))
+
+
+def differs(first: pd.Series, other: pd.Series, figure: str, rivals: int) -> bool:
+    """True if two cells differ significantly; where no test exists, with one seed, if the interval excludes zero."""
+    certain = significance.is_certain(first, other, figure, rivals)
+    if certain is not None:
+        return certain
+    found = significance.difference(first, other, figure)
+    return found is not None and (found.low > 0 or found.high < 0)
 
 
 def growth(query: Query, folder: Path) -> Answer:
@@ -81,6 +87,8 @@ def growth(query: Query, folder: Path) -> Answer:
 def line_of(chosen: Mapping[str, str], folder: Path) -> pd.DataFrame:
     """Return the cells of one system at each number of training words."""
     runs = selected_runs(folder, chosen)
+    if runs.variant.nunique() > 1:
+        raise SettingError(written(chosen), "selects other settings at one number of words than at another; name one")
     limits = {config["budget"]["words"] for config in runs.config} - {None}
     cells = [side({**chosen, "budget.words": str(limit)}, folder).means for limit in sorted(limits)]
     return with_words(runs, pd.DataFrame(cells))

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.core.dotted import flatten
 from bench.core.history import with_first_defaults
-from bench.core.identity import OUTSIDE_IDENTITY, without_description
+from bench.core.identity import OUTSIDE_IDENTITY, without_description, without_hashed_paths
 from bench.core.record import Record, read_records
 from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metrics import measured_metrics
@@ -39,6 +39,12 @@ UNKNOWN_SIZE = 0  # V of a cell that failed before its types were counted
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
+BY_BUDGET = ("corpus.train_words", "optimizer.lr", "device")  # may differ between budgets of one variant
+
+CONTENT = "corpus.content_sha256"  # setting
+
+NO_TEXT = ("corpus.name", "corpus.train_words")  # settings of a corpus that make no other text
+
 DECODING = "generation."  # settings of generated text distinguish no variants: every figure of quality is the same
 
 
@@ -60,12 +66,15 @@ def runs(records: list[Record]) -> pd.DataFrame:
     frame["vocabulary_size"] = frame.vocabulary_size.astype(float).fillna(UNKNOWN_SIZE).astype(int)
     for name in registered_only():
         frame[name] = pd.Series([from_blocks(name, record) for record in records], frame.index, dtype=float)
+    frame["corpus"] = names_of_texts(frame)
     frame["train_flops"] = frame.flops_per_position * frame.trained_words
     frame["kind"] = pd.Series([kind_of(record) for record in records], frame.index, dtype=object)
     frame["excess"] = excess_bits(frame)
     frame["competes"] = frame.kind.isin(COMPETING)
     frame["budget"] = [budget(config) for config in frame.config]
-    frame["label"], frame["settings"] = labels(frame)
+    settings = pd.DataFrame([settings_of(run) for _, run in frame.iterrows()], frame.index, dtype=object)
+    frame["label"], frame["settings"] = labels(frame, settings.fillna("null"))
+    frame["variant"] = variants(frame, settings)
     frame["trunk"] = pd.Series([trunk(record) for record in records], frame.index, dtype=object)
     frame["origin"] = pd.Series([origin(record) for record in records], frame.index, dtype=object)
     return one_per_seed(frame)
@@ -101,17 +110,17 @@ def excess_bits(frame: pd.DataFrame) -> pd.Series:
     return bits - limit.reindex(pd.MultiIndex.from_frame(frame[["corpus", "vocabulary_size"]])).to_numpy()
 
 
-def labels(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def labels(frame: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Return each run's label, and the settings that distinguish it from its system's other runs at one V.
 
     Without a label of their own, runs of one system with different settings would be averaged as if they were seeds.
+
+    Args:
+        settings: of each run; "null" where a record is older than a setting.
     """
     label, written = frame.system.astype(str), pd.Series("", frame.index, dtype=object)
     for (*_, system), family in frame.groupby([*GROUP, "system"]):
-        rows = [settings_of(run) for _, run in family.iterrows()]
-        settings = pd.DataFrame(rows, family.index, dtype=object)
-        settings = settings.fillna("null")  # the value of a setting for a record that is older than the setting
-        chosen = deciding_settings(settings, family.vocabulary_size)
+        chosen = deciding_settings(settings.loc[family.index], family.vocabulary_size)
         label[family.index] = variant_labels(system, chosen)
         written[family.index] = [written_out(run) for _, run in chosen.iterrows()]
     return label, written
@@ -121,11 +130,49 @@ def settings_of(run: pd.Series) -> dict[str, str]:
     """Return every setting that can make a run a cell of its own, by its dotted key."""
     kept = with_first_defaults({key: each for key, each in run.config.items() if key not in OUTSIDE_IDENTITY})
     texts = {
-        key: each if isinstance(each, str) else json.dumps(each)
-        for key, each in flatten(without_description(kept)).items()
+        key: as_text(each)
+        for key, each in flatten(without_hashed_paths(without_description(kept))).items()
         if key not in ALIKE and not key.startswith(DECODING)
     }
     return texts | {"backbone": str(run.backbone), "device": without_threads(str(run.device))}
+
+
+def as_text(value: Any) -> str:
+    """Return a setting's value as text."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def names_of_texts(frame: pd.DataFrame) -> pd.Series:
+    """Return the name of each run's corpus, with what differs if one name stands for several texts.
+
+    Settings that some runs lack, because their records are older, tell no texts apart.
+    """
+    names = frame.corpus.astype(str)
+    for name, here in frame.groupby("corpus"):
+        texts = [without_hashed_paths({"corpus": config.get("corpus") or {}}) for config in here.config]
+        rows = [{key: as_text(each) for key, each in flatten(text).items() if key not in NO_TEXT} for text in texts]
+        chosen = deciding_settings(
+            pd.DataFrame(rows, here.index, dtype=object).dropna(axis=1), pd.Series(0, here.index)
+        )
+        if CONTENT in chosen:  # shown with the path of the first run that read it
+            paths = pd.Series([(config["corpus"] or {}).get("path") for config in here.config], here.index)
+            first = paths.groupby(chosen[CONTENT]).transform("first").astype(str)
+            chosen = chosen.drop(columns=CONTENT).assign(**{"corpus.path": first, "sha256": chosen[CONTENT].str[:8]})
+        if len(chosen.columns):
+            names[here.index] = f"{name} (" + chosen.apply(written_out, axis=1) + ")"
+    return names
+
+
+def variants(frame: pd.DataFrame, settings: pd.DataFrame) -> pd.Series:
+    """Number the variants of one system on one corpus across budgets, for lines over the number of training words.
+
+    Settings that follow the budget, and settings that some runs lack, distinguish none.
+    """
+    numbers = pd.Series(0, frame.index)
+    for _, family in frame.groupby(["corpus", "system"]):
+        shared = settings.loc[family.index].drop(columns=[*BY_BUDGET], errors="ignore").dropna(axis=1)
+        numbers[family.index] = pd.factorize(pd.Series([*shared.itertuples(index=False, name=None)], dtype=object))[0]
+    return numbers
 
 
 def without_threads(device: str) -> str:
@@ -149,7 +196,7 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     ended_well = group.status == "ok"
     good, bad = (group, group[:0]) if ended_well.all() else (group[ended_well], group[~ended_well])
     first = (good if len(good) else group).iloc[0]
-    row = {name: first[name] for name in ("system", "kind", "competes", "settings", "trunk")}
+    row = {name: first[name] for name in ("system", "kind", "competes", "settings", "trunk", "variant")}
     row |= {"seeds": len(good), "failures": [failure(run) for _, run in bad.iterrows()]}
     row["origins"] = sorted(set(good.origin))
     row["is_proxy"] = bool(good.is_density.eq(False).any())

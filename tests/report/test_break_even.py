@@ -31,3 +31,19 @@ def test_encoding_is_paid_back_in_runs():
         "mse against softmax": "2.0 [1.8, 2.2]"  # 80 s against 62 − 22, give or take 4
     }
     assert break_even.table_in_runs(run_table.cells(run_table.runs(records[:2]))) is None
+
+
+def test_run_is_compared_with_the_rival_of_its_own_trunk():
+    def record(system: str, backbone: str, bits: float, seconds: float, **fields: float) -> Record:
+        common = {"experiment": "e", "head": system, "corpus": "c", "vocabulary_size": 1000, "seed": 0}
+        config = {"system": {"kind": "classifier"}, "backbone": {"name": backbone}}
+        figures = {"bits_per_byte": bits, "train_seconds": seconds, "trained_words": 1000}
+        return Record(system=system, backbone=backbone, config=config, **common, **figures, **fields)
+
+    records = [
+        record("softmax", "lstm", 2.0, 30.0),
+        record("softmax", "gru", 2.1, 22.0),
+        record("mse", "gru", 2.3, 12.0, encode_seconds=80.0),
+    ]
+    sheet = break_even.table_in_runs(run_table.cells(run_table.runs(records)))
+    assert [str(row.values["1000"]) for row in sheet.rows] == ["8.0"]  # 80 s against 22 − 12

@@ -110,6 +110,19 @@ def test_table_has_a_row_per_system_and_highlights_a_gap_that_widens():
     assert "1,000 to 1,000,000 training words" in table.caption
 
 
+def test_larger_trunk_at_one_number_of_words_is_not_part_of_the_law():
+    *records, last = grown("softmax", power_law())
+    larger = last.config | {"backbone": {"trunk": {"hidden_size": 1024}}}
+    records = [
+        dataclasses.replace(each, config=each.config | {"backbone": {"trunk": {"hidden_size": 256}}})
+        for each in records
+    ]
+    (table,) = table_of([*records, dataclasses.replace(last, config=larger)])
+    three = {words: bits for words, bits in power_law().items() if words < max(WORDS)}
+    (expected,) = table_of(grown("softmax", three))
+    assert [row.values for row in table.rows] == [row.values for row in expected.rows]
+
+
 def test_two_sizes_or_another_test_text_give_no_law():
     two = grown("softmax", {words: bits for words, bits in power_law().items() if words < 100_000})
     assert table_of(two) == []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from factories.figure_texts import MEAN, cells, config, filled, printed, problem, write_records
+from factories.figure_texts import MEAN, cells, config, filled, printed, problem, seeds_of, write_records
 from factories.records import blocked_record, write_all
 
 from bench.report import significance
@@ -76,6 +76,26 @@ def test_growth_over_training_words_is_that_of_the_law(tmp_path):
     assert "has no law" in problem(tmp_path, "growth of accuracy_at_1 of system=cosine")
     line = problem(tmp_path, "growth of bits_per_byte of system=cosine budget.words=1000")
     assert line.endswith("was measured at 0 numbers of words; a law needs 3")
+
+
+def test_growth_of_trunks_that_differ_is_refused(tmp_path):
+    def config(words: int) -> dict:
+        trunk = {"hidden_size": 512 if words == 10**5 else 256}
+        return {
+            "system": {"name": "softmax"},
+            "budget": {"words": words, "seconds": None},
+            "backbone": {"trunk": trunk},
+        }
+
+    write_all([blocked_record("softmax", 2.0, config=config(10**step)) for step in (3, 4, 5)], tmp_path / "runs")
+    line = problem(tmp_path, "growth of bits_per_byte of system=softmax")
+    assert "selects other settings at one number of words than at another" in line
+
+
+def test_best_names_a_rival_of_one_seed_whose_interval_holds_zero(tmp_path):
+    records = [*seeds_of("softmax", 2.0), *seeds_of("nce", 2.02, noise=0.05, seeds=1)]
+    write_all([*records, *seeds_of("adaptive_softmax", 2.5, noise=0.05, seeds=1)], tmp_path / "runs")
+    assert printed(tmp_path, "best bits_per_byte where vocabulary.size=1000") == "softmax or nce"
 
 
 def test_p_values_of_a_text_are_corrected_for_their_number(folder):

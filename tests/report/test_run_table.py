@@ -1,5 +1,6 @@
 """Tables of runs and cells: averages over seeds, variants, failures, fronts."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,50 @@ def test_curve_averages_the_validations_that_every_seed_reached():
 def test_pareto_front_of_points_computed_by_hand():
     costs, losses = np.array([1, 2, 2, 3, 4, 1]), np.array([5, 3, 4, 3, 1, 5])
     assert run_table.pareto(costs, losses).tolist() == [True, True, False, False, True, True]
+
+
+def languages(*concentrations: float, **fields: object) -> list:
+    corpora = [{"name": "synthetic", "concentration": each, "train_words": 5} for each in concentrations]
+    return [partial_record(corpus="synthetic", config={"corpus": each}, **fields) for each in corpora]
+
+
+def test_languages_of_one_name_are_texts_of_their_own_with_an_excess_each():
+    truths = languages(2.0, 4.0, system="truth")
+    records = [dataclasses.replace(each, word_perplexity=p) for each, p in zip(truths, (64.0, 128.0), strict=True)]
+    softmax = languages(2.0, 4.0)
+    records += [dataclasses.replace(each, word_perplexity=p) for each, p in zip(softmax, (128.0, 256.0), strict=True)]
+    runs = run_table.runs(records)
+    assert list(runs.corpus) == ["synthetic (corpus.concentration=2.0)", "synthetic (corpus.concentration=4.0)"] * 2
+    assert list(runs.excess) == pytest.approx([0, 0, 1, 1])
+    assert len(run_table.cells(runs)) == 4
+
+
+def user_text(path: str, sha256: str, **fields: object):
+    corpus = {"name": "text", "path": path, "content_sha256": sha256, "source": {"path": path}}
+    return partial_record(corpus="text", config={"corpus": corpus}, bits_per_byte=2.0, **fields)
+
+
+def test_text_that_was_moved_is_one_text():
+    runs = run_table.runs([user_text("a", "1" * 64, seed=0), user_text("b", "1" * 64, seed=1)])
+    [cell] = run_table.cells(runs).to_dict("records")
+    assert (cell["corpus"], cell["label"], cell["seeds"]) == ("text", "softmax", 2)
+
+
+def test_texts_of_two_contents_have_the_names_of_their_folders():
+    runs = run_table.runs([user_text("a", "1" * 64), user_text("b", "2" * 64), user_text("moved", "2" * 64, seed=1)])
+    names = [f"text (corpus.path={path}, sha256={digit * 8})" for path, digit in (("a", "1"), ("b", "2"), ("b", "2"))]
+    assert list(runs.corpus) == names
+
+
+def test_variant_is_the_same_at_every_budget_and_another_for_another_trunk():
+    def config(words: int, hidden: int) -> dict:
+        return {
+            "budget": {"words": words, "seconds": None},
+            "corpus": {"name": "c", "train_words": words},
+            "optimizer": {"lr": 1 / words},
+            "backbone": {"trunk": {"hidden_size": hidden}},
+        }
+
+    runs = run_table.runs([partial_record(config=config(*each)) for each in ((10, 256), (100, 256), (1000, 512))])
+    assert list(runs.label) == ["softmax"] * 3
+    assert list(runs.variant) == [0, 0, 1]
