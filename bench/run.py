@@ -20,6 +20,7 @@ from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.core.source_hash import made_by_other_code
+from bench.core.stored_result import json_path
 from bench.cost.decode_latency import decode_latency
 from bench.cost.flops import training_flops
 from bench.cost.training_cost import training_cost
@@ -108,7 +109,7 @@ def spare_modules() -> None:
 
 
 def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
-    """Write the record of a cell that failed, and its traceback into `logs/`.
+    """Write the record of a cell that failed, unless a sound one would be replaced, and its traceback into `logs/`.
 
     Raises:
         SettingError: the user's settings cannot work; nothing was written.
@@ -121,7 +122,8 @@ def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
     write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
     reason = f"{one_line(error)} (trace: {trace})"
     record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())
-    write_record(record, stem)
+    if Record.replaceable(json_path(stem)):
+        write_record(record, stem)
     return record
 
 
@@ -137,9 +139,11 @@ def measure(
     if built.datamodule is not None:
         batch = next(iter(built.datamodule.train_dataloader()))
         figures |= training_flops(model, built.targets, batch)
-        device, training = train_or_load(cfg, config, built, figures["flops_per_position"], logger)
+        known = figures["flops_per_position"], figures["weights_sha256"]
+        trainer, training = train_or_load(cfg, config, built, *known, logger)
+        device, precision = trainer.strategy.root_device, trainer.precision_plugin.forward_context
         model.to(device)  # training and loading leave the model on the CPU
-        figures |= training | training_cost(model, move_data_to_device(batch, device))
+        figures |= training | training_cost(model, move_data_to_device(batch, device), precision)
     evaluator = evaluator_of(model)
     figures["validation_nats"] = evaluator.validation_quality(data)["validation_nats"]
     scored = evaluator.score(data)

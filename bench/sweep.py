@@ -41,7 +41,7 @@ class PlannedJob(NamedTuple):
     work: Job[Any] | None = None
     stem: Path = Path()  # of the result
     weights: Path = Path()  # that a cell keeps
-    force: bool = False  # an older result does not count
+    runs_again: bool = False  # an older result does not count
 
 
 class SweepCallback(Callback):
@@ -126,7 +126,7 @@ def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
 
     Args:
         plan: the jobs of the sweep.
-        begin: time when the sweep began; with `force=true`, an older result does not count.
+        begin: time when the sweep began; of jobs that run again, an older result does not count.
 
     Returns:
         The number of jobs without a sound result.
@@ -188,12 +188,12 @@ def planned(overrides: list[str]) -> PlannedJob:
         stem = work.record_stem(config)
     except REFUSED as error:
         return PlannedJob(overrides, str(explain_refusal(error, overrides)))
-    kept = False
+    kept, runs_again = False, cfg.force
     with contextlib.suppress(SettingError):  # a damaged result: the job reports it
         path = json_path(stem)
-        kept = not cfg.force and work.finished(path)
-        if kept and cfg.stale == "rerun":
-            kept = not work.made_by_other_code(config, path)
+        is_finished = work.finished(path)
+        runs_again |= is_finished and cfg.stale == "rerun" and work.made_by_other_code(config, path)
+        kept = is_finished and not runs_again
     weights = weights_path(config)
     cell = PlannedCell(
         config["system"]["name"],
@@ -205,7 +205,7 @@ def planned(overrides: list[str]) -> PlannedJob:
         cell = cell._replace(words=0)
     elif config["budget"]["words"]:  # with a budget of seconds alone, all cells train equally long
         cell = cell._replace(words=config["budget"]["words"])
-    return PlannedJob(overrides, None, cell, work, stem, weights, cfg.force)
+    return PlannedJob(overrides, None, cell, work, stem, weights, runs_again)
 
 
 def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str, str]]:
@@ -219,8 +219,11 @@ def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str
     except REFUSED as error:
         yield "failed", f"{' '.join(job.overrides)}: {explain_refusal(error, job.overrides)}"
         return
-    if result is None or (job.force and result.finished_at < begin):
-        yield "killed", f"{job.stem.name}: no record, its process was killed (logs: {folder / 'hydra'})"
+    logs = folder / "hydra"
+    if result is None:
+        yield "killed", f"{job.stem.name}: no record, its process was killed (logs: {logs})"
+    elif job.runs_again and result.finished_at < begin:
+        yield "failed", f"{job.stem.name}: no new record, the older one is kept (logs: {logs} and {folder / 'logs'})"
     elif result.status != "ok":
         where = "" if "(trace: " in result.reason else f" (record: {path})"
         yield result.status, f"{job.stem.name}: {result.status}: {result.reason}{where}"

@@ -22,7 +22,7 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that reproduce a result."""
     import torch  # heavy, and sweeps and refusals only ask this module for the time
 
-    on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu")
+    on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu", "cuda")
     return {
         "config": config,
         "versions": {"python": platform.python_version()} | installed_versions(),

@@ -93,7 +93,7 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
         def adam(_: Sequence[Parameter]) -> list[Optimizer]:
             """Make training's optimiser, and after it the update of the input rows that the next step reads."""
             catch_up = SimpleNamespace(step=lambda: model.apply_skipped_updates(batch.inputs), state={})
-            return [model.configure_optimizers(), catch_up]
+            return [with_skipped_steps(model.configure_optimizers()), catch_up]
 
         def states(hidden: Tensor) -> Tensor:
             model.eval()
@@ -150,4 +150,16 @@ def share_weights(head: nn.Module, inputs: SyntheticInputs) -> None:
 
 def row_adam(parameters: Sequence[Parameter]) -> list[Optimizer]:
     """Make training's optimiser."""
-    return [RowAdamW(parameters, lr=LR, weight_decay=0.0)]
+    return [with_skipped_steps(RowAdamW(parameters, lr=LR, weight_decay=0.0))]
+
+
+def with_skipped_steps(optimizer: RowAdamW) -> RowAdamW:
+    """Let each step find rows that have skipped a step, as in training: the cost sweep repeats one gradient."""
+
+    def skip(optimizer: Optimizer, *_: Any) -> None:
+        for weight, state in optimizer.state.items():
+            if "last" in state and weight.grad is not None:
+                state["last"].index_fill_(0, weight.grad._indices()[0], int(state["step"]) - 1)
+
+    optimizer.register_step_post_hook(skip)
+    return optimizer

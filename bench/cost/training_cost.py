@@ -3,6 +3,8 @@
 N positions, H hidden size, V vocabulary size.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -16,7 +18,10 @@ from bench.models.language_model import LanguageModel
 SECONDS = 0.1  # of repeated steps of the head, at least five of them
 
 
-def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
+Precision = Callable[[], AbstractContextManager[Any]]  # context of a forward pass in the trainer's precision
+
+
+def training_cost(model: LanguageModel, batch: Any, precision: Precision) -> dict[str, float]:
     """Measure parameters, peak memory of a training step, and the head's time in the step, of a trained model.
 
     `peak_mib` is the peak of weights, gradients, optimiser state and activations together. Weights do not change.
@@ -25,7 +30,9 @@ def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
     model.train()
 
     def step(learn: bool) -> None:
-        model.training_step(batch, 0).backward()
+        with precision():
+            loss = model.training_step(batch, 0)
+        loss.backward()
         if learn:
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -40,12 +47,12 @@ def training_cost(model: LanguageModel, batch: Any) -> dict[str, float]:
         + peak_mib(lambda: step(learn=True), model.device),
     }
     if model.output_head is not None:
-        figures["head_train_ms_per_1k"] = head_milliseconds(model.output_head, batch)
+        figures["head_train_ms_per_1k"] = head_milliseconds(model.output_head, batch, precision)
     model.eval()
     return figures
 
 
-def head_milliseconds(head: nn.Module, batch: Any) -> float:
+def head_milliseconds(head: nn.Module, batch: Any, precision: Precision) -> float:
     """Return the time of the head's forward and backward pass, ms per 1,000 positions.
 
     Hidden states are random; targets are those of the batch.
@@ -55,7 +62,9 @@ def head_milliseconds(head: nn.Module, batch: Any) -> float:
     def step() -> None:
         head.zero_grad(set_to_none=True)
         hidden.grad = None
-        head.loss(hidden, *head_targets(batch)).backward()
+        with precision():
+            loss = head.loss(hidden, *head_targets(batch))
+        loss.backward()
 
     figure = milliseconds(step, hidden.device, SECONDS) * 1000 / batch.trained_words
     head.zero_grad(set_to_none=True)

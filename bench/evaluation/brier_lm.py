@@ -5,6 +5,7 @@ Brier-n = P(x = y) + P(x' = y) − P(x = x') for two independent draws x, x' of 
 y. Its expectation is 2 p(y) − Σ p². M positions, n = 1 … 4 words.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from bench.models.language_model import rows_of
+
+log = logging.getLogger(__name__)
 
 MOST_WORDS = 4  # largest n of Brier-n
 
@@ -31,18 +34,16 @@ def start_positions(document: np.ndarray) -> np.ndarray:
 def estimates_of(with_true: np.ndarray, other_with_true: np.ndarray, with_each_other: np.ndarray) -> np.ndarray:
     """Return one estimate of Brier-1 … Brier-4 per position. -> [M, 4] float32
 
+    NaN if the two draws never differ: a deterministic decoder has no distribution to estimate.
+
     Args:
         with_true: number of words at the beginning of the first draw that equal the true words. [M]
         other_with_true: the corresponding number for the second draw. [M]
         with_each_other: number of words at the beginning of both draws that are equal. [M]
-
-    Raises:
-        ValueError: the two draws never differ: a deterministic decoder has no distribution to estimate.
     """
     if len(with_true) > 1 and (with_each_other > 0).all():
-        raise ValueError(
-            "BrierLM needs two independent draws per position; these never differ, as if decoding were greedy"
-        )
+        log.warning("BrierLM is undefined: two draws at a position never differ, as if decoding were greedy")
+        return np.full((len(with_true), MOST_WORDS), np.nan, np.float32)
     one, other, both = (
         (equal_words[:, None] > np.arange(MOST_WORDS)).astype(np.float32)
         for equal_words in (with_true, other_with_true, with_each_other)

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,7 @@ class CausalJudge:
         lm, self.tokenizer = load_causal_lm(name)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.lm = lm.eval().to(self.device)
+        self.begin = leading_tokens(self.tokenizer)
 
     def perplexity(self, prompts: Sequence[Sequence[str]], texts: Sequence[Sequence[str]]) -> float | None:
         """Return exp(−Σ log p / words) of the words of the texts, each after its prompt; None if there are no words.
@@ -51,7 +53,7 @@ class CausalJudge:
     @torch.inference_mode()
     def nats(self, prompt: Sequence[str], text: Sequence[str]) -> float:
         """Return −log p of the text's pieces after the prompt."""
-        context = self.tokenizer(" ".join(prompt), add_special_tokens=False).input_ids
+        context = self.begin + self.tokenizer(" ".join(prompt), add_special_tokens=False).input_ids
         pieces = self.tokenizer(" " + " ".join(text), add_special_tokens=False).input_ids
         ids = torch.tensor([context + pieces], device=self.device)  # [1, T]
         longest = getattr(self.lm.config, "max_position_embeddings", math.inf)
@@ -60,3 +62,10 @@ class CausalJudge:
             raise SettingError("--judge", f"{problem}; give a model with a longer context")
         logits = self.lm(input_ids=ids).logits[0, len(context) - 1 : -1].float()
         return F.cross_entropy(logits, ids[0, len(context) :], reduction="sum").item()
+
+
+def leading_tokens(tokenizer: Any) -> list[int]:
+    """Return the special tokens that a tokeniser puts before a text, as Llama's does and GPT-2's does not."""
+    text = tokenizer("a", add_special_tokens=False).input_ids
+    special = tokenizer("a").input_ids
+    return next(special[:at] for at in range(len(special)) if special[at : at + len(text)] == text)

@@ -53,10 +53,12 @@ class SubwordEvaluator(Evaluator):
         """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.
 
         The transformer reads each history from its beginning, whereas a head's latency leaves the backbone out. A
-        search ends once the rank of the true word is certain.
+        search ends once the rank of the true word is certain. The first query is in the middle of the text: at its
+        beginning the history would be empty.
         """
         known = np.flatnonzero(data.vocabulary.encode(data.test.words) != data.vocabulary.unk)
-        positions = known[np.linspace(0, len(known) - 1, most_queries).astype(int)]
+        spaced = known[np.linspace(0, len(known) - 1, most_queries).astype(int)]
+        positions = np.roll(spaced, -(most_queries // 2))
         trie = build_trie(self.model, data.vocabulary)
         search(self.model, data.test, positions[:1], trie)
         return lambda queries: search(self.model, data.test, positions[:queries], trie)

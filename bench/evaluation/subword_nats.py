@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from bench.core.errors import Diverged
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
@@ -68,12 +69,19 @@ def once_per_model(
 
 
 def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
-    """Compute −log p(word | words before it in its document), from at least half a context of history. [N] float64"""
+    """Compute −log p(word | words before it in its document), from at least half a context of history. [N] float64
+
+    Raises:
+        Diverged: probabilities that are not finite.
+    """
     first = model.pieces.first_pieces(text)  # [N]
     last = first + model.pieces.lengths[text.words] - 1
     piece, begin = piece_nats(model, text)
     before = np.concatenate([[0.0], np.cumsum(piece)])  # piece[t] prices piece t + 1 of the line
-    return before[last] - before[first - 1] - begin[first - 1] + begin[last]
+    nats = before[last] - before[first - 1] - begin[first - 1] + begin[last]
+    if not np.isfinite(nats).all():
+        raise Diverged("probabilities of word pieces that are not finite")
+    return nats
 
 
 def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from bench.core.errors import SettingError
 from bench.data.corpus import Text
 from bench.heads import Head
 from bench.models.backbones import Backbone
@@ -112,21 +111,16 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         checkpoint["backbone_state"] = self.state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the backbone's state.
-
-        Raises:
-            SettingError: an earlier version wrote the checkpoint, with states in another layout.
-        """
-        if "backbone_state" not in checkpoint:
-            raise SettingError(
-                "force", "an earlier version wrote the checkpoint; force=true trains from the first step"
-            )
+        """Restore the backbone's state."""
         self.state = tree_map(lambda leaf: leaf.to(self.device), checkpoint["backbone_state"])
 
     def setup(self, stage: str) -> None:
+        """Choose the gradients for the trainer's devices."""
+        self.choose_gradients(self.trainer.strategy.root_device, self.trainer.world_size)
+
+    def choose_gradients(self, device: torch.device, devices: int) -> None:
         """Use row-sparse gradients where these are faster; Lightning sums those of several devices: these are dense."""
-        faster = row_sparse_is_faster(self.parameters(), self.trainer.strategy.root_device)
-        self.use_sparse_gradients(faster and self.trainer.world_size == 1)
+        self.use_sparse_gradients(row_sparse_is_faster(self.parameters(), device) and devices == 1)
 
     def on_train_end(self) -> None:
         """Bring all embedding rows up to the last step."""

@@ -23,6 +23,7 @@ from bench.core.record import SLOWED
 from bench.core.signals import STOP
 from bench.core.source_hash import KEPT, cell_sha256, made_by_other_code
 from bench.evaluation.evaluator import evaluator_of
+from bench.models.word_model import WordModel
 from bench.training.budget import Budget
 from bench.training.build import Built
 from bench.training.cell_logger import CellLogger
@@ -33,15 +34,23 @@ log = logging.getLogger(__name__)
 
 
 def train_or_load(
-    cfg: DictConfig, config: dict[str, Any], built: Built, flops_per_position: float | None, logger: CellLogger | None
-) -> tuple[torch.device, dict[str, Any]]:
+    cfg: DictConfig,
+    config: dict[str, Any],
+    built: Built,
+    flops_per_position: float | None,
+    pretrained: str | None,
+    logger: CellLogger | None,
+) -> tuple[pl.Trainer, dict[str, Any]]:
     """Train and keep the weights, or load the weights that an earlier run kept.
 
-    A training that was cut off continues from its last checkpoint. `force=true` starts from the first step, and so does
-    `stale=rerun` if the weights are of other code.
+    A training that was cut off continues from its last checkpoint. `force=true` leaves kept weights unread, and so does
+    `stale=rerun` if they are of other code.
+
+    Args:
+        pretrained: hash of the pre-trained weights behind the model or its targets; None without such weights.
 
     Returns:
-        The device of the trainer, and the record's fields about training.
+        The trainer, and the record's fields about training.
     """
     path = weights_path(config)
     checkpoint = checkpoint_of(cfg, config)
@@ -54,14 +63,15 @@ def train_or_load(
         trainer = make_trainer(cfg, budget, rank, logger)
         built.datamodule.batches.shard(0, trainer.world_size)
         device = trainer.strategy.root_device
-        if trains_anew(cfg, config):
-            checkpoint.delete()
-        elif (training := load_weights(built.model, path)) is not None:
+        training = None if trains_anew(cfg, config) else load_weights(built.model, path, pretrained)
+        if training is not None:
             if made_by_other_code(training["source_sha256"], config):
                 print_line(f"{path}: made by other code; {KEPT}")
             if logger is not None:
                 logger.log_rows(("curve", row) for row in training["curve"])
-            return device, training
+            if isinstance(built.model, WordModel):
+                built.model.choose_gradients(device, trainer.world_size)  # for the costs that are measured next
+            return trainer, training
         with STOP.held_back(), start_followers(config, trainer.world_size, rank.main_port):
             trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.usable_file(), weights_only=True)
             training = {
@@ -72,11 +82,11 @@ def train_or_load(
                 "curve": budget.curve,
                 "source_sha256": cell_sha256(config),
             }
-            save_weights(built.model, path, training)
+            save_weights(built.model, path, training | {"weights_sha256": pretrained})
             checkpoint.delete()
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
         print_line(slowed_line(record_stem(config).name, training["cpu_share"]))
-    return device, training
+    return trainer, training
 
 
 def slowed_line(cell: str, cpu_share: float) -> str:
@@ -89,9 +99,8 @@ def slowed_line(cell: str, cpu_share: float) -> str:
 
 def continues_training(cfg: DictConfig, config: dict[str, Any]) -> bool:
     """True if weights or a checkpoint of an earlier run will be used."""
-    if trains_anew(cfg, config):
-        return False
-    return weights_path(config).is_file() or checkpoint_of(cfg, config).usable_file() is not None
+    loads = weights_path(config).is_file() and not trains_anew(cfg, config)
+    return loads or checkpoint_of(cfg, config).usable_file() is not None
 
 
 def checkpoint_of(cfg: DictConfig, config: dict[str, Any]) -> Checkpoint:
@@ -101,7 +110,10 @@ def checkpoint_of(cfg: DictConfig, config: dict[str, Any]) -> Checkpoint:
 
 
 def trains_anew(cfg: DictConfig, config: dict[str, Any]) -> bool:
-    """True if weights and checkpoints of earlier runs must not be used."""
+    """True if weights of earlier runs must not be used.
+
+    A checkpoint may be: the run that it continues has the same code, and ends with the same weights.
+    """
     if cfg.force or cfg.get("stale") != "rerun":
         return cfg.force
     metadata = weights_metadata(weights_path(config))
@@ -134,11 +146,15 @@ def make_trainer(cfg: DictConfig, callback: pl.Callback, rank: LocalRank, logger
         raise SettingError("trainer", f"Lightning refuses it ({error}); choose trainer=auto or trainer=cpu") from error
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
+def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = None) -> dict[str, Any] | None:
     """Load weights that `save_weights` wrote into the model.
 
+    Args:
+        pretrained: hash of the pre-trained weights behind the model as it is built today; None checks nothing.
+
     Returns:
-        The record's fields about training; None if there is no undamaged file.
+        The record's fields about training; None if there is no undamaged file, or if other pre-trained weights are
+        behind it, as a local folder may have been replaced.
 
     Raises:
         SettingError: the weights are of another version of the code.
@@ -153,11 +169,16 @@ def load_weights(model: torch.nn.Module, path: Path) -> dict[str, Any] | None:
     if not sound:
         log.warning("%s is damaged; training again", path)
         return None
+    training = training_fields(metadata)
+    earlier = training.pop("weights_sha256", None)
+    if None not in (earlier, pretrained) and earlier != pretrained:
+        log.warning("%s rests on other pre-trained weights than there are now; training again", path)
+        return None
     try:
         load_model(model, path)
     except RuntimeError as error:
         raise SettingError("force", f"{path} does not fit this version's model; force=true trains it again") from error
-    return training_fields(metadata)
+    return training
 
 
 def weights_metadata(path: Path) -> dict[str, str] | None:

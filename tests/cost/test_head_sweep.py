@@ -27,7 +27,7 @@ from bench.cost.contender import Contender, Missing, Operations
 from bench.cost.head_rounds import measure
 from bench.cost.head_sweep import HeadSweep
 from bench.cost.measurement import Limits, Measurement
-from bench.cost.our_heads import head_alone, systems, whole_model
+from bench.cost.our_heads import head_alone, row_adam, systems, whole_model
 from bench.cost.schema import HeadLedger, HeadRow, ledger_class
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.evaluation import exact_decoder
@@ -444,6 +444,17 @@ def test_no_head_draws_its_rows_at_random(inputs, tree, monkeypatch):
 def test_round_leaves_no_gradient_behind(inputs):
     head_rounds.measure_once(Measurement(fake_contender("a", [])), inputs, LIMITS, 0)
     assert inputs.hidden.grad is None
+
+
+def test_rows_of_a_timed_update_have_skipped_a_step_as_in_training():
+    weight = torch.nn.Parameter(torch.zeros(9, 2))
+    [optimizer] = row_adam([weight])
+    for _ in range(3):
+        weight.grad = torch.sparse_coo_tensor(
+            torch.tensor([[3, 7]]), torch.ones(2, 2), weight.shape, check_invariants=True
+        )
+        optimizer.step()
+    assert optimizer.state[weight]["last"][[3, 7]].tolist() == [2, 2] and optimizer.state[weight]["step"] == 3
 
 
 def test_figures_of_a_whole_model_are_head_plus_trunk(tree, inputs, tmp_path):

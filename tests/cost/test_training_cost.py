@@ -1,6 +1,7 @@
 """FLOPs against closed forms and torch's counter, memory against arithmetic."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -14,11 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import count_flops, training_flops
 from bench.cost.memory import peak_mib
+from bench.cost.training_cost import training_cost
 from bench.heads.adaptive_softmax import AdaptiveSoftmaxHead
 from bench.heads.mse import MSEHead
 from bench.heads.sampled_softmax import SampledSoftmaxHead
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
+from bench.models.word_batches import Batch, Inputs
+from bench.models.word_model import WordModel
 from bench.targets.tables import Targets
 
 N, H, D = 64, 32, 24
@@ -185,3 +189,27 @@ def test_peak_memory_is_the_sum_of_tensors_that_exist_at_once():
         del second, third
 
     assert peak_mib(step, CPU) == pytest.approx(8, rel=0.01)
+
+
+def test_costs_of_a_trained_model_are_measured_in_the_trainers_precision(vocabulary):
+    active, seen = [], []
+
+    @contextlib.contextmanager
+    def precision() -> Iterator[None]:
+        active.append(True)
+        yield
+        active.pop()
+
+    class Spy(SoftmaxHead):
+        def loss(self, hidden: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+            seen.append(bool(active))
+            return super().loss(hidden, words)
+
+    trunk = RNN(cell=nn.LSTM, vocabulary_size=len(vocabulary), input_width=None, hidden_size=16, layers=1, dropout=0.0)
+    model = WordModel(trunk, Spy(hidden_size=16, vocabulary=vocabulary), Inputs(vocabulary), lr=1e-3, weight_decay=0.0)
+    words = torch.zeros(2, 8, dtype=torch.long)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    figures = training_cost(model, Batch(words, words, None, fresh=True), precision)
+    assert len(seen) >= 3 and all(seen) and not active
+    assert figures["peak_mib"] > 0 and figures["head_train_ms_per_1k"] > 0
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())

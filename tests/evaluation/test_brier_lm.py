@@ -1,5 +1,7 @@
 """BrierLM by two draws against exact Brier scores, in words and in word pieces."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -45,9 +47,11 @@ def test_estimates_by_hand():
     ]
 
 
-def test_deterministic_decoding_is_refused():
-    with pytest.raises(ValueError, match="two independent draws"):
-        brier_lm.estimates_of(np.array([1, 0]), np.array([1, 0]), np.array([4, 4]))
+def test_deterministic_decoding_leaves_it_undefined_with_one_line(caplog):
+    with caplog.at_level(logging.WARNING, "bench"):
+        found = brier_lm.estimates_of(np.array([1, 0]), np.array([1, 0]), np.array([4, 4]))
+    assert np.isnan(found).all() and found.shape == (2, 4)
+    assert caplog.text.count("BrierLM is undefined: two draws at a position never differ") == 1
 
 
 def test_draws_equal_those_of_one_state_per_draw_when_equal_draws_share_a_state():

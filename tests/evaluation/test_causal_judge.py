@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from tokenizers import processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.core.errors import SettingError
-from bench.evaluation.causal_judge import CausalJudge
+from bench.evaluation.causal_judge import CausalJudge, leading_tokens
 
 PROMPTS, TEXTS = [["a", "b", "a"], ["b", "b", "a"]], [["b", "a"], ["a", "a", "b"]]
 
@@ -29,6 +30,26 @@ def test_perplexity_is_that_of_the_models_own_loss_on_the_text_alone(judge, llam
         with torch.no_grad():
             nats += lm(torch.tensor([context + pieces]), labels=labels).loss.item() * len(pieces)
     assert judge.perplexity(PROMPTS, TEXTS) == pytest.approx(math.exp(nats / 5), rel=1e-5)
+
+
+def test_texts_begin_with_the_bos_that_the_tokeniser_adds(judge, llama_folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+    bos = tokenizer.bos_token
+    assert leading_tokens(tokenizer) == []
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
+    )
+    assert leading_tokens(tokenizer) == [tokenizer.bos_token_id]
+    tokenizer.save_pretrained(tmp_path)
+    AutoModelForCausalLM.from_pretrained(llama_folder).save_pretrained(tmp_path)
+    with_bos = CausalJudge(str(tmp_path))
+    assert with_bos.begin == [tokenizer.bos_token_id]
+    ids = torch.tensor([with_bos.begin + tokenizer("a b a", add_special_tokens=False).input_ids])
+    text = torch.tensor([tokenizer(" b", add_special_tokens=False).input_ids])
+    with torch.no_grad():
+        log_p = with_bos.lm(torch.cat([ids, text], 1)).logits[0].log_softmax(1)
+    expected = -log_p[ids.shape[1] - 1 : -1].gather(1, text.T).sum().item()
+    assert with_bos.nats(["a", "b", "a"], ["b"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_perplexity_without_words_is_none(judge):

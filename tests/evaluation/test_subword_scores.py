@@ -1,5 +1,7 @@
 """Probabilities per word and the exact search, compared with slow references that read every history whole."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from bench.core.errors import Diverged
 from bench.core.record import POSITIONS
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
+from bench.evaluation.subword_evaluator import SubwordEvaluator
 from bench.evaluation.subword_nats import once_per_model, piece_nats, score_words, word_nats
 from bench.evaluation.subword_search import Search, log_sums, search
 from bench.evaluation.subword_trie import Trie, build_trie
@@ -55,6 +59,27 @@ def test_values_are_computed_once_per_weights_and_text():
     with torch.no_grad():
         model.lm.transformer.wpe.weight[0, 0] += 1
     assert once_per_model(compute, model, CORPUS.test)[0] == 3.0
+
+
+def test_weights_that_are_not_finite_are_a_divergence():
+    model = tiny_model()
+    with torch.no_grad():
+        model.lm.transformer.ln_f.weight[0] = torch.nan
+    with pytest.raises(Diverged, match="probabilities of word pieces that are not finite"):
+        score_words(model, CORPUS.test, VOCABULARY, search_words=5)
+
+
+def test_single_timed_query_has_a_history_as_long_as_the_middle_of_the_text(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "bench.evaluation.subword_evaluator.search", lambda model, text, positions, trie: asked.append(positions)
+    )
+    data = SimpleNamespace(vocabulary=VOCABULARY, test=CORPUS.test)
+    decode = SubwordEvaluator(tiny_model()).decoder(data, 8)
+    decode(1)
+    decode(8)
+    assert len(asked[-2]) == 1 and abs(asked[-2][0] - len(CORPUS.test) / 2) < len(CORPUS.test) / 6
+    assert sorted(asked[-1]) == sorted({*asked[-1]})
 
 
 @pytest.mark.parametrize("shift", [0.0, 100.0, -100.0])

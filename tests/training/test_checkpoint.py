@@ -1,5 +1,6 @@
 """A training that is cut off at any step goes on to the same weights and figures, bit by bit."""
 
+import dataclasses
 import functools
 import logging
 import shutil
@@ -12,13 +13,14 @@ import torch
 from factories.cells import SYSTEMS, settings
 from omegaconf import DictConfig
 
-from bench.core.paths import resolved_config, weights_path
+from bench.core.paths import record_stem, resolved_config, weights_path
 from bench.core.record import Record
 from bench.core.signals import STOP, Stopped
+from bench.core.stored_result import json_path
 from bench.run import run
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.train import load_weights
+from bench.training.train import load_weights, save_weights
 from bench.verify import differences, distance
 
 
@@ -125,13 +127,39 @@ def test_damaged_weights_are_trained_again(straight, tmp_path, harm, caplog):
     assert caplog.text.count("is damaged") == 1
 
 
-def test_force_neither_loads_weights_nor_goes_on(tmp_path, monkeypatch):
-    cfg = settings(tmp_path, *SYSTEMS["softmax"])
-    cut_off(cfg, monkeypatch, 5)
-    left = weights_path(resolved_config(cfg)).with_suffix(".ckpt")
-    left.write_bytes(b"would be found damaged")
+def test_forced_run_ignores_kept_weights_and_continues_from_its_own_checkpoint(straight, tmp_path, monkeypatch):
+    finished, whole = straight("softmax")
+    shutil.copytree(finished.results_dir, tmp_path, dirs_exist_ok=True)
     forced = settings(tmp_path, *SYSTEMS["softmax"], "force=true")
-    assert run(forced).status == "ok" and not left.exists()
+    cut_off(forced, monkeypatch, 3)
+    read = []
+    monkeypatch.setattr(
+        Checkpoint, "usable_file", lambda self, usable=Checkpoint.usable_file: read.append(usable(self)) or read[-1]
+    )
+    again = run(forced)
+    assert same(whole, again) == [] and again.train_seconds != whole.train_seconds
+    assert read[-1] == weights_path(resolved_config(forced)).with_suffix(".ckpt") and not read[-1].exists()
+
+
+def test_weights_that_rest_on_other_pretrained_weights_are_trained_again(tmp_path, caplog):
+    kept = tmp_path / "kept.safetensors"
+    save_weights(torch.nn.Linear(3, 3), kept, {"curve": [], "weights_sha256": "1" * 64})
+    with caplog.at_level(logging.WARNING, "bench"):
+        assert load_weights(torch.nn.Linear(3, 3), kept, "2" * 64) is None
+    assert "rests on other pre-trained weights" in caplog.text
+    for hash_of_today in ("1" * 64, None):
+        assert load_weights(torch.nn.Linear(3, 3), kept, hash_of_today)["curve"] == []
+
+
+def test_failed_run_leaves_the_sound_record_of_an_earlier_one(straight, tmp_path, monkeypatch):
+    finished, whole = straight("softmax")
+    shutil.copytree(finished.results_dir, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr("bench.run.measure", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    forced = settings(tmp_path, *SYSTEMS["softmax"], "force=true")
+    assert run(forced).status == "oom"
+    stem = record_stem(resolved_config(forced))
+    assert Record.read(json_path(stem)) == dataclasses.replace(whole, config=whole.config)
+    assert stem.with_name(f"{stem.name}.npz").is_file()
 
 
 def test_weights_of_another_model_are_refused(straight):
