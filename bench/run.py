@@ -16,6 +16,7 @@ from bench.core.errors import SettingError, one_line, status_of, unwrap
 from bench.core.files import write_atomically
 from bench.core.job import Job
 from bench.core.paths import identifying_fields, record_stem, resolved_config
+from bench.core.progress import print_line
 from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
@@ -81,19 +82,21 @@ def run(cfg: DictConfig) -> Record:
     unfinished = Record(**identifying_fields(config), **reproducibility_fields(config))
     with contextlib.ExitStack() as stack:
         logger = None
-        start_logger = partial(cell_logger, config, stem, resume=continues_training(cfg, config))
+        start_logger = partial(cell_logger, config, stem)
         try:
             built = build_cell(cfg)
             size = len(built.evaluation_data.vocabulary)  # the setting may be null
             unfinished = dataclasses.replace(unfinished, vocabulary_size=size)
-            logger = stack.enter_context(start_logger())
-            figures, scored = measure(cfg, config, built, logger)
+            encoder = encoder_fields(built)  # before training changes a pre-trained model
+            resume = continues_training(cfg, config, encoder["weights_sha256"])
+            logger = stack.enter_context(start_logger(resume=resume))
+            figures, scored = measure(cfg, config, built, encoder, logger)
             record = dataclasses.replace(unfinished, **figures, finished_at=now())
             write_record(record, stem, {name: getattr(scored, name) for name in POSITIONS})
         except Exception as raised:
             record = write_failure(unfinished, stem, raised)
         if logger is None:  # the model could not be built; started here, where the exception's tensors are freed
-            logger = stack.enter_context(start_logger())
+            logger = stack.enter_context(start_logger(resume=False))
         if logger is not None:
             logger.log_record(record)
     gc.collect()
@@ -122,18 +125,32 @@ def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
     write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
     reason = f"{one_line(error)} (trace: {trace})"
     record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())
-    if Record.replaceable(json_path(stem)):
+    if is_sound(json_path(stem)):
+        print_line(f"{stem.name}: the sound record of an earlier run is kept")
+    else:
         write_record(record, stem)
     return record
 
 
+def is_sound(path: Path) -> bool:
+    """True if the file holds the record of a cell that succeeded."""
+    try:
+        return Record.finished(path)
+    except SettingError:  # damaged, or of another version
+        return False
+
+
 def measure(
-    cfg: DictConfig, config: dict[str, Any], built: Built, logger: CellLogger | None
+    cfg: DictConfig, config: dict[str, Any], built: Built, encoder: dict[str, Any], logger: CellLogger | None
 ) -> tuple[dict[str, Any], ScoredText]:
-    """Train or load a model; return all fields of its record about quality and cost, and its per-position values."""
+    """Train or load a model; return all fields of its record about quality and cost, and its per-position values.
+
+    Args:
+        encoder: fields of the record about pre-trained weights (`encoder_fields`).
+    """
     model, data = built.model, built.evaluation_data
     corpus = data.vocabulary.corpus
-    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **encoder_fields(built)}
+    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **encoder}
     if corpus.language is not None:
         figures["entropy_rate_bits"] = corpus.language.entropy_rate_bits
     if built.datamodule is not None:

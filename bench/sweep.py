@@ -223,7 +223,12 @@ def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str
     if result is None:
         yield "killed", f"{job.stem.name}: no record, its process was killed (logs: {logs})"
     elif job.runs_again and result.finished_at < begin:
-        yield "failed", f"{job.stem.name}: no new record, the older one is kept (logs: {logs} and {folder / 'logs'})"
+        trace = folder / "logs" / f"{job.stem.name}.txt"
+        if trace.is_file() and trace.stat().st_mtime >= seconds(begin):
+            yield "failed", f"{job.stem.name}: failed, the older record is kept (trace: {trace})"
+        else:
+            why = "its process was killed or its settings were refused"
+            yield "killed", f"{job.stem.name}: no new record, {why}; the older one is kept (logs: {logs})"
     elif result.status != "ok":
         where = "" if "(trace: " in result.reason else f" (record: {path})"
         yield result.status, f"{job.stem.name}: {result.status}: {result.reason}{where}"

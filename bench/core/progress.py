@@ -29,8 +29,9 @@ class PlannedCell(NamedTuple):
     result: Path = Path()  # file that the cell leaves
 
     def has_ended(self, since: float) -> bool:
-        """True if the cell has left a result since a time in seconds."""
-        return self.result.is_file() and self.result.stat().st_mtime >= since
+        """True if the cell has left a result, or failed beside an older one, since a time in seconds."""
+        trace = self.result.parent / "logs" / f"{self.result.stem}.txt"
+        return any(file.is_file() and file.stat().st_mtime >= since for file in (self.result, trace))
 
 
 @dataclass

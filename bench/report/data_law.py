@@ -84,6 +84,7 @@ def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
         values["last_exponent"] = value(exponent(line[-2:]))
     others = [(each, baseline(each, cells[cells.budget == each.budget], name)) for _, each in line.iterrows()]
     pairs = [(ours, theirs) for ours, theirs in others if theirs is not None and theirs.label != ours.label]
+    pairs = [pair for pair in pairs if pair[1].variant == pairs[0][1].variant]  # one baseline at every N
     if len(pairs) >= FEWEST_SIZES and (gap := gap_growth(pairs)) is not None:
         values |= {"gap": value(gap, is_gap=True), "last_gap": value(gap_growth(pairs[-2:]), is_gap=True)}
     return TableRow(first.label, "" if first.competes else first.kind, values, int(line.seeds.max()))

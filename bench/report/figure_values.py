@@ -56,12 +56,15 @@ def best(query: Query, folder: Path) -> Answer:
 
 
 def differs(first: pd.Series, other: pd.Series, figure: str, rivals: int) -> bool:
-    """True if two cells differ significantly; where no test exists, with one seed, if the interval excludes zero."""
+    """True if two cells differ significantly, or without a p, as of one seed, if the interval excludes zero.
+
+    Figures without an interval, such as numbers of parameters, differ.
+    """
     certain = significance.is_certain(first, other, figure, rivals)
     if certain is not None:
         return certain
     found = significance.difference(first, other, figure)
-    return found is not None and (found.low > 0 or found.high < 0)
+    return found is None or found.low > 0 or found.high < 0
 
 
 def growth(query: Query, folder: Path) -> Answer:
@@ -87,8 +90,8 @@ def growth(query: Query, folder: Path) -> Answer:
 def line_of(chosen: Mapping[str, str], folder: Path) -> pd.DataFrame:
     """Return the cells of one system at each number of training words."""
     runs = selected_runs(folder, chosen)
-    if runs.variant.nunique() > 1:
-        raise SettingError(written(chosen), "selects other settings at one number of words than at another; name one")
     limits = {config["budget"]["words"] for config in runs.config} - {None}
-    cells = [side({**chosen, "budget.words": str(limit)}, folder).means for limit in sorted(limits)]
-    return with_words(runs, pd.DataFrame(cells))
+    cells = pd.DataFrame([side({**chosen, "budget.words": str(limit)}, folder).means for limit in sorted(limits)])
+    if len(cells) and cells.variant.nunique() > 1:
+        raise SettingError(written(chosen), "selects other settings at one number of words than at another; name one")
+    return with_words(runs, cells)

@@ -100,7 +100,9 @@ def narrowed(settings: pd.DataFrame, key: str, value: str, folder: Path) -> pd.D
         near = difflib.get_close_matches(key, settings.columns, n=1)
         remedy = f"did you mean {near[0]}?" if near else "write it as on the command line"
         raise SettingError(key, f"nothing in {folder} has this setting; {remedy}")
-    names = [key, "system.name"] if key == "system" and "system.name" in settings else [key]  # in tables, and as typed
+    names = [
+        name for name in (key, f"{key}.name") if name in settings and key in ("system", "corpus", name)
+    ]  # or as typed
     kept = settings[[any(alike(value, each) for each in row) for row in settings[names].itertuples(index=False)]]
     if kept.empty:
         values = listed(sorted(set(settings[key])))

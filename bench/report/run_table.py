@@ -39,7 +39,12 @@ UNKNOWN_SIZE = 0  # V of a cell that failed before its types were counted
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
-BY_BUDGET = ("corpus.train_words", "optimizer.lr", "device")  # may differ between budgets of one variant
+BY_BUDGET = (
+    "corpus.train_words",
+    "optimizer.lr",
+    "system.model.lr",
+    "device",
+)  # may differ between budgets of one variant
 
 CONTENT = "corpus.content_sha256"  # setting
 
@@ -203,7 +208,8 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     means, errors = mean_and_error(good[figures()].to_numpy(float))
     row |= dict(zip(figures(), means, strict=True))
     row |= {f"{name}_se": each for name, each in zip(figures(), errors, strict=True)}
-    row["is_undefined"] = bool((good.brier_lm.isna() & good.brier_n.notna()).any())
+    has_draws = good.brier_n.notna() | good.blocks.map(lambda sums: "drawn" in sums)
+    row["is_undefined"] = bool((good.brier_lm.isna() & has_draws).any())
     if row["is_undefined"]:  # in one seed: the mean of the other seeds would flatter the system
         row |= {"brier_lm": nan, "brier_lm_se": nan}
     row["blocks"] = BlockSums.from_seeds(list(good.blocks))

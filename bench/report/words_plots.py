@@ -69,7 +69,8 @@ def quality_vs_words(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles
     figure, axes = new_figure(shape, 3.0, title, how, handles_of(styles, cells.label), sharex="row")
     for row, (size, here, x, unit) in zip(axes, panels, strict=True):
         for axis, field in zip(row, FIELDS, strict=True):
-            draw_lines(axis, here.sort_values("words"), x, ENTRIES[field], styles)
+            for _, variant in here.sort_values("words").groupby("variant"):
+                draw_lines(axis, variant, x, ENTRIES[field], styles)
             set_log_scale(axis, "x", sorted(set(here.words)) if x == "words" else None)
             axis.set(title=f"{ENTRIES[field].heading_with_arrow}, V = {size:,}", xlabel=unit)
     return figure

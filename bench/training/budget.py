@@ -78,6 +78,7 @@ class Budget(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["source_sha256"] = self.checkpoint.source_sha256
+        checkpoint["pretrained_sha256"], checkpoint["forced"] = self.checkpoint.pretrained, self.checkpoint.forced
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -23,10 +23,15 @@ class Checkpoint:
         path: path of the file.
         seconds: time between two checkpoints.
         source_sha256: hash of the code that the cell runs (`bench.core.source_hash`).
+        pretrained: hash of the pre-trained weights behind the model or its targets; None without such weights.
+        forced: True for a run with `force=true`, which continues from the checkpoint of such a run alone.
     """
 
-    def __init__(self, path: Path, *, seconds: float, source_sha256: str):
+    def __init__(
+        self, path: Path, *, seconds: float, source_sha256: str, pretrained: str | None = None, forced: bool = False
+    ):
         self.path, self.seconds, self.source_sha256 = path, seconds, source_sha256
+        self.pretrained, self.forced = pretrained, forced
         self.last_saved = time.monotonic()
 
     @property
@@ -47,7 +52,7 @@ class Checkpoint:
         self.last_saved = time.monotonic()
 
     def usable_file(self) -> Path | None:
-        """Return the path if an interrupted run of the same code left an undamaged file; else delete the file."""
+        """Return the path if an interrupted run of this kind left an undamaged file; else delete the file."""
         if not self.path.is_file():
             return None
         try:
@@ -56,14 +61,20 @@ class Checkpoint:
             state = {} if damaged else torch.load(self.path, weights_only=True, map_location="cpu", mmap=True)
         except (zipfile.BadZipFile, pickle.UnpicklingError, OSError, RuntimeError):
             damaged, state = True, {}
-        problem = "is damaged" if damaged else ""
-        if not damaged and state.get("source_sha256") != self.source_sha256:
-            problem = "was made by other code"
+        problem = "is damaged" if damaged else self.mismatch(state)
         if problem:
             log.warning("%s %s; training starts from the first step", self.path, problem)
             self.delete()
             return None
         return self.path
+
+    def mismatch(self, state: dict[str, Any]) -> str:
+        """Return why a run of these settings must not continue from a checkpoint; empty if it may."""
+        if state.get("source_sha256") != self.source_sha256:
+            return "was made by other code"
+        if state.get("pretrained_sha256") != self.pretrained:
+            return "rests on other pre-trained weights than there are now"
+        return "is of a run without force=true" if self.forced and not state.get("forced") else ""
 
     def delete(self) -> None:
         """Delete the file: training has ended, or starts from the first step."""

@@ -53,7 +53,7 @@ def train_or_load(
         The trainer, and the record's fields about training.
     """
     path = weights_path(config)
-    checkpoint = checkpoint_of(cfg, config)
+    checkpoint = checkpoint_of(cfg, config, pretrained)
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
         validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
         budget = make_budget(
@@ -97,23 +97,26 @@ def slowed_line(cell: str, cpu_share: float) -> str:
     )
 
 
-def continues_training(cfg: DictConfig, config: dict[str, Any]) -> bool:
+def continues_training(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> bool:
     """True if weights or a checkpoint of an earlier run will be used."""
-    loads = weights_path(config).is_file() and not trains_anew(cfg, config)
-    return loads or checkpoint_of(cfg, config).usable_file() is not None
+    metadata = weights_metadata(weights_path(config))
+    loads = metadata is not None and rests_on(training_fields(metadata), pretrained) and not trains_anew(cfg, config)
+    return loads or checkpoint_of(cfg, config, pretrained).usable_file() is not None
 
 
-def checkpoint_of(cfg: DictConfig, config: dict[str, Any]) -> Checkpoint:
+def checkpoint_of(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> Checkpoint:
     """Return the checkpoint file of a cell, stored beside its weights."""
-    path = weights_path(config).with_suffix(".ckpt")
-    return Checkpoint(path, seconds=cfg.checkpoint.seconds, source_sha256=cell_sha256(config))
+    return Checkpoint(
+        weights_path(config).with_suffix(".ckpt"),
+        seconds=cfg.checkpoint.seconds,
+        source_sha256=cell_sha256(config),
+        pretrained=pretrained,
+        forced=cfg.force,
+    )
 
 
 def trains_anew(cfg: DictConfig, config: dict[str, Any]) -> bool:
-    """True if weights of earlier runs must not be used.
-
-    A checkpoint may be: the run that it continues has the same code, and ends with the same weights.
-    """
+    """True if weights of earlier runs must not be used; a checkpoint says itself which runs may continue from it."""
     if cfg.force or cfg.get("stale") != "rerun":
         return cfg.force
     metadata = weights_metadata(weights_path(config))
@@ -170,15 +173,20 @@ def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = No
         log.warning("%s is damaged; training again", path)
         return None
     training = training_fields(metadata)
-    earlier = training.pop("weights_sha256", None)
-    if None not in (earlier, pretrained) and earlier != pretrained:
+    if not rests_on(training, pretrained):
         log.warning("%s rests on other pre-trained weights than there are now; training again", path)
         return None
     try:
         load_model(model, path)
     except RuntimeError as error:
         raise SettingError("force", f"{path} does not fit this version's model; force=true trains it again") from error
-    return training
+    return {name: value for name, value in training.items() if name != "weights_sha256"}
+
+
+def rests_on(training: dict[str, Any], pretrained: str | None) -> bool:
+    """True if kept weights rest on these pre-trained weights, or if one of the two hashes is unknown."""
+    earlier = training.get("weights_sha256")
+    return None in (earlier, pretrained) or earlier == pretrained
 
 
 def weights_metadata(path: Path) -> dict[str, str] | None:

@@ -1,5 +1,6 @@
 """Estimated time left of a sweep: from the same system, else from all cells; skipped cells take no time."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -112,3 +113,15 @@ def test_bar_passes_the_share_that_is_done_to_the_estimate(monkeypatch):
         bar.begin -= 30
         bar.show(0.5, "")
         assert bar.progress.tasks[0].fields["left"] == "about 1:30"
+
+
+def test_cell_that_failed_beside_an_older_result_has_ended(tmp_path):
+    cell = PlannedCell("softmax", 1000, pending=True, result=tmp_path / "softmax-v1000-s0-1234abcd.json")
+    cell.result.touch()
+    os.utime(cell.result, (100, 100))
+    assert cell.has_ended(100) and not cell.has_ended(101)
+    trace = tmp_path / "logs" / "softmax-v1000-s0-1234abcd.txt"
+    trace.parent.mkdir()
+    trace.touch()
+    os.utime(trace, (200, 200))
+    assert cell.has_ended(200) and not cell.has_ended(201)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from factories.figure_texts import MEAN, cells, config, filled, printed, problem, seeds_of, write_records
-from factories.records import blocked_record, write_all
+from factories.records import DIFFICULTY, blocked_record, write_all
 
 from bench.report import significance
 from bench.report.glossary import every_column
@@ -96,6 +96,20 @@ def test_best_names_a_rival_of_one_seed_whose_interval_holds_zero(tmp_path):
     records = [*seeds_of("softmax", 2.0), *seeds_of("nce", 2.02, noise=0.05, seeds=1)]
     write_all([*records, *seeds_of("adaptive_softmax", 2.5, noise=0.05, seeds=1)], tmp_path / "runs")
     assert printed(tmp_path, "best bits_per_byte where vocabulary.size=1000") == "softmax or nce"
+
+
+def test_best_of_a_figure_without_intervals_is_one_system(folder):
+    assert printed(folder, "best parameters where vocabulary.size=1000") in ("softmax", "nce", "cosine, types")
+
+
+def test_corpus_is_named_as_typed_where_its_name_stands_for_two_texts(tmp_path):
+    def config(concentration: float) -> dict:
+        return {"system": {"name": "softmax"}, "corpus": {"name": "synthetic", "concentration": concentration}}
+
+    records = [blocked_record("softmax", bits, corpus="synthetic", config=config(bits)) for bits in (2.0, 4.0)]
+    write_all(records, tmp_path / "runs")
+    query = "bits_per_byte of corpus=synthetic corpus.concentration=4.0"
+    assert printed(tmp_path, query, "0.0") == f"{4 + DIFFICULTY.mean():.1f}"
 
 
 def test_p_values_of_a_text_are_corrected_for_their_number(folder):

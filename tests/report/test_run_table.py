@@ -126,9 +126,19 @@ def test_variant_is_the_same_at_every_budget_and_another_for_another_trunk():
             "budget": {"words": words, "seconds": None},
             "corpus": {"name": "c", "train_words": words},
             "optimizer": {"lr": 1 / words},
+            "system": {"model": {"lr": 1 / words}},  # as of GPT-2
             "backbone": {"trunk": {"hidden_size": hidden}},
         }
 
     runs = run_table.runs([partial_record(config=config(*each)) for each in ((10, 256), (100, 256), (1000, 512))])
     assert list(runs.label) == ["softmax"] * 3
     assert list(runs.variant) == [0, 0, 1]
+
+
+def test_brier_lm_of_a_cell_is_undefined_if_the_draws_of_one_seed_never_differ():
+    records = [
+        partial_record(seed=0, brier_lm=4.0, brier_n=[0.1, 0.1, 0.1, 0.1], blocks={"words": [9.0], "drawn": [9.0]}),
+        partial_record(seed=1, blocks={"words": [9.0], "drawn": [0.0]}),
+    ]
+    [cell] = run_table.cells(run_table.runs(records)).to_dict("records")
+    assert cell["is_undefined"] and np.isnan(cell["brier_lm"])

@@ -1,6 +1,5 @@
 """A training that is cut off at any step goes on to the same weights and figures, bit by bit."""
 
-import dataclasses
 import functools
 import logging
 import shutil
@@ -20,7 +19,7 @@ from bench.core.stored_result import json_path
 from bench.run import run
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.train import load_weights, save_weights
+from bench.training.train import load_weights
 from bench.verify import differences, distance
 
 
@@ -127,28 +126,43 @@ def test_damaged_weights_are_trained_again(straight, tmp_path, harm, caplog):
     assert caplog.text.count("is damaged") == 1
 
 
-def test_forced_run_ignores_kept_weights_and_continues_from_its_own_checkpoint(straight, tmp_path, monkeypatch):
+@pytest.mark.parametrize("begun_by_force", [True, False])
+def test_forced_run_ignores_kept_weights_and_continues_from_a_forced_checkpoint_alone(
+    straight, tmp_path, monkeypatch, caplog, begun_by_force
+):
     finished, whole = straight("softmax")
-    shutil.copytree(finished.results_dir, tmp_path, dirs_exist_ok=True)
     forced = settings(tmp_path, *SYSTEMS["softmax"], "force=true")
-    cut_off(forced, monkeypatch, 3)
-    read = []
-    monkeypatch.setattr(
-        Checkpoint, "usable_file", lambda self, usable=Checkpoint.usable_file: read.append(usable(self)) or read[-1]
-    )
-    again = run(forced)
-    assert same(whole, again) == [] and again.train_seconds != whole.train_seconds
-    assert read[-1] == weights_path(resolved_config(forced)).with_suffix(".ckpt") and not read[-1].exists()
-
-
-def test_weights_that_rest_on_other_pretrained_weights_are_trained_again(tmp_path, caplog):
-    kept = tmp_path / "kept.safetensors"
-    save_weights(torch.nn.Linear(3, 3), kept, {"curve": [], "weights_sha256": "1" * 64})
+    cut_off(forced if begun_by_force else settings(tmp_path, *SYSTEMS["softmax"]), monkeypatch, 3)
+    shutil.copytree(finished.results_dir, tmp_path, dirs_exist_ok=True)
     with caplog.at_level(logging.WARNING, "bench"):
-        assert load_weights(torch.nn.Linear(3, 3), kept, "2" * 64) is None
-    assert "rests on other pre-trained weights" in caplog.text
-    for hash_of_today in ("1" * 64, None):
-        assert load_weights(torch.nn.Linear(3, 3), kept, hash_of_today)["curve"] == []
+        again = run(forced)
+    assert same(whole, again) == [] and again.train_seconds != whole.train_seconds
+    assert ("is of a run without force=true" in caplog.text) != begun_by_force
+    assert not weights_path(resolved_config(forced)).with_suffix(".ckpt").exists()
+
+
+def test_checkpoint_and_weights_on_other_pretrained_weights_are_not_used(tmp_path, monkeypatch, caplog):
+    cfg = settings(tmp_path, *SYSTEMS["softmax"])
+
+    def with_weights_of(digit: str) -> None:
+        monkeypatch.setattr(
+            "bench.run.encoder_fields", lambda _: {"weights_sha256": digit * 64, "encode_seconds": None}
+        )
+
+    def trained_again() -> int:
+        with caplog.at_level(logging.WARNING, "bench"):
+            assert run(cfg).status == "ok"
+        count = caplog.text.count("rests on other pre-trained weights than there are now")
+        caplog.clear()
+        return count
+
+    with_weights_of("1")
+    cut_off(cfg, monkeypatch, 3)
+    with_weights_of("2")
+    assert trained_again() == 1  # the checkpoint
+    assert trained_again() == 0
+    with_weights_of("3")
+    assert trained_again() == 1  # the kept weights
 
 
 def test_failed_run_leaves_the_sound_record_of_an_earlier_one(straight, tmp_path, monkeypatch):
@@ -158,8 +172,27 @@ def test_failed_run_leaves_the_sound_record_of_an_earlier_one(straight, tmp_path
     forced = settings(tmp_path, *SYSTEMS["softmax"], "force=true")
     assert run(forced).status == "oom"
     stem = record_stem(resolved_config(forced))
-    assert Record.read(json_path(stem)) == dataclasses.replace(whole, config=whole.config)
+    kept = Record.read(json_path(stem))
+    assert (kept.status, kept.finished_at) == ("ok", whole.finished_at)
     assert stem.with_name(f"{stem.name}.npz").is_file()
+    json_path(stem).write_text("damaged")
+    assert run(forced).status == "oom" and Record.read(json_path(stem)).status == "oom"
+
+
+def test_loaded_weights_have_the_gradients_of_the_device_for_costs(straight, tmp_path, monkeypatch):
+    finished, _ = straight("softmax")
+    shutil.copytree(finished.results_dir, tmp_path, dirs_exist_ok=True)
+    cfg, chosen = settings(tmp_path, *SYSTEMS["softmax"]), []
+    monkeypatch.setattr("bench.models.word_model.row_sparse_is_faster", lambda *_: False)
+    monkeypatch.setattr(
+        "bench.run.training_cost",
+        lambda model, batch, precision: chosen.append((model.head.row_sparse, precision)) or {},
+    )
+    assert run(cfg).status == "ok"
+    [(row_sparse, precision)] = chosen
+    assert row_sparse is False
+    with precision():
+        pass
 
 
 def test_weights_of_another_model_are_refused(straight):
