@@ -29,6 +29,8 @@ FIELDS = (  # of the record
 
 TARGETS = "system.head.targets."  # settings of the targets that a head reads
 
+TYPED = {"system": "system.name", "corpus": "corpus.name"}  # column of tables -> setting as typed
+
 ALIKE = ("seed", "generation.", "label", "experiment", "git_commit", "cells_at_once")  # distinguish no cells
 
 FACTS = ("kind", "part", "vocabulary_size", "device", "precision", "threads", "git_commit")  # of a cost ledger
@@ -100,9 +102,7 @@ def narrowed(settings: pd.DataFrame, key: str, value: str, folder: Path) -> pd.D
         near = difflib.get_close_matches(key, settings.columns, n=1)
         remedy = f"did you mean {near[0]}?" if near else "write it as on the command line"
         raise SettingError(key, f"nothing in {folder} has this setting; {remedy}")
-    names = [
-        name for name in (key, f"{key}.name") if name in settings and key in ("system", "corpus", name)
-    ]  # or as typed
+    names = [name for name in (key, TYPED.get(key)) if name in settings]
     kept = settings[[any(alike(value, each) for each in row) for row in settings[names].itertuples(index=False)]]
     if kept.empty:
         values = listed(sorted(set(settings[key])))
