@@ -6,7 +6,6 @@ A key is a dotted setting, a configuration group (`backbone=gru`), or a field of
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench.core.identity import OUTSIDE_IDENTITY
 from bench.report import ledgers, run_table
 from bench.report.number_format import listed
 from bench.report.run_table import CELL
+from bench.report.run_variants import as_text, without_threads
 from bench.report.variant_names import deciding_settings
 
 FIELDS = (  # of the record
@@ -67,12 +67,7 @@ def named_settings(run: Mapping[str, Any]) -> dict[str, str]:
     } | own
     groups = {key.removesuffix(".name"): each for key, each in kept.items() if key.endswith(".name")}
     fields = {name: run[name] for name in FIELDS}
-    return {key: text(each) for key, each in (kept | groups | fields).items()}
-
-
-def text(value: Any) -> str:
-    """Return a value as typed on the command line."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return {key: as_text(each) for key, each in (kept | groups | fields).items()}
 
 
 def alike(typed: str, recorded: str) -> bool:
@@ -119,7 +114,7 @@ def only_cell(runs: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
     if len(runs[CELL].drop_duplicates()) == 1:
         return runs
     settings = settings_table(runs)
-    settings["device"] = [run_table.without_threads(each) for each in settings["device"]]
+    settings["device"] = [without_threads(each) for each in settings["device"]]
     names = [name for name in settings if not name.startswith(ALIKE)]
     differing = deciding_settings(settings[names], pd.Series(0, runs.index))
     values = "; ".join(f"{name} is {listed(sorted(set(differing[name])))}" for name in differing)
@@ -150,7 +145,7 @@ def selected_row(rows: Sequence[dict[str, Any]], chosen: Mapping[str, str], fold
     Raises:
         SettingError: none has them, or several have; the line says in which facts these differ.
     """
-    plain = [{key: text(each) for key, each in row.items() if not isinstance(each, list | dict)} for row in rows]
+    plain = [{key: as_text(each) for key, each in row.items() if not isinstance(each, list | dict)} for row in rows]
     kept = pd.DataFrame(plain, dtype=object).fillna("null")
     for key, value in chosen.items():
         kept = narrowed(kept, key, value, folder)

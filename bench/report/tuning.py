@@ -10,7 +10,7 @@ from bench.evaluation.metrics import METRICS
 from bench.report.glossary import COST
 from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import mean_and_error
-from bench.report.run_table import settings_of
+from bench.report.run_variants import settings_of
 from bench.report.table import Part, Table, TableRow, Value
 from bench.report.variant_names import written_out
 
