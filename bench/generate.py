@@ -56,7 +56,7 @@ def kept_model(path: Path, record: Record) -> "Built":
         SettingError: the run kept no weights, or its text has changed.
     """
     from bench.training.build import build_cell
-    from bench.training.train import load_weights
+    from bench.training.kept_weights import load_weights
 
     # the record may have been moved: weights are read from the folder of the record
     config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}

@@ -19,7 +19,7 @@ from bench.core.stored_result import json_path
 from bench.run import run
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
-from bench.training.train import load_weights
+from bench.training.kept_weights import load_weights
 from bench.verify import differences, distance
 
 
