@@ -16,9 +16,9 @@ from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.paths import plain_config
+from bench.core.sweep_plan import jobs
 from bench.cost.schema import StepLedger, StepRow
 from bench.gpu_reference import GpuReference, planned_rows, run_step
-from bench.sweep import jobs
 
 REHEARSAL = ["+experiment=gpu_reference", "device=cpu", "trainer=cpu", "precision=fp32", "scale=0.001"]
 TEXT = ["corpus=text", "corpus.path=books", "targets=random"]

@@ -17,6 +17,7 @@ from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.paths import resolved_config
+from bench.core.sweep_plan import jobs
 from bench.cost import encoder_drift, encoder_rounds, encoder_sweep
 from bench.cost.encoder_sweep import EncoderSweep
 from bench.cost.encoder_variants import (
@@ -30,7 +31,6 @@ from bench.cost.encoder_variants import (
 )
 from bench.cost.schema import EncoderLedger
 from bench.data.corpus import build_corpus
-from bench.sweep import jobs
 
 WINDOW, SHARE = 4, 10
 NAMES = ["causal", "peer:plain batches", "prefix", "peer:a forward a word, equal lengths", "bidirectional", "causal"]

@@ -19,6 +19,7 @@ from bench.core.config_check import check_config
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.record import read_records
+from bench.core.sweep_plan import jobs
 from bench.cost import earlier_rows, head_rounds, head_sweep, timing
 from bench.cost.ann_indexes import approximate, as_distances
 from bench.cost.baseline_losses import BASELINE_LOSSES, CHUNKINGS
@@ -32,7 +33,6 @@ from bench.cost.schema import HeadLedger, HeadRow, ledger_class
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.evaluation import exact_decoder
 from bench.report import report
-from bench.sweep import jobs
 
 V, N, H, D = 300, 64, 32, 48
 TREE = Path(config_dir())

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.core.environment import config_dir
 from bench.core.identity import OUTSIDE_IDENTITY
-from bench.sweep import jobs
+from bench.core.sweep_plan import jobs
 
 TREE = Path(config_dir())
 

@@ -10,8 +10,8 @@ from hydra import compose
 
 from bench.core.errors import SettingError
 from bench.core.paths import resolved_config
+from bench.core.sweep_plan import PlannedJob, planned, unsound_job
 from bench.run import CellJob
-from bench.sweep import PlannedJob, planned, unsound_job
 
 BEGIN = "2026-01-02T00:00:00+00:00"  # of the sweep
 
