@@ -87,10 +87,10 @@ def run(cfg: DictConfig) -> Record:
             built = build_cell(cfg)
             size = len(built.evaluation_data.vocabulary)  # the setting may be null
             unfinished = dataclasses.replace(unfinished, vocabulary_size=size)
-            encoder = encoder_fields(built)  # before training changes a pre-trained model
-            resume = continues_training(cfg, config, encoder["weights_sha256"])
+            pretrained = pretrained_fields(built)  # before training changes a pre-trained model
+            resume = continues_training(cfg, config, pretrained["weights_sha256"])
             logger = stack.enter_context(start_logger(resume=resume))
-            figures, scored = measure(cfg, config, built, encoder, logger)
+            figures, scored = measure(cfg, config, built, pretrained, logger)
             record = dataclasses.replace(unfinished, **figures, finished_at=now())
             write_record(record, stem, {name: getattr(scored, name) for name in POSITIONS})
         except Exception as raised:
@@ -141,16 +141,16 @@ def is_sound(path: Path) -> bool:
 
 
 def measure(
-    cfg: DictConfig, config: dict[str, Any], built: Built, encoder: dict[str, Any], logger: CellLogger | None
+    cfg: DictConfig, config: dict[str, Any], built: Built, pretrained: dict[str, Any], logger: CellLogger | None
 ) -> tuple[dict[str, Any], ScoredText]:
     """Train or load a model; return all fields of its record about quality and cost, and its per-position values.
 
     Args:
-        encoder: fields of the record about pre-trained weights (`encoder_fields`).
+        pretrained: fields of the record about pre-trained weights (`pretrained_fields`).
     """
     model, data = built.model, built.evaluation_data
     corpus = data.vocabulary.corpus
-    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **encoder}
+    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **pretrained}
     if corpus.language is not None:
         figures["entropy_rate_bits"] = corpus.language.entropy_rate_bits
     if built.datamodule is not None:
@@ -171,7 +171,7 @@ def measure(
     return figures, scored
 
 
-def encoder_fields(built: Built) -> dict[str, Any]:
+def pretrained_fields(built: Built) -> dict[str, Any]:
     """Return the hash of pre-trained weights and the seconds of encoding: of the model, or else of its targets."""
     source = built.model if built.model.weights_sha256 or built.targets is None else built.targets
     return {"weights_sha256": source.weights_sha256, "encode_seconds": source.encode_seconds}

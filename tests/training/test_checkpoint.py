@@ -146,7 +146,7 @@ def test_checkpoint_and_weights_on_other_pretrained_weights_are_not_used(tmp_pat
 
     def with_weights_of(digit: str) -> None:
         monkeypatch.setattr(
-            "bench.run.encoder_fields", lambda _: {"weights_sha256": digit * 64, "encode_seconds": None}
+            "bench.run.pretrained_fields", lambda _: {"weights_sha256": digit * 64, "encode_seconds": None}
         )
 
     def trained_again() -> int:
