@@ -46,8 +46,9 @@ CARRIED = (
     "scipy",
 )
 
-# not needed on other machines: kernels that the cost sweep compares on a GPU, and the launcher of several cells at once
-ADDED = {"liger-kernel": "0.8.5", "cut-cross-entropy": "25.1.1", "hydra-joblib-launcher": "1.2.0"}
+# not needed on other machines: kernels that the cost sweep compares on a GPU, the launcher of several cells at once,
+# and what the launcher imports
+ADDED = {"liger-kernel": "0.8.5", "cut-cross-entropy": "25.1.1", "hydra-joblib-launcher": "1.2.0", "joblib": "1.6.0"}
 
 WITHOUT_WHEEL = ("antlr4-python3-runtime",)  # published as source alone; pure Python, so its wheel is built here
 

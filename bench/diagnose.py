@@ -19,7 +19,7 @@ from hydra.utils import get_object
 
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, Diverged, SettingError, one_line
-from bench.core.paths import weights_path
+from bench.core.paths import weights_beside
 from bench.core.provenance import git_commit
 from bench.core.record import Record, ledger_kind
 from bench.core.trust import add_option
@@ -150,10 +150,9 @@ def candidates(path: Path, record: Record) -> Iterator[Path]:
     records = [(each, Record.read(each)) for each in beside]
     for system, (other_path, other) in itertools.product(REFERENCES, records):
         shares = all(other.config.get(key) == record.config.get(key) for key in ALIKE)
-        if (other.system, other.status, other.corpus_sha256, shares) == (system, "ok", record.corpus_sha256, True):
-            here = {**other.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
-            if weights_path(here).is_file():
-                yield other_path
+        fits = (other.system, other.status, other.corpus_sha256) == (system, "ok", record.corpus_sha256)
+        if shares and fits and weights_beside(other_path, other.config).is_file():
+            yield other_path
 
 
 def main() -> None:

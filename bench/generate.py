@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import BAD_INPUT, SettingError
-from bench.core.paths import weights_path
+from bench.core.paths import weights_beside
 from bench.core.record import Record
 from bench.core.settings import Count, Seed
 from bench.core.source_hash import made_by_other_code
@@ -58,13 +58,11 @@ def kept_model(path: Path, record: Record) -> "Built":
     from bench.training.build import build_cell
     from bench.training.kept_weights import load_weights
 
-    # the record may have been moved: weights are read from the folder of the record
-    config = {**record.config, "results_dir": str(path.parent.parent), "experiment_name": path.parent.name}
-    built = build_cell(OmegaConf.create(config), kept_table(config))
+    config, weights = record.config, weights_beside(path, record.config)
+    built = build_cell(OmegaConf.create(config), kept_table(config, weights))
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.datamodule is not None:
-        weights = weights_path(config)
         training = load_weights(built.model, weights)
         if training is None:
             problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
@@ -74,13 +72,13 @@ def kept_model(path: Path, record: Record) -> "Built":
     return built
 
 
-def kept_table(config: dict[str, Any]) -> "Tensor | None":
+def kept_table(config: dict[str, Any], weights: Path) -> "Tensor | None":
     """Return the target table that the kept weights of a regressor hold [V, D]; None without such weights."""
     from safetensors import SafetensorError, safe_open
 
     from bench.heads._regressor import Regressor
 
-    weights, head = weights_path(config), config["system"].get("head")
+    head = config["system"].get("head")
     if head is None or not issubclass(get_class(head["_target_"]), Regressor) or not weights.is_file():
         return None
     try:

@@ -6,6 +6,8 @@ stopped leaves them, and the same command continues from there.
 
 import dataclasses
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import key_of
+from bench.core.command_line import in_quotes, key_of
 from bench.core.errors import SettingError
 from bench.core.job import Job
 from bench.core.paths import plain_config
@@ -120,14 +122,14 @@ def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:
     steps, only = config["steps"], config["only"]
     if unknown := [name for name in only or [] if name not in steps]:
         raise SettingError("only", f"there is no step {unknown[0]}; choose of {', '.join(steps)}")
-    rows = []
+    folder, rows = readable(f"{config['results_dir']}/{config['experiment_name']}"), []
     for name in only or steps:
         step = Step.model_validate(steps[name])
         command = [
             f"+experiment={step.experiment}",
             *(override for override in typed if key_of(override).split(".")[0] in step.takes),
-            f"results_dir={config['results_dir']}/{config['experiment_name']}",
-            f"cache_dir={config['cache_dir']}",
+            f"results_dir={folder}",
+            f"cache_dir={readable(config['cache_dir'])}",
             "logger=none",
             f"force={str(config['force']).lower()}",
             *step.overrides,
@@ -145,6 +147,11 @@ def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:
     return rows
 
 
+def readable(path: str) -> str:
+    """Return a path as Hydra can read it: in quotes unless it has plain characters alone."""
+    return path if re.fullmatch(r"[\w./-]+", path, re.ASCII) else in_quotes(path)
+
+
 def print_plan(config: dict[str, Any], rows: list[StepRow]) -> None:
     """Print the estimated seconds and the command of each step."""
     due = [row for row in rows if row.status != "missing"]
@@ -156,9 +163,8 @@ def print_plan(config: dict[str, Any], rows: list[StepRow]) -> None:
         if row.status == "missing":
             print_line(f"  {row.contender}: {row.reason}")
         else:
-            print_line(
-                f"  {row.contender}: about {row.estimate_seconds:.0f} s: python -m bench {' '.join(row.command)}"
-            )
+            command = shlex.join(["python", "-m", "bench", *row.command])
+            print_line(f"  {row.contender}: about {row.estimate_seconds:.0f} s: {command}")
 
 
 def run_step(row: StepRow, seconds: float) -> StepRow:

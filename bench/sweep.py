@@ -39,9 +39,13 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Plan the jobs, so that each can report the time left."""
         self.on_run_start(config)
-        with exiting_on_refusal():
-            self.plan, self.begin = plan_jobs(jobs(config)), now()
-            TALLY.cells = [job.cell for job in self.plan]
+        try:
+            with exiting_on_refusal():
+                self.plan, self.begin = plan_jobs(jobs(config)), now()
+                TALLY.cells = [job.cell for job in self.plan]
+        except Exception:  # Hydra would warn, and run jobs without a plan
+            traceback.print_exc()
+            sys.exit(FAILED)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Set the tally in a launcher's process, which gets a copy of this object and has not run earlier jobs."""

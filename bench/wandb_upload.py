@@ -8,11 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from bench.core.errors import SettingError
+from bench.core.errors import FAILED, SettingError
 from bench.core.record import read_records
 from bench.dashboard.content import contents
 from bench.dashboard.summary import log_summary
 from bench.training.loggers import log_finished
+from bench.training.wandb_run import FAILED_MODES
 
 
 def upload(folders: list[Path], *, project: str, mode: str, entity: str | None = None) -> int:
@@ -53,6 +54,9 @@ def main() -> None:
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    if given.mode == "online" and "online" in FAILED_MODES:
+        print(f"{count} records are logged offline; `wandb sync FOLDER/wandb/offline-run-*` sends them")
+        sys.exit(FAILED)
     print(f"{count} records are logged")
 
 

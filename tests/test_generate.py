@@ -1,6 +1,7 @@
 """`python -m bench.generate`: prompts, samples, bounds of the options, unknown words."""
 
 import functools
+import shutil
 import sys
 from pathlib import Path
 
@@ -76,6 +77,13 @@ def test_option_out_of_bounds_is_one_line(said, options, problem):
     status, lines, [line] = said("--prompt", "baab", *options)
     assert status == 2 and line.startswith(problem)
     assert lines == []
+
+
+def test_record_in_a_renamed_folder_has_its_weights_there(generated, kept, tmp_path):
+    moved = tmp_path / "run (old).1"
+    shutil.copytree(kept.parent, moved)
+    status, lines, _ = generated(moved / kept.name, "--prompt", "baab", "--words", "2")
+    assert status in (None, 0) and lines
 
 
 def test_unknown_words_of_a_prompt_are_named_and_left_out(said):

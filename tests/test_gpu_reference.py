@@ -1,6 +1,7 @@
 """The reference run on a GPU, rehearsed on the CPU at a thousandth of its size."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from factories.configurations import composed, composed_with_hydra, plain
 from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bench import gpu_reference
 from bench.core.config_check import check_config
@@ -46,6 +48,17 @@ def test_step_gets_the_typed_settings_that_it_takes():
     for row in (*others, scaling):
         assert "results_dir=results/gpu_reference" in row.command and "logger=none" in row.command
         assert row.command[0].startswith("+experiment=") and "force=false" in row.command
+
+
+def test_folders_with_any_characters_reach_a_step_as_they_are(capsys):
+    config = plain(*REHEARSAL) | {"cache_dir": "/home/josé/my cache, (new)", "results_dir": "it's=1"}
+    rows = planned_rows(config, [])
+    parsed = OverridesParser.create().parse_overrides(rows[0].command[1:])
+    values = {each.key_or_group: each.value() for each in parsed}
+    assert (values["cache_dir"], values["results_dir"]) == ("/home/josé/my cache, (new)", "it's=1/gpu_reference")
+    gpu_reference.print_plan(config, rows)
+    [line, *_] = [line for line in capsys.readouterr().err.splitlines() if "+experiment=" in line]
+    assert shlex.split(line.partition("python -m bench ")[2]) == rows[0].command
 
 
 def test_unknown_step_is_refused_and_only_selects():

@@ -74,9 +74,7 @@ def error_beside_commas(arguments: list[str]) -> BaseException | None:
 def quoting_advice(argument: str) -> str:
     """Return how to type an argument that Hydra cannot read: with its value in quotes that the shell leaves alone."""
     key, separator, value = argument.partition("=")
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    trailing = len(escaped) - len(escaped.rstrip("\\"))
-    typed = f'{key}{separator}"{escaped}{trailing * chr(92)}"'
+    typed = f"{key}{separator}{in_quotes(value)}"
     try:
         readable = OverridesParser.create().parse_override(typed).value() == value
     except HydraException:
@@ -85,6 +83,13 @@ def quoting_advice(argument: str) -> str:
     if readable and " ".join(line.split()) == line:  # an error message joins white space
         return f"type {line}"
     return "give key=value, with a key of letters, digits, - and _"
+
+
+def in_quotes(value: str) -> str:
+    """Return a value in the quotes of Hydra's grammar, in which any character stands for itself."""
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f'"{escaped}{trailing * chr(92)}"'
 
 
 def key_at_fault(chain: list[BaseException], arguments: list[str]) -> str:

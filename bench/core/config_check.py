@@ -47,10 +47,10 @@ def check_folder(experiment_name: Any) -> None:
 
 
 def gpu_available() -> bool:
-    """True if torch can use an accelerator."""
+    """True if torch can use a GPU by CUDA or ROCm; Apple's GPU computes no float64, which evaluation needs."""
     import torch  # heavy, and only this function needs it
 
-    return torch.accelerator.is_available()
+    return torch.cuda.is_available()
 
 
 def check_plain(key: str, values: Any, model: type[Group]) -> None:

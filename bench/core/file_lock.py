@@ -35,7 +35,7 @@ def exclusive(
         SettingError: the folder does not support locks, or the holder has stalled.
     """
     marker = path.with_suffix(".lock")
-    lock = FileLock(marker)
+    lock = FileLock(marker, fallback_to_soft=False)  # a marker file would outlive a process that is killed
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -47,7 +47,7 @@ def check_free_space(folder: Path) -> None:
     Raises:
         SettingError: it cannot be written, or has less than `LEAST_FREE_MIB` to give.
     """
-    write_atomically(folder / ".room", lambda file: file.write(b"?")).unlink()
+    write_atomically(folder / ".room", lambda file: file.write(b"?")).unlink(missing_ok=True)
     if (free := shutil.disk_usage(folder).free >> 20) < LEAST_FREE_MIB:
         raise SettingError("results_dir", f"{folder} has {free} MiB free, a cell needs {LEAST_FREE_MIB}; free some")
 

@@ -100,6 +100,11 @@ def weights_path(config: dict[str, Any]) -> Path:
     return record_stem(config).parent / "weights" / f"{identity(kept)}.safetensors"
 
 
+def weights_beside(record: Path, config: dict[str, Any]) -> Path:
+    """Return the path of a cell's weights in the folder of its record, which may have been moved or renamed."""
+    return record.parent / "weights" / weights_path(config).name
+
+
 def identifying_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that identify a cell."""
     system = config["system"]

@@ -12,7 +12,6 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from bench.core.cpu_threads import usable_cores
 from bench.core.source_hash import cell_sha256
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy", "head-bench")
@@ -37,10 +36,14 @@ def cells_at_once() -> int | None:
     """Return the number of cells that this sweep runs at once on this machine; None if a cluster decides it."""
     if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.RUN:
         return 1
-    if "SLURM_JOB_ID" in os.environ:
-        return None
-    processes = HydraConfig.get().launcher.get("n_jobs", 1)  # of hydra/launcher=joblib; below 0: counted from the end
-    return processes if processes > 0 else max(1, usable_cores() + 1 + processes)
+    processes = HydraConfig.get().launcher.get("n_jobs")  # of hydra/launcher=joblib; below 0: counted from the end
+    if processes is None:
+        return None if "SLURM_JOB_ID" in os.environ else 1
+    if processes < 0:
+        from joblib import cpu_count  # heavy, and there is no joblib without its launcher
+
+        return max(1, cpu_count() + 1 + processes)
+    return processes
 
 
 def installed_versions() -> dict[str, str]:

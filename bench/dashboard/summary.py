@@ -10,8 +10,7 @@ import pandas as pd
 import wandb
 
 from bench.dashboard.content import Content
-from bench.training.loggers import is_logged
-from bench.training.wandb_run import LONGEST_TAG, SETTINGS, WandbCellLogger, init, run_id
+from bench.training.wandb_run import LONGEST_TAG, SETTINGS, Markers, WandbCellLogger, init, run_id
 
 JOB_TYPE = "summary"  # of the run; the job type of a cell's run is its system
 
@@ -25,9 +24,9 @@ def log_summary(content: Content, *, project: str, mode: str, entity: str | None
         mode: `offline` or `online`, which falls back to offline.
     """
     identity, folder = run_id({"experiment_name": content.experiment}, JOB_TYPE), content.folder
-    marker = folder / "wandb" / f"logged-{identity}"
+    markers = Markers(folder, identity)
     state = hashlib.sha256(b"".join(path.read_bytes() for path in content.records)).hexdigest()
-    if is_logged(marker, state):
+    if markers.hold(state, mode):
         return
     arguments = {
         "id": identity,
@@ -44,14 +43,13 @@ def log_summary(content: Content, *, project: str, mode: str, entity: str | None
     if run is None:
         return
     os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` looks for staged files here
-    marker.unlink(missing_ok=True)
-    logger = WandbCellLogger(run, marker)
+    logger = WandbCellLogger(run, markers.renewed(run))
     logger.attempt(lambda: run.log(media(content)))
     logger.attempt(lambda: run.log_artifact(records_artifact(content)))
     logger.exit_code = 0
     logger.attempt(logger.end)
     if not logger.is_broken:
-        marker.write_text(state)
+        logger.marker.write_text(state)
 
 
 def media(content: Content) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from bench.core.errors import SettingError
-from bench.core.paths import weights_path
+from bench.core.paths import weights_beside
 from bench.core.record import Record, targets_sha256
 from bench.core.settings import Place
 from bench.data.vocabulary import Vocabulary
@@ -55,9 +55,7 @@ def softmax_rows(
     if (record.corpus_sha256, record.vocabulary_size) != (vocabulary.corpus.digest, len(vocabulary)):
         problem = f"{path} has another text or vocabulary (V = {record.vocabulary_size} words of {record.corpus})"
         raise SettingError("targets.path", f"{problem}; give a softmax of the same corpus and vocabulary settings")
-    folder = file.parent  # the record may have been moved together with its folder
-    config = {**record.config, "results_dir": str(folder.parent), "experiment_name": folder.name}
-    weights = weights_path(config)
+    weights = weights_beside(file, record.config)
     try:
         with safe_open(weights, "pt") as kept:
             rows = kept.get_tensor(ROWS) if ROWS in set(kept.keys()) else None

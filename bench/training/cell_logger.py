@@ -123,3 +123,8 @@ def summary_of(record: Record) -> dict[str, float | str]:
     texts = {name: value for name in SUMMARY_TEXTS if (value := getattr(record, name)) is not None}
     versions = {f"versions/{name}": version for name, version in record.versions.items()}
     return numbers | deciles | texts | versions
+
+
+def is_logged(marker: Path, state: str | None) -> bool:
+    """True if a marker names this state, such as the time when a record finished; False for a cell without one."""
+    return state is not None and marker.is_file() and marker.read_text() == state

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from bench.core.dotted import flatten
 from bench.core.record import Record
 from bench.core.settings import Name
-from bench.training.cell_logger import CellLogger, CsvCellLogger
+from bench.training.cell_logger import CellLogger, CsvCellLogger, is_logged
 
 
 def none(**_: Any) -> None:
@@ -50,24 +50,18 @@ def weights_and_biases(
     Returns:
         None if W&B cannot run, or the record of `finished_at` was logged.
     """
-    from bench.training.wandb_run import WandbCellLogger, run_id, start_run  # other loggers work without wandb
+    from bench.training.wandb_run import Markers, WandbCellLogger, run_id, start_run  # others work without wandb
 
-    marker = folder / "wandb" / f"logged-{run_id(config, cell)}"
-    if is_logged(marker, finished_at):
+    markers = Markers(folder, run_id(config, cell))
+    if markers.hold(finished_at, mode):
         return None
     place = {"project": project, "entity": entity, "resume": "allow" if resume else None}
     run = start_run(folder, cell, config, mode, place)
     if run is None:
         return None
-    marker.unlink(missing_ok=True)
-    logger = WandbCellLogger(run, marker)
+    logger = WandbCellLogger(run, markers.renewed(run))
     logger.first_step = max(logger.first_step, run.starting_step)  # `run.step` of a continued run is 0 at first
     return logger
-
-
-def is_logged(marker: Path, finished_at: str | None) -> bool:
-    """True if the record that finished at this time was logged; False for a cell that has not finished."""
-    return finished_at is not None and marker.is_file() and marker.read_text() == finished_at
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -126,9 +127,12 @@ def make_trainer(cfg: DictConfig, callback: pl.Callback, rank: LocalRank, logger
     Raises:
         SettingError: Lightning refuses the settings, for example a device that is missing.
     """
+    chosen = instantiate(cfg.trainer)
+    if chosen["accelerator"] == "auto":  # Lightning's own choice may be Apple's GPU, which computes no float64
+        chosen["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return pl.Trainer(
-            **instantiate(cfg.trainer),
+            **chosen,
             logger=logger or False,
             callbacks=[callback],
             plugins=[rank],

@@ -9,7 +9,7 @@ import wandb
 
 from bench.core.dotted import flatten
 from bench.core.record import Record
-from bench.training.cell_logger import FINISH_SECONDS, STEP_METRICS, CellLogger, summary_of
+from bench.training.cell_logger import FINISH_SECONDS, STEP_METRICS, CellLogger, is_logged, summary_of
 
 REACH_SECONDS = 30  # limit on the time that W&B takes to start a run
 
@@ -25,6 +25,28 @@ SETTINGS = {
 }
 
 FAILED_MODES: set[str] = set()  # W&B modes that failed in this process; the next cells of a sweep skip these modes
+
+
+class Markers:
+    """Files that say which state of a record or an experiment a run holds, one for each mode of W&B.
+
+    A run that was kept offline may never have been sent, so its marker does not stand for an online run.
+    """
+
+    def __init__(self, folder: Path, identity: str):
+        modes = ("online", "offline", "disabled")
+        self.paths = {mode: folder / "wandb" / f"logged-{identity}-{mode}" for mode in modes}
+
+    def hold(self, state: str | None, mode: str) -> bool:
+        """True if a run in this mode, or an online run, holds the state; False for a cell that has not finished."""
+        enough = ("online", "offline") if mode == "offline" else ("online",)
+        return any(is_logged(self.paths[each], state) for each in enough)
+
+    def renewed(self, run: Any) -> Path:
+        """Remove the markers of earlier runs; return the path of the marker for the mode that a new run has."""
+        for path in self.paths.values():
+            path.unlink(missing_ok=True)
+        return self.paths["disabled" if run.disabled else "offline" if run.offline else "online"]
 
 
 class WandbCellLogger(CellLogger):

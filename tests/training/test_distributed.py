@@ -51,7 +51,7 @@ def test_two_devices_train_the_same_model_as_one(tmp_path, system):
 
 
 def test_missing_gpu_is_refused_in_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for preset in ("gpu", "ddp"):
         with pytest.raises(SettingError, match=r"^trainer: no GPU is available"):
             check_config(resolved_config(settings(tmp_path, f"trainer={preset}")))

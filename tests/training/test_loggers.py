@@ -114,6 +114,25 @@ def test_finished_cell_reaches_wandb_whole_and_once(tmp_path):
     assert list(path.glob("artifacts/staging/*")) and list(path.glob("run-*.wandb"))  # `wandb sync` can send it
 
 
+def test_record_that_was_kept_offline_is_logged_again_online_and_not_offline(tmp_path):
+    class Run(SimpleNamespace):
+        offline, disabled = True, False
+
+    markers = wandb_run.Markers(tmp_path, "id")
+    offline = markers.renewed(Run())
+    offline.parent.mkdir()
+    offline.write_text("now")
+    assert markers.hold("now", "offline") and not markers.hold("now", "online") and not markers.hold("then", "offline")
+    assert not markers.hold(None, "offline")
+    online = markers.renewed(Run(offline=False))
+    assert not offline.exists()
+    online.write_text("now")
+    assert markers.hold("now", "offline") and markers.hold("now", "online")
+    disabled = markers.renewed(Run(disabled=True))
+    disabled.write_text("now")
+    assert not markers.hold("now", "offline") and not markers.hold("now", "online")
+
+
 def test_changed_record_is_logged_again(tmp_path):
     loggers.log_finished(named("csv"), tmp_path / "one", FINISHED)
     loggers.log_finished(
