@@ -104,11 +104,13 @@ def test_joblib_divides_the_cores_between_cells_and_prints_tables_and_the_time_l
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], "", 3),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-1"], "", 4),
         (["hydra/launcher=slurm"], "17", None),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], "17", 3),
+        ([], "17", None),
     ],
-    ids=["one at a time", "a number of processes", "all cores", "a cluster's choice"],
+    ids=["one at a time", "a number of processes", "all cores", "a cluster's choice", "processes in a job", "in a job"],
 )
 def test_record_says_how_many_cells_share_the_machine(overrides, job, expected, monkeypatch):
-    monkeypatch.setattr("bench.core.provenance.usable_cores", lambda: 4)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     if job:
         monkeypatch.setenv("SLURM_JOB_ID", job)
     else:
