@@ -21,7 +21,7 @@ from bench.core.provenance import now, reproducibility_fields
 from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.core.source_hash import made_by_other_code
-from bench.core.stored_result import json_path
+from bench.core.stored_result import json_path, trace_path
 from bench.cost.decode_latency import decode_latency
 from bench.cost.flops import training_flops
 from bench.cost.training_cost import training_cost
@@ -121,7 +121,7 @@ def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
     status = status_of(error)
     if status is None:
         raise error from None
-    trace = stem.parent / "logs" / f"{stem.name}.txt"
+    trace = trace_path(stem)
     write_atomically(trace, lambda file: file.write(scrub(traceback.format_exc()).encode()))
     reason = f"{one_line(error)} (trace: {trace})"
     record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())

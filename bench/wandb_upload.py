@@ -13,7 +13,7 @@ from bench.core.record import read_records
 from bench.dashboard.content import contents
 from bench.dashboard.summary import log_summary
 from bench.training.loggers import log_finished
-from bench.training.wandb_run import FAILED_MODES
+from bench.training.wandb_run import possible
 
 
 def upload(folders: list[Path], *, project: str, mode: str, entity: str | None = None) -> int:
@@ -54,7 +54,7 @@ def main() -> None:
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    if given.mode == "online" and "online" in FAILED_MODES:
+    if possible(given.mode) != given.mode:
         print(f"{count} records are logged offline; `wandb sync FOLDER/wandb/offline-run-*` sends them")
         sys.exit(FAILED)
     print(f"{count} records are logged")

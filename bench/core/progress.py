@@ -9,6 +9,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bench.core.stored_result import trace_path
+
 CONSOLE = Console(stderr=True)
 
 # The time of a cell grows linearly with V and has doubled at this V: about the mean over the default systems on two
@@ -30,8 +32,8 @@ class PlannedCell(NamedTuple):
 
     def has_ended(self, since: float) -> bool:
         """True if the cell has left a result, or failed beside an older one, since a time in seconds."""
-        trace = self.result.parent / "logs" / f"{self.result.stem}.txt"
-        return any(file.is_file() and file.stat().st_mtime >= since for file in (self.result, trace))
+        files = self.result, trace_path(self.result.with_suffix(""))
+        return any(file.is_file() and file.stat().st_mtime >= since for file in files)
 
 
 @dataclass

@@ -21,7 +21,7 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that reproduce a result."""
     import torch  # heavy, and sweeps and refusals only ask this module for the time
 
-    on_gpu = torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu", "cuda")
+    on_gpu = trains_on_gpu(config)
     return {
         "config": config,
         "versions": {"python": platform.python_version()} | installed_versions(),
@@ -30,6 +30,13 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
         "git_commit": git_commit(),
         "source_sha256": cell_sha256(config),
     }
+
+
+def trains_on_gpu(config: dict[str, Any]) -> bool:
+    """True if the trainer's accelerator is a GPU of this machine."""
+    import torch
+
+    return torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu", "cuda")
 
 
 def cells_at_once() -> int | None:

@@ -20,6 +20,11 @@ def json_path(stem: Path) -> Path:
     return stem.with_name(f"{stem.name}.json")
 
 
+def trace_path(stem: Path) -> Path:
+    """Return the path of the traceback that a failed job of this stem leaves."""
+    return stem.parent / "logs" / f"{stem.name}.txt"
+
+
 class StoredResult:
     """One result in one JSON file. A subclass is a frozen dataclass with (at least) the fields annotated here."""
 

@@ -18,7 +18,7 @@ from bench.core.errors import SettingError
 from bench.core.job import Job, job_of
 from bench.core.paths import plain_config, resolved_config, weights_path
 from bench.core.progress import PlannedCell
-from bench.core.stored_result import json_path
+from bench.core.stored_result import json_path, trace_path
 
 
 class PlannedJob(NamedTuple):
@@ -103,7 +103,7 @@ def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str
     if result is None:
         yield "killed", f"{job.stem.name}: no record, its process was killed (logs: {logs})"
     elif job.runs_again and result.finished_at < begin:
-        trace = folder / "logs" / f"{job.stem.name}.txt"
+        trace = trace_path(job.stem)
         if trace.is_file() and trace.stat().st_mtime >= seconds(begin):
             yield "failed", f"{job.stem.name}: failed, the older record is kept (trace: {trace})"
         else:

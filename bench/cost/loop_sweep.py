@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bench.core.errors import SettingError
@@ -12,7 +11,7 @@ from bench.core.history import ADDED_SINCE_LOOPS
 from bench.core.job import Job
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
-from bench.core.provenance import ledger_header
+from bench.core.provenance import ledger_header, trains_on_gpu
 from bench.core.settings import Count, Group, Settings, SizedVocabulary
 from bench.cost.contender import selected_names
 from bench.cost.ledger import ledger_stem
@@ -100,7 +99,7 @@ def selected_cells(cfg: DictConfig) -> dict[str, DictConfig]:
 def header(config: dict[str, Any]) -> dict[str, Any]:
     """Return all fields of a ledger except its rows and the logger's start times."""
     cost, budget, trainer = config["cost"], config["budget"], config["trainer"]
-    on_gpu = torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
+    on_gpu = trains_on_gpu(config)
     limits = [f"{budget[unit]:,} {unit}" for unit in ("words", "seconds") if budget[unit] is not None]
     return {
         "corpus": config["corpus"]["name"],

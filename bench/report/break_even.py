@@ -68,12 +68,10 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
     """Return the runs until each cell of one corpus and budget has saved the time of its encoding."""
     sizes = sorted(set(cells.vocabulary_size))
     encoded = cells[cells.encode_seconds.notna() & (cells.trained_words > 0)]
-    rows = []
+    rows, alike = [], ["vocabulary_size", "trunk"]
     for rival in RIVALS:
-        others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates(
-            ["vocabulary_size", "trunk"]
-        )
-        both = encoded.merge(others, on=["vocabulary_size", "trunk"], suffixes=("", "_of_rival"))
+        others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates(alike)
+        both = encoded.merge(others, on=alike, suffixes=("", "_of_rival"))
         share = both.trained_words / both.trained_words_of_rival
         saved = both.train_seconds_of_rival * share - both.train_seconds
         error = np.hypot(both.train_seconds_se.fillna(0), both.train_seconds_se_of_rival.fillna(0) * share)

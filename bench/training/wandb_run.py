@@ -38,8 +38,11 @@ class Markers:
         self.paths = {mode: folder / "wandb" / f"logged-{identity}-{mode}" for mode in modes}
 
     def hold(self, state: str | None, mode: str) -> bool:
-        """True if a run in this mode, or an online run, holds the state; False for a cell that has not finished."""
-        enough = ("online", "offline") if mode == "offline" else ("online",)
+        """True if a run in this mode, or an online run, holds the state; False for a cell that has not finished.
+
+        Where the mode has failed in this process, a run kept offline is enough: it would be written again.
+        """
+        enough = ("online", "offline") if possible(mode) == "offline" else ("online",)
         return any(is_logged(self.paths[each], state) for each in enough)
 
     def renewed(self, run: Any) -> Path:
@@ -106,9 +109,14 @@ def start_run(folder: Path, cell: str, config: dict[str, Any], mode: str, place:
     return run
 
 
+def possible(mode: str) -> str:
+    """Return the mode, or offline if the mode has failed in this process."""
+    return "offline" if mode in FAILED_MODES else mode
+
+
 def init(mode: str, arguments: dict[str, Any]) -> Any:
     """Call `wandb.init` in this mode, else offline; None if neither works."""
-    for attempt in dict.fromkeys(("offline" if mode in FAILED_MODES else mode, "offline")):
+    for attempt in dict.fromkeys((possible(mode), "offline")):
         try:
             if attempt == "online" and not wandb.login(prompt=False):  # a prompt would wait for ever
                 raise wandb.errors.UsageError("no API key")

@@ -46,7 +46,7 @@ def test_job_that_runs_again_needs_a_result_of_this_sweep(hydra, tmp_path, monke
     assert job.runs_again and job.cell.pending
     [(status, line)] = unsound(job, tmp_path)
     assert status == "killed" and "no new record, its process was killed or its settings were refused" in line
-    trace = tmp_path / "logs" / f"{job.stem.name}.txt"
+    trace = job.stem.parent / "logs" / f"{job.stem.name}.txt"
     trace.parent.mkdir()
     trace.touch()
     [(status, line)] = unsound(job, tmp_path)
