@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -69,17 +69,31 @@ def find_text(path: str | int | float) -> Path | None:
 
 
 def list_text_files(place: Path) -> list[Path]:
-    """Return a folder's files sorted by path, without hidden files; or the file itself.
+    """Return a folder's files sorted by path, those of linked sub-folders included, without hidden files; or the file.
 
     Raises:
         SettingError: a sub-folder cannot be listed; its files would be left out unnoticed.
     """
-    if not place.is_dir():
-        return [place]
-    walk = os.walk(place, onerror=raise_unreadable)  # does not follow links to folders, which may form a loop
-    files = (Path(folder, name) for folder, _, names in walk for name in names)
-    visible = (file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts))
-    return sorted(file for file in visible if file.is_file())
+    try:
+        return sorted(visible_files(place)) if place.is_dir() else [place]
+    except OSError as error:
+        raise_unreadable(error)
+
+
+def visible_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files below a folder that are not hidden.
+
+    Args:
+        above: the folders that lead here, links resolved. A link to one of them forms a loop and is not followed.
+    """
+    above |= {folder.resolve()}
+    with os.scandir(folder) as entries:
+        visible = [folder / entry.name for entry in entries if not entry.name.startswith(".")]
+    for path in visible:
+        if path.is_file():  # False for a link that leads nowhere
+            yield path
+        elif path.is_dir() and path.resolve() not in above:
+            yield from visible_files(path, above)
 
 
 def raise_unreadable(error: OSError) -> NoReturn:

@@ -65,7 +65,7 @@ class Collector:
         """Add a block's documents; return the bytes per word, those carried from the block before included. [N]"""
         lengths, raw_bytes = block.lengths.copy(), block.raw_bytes
         if lengths[0]:
-            raw_bytes[np.argmax(raw_bytes > 0)] += self.carried
+            raw_bytes[0] += self.carried
             self.carried = 0
         else:
             self.carried += block.lead
@@ -116,16 +116,18 @@ def in_blocks(documents: Iterable[Iterable[str]], group: int = 0, *, blank_lines
         blank_lines: True if each is a text whose documents are separated by blank lines.
     """
     waiting: list[str] = []
+    held = 0  # characters of these
     for parts in documents:
         pieces = cut(parts)
         piece = next(pieces)
         for later in pieces:
             yield Block([*waiting, piece], blank_lines, ends=False, group=group)
-            waiting, piece = [], later
+            waiting, held, piece = [], 0, later
         waiting.append(piece)
-        if blank_lines or sum(map(len, waiting)) >= BLOCK:
+        held += len(piece)
+        if blank_lines or held >= BLOCK:
             yield Block(waiting, blank_lines, ends=True, group=group)
-            waiting = []
+            waiting, held = [], 0
     if waiting:
         yield Block(waiting, blank_lines, ends=True, group=group)
 

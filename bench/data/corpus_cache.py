@@ -20,7 +20,7 @@ import regex
 
 from bench.core.array_cache import key_of
 from bench.core.errors import SettingError
-from bench.core.files import content_sha256, file_sha256, write_atomically
+from bench.core.files import READING, content_sha256, file_sha256, write_atomically
 from bench.core.folder_cache import CachedFolder, cached_folder
 from bench.data.collect import SPLITS
 from bench.data.corpus import Corpus
@@ -29,7 +29,7 @@ from bench.data.text import Text
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-SCHEME = 2  # raise the number when the same text gives other words, splits or files: older caches are then ignored
+SCHEME = 3  # raise the number when the same text gives other words, splits or files: older caches are then ignored
 
 SETTLED_SECONDS = 2.0  # a file changed later than this before it was hashed may change again at the same clock reading
 
@@ -93,7 +93,9 @@ def wheel_file(package: str, name: str) -> tuple[Path, str]:
 
 
 def text_sha256(place: Path, files: Sequence[Path], cache_dir: str | Path | None) -> str:
-    """Return the sha256 of a text's files, without reading files whose path, size, time and inode are known.
+    """Return the sha256 of a text's files, without reading files whose path, name, size, time and inode are known.
+
+    A file's name tells its split, and the file that a link leads to has another name.
 
     Raises:
         SettingError: a file cannot be read, or the cache cannot be written.
@@ -101,7 +103,9 @@ def text_sha256(place: Path, files: Sequence[Path], cache_dir: str | Path | None
     if cache_dir is None:
         return str(content_sha256(str(place)))
     stamps = stamps_of(files)
-    known = Path(cache_dir).expanduser() / "corpora" / f"{key_of({'files': stamps})}.json"
+    names = [os.fsencode(file.relative_to(place)).hex() for file in files]
+    key = key_of({"files": stamps, "names": names, "reading": READING.decode()})
+    known = Path(cache_dir).expanduser() / "corpora" / f"{key}.json"
     try:
         return json.loads(known.read_text())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -119,15 +123,17 @@ def stamps_of(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
     return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in stats]
 
 
-def watched(fill: Fill, files: Sequence[Path]) -> Fill:
-    """Return a `fill` that refuses files which change while they are read.
+def watched(fill: Fill, files: Sequence[Path], before: list[tuple[str, int, int, int]]) -> Fill:
+    """Return a `fill` that refuses files which change while they are hashed or read.
+
+    Args:
+        before: `stamps_of(files)` before they were hashed.
 
     Raises:
         SettingError: a file has changed.
     """
 
     def checked_fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
-        before = stamps_of(files)
         figures = fill(folder, alive)
         if stamps_of(files) != before:
             raise SettingError("corpus.path", "a file has changed while it was read; run this again")

@@ -23,6 +23,8 @@ AT_RANDOM = f"split by document at random, seed {SPLIT_SEED}"
 
 SHARES = {"validation": 0.05, "test": 0.20}  # of the words; intervals need many test documents
 
+LARGE = 0.20  # share of all words; a larger document is for training, of which it would leave too little otherwise
+
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -69,6 +71,7 @@ def draw_splits(lengths: np.ndarray, shares: dict[str, float] = SHARES) -> dict[
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(len(lengths))
     total, splits = int(lengths.sum()), {}
+    order = order[np.argsort(lengths[order] > LARGE * total, kind="stable")]  # large documents come last
     for later, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
         # leave at least one document for each of the `later` splits that follow, training among them
         reached = int(np.searchsorted(np.cumsum(lengths[order]), share * total)) + 1 if share > 0 else 0
@@ -95,13 +98,23 @@ def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]
     """Return the user's files by split; None if the folder does not name a training and another split.
 
     Raises:
-        SettingError: some files belong to no split, or one split has two names.
+        SettingError: some files belong to no split, one split has two names, or a file or sub-folder is named exactly
+            as a validation or test split while none is named as the training split.
     """
-    names = {file: split_name(file.relative_to(folder))[0] for file in files}
+    found = {file: split_name(file.relative_to(folder)) for file in files}
+    names = {file: name for file, (name, _) in found.items()}
     splits: dict[str, list[Path]] = {}
     for file, name in names.items():
         if name is not None:
             splits.setdefault(SPLIT_NAMES[name], []).append(file)
+    if "train" not in splits:
+        for file, (name, by_folder) in found.items():
+            if name is not None and (by_folder or file.stem.lower() == name):  # `flight-test.txt` may be an article
+                shown = file.relative_to(folder)
+                problem = (
+                    f"{folder} holds {shown} but no training split; name the training files train, or rename {shown}"
+                )
+                raise SettingError("corpus.path", problem)
     if "train" not in splits or len(splits) == 1:
         return None
     for split, members in splits.items():

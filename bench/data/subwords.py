@@ -47,8 +47,9 @@ class Pieces:
     """Spellings of a lexicon in the pieces of a tokeniser, which encodes each type once.
 
     `begin` precedes a document: the tokeniser's BOS, else its EOS (the prefix token of lm-evaluation-harness). `end`
-    follows a document: EOS, else BOS. A chat model, whose EOS is the end of a turn and which has `<|endoftext|>` too,
-    was trained on documents with `<|endoftext|>` at both ends.
+    follows a document: EOS, else BOS. A chat model, whose EOS is the end of a turn and which has `<|endoftext|>` as a
+    special token too, was trained on documents with `<|endoftext|>` at both ends. OPT has it as an ordinary token that
+    it was never trained on.
 
     Raises:
         SettingError: the tokeniser does not mark word beginnings, has neither BOS nor EOS, or loses a part of a word.
@@ -66,7 +67,8 @@ class Pieces:
                 "its tokeniser does not mark where words begin; take a GPT-2 or Llama style one",
             )
         bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-        if vocabulary.get(BOUNDARY, eos) != eos:
+        boundary = tokenizer.added_tokens_decoder.get(vocabulary.get(BOUNDARY))
+        if boundary is not None and boundary.special and vocabulary[BOUNDARY] != eos:
             bos = eos = vocabulary[BOUNDARY]
         if bos is None and eos is None:
             raise SettingError("system.pretrained", "its tokeniser has neither BOS nor EOS token; take another model")

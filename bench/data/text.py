@@ -39,6 +39,9 @@ class Text:
         least = min(LEAST_OF_A_DOCUMENT, len(self) / len(lengths))
         count = min(len(lengths), max(1, int(limit / least)))
         chosen = np.linspace(0, len(lengths) - 1, count).astype(int)
+        while lengths[chosen].sum() < limit / 2:  # a few long documents hold most words, and too few were chosen
+            count = min(2 * count, len(lengths))
+            chosen = np.linspace(0, len(lengths) - 1, count).astype(int)
         share = min(1.0, limit / int(lengths[chosen].sum()))
         kept = np.maximum(1, (lengths[chosen] * share).astype(np.int64))
         positions = ragged(self.starts[chosen], kept)

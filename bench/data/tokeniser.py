@@ -26,13 +26,15 @@ import numpy as np
 from bench.core.cpu_threads import usable_cores
 from bench.core.errors import SettingError
 from bench.data.text import ragged
-from bench.data.words import SEGMENT, words_of_segment
+from bench.data.words import SEGMENT, divided, words_of_segment
 
 BLOCK = 1 << 21  # characters per block; a process holds about 30 bytes per character
 
 PARALLEL_FROM = 4  # blocks; a shorter text is tokenised before other processes have started
 
-MOST_KNOWN = 1 << 19  # segments that a process remembers; bounds its memory to about 200 MB
+# Segments that a process remembers, and their words: both bound its memory to about 200 MB. Where a script writes no
+# spaces, a segment has hundreds of words.
+MOST_KNOWN, MOST_KNOWN_WORDS = 1 << 19, 1 << 22
 
 BLANK_LINES = re.compile(r"(?>\r\n|\r|\n)\s*[\r\n]")  # at least two line ends; `\r\n` is one
 
@@ -86,7 +88,7 @@ class Tokeniser:
 
     def __call__(self, block: Block) -> Tokenised:
         """Return the words of a block."""
-        if len(self.known) > MOST_KNOWN:
+        if len(self.known) > MOST_KNOWN or len(self.known.words) > MOST_KNOWN_WORDS:
             self.known = Known(self.known.lowercase)
         text, begins, ends = joined(block)
         is_space, offsets = characters(text)
@@ -99,9 +101,10 @@ class Tokeniser:
 
         # a document's bytes go to its segments that have words; the last of them gets the bytes after it, too
         holds = counts > 0
+        own_begins, own_ends = offsets[segment_begins[holds]], offsets[segment_ends[holds]]
         document = np.searchsorted(begins, segment_begins[holds], side="right") - 1
         lengths = np.bincount(document, counts[holds], minlength=len(begins)).astype(np.int64)
-        reach = offsets[segment_ends[holds]]
+        reach = own_ends.copy()
         is_last = np.diff(document, append=len(begins)) > 0
         tail = 0 if block.ends else int(offsets[-1] - (reach[-1] if lengths[-1] else offsets[begins[-1]]))
         if not block.ends and lengths[-1]:
@@ -110,8 +113,8 @@ class Tokeniser:
         before = np.roll(reach, 1)
         is_first = np.diff(document, prepend=-1) > 0
         before[is_first] = offsets[begins[document[is_first]]]
-        raw_bytes = np.zeros(len(words), np.int32)
-        raw_bytes[np.cumsum(counts[holds]) - 1] = reach - before
+        raw_bytes = divided(own_begins - before, own_ends - own_begins, counts[holds]).astype(np.int32)
+        raw_bytes[np.cumsum(counts[holds]) - 1] += (reach - own_ends).astype(np.int32)
         lead = 0 if lengths[0] else int(offsets[ends[0]] - offsets[begins[0]])
 
         occurs = np.zeros(len(self.known.types), bool)

@@ -14,10 +14,9 @@ word per character with its marks, since only a dictionary could group these cha
 
 Markup of texts that are tokenised already is read as such: `<unk>` is the unknown word, `<s>`, `</s>` and `<eos>`
 between spaces are dropped, and WikiText's `@-@`, `@,@`, `@.@` are the signs inside.
-N words of a document.
+N words of a document, S segments that hold words.
 """
 
-import itertools
 import re
 import unicodedata
 
@@ -57,7 +56,8 @@ class Document(list[str]):
 
     Attributes:
         raw_bytes: UTF-8 bytes of the original per word, white space before the word included. The bytes of a segment
-            of several words count at its last word, and those of a segment without words at the next word. [N] int64
+            of several words are divided among these (`divided`), and those of a segment without words count at the next
+            word. [N] int64
     """
 
     def __init__(self, words: list[str], raw_bytes: np.ndarray):
@@ -74,21 +74,47 @@ def read_document(text: str, lowercase: bool = True) -> Document:
     """Return the words of a text and the bytes of each; the bytes sum to those of the whole text."""
     known: dict[str, list[str]] = {}
     words: list[str] = []
-    ends, offsets = [0], [0]  # words and characters up to the end of each segment between spaces
+    counts: list[int] = []  # words of each segment that holds any
+    before, own = [], []  # UTF-8 bytes before each of these segments, and of the segment itself
+    done = 0
     for match in SEGMENT.finditer(text):
         segment = match.group()
         if (inside := known.get(segment)) is None:
             inside = known[segment] = words_of_segment(segment, lowercase)
         if inside:
             words += inside
-            ends.append(len(words))
-            offsets.append(match.end())
-    raw_bytes = np.zeros(len(words), np.int64)
-    if words:
-        offsets[-1] = len(text)  # the last word takes the white space at the end of the text
-        pieces = (text[start:end] for start, end in itertools.pairwise(offsets))
-        raw_bytes[np.array(ends[1:]) - 1] = [len(piece.encode("utf-8", "surrogatepass")) for piece in pieces]
+            counts.append(len(inside))
+            before.append(utf8_length(text[done : match.start()]))
+            own.append(utf8_length(segment))
+            done = match.end()
+    if not words:
+        return Document([], np.zeros(0, np.int64))
+    raw_bytes = divided(np.array(before), np.array(own), np.array(counts))
+    raw_bytes[-1] += utf8_length(text[done:])
     return Document(words, raw_bytes)
+
+
+def utf8_length(text: str) -> int:
+    """Return the number of UTF-8 bytes of a text."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def divided(before: np.ndarray, own: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the bytes of each word, given those of the segments that hold words. [S], [S], [S] -> [N]
+
+    Scripts without spaces have long segments. If all bytes counted at one word, a text that is cut within a segment
+    would have too few or too many.
+
+    Args:
+        before: bytes before the segment; they count at its first word.
+        own: bytes of the segment; its words have equal shares, and the last has the remainder.
+        counts: words of the segment, at least 1.
+    """
+    share, last = own // counts, np.cumsum(counts) - 1
+    raw_bytes = np.repeat(share, counts)
+    raw_bytes[last] += own - share * counts
+    raw_bytes[last - counts + 1] += before
+    return raw_bytes
 
 
 def words_of_segment(segment: str, lowercase: bool) -> list[str]:

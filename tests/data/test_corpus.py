@@ -83,6 +83,13 @@ def test_three_documents_of_any_lengths_can_be_split(lengths):
     assert sum(map(len, splits.values())) == len(lengths)
 
 
+@pytest.mark.parametrize("place", range(20))
+def test_document_larger_than_all_others_is_for_training(place):
+    splits = split_by_document([[f"{d}"] * (500_000 if d == place else 5_000) for d in range(20)])
+    words = {split: sum(map(len, documents)) for split, documents in splits.items()}
+    assert words == {"validation": 30_000, "test": 65_000, "train": 500_000}
+
+
 def test_two_documents_cannot_be_split():
     with pytest.raises(SettingError, match=r"^corpus.path: 2 documents cannot be split"):
         split_by_document([["a"], [], ["b"]])
@@ -139,6 +146,11 @@ def test_limit_takes_whole_documents_if_these_are_short():
     assert [document.tolist() for document in cut.documents()] == [
         [i] * 10 for i in np.linspace(0, 999, 200).astype(int)
     ]
+
+
+def test_limit_is_met_where_one_document_holds_most_words():
+    text = concatenate([np.full(10, 0)] * 5000 + [np.full(900_000, 1)] + [np.full(10, 2)] * 4000)
+    assert 0.5 * 25_000 <= len(text.head(25_000)) <= 25_000
 
 
 def test_fingerprint_depends_on_one_split_and_its_spellings(corpus):

@@ -16,7 +16,7 @@ from bench.data import collect, corpus_cache
 from bench.data.corpus import Corpus, build_corpus
 from bench.data.sources.bible import books, kjv
 from bench.data.sources.files import text
-from bench.data.splits import split_by_document
+from bench.data.splits import AT_RANDOM, split_by_document
 from bench.data.words import read_document
 
 CONTENT = "\n\n".join(f"document {i} of word{i}, é {'and so on ' * (i % 5)}" for i in range(30))
@@ -24,6 +24,7 @@ CONTENT = "\n\n".join(f"document {i} of word{i}, é {'and so on ' * (i % 5)}" fo
 OPEN = """
 import sys
 from bench.data.sources.files import text
+from bench.data.splits import AT_RANDOM
 corpus = text(sys.argv[1], cache_dir=sys.argv[2])
 print(corpus.digest, corpus.train.words.filename)
 """
@@ -97,6 +98,20 @@ def test_text_is_found_again_under_another_path_and_time(file, tmp_path, monkeyp
     assert (corpus.name, corpus.digest) == ("copy", digest)
     file.touch()
     assert opened(file, tmp_path / "cache").digest == digest
+
+
+def test_links_of_other_names_to_the_same_files_have_splits_of_their_own(tmp_path):
+    for number, name in enumerate(("train", "valid", "test")):
+        linked = tmp_path / f"{name}.txt"
+        linked.write_text(f"only {name}")
+        hour_ago(linked)
+        for view, stem in (("plain", "abc"[number]), ("named", name)):
+            (tmp_path / view / stem).mkdir(parents=True)
+            (tmp_path / view / stem / "1.txt").symlink_to(linked)
+    plain, named = (opened(tmp_path / view, tmp_path / "cache") for view in ("plain", "named"))
+    assert plain.origin == AT_RANDOM
+    assert named.origin == "train, validation, test as the user's files are named"
+    assert named.words_of(named.test.words) == ["only", "test"]
 
 
 def test_edited_text_of_the_same_size_is_tokenised_again(file, tmp_path):
@@ -176,14 +191,12 @@ def test_cache_that_is_a_file_is_one_line(file, tmp_path):
 
 
 def test_file_that_changes_while_it_is_read_is_refused(file, tmp_path, monkeypatch):
-    write = corpus_cache.stamps_of
-
     def changed(files):
-        stamps = write(files)
+        stamps = corpus_cache.stamps_of(files)
         file.write_text("other\n\nwords\n\nnow " * 3)
         return stamps
 
-    monkeypatch.setattr(corpus_cache, "stamps_of", changed)
+    monkeypatch.setattr("bench.data.sources.files.stamps_of", changed)  # is called before the file is hashed
     with pytest.raises(SettingError, match=r"^corpus.path: a file has changed while it was read; run this again$"):
         text(str(file))
     assert not (tmp_path / "cache").exists()

@@ -3,6 +3,7 @@
 import itertools
 import os
 import resource
+import shutil
 import time
 from pathlib import Path
 
@@ -101,6 +102,19 @@ def test_one_line_alone_and_one_word_alone_are_refused(tmp_path):
     text.cache_clear()
     with pytest.raises(SettingError, match=r"^corpus.path: .* holds a word of 10,000,000 letters"):
         text(str(file))
+
+
+def test_files_of_a_linked_folder_are_read(tmp_path):
+    for name in ("big/train/a.txt", "my/valid/b.txt", "my/test/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"content of {Path(name).stem}")
+    (tmp_path / "my/train").symlink_to(tmp_path / "big/train")
+    corpus = text(str(tmp_path / "my"))
+    assert corpus.origin == "train, validation, test as the user's files are named"
+    assert words(corpus) == [["content", "of", "a"], ["content", "of", "b"], ["content", "of", "c"]]
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "my", copy)  # copies what links lead to
+    assert content_sha256(str(tmp_path / "my")) == content_sha256(str(copy))
 
 
 def test_links_that_form_a_loop_are_not_followed(tmp_path):

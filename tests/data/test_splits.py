@@ -63,7 +63,7 @@ def test_missing_test_split_is_drawn_from_training_documents(tmp_path):
     assert (len(found["train"]), found["validation"], len(found["test"])) == (32, ["left alone"], 8)
 
 
-@pytest.mark.parametrize("names", [("test.txt", "one.txt", "two.txt"), ("train.txt", "training.txt", "two.txt")])
+@pytest.mark.parametrize("names", [("flight-test.txt", "one.txt", "2.txt"), ("train.txt", "training.txt", "two.txt")])
 def test_folder_without_training_and_another_split_is_split_at_random(tmp_path, names):
     corpus = text(write(tmp_path, {name: f"content{i}" for i, name in enumerate(names)}))
     assert [len(each) for each in documents(corpus).values()] == [1, 1, 1]
@@ -76,6 +76,8 @@ def test_folder_without_training_and_another_split_is_split_at_random(tmp_path, 
         (["train.txt", "test.txt", "README.md"], "holds test and train files, but README.md belong to no split"),
         (["train/a", "test/b", "c", "d"], "holds test and train files, but c and 1 more files belong to no split"),
         (["train/a", "valid/b", "dev/c"], "holds the validation split as dev and as valid; keep one of them"),
+        (["a", "b", "test.txt"], "holds test.txt but no training split; name the training files train, or rename test"),
+        (["a", "b", "Valid/c"], "holds Valid/c but no training split"),
     ],
 )
 def test_folder_that_names_its_splits_in_part_is_refused(tmp_path, files, problem):

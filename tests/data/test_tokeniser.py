@@ -113,8 +113,9 @@ def test_process_that_is_killed_is_one_line(monkeypatch):
         list(tokenise(blocks_of(["some words"] * 9), True))
 
 
-def test_known_runs_are_forgotten_when_there_are_many(monkeypatch):
-    monkeypatch.setattr(tokeniser, "MOST_KNOWN", 5)
+@pytest.mark.parametrize("bound", ["MOST_KNOWN", "MOST_KNOWN_WORDS"])
+def test_known_runs_are_forgotten_when_there_are_many(monkeypatch, bound):
+    monkeypatch.setattr(tokeniser, bound, 5)
     one = Tokeniser(lowercase=True)
     for text in ("a b c d e f", "g a h", "a b"):
         found = one(Block([text], blank_lines=False, ends=True, group=0))

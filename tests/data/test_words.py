@@ -96,10 +96,10 @@ def test_joined_words_are_those_of_the_plain_text():
     assert tokenize("well @-@ known , 1 @,@ 000") == tokenize("well-known, 1,000")
 
 
-def test_raw_bytes_sum_to_the_original_and_count_at_the_last_word():
+def test_raw_bytes_sum_to_the_original_and_are_divided_among_the_words_of_a_segment():
     document = read_document(" Né… <eos>  don't\u00ad\r\nstop \n")
     assert list(document) == ["né", "…", "don't", "stop"]
-    assert document.raw_bytes.tolist() == [0, 7, 15, 8]
+    assert document.raw_bytes.tolist() == [4, 3, 15, 8]
     assert document.raw_bytes.sum() == len(" Né… <eos>  don't\u00ad\r\nstop \n".encode())
 
 
@@ -113,6 +113,13 @@ def test_raw_bytes_of_a_cut_text_are_those_of_its_words():
     shorter = build_corpus("x", {"train": [["one", "two"] * 9], "validation": [["one"]], "test": documents})
     assert shorter.trained_on(5).test.raw_bytes.tolist() == corpus.test.raw_bytes.tolist()
     assert build_corpus("x", {split: [["one"]] for split in ("train", "validation", "test")}).test.raw_bytes is None
+
+
+def test_raw_bytes_of_a_cut_text_without_spaces_are_those_of_its_words():
+    documents = [read_document("\u3000" + "天地玄黃" * 100 + "。"), read_document("ไทย" * 200)]
+    corpus = build_corpus("x", {"train": [["one"]], "validation": [["one"]], "test": documents})
+    cut = corpus.limited(validation=None, test=500).test
+    assert cut.raw_bytes.sum() == 3 * len(cut) + 3  # and the space
 
 
 @pytest.mark.parametrize("known", [True, False])

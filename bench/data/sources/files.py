@@ -13,7 +13,7 @@ from bench.core.errors import SettingError
 from bench.core.files import find_text, list_text_files, raise_unreadable
 from bench.data.collect import Collected, collect, in_blocks, write_corpus
 from bench.data.corpus import Corpus
-from bench.data.corpus_cache import cached_corpus, text_sha256, watched
+from bench.data.corpus_cache import cached_corpus, stamps_of, text_sha256, watched
 from bench.data.splits import AT_RANDOM, SHARES, draw_splits, group_by_split, split_name
 from bench.data.tokeniser import Block
 
@@ -43,6 +43,7 @@ def text(path: str | int | float | None, lowercase: bool = True, cache_dir: str 
         raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
     files = list_text_files(place)
     grouped = group_by_split(place, files) if place.is_dir() else None
+    before = stamps_of(files)
     settings = {"source": "text", "sha256": text_sha256(place, files, cache_dir), "lowercase": lowercase}
 
     def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def text(path: str | int | float | None, lowercase: bool = True, cache_dir: str 
         splits, origin = split_up(collected, None if grouped is None else list(grouped))
         return {**write_corpus(folder, place.stem, collected, splits), "origin": origin}
 
-    return cached_corpus(place.stem, settings, cache_dir, watched(fill, files))
+    return cached_corpus(place.stem, settings, cache_dir, watched(fill, files, before))
 
 
 def read_blocks(files: Sequence[Path], place: Path, grouped: Mapping[str, Sequence[Path]] | None) -> Iterator[Block]:

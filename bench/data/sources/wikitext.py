@@ -14,7 +14,7 @@ from bench.core.errors import SettingError
 from bench.core.files import list_text_files, read_utf8
 from bench.data.collect import SPLITS, collect, in_blocks, write_corpus
 from bench.data.corpus import Corpus
-from bench.data.corpus_cache import cached_corpus, text_sha256, watched
+from bench.data.corpus_cache import cached_corpus, stamps_of, text_sha256, watched
 from bench.data.splits import SPLIT_NAMES, split_name
 
 ORIGIN = "WikiText's own splits"
@@ -48,9 +48,9 @@ def wikitext(
     if not folder.is_dir():
         raise unreadable(path, subset, NotADirectoryError())
     files = list_text_files(folder)
-    sha256 = text_sha256(folder, files, cache_dir)
-    settings = {"source": "wikitext", "sha256": sha256, "lowercase": lowercase}
-    return cached_corpus(subset, settings, cache_dir, watched(fill, files))
+    before = stamps_of(files)
+    settings = {"source": "wikitext", "sha256": text_sha256(folder, files, cache_dir), "lowercase": lowercase}
+    return cached_corpus(subset, settings, cache_dir, watched(fill, files, before))
 
 
 def find_copy(subset: str, path: str | int | float | None) -> Path:
