@@ -88,11 +88,18 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
 
 
 def targets_of(record: Record, built: Built) -> Targets:
-    """Return the targets of a regressor; kept weights hold the rows, but not the vectors of occurrences."""
+    """Return the targets of a regressor; kept weights hold the rows, but not the vectors of occurrences.
+
+    Raises:
+        SettingError: the encoder has changed since the run.
+    """
     if built.targets.level == "type":
         return built.targets
     settings = json.dumps(record.config["targets"])
-    return make_targets(settings, built.evaluation_data.vocabulary, record.config["cache_dir"])
+    targets = make_targets(settings, built.evaluation_data.vocabulary, record.config["cache_dir"])
+    if None not in (targets.weights_sha256, record.weights_sha256) and targets.weights_sha256 != record.weights_sha256:
+        raise SettingError("RUN", "its encoder has changed since this cell was run; run it with force=true")
+    return targets
 
 
 @functools.lru_cache(maxsize=1)
@@ -145,12 +152,18 @@ def same_test(one: Built, other: Built) -> bool:
 
 
 def candidates(path: Path, record: Record) -> Iterator[Path]:
-    """Yield records beside `path` that can be the reference and have kept weights, best first."""
+    """Yield records beside `path` that can be the reference and have kept weights, best first.
+
+    Records of one system may differ in their learning rate or their head; the best is that with the fewest nats on the
+    validation text.
+    """
     beside = [each for each in sorted(path.parent.glob("*.json")) if ledger_kind(each) is None]
     records = [(each, Record.read(each)) for each in beside]
+    records = [(each, other) for each, other in records if other.status == "ok"]
+    records.sort(key=lambda each: each[1].validation_nats)
     for system, (other_path, other) in itertools.product(REFERENCES, records):
         shares = all(other.config.get(key) == record.config.get(key) for key in ALIKE)
-        fits = (other.system, other.status, other.corpus_sha256) == (system, "ok", record.corpus_sha256)
+        fits = (other.system, other.corpus_sha256) == (system, record.corpus_sha256)
         if shares and fits and weights_beside(other_path, other.config).is_file():
             yield other_path
 

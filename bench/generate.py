@@ -53,7 +53,7 @@ def kept_model(path: Path, record: Record) -> "Built":
     """Build the cell of the record at `path`, and load the weights that its run kept.
 
     Raises:
-        SettingError: the run kept no weights, or its text has changed.
+        SettingError: the run kept no weights, or its text or its pre-trained model has changed.
     """
     from bench.training.build import build_cell
     from bench.training.kept_weights import load_weights
@@ -63,6 +63,10 @@ def kept_model(path: Path, record: Record) -> "Built":
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.datamodule is not None:
+        if None not in (now := built.model.weights_sha256, record.weights_sha256) and now != record.weights_sha256:
+            raise SettingError(
+                "RUN", "its pre-trained model has changed since this cell was run; run it with force=true"
+            )
         training = load_weights(built.model, weights)
         if training is None:
             problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"

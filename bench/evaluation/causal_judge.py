@@ -29,7 +29,7 @@ class CausalJudge:
 
     def __init__(self, name: str):
         self.name = name
-        lm, self.tokenizer = load_causal_lm(name)
+        lm, self.tokenizer = load_causal_lm(name, "--judge")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.lm = lm.eval().to(self.device)
         self.begin = leading_tokens(self.tokenizer)

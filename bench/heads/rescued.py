@@ -54,6 +54,9 @@ class RescuedHead(CosineSoftmax):
         nats = linear_cross_entropy(self.correct(predicted.detach()), self.table, self.log_unigram, words)
         return self.squared_error(predicted, words, vectors) + nats
 
+    def predictions(self, hidden: Tensor) -> Tensor:
+        return self.projection(hidden)  # what the squared error trains; its length is not scaled to 1
+
     def queries(self, hidden: Tensor) -> Tensor:
         return self.correct(self.projection(hidden))
 

@@ -195,6 +195,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
             while True:
                 scores = scores[0].cpu()
                 scores[[self.pieces.begin, self.pieces.end]] = -torch.inf
+                scores[len(self.pieces.begins) :] = -torch.inf  # rows of the output without a piece
                 if len(line) == start or len(line) - word_start == LONGEST_WORD:
                     scores[~begins] = -torch.inf
                 if greedy:

@@ -55,29 +55,51 @@ def weights_digest(lm: Any) -> str:
     return digest.hexdigest()
 
 
-def load_causal_lm(name: str) -> tuple[Any, Any]:
+def load_causal_lm(name: str, setting: str = "system.pretrained") -> tuple[Any, Any]:
     """Load a causal LM and its tokeniser from a folder, the hub's cache or the hub: safetensors only, no remote code.
 
+    Args:
+        setting: setting or option that names the model, for messages.
+
     Raises:
-        SettingError: there is no such model, the hub cannot be reached, weights are missing or pickled, or the
-            tokeniser has more ids than the embedding table has rows.
+        SettingError: there is no such model, the hub cannot be reached, weights are missing or pickled, the tokeniser
+            has more ids than the embedding table has rows, or the model reads images too or sees later pieces.
     """
     transformers_logging.disable_progress_bar()
     safe = {"trust_remote_code": False, "local_files_only": True}
     weights = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     folder = None
     try:
-        folder = Path(name) if Path(name).is_dir() else hub.fetch(name, FETCHED)
+        folder = Path(name).expanduser() if Path(name).expanduser().is_dir() else hub.fetch(name, FETCHED)
         with torch.random.fork_rng(devices=[]):  # transformers draws weights that a checkpoint lacks
             model, loading = AutoModelForCausalLM.from_pretrained(folder, **weights, **safe)
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # the hub client raises many types, all with the same remedy
-        other = "run `make pretrained` and give system.pretrained=models/smollm2-135m, or null to train from scratch"
+        given = "--judge " if setting == "--judge" else f"{setting}="
+        other = f"run `make pretrained` and give {given}models/smollm2-135m"
+        other += ", or null to train from scratch" if setting == "system.pretrained" else ""
         remedy = (folder and conversion(folder, "AutoModelForCausalLM")) or other
-        raise SettingError("system.pretrained", f"cannot read {name} ({type(error).__name__}); {remedy}") from error
-    check_complete("system.pretrained", folder, loading)
+        raise SettingError(setting, f"cannot read {name} ({type(error).__name__}); {remedy}") from error
+    check_complete(setting, folder, loading)
+    kind = model.config.model_type
+    if not hasattr(model.config, "vocab_size"):
+        raise SettingError(setting, f"{name} ({kind}) is a model of several parts; give a language model alone")
     ids, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().weight.shape[0]
     if ids > rows:
         problem = f"{name} has a tokeniser of {ids} ids and an embedding table of {rows} rows"
-        raise SettingError("system.pretrained", f"{problem}; give the tokeniser that the model was trained with")
+        raise SettingError(setting, f"{problem}; give the tokeniser that the model was trained with")
+    if sees_later_pieces(model):
+        problem = f"{name} ({kind}) sees the pieces that it should predict"
+        raise SettingError(setting, f"{problem}; give a causal language model such as GPT-2 or Llama")
     return model, tokenizer
+
+
+@torch.inference_mode()
+def sees_later_pieces(model: Any) -> bool:
+    """True if the output at the first position depends on later positions, as it does in a masked language model.
+
+    The library loads some masked language models (RoBERTa) as causal ones with nothing but a warning.
+    """
+    rows = torch.stack([torch.arange(8), torch.cat([torch.arange(1), torch.arange(8, 15)])])
+    one, other = model(rows % model.config.vocab_size, use_cache=False).logits[:, 0].float()
+    return bool((one - other).abs().max() > 1e-4 * one.abs().max())

@@ -31,7 +31,7 @@ CHOICES = {
 
 Model = TypeVar("Model", bound=EncoderModel)
 
-SCHEME = 1  # raise the number when the same settings give other vectors: older caches are then ignored
+SCHEME = 2  # raise the number when the same settings give other vectors: older caches are then ignored
 
 
 @dataclass(frozen=True, eq=False)

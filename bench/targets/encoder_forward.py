@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.core.errors import SettingError
+from bench.core.errors import SettingError, one_line
 from bench.data.text import ragged
 from bench.data.words import UNK
 from bench.targets import encoder_files
@@ -53,7 +53,13 @@ class EncoderModel:
         config.is_decoder = context == "causal"  # attention applies a causal mask and stores none
         self.model, tokenizer = encoder_files.load_encoder(folder, config, dtype)
         self.model.to(device)
-        if config.is_decoder and self._sees_the_future(config.vocab_size):
+        try:
+            sees_future, self.sees_padding = self._sees_the_future(config), self._sees_padding(config)
+        except Exception as error:  # each architecture raises errors of its own
+            setting = "targets.encoder" if config.num_hidden_layers else "targets.layer"
+            problem = f"{config.model_type} cannot read a row at layer {config.num_hidden_layers}"
+            raise SettingError(setting, f"{problem} ({one_line(error)}); give another") from error
+        if config.is_decoder and sees_future:
             problem = f"{config.model_type} ignores the causal mask; use targets.context=prefix"
             raise SettingError("targets.context", problem)
         self.last = self.shortened()
@@ -92,10 +98,15 @@ class EncoderModel:
             yield self._read_batch(pieces, begins, spans[some])
 
     def batches(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the spans of each batch; spans of similar length share a batch, so that padding is rare. [S]"""
+        """Yield the spans of each batch; spans of similar length share a batch, so that padding is rare. [S]
+
+        Where words see the padding, spans of one length share a batch.
+        """
         order = np.argsort(-lengths, kind="stable")
         while len(order):
             size = self.rows(int(lengths[order[0]]))
+            if self.sees_padding:
+                size = min(size, int(np.count_nonzero(lengths == lengths[order[0]])))
             yield order[:size]
             order = order[size:]
 
@@ -147,11 +158,26 @@ class EncoderModel:
         return words, pool(hidden.flatten(0, 1), begin, counts, self.pooling)
 
     @torch.inference_mode()
-    def _sees_the_future(self, pieces: int) -> bool:
-        """True if the output at the first position depends on the second position."""
-        rows = torch.tensor([[pieces - 1, pieces - 1], [pieces - 1, pieces - 2]], device=self.model.device)
-        one, other = self.model(rows, use_cache=False)[0][:, 0].float()
+    def _sees_the_future(self, config: Any) -> bool:
+        """True if the output at the first position depends on later positions."""
+        rows = torch.stack([torch.arange(8), torch.cat([torch.arange(1), torch.arange(8, 15)])]) % config.vocab_size
+        one, other = self.model(rows.to(self.model.device), use_cache=False)[0][:, 0].float()
         return bool((one - other).abs().max() > 1e-3)
+
+    @torch.inference_mode()
+    def _sees_padding(self, config: Any) -> bool:
+        """True if outputs depend on masked padding, as with FNet, which has no mask, and ConvBERT, which convolves."""
+        if self.context == "causal":
+            return False  # the padding comes last
+        row = torch.arange(8, 16) % config.vocab_size
+        padded = torch.cat([row, torch.full((4,), self.pad_id)])
+        real = np.arange(len(padded)) < len(row)
+        device = self.model.device
+        alone = self.model(row[None].to(device), attention_mask=self.mask(real[None, : len(row)]), use_cache=False)[0]
+        beside = self.model(padded[None].to(device), attention_mask=self.mask(real[None]), use_cache=False)[0]
+        alone, beside = alone.float(), beside[:, : len(row)].float()
+        rounding = torch.finfo(self.model.dtype).eps ** 0.5
+        return bool((alone - beside).abs().max() > rounding * alone.abs().max())
 
 
 def shards(starts: np.ndarray) -> Iterator[tuple[int, int]]:

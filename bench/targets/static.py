@@ -3,14 +3,16 @@
 L lexicon types, V ids, D embedding size, n words of a block.
 """
 
+import itertools
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench.core.errors import SettingError
 from bench.core.progress import print_line
-from bench.core.settings import Place
+from bench.core.settings import Place, quoted
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK
 from bench.targets.tables import Targets, whitening
@@ -75,7 +77,7 @@ def known_rows(file: VectorFile, vocabulary: Vocabulary) -> Tensor:
     """Return a row per id, with the rule of `static` for words that the file lacks. [V, D] float64
 
     Raises:
-        SettingError: the file has no word of the vocabulary.
+        SettingError: the file has no word of the vocabulary, or a vector with a number that is not finite.
     """
     corpus, size = vocabulary.corpus, len(vocabulary)
     index = {word: i for i, word in enumerate(corpus.lexicon) if corpus.counts[i] > 0 and word != UNK}
@@ -83,6 +85,12 @@ def known_rows(file: VectorFile, vocabulary: Vocabulary) -> Tensor:
     for words, vectors in file.read({*index, UNK}):
         if sums is None:
             sums = torch.zeros(size, vectors.shape[1], dtype=torch.float64)
+        if not np.isfinite(vectors).all():
+            word = words[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
+            problem = f"{file.name} has a vector with an infinite number or none at all, that of {quoted(word)}"
+            raise SettingError("targets.path", f"{problem}; correct the file")
+        holds = vectors.any(1)  # a zero vector has no direction, so it counts as missing
+        words, vectors = list(itertools.compress(words, holds)), vectors[holds]
         found = [(index.pop(word), at) for at, word in enumerate(words) if word in index]  # the first of equal words
         if UNK in words:
             own_unk = torch.from_numpy(vectors[words.index(UNK)]).double()

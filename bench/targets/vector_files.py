@@ -136,7 +136,9 @@ def text_blocks(file: Path, wanted: Collection[str]) -> Blocks:
                         raise ValueError(f"line {number} has {len(values)} numbers, not {width}")
                     if word in wanted:
                         kept.append((word, values))
-                yield [word for word, _ in kept], np.array([v for _, v in kept], np.float32).reshape(-1, width)
+                with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which the caller refuses
+                    vectors = np.array([values for _, values in kept], np.float32)
+                yield [word for word, _ in kept], vectors.reshape(-1, width)
     except (ValueError, OSError) as error:  # UnicodeDecodeError is a ValueError
         problem = f"{file} is not word2vec text ({error})"
         raise SettingError(

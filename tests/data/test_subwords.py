@@ -109,7 +109,11 @@ def test_end_of_text_token_is_preferred_to_end_of_turn_token(corpus):
     tokens = ["<unk>", "<turn>", BOUNDARY, "<start>", *(f"▁{word}" for word in corpus.lexicon)]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     for special in ({}, {"bos_token": "<start>"}):
-        pieces = Pieces(wrapped(vocabulary, pre_tokenizers.Metaspace(), eos_token="<turn>", **special), corpus)
+        tokenizer = wrapped(vocabulary, pre_tokenizers.Metaspace(), eos_token="<turn>", **special)
+        pieces = Pieces(tokenizer, corpus)  # an ordinary token of this name, as in OPT's vocabulary, is no boundary
+        assert (pieces.begin, pieces.end) == ((3 if special else 1), 1)
+        tokenizer.add_special_tokens({"additional_special_tokens": [BOUNDARY]})
+        pieces = Pieces(tokenizer, corpus)
         assert pieces.begin == pieces.end == 2
 
 

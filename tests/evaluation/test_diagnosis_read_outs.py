@@ -12,10 +12,12 @@ from bench.evaluation.diagnosis.collapse import collapse, effective_rank, total_
 from bench.evaluation.diagnosis.diagnose import diagnose
 from bench.evaluation.diagnosis.hubness import decoders, hubness, skewness
 from bench.evaluation.diagnosis.ladder import (
+    LinearMap,
     Probe,
     ReadOut,
     WordBias,
-    fit_read_out,
+    fit,
+    fitted,
     nats_and_accuracy,
     training_sample,
 )
@@ -25,11 +27,9 @@ from bench.heads.mse import MSEHead
 
 @pytest.fixture(autouse=True)
 def longer_fit(monkeypatch):
-    """The training text is short: fewer segments, and more and longer steps."""
+    """The training text is short: fewer segments, smaller steps and more passes."""
     for name, value in {"EPOCHS": 12, "STEP": 256, "SEGMENTS": 256}.items():
         monkeypatch.setattr(ladder, name, value)
-    for kind in (ReadOut, WordBias):
-        monkeypatch.setattr(kind, "lr", 5e-2)
 
 
 def read_outs(case) -> dict[str, dict]:
@@ -74,28 +74,48 @@ def test_linear_map_undoes_a_rotation_of_the_predictions(language_data, truth):
 
 def test_word_bias_learns_a_prior_that_the_start_lacks(language_data, truth):
     case = regressor_case(language_data, truth, MSEHead)
-    inputs, read_out = case.inputs("test"), WordBias(case, case.scale_alone)
-    start = nats_and_accuracy(read_out, inputs, case.unk)[0]
+    inputs = case.inputs("test")
+    start = nats_and_accuracy(WordBias(case, case.scale_alone), inputs, case.unk)[0]
     calibrated = nats_and_accuracy(ReadOut(case, case.calibration), inputs, case.unk)[0]
-    fit_read_out(read_out, *training_sample(case), case)
-    fitted = nats_and_accuracy(read_out, inputs, case.unk)[0]
+    read_out = fitted(lambda: WordBias(case, case.scale_alone), *training_sample(case), case)
+    after = nats_and_accuracy(read_out, inputs, case.unk)[0]
     assert start > calibrated + 0.1
-    assert fitted < start - 0.8 * (start - calibrated)
+    assert after < start - 0.8 * (start - calibrated)
 
 
-def test_probe_starts_at_the_calibrated_rule_if_queries_are_linear(language_data, truth):
+def test_probe_starts_at_another_read_out_if_its_queries_are_linear(language_data, truth):
     case = regressor_case(language_data, truth, MSEHead, error=0.5)
     inputs = case.calibration_inputs
-    start, rule = Probe(case, case.calibration), ReadOut(case, case.calibration)
-    torch.testing.assert_close(start.scores(inputs.features), rule.scores(inputs.features), rtol=1e-3, atol=1e-3)
+    linear_map = LinearMap(case, case.calibration)
+    torch.nn.init.orthogonal_(linear_map.mixing)
+    for rule in (ReadOut(case, case.calibration), linear_map):
+        start = Probe(case, rule)
+        torch.testing.assert_close(start.scores(inputs.features), rule.scores(inputs.features), rtol=1e-3, atol=1e-3)
 
 
-def test_fit_that_does_not_help_on_validation_is_undone(language_data, truth, monkeypatch):
+@pytest.mark.parametrize("head", [MSEHead, CosineHead])
+def test_more_free_parameters_never_need_more_nats_on_validation(language_data, truth, monkeypatch, head):
+    for name, value in {"EPOCHS": 1, "STEP": 1024, "SEGMENTS": 4096}.items():  # as outside the tests
+        monkeypatch.setattr(ladder, name, value)
+    case = regressor_case(language_data, truth, head, error=2.0)
+    nats = [row["nats"] for row in ladder.ladder(case, case.calibration_inputs)]
+    assert nats[1] < nats[0]
+    assert nats[4] <= nats[3] + (1e-4 if head is MSEHead else 0.02) and nats[3] <= nats[1]
+
+
+def test_nearest_word_is_that_of_the_heads_scores_if_the_fitted_scale_is_negative(language_data, truth, monkeypatch):
+    monkeypatch.setattr(ladder, "EPOCHS", 1)
+    case = regressor_case(language_data, truth, MSEHead, error=0.5)
+    accuracy = read_outs(case)["nearest"]["accuracy_at_1"]
+    case.__dict__["scale_alone"] = case.scale_alone._replace(scale=-case.scale_alone.scale)
+    assert read_outs(case)["nearest"]["accuracy_at_1"] == accuracy > 0
+
+
+def test_fit_that_does_not_help_on_validation_is_undone(language_data, truth):
     case = regressor_case(language_data, truth, MSEHead)
-    monkeypatch.setattr(Probe, "lr", 10.0)
-    probe = Probe(case, case.calibration)
+    probe = Probe(case, ReadOut(case, case.calibration))
     start = nats_and_accuracy(probe, case.calibration_inputs, case.unk)[0]
-    fit_read_out(probe, *training_sample(case), case)
+    fit(probe, *training_sample(case), case, rate=10.0)
     assert nats_and_accuracy(probe, case.calibration_inputs, case.unk)[0] <= start + 1e-6
 
 

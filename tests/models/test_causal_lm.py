@@ -9,7 +9,14 @@ from factories.models import CORPUS, SHAPE, sharpened, tiny_model
 from factories.references import plain_generation
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import (
+    AutoTokenizer,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    LlamaForCausalLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
 
 from bench.core.errors import SettingError
 from bench.data.piece_batches import PieceBatch
@@ -189,6 +196,41 @@ def test_tokeniser_with_more_ids_than_the_embedding_table_is_refused_on_loading(
         SettingError, match=rf"a tokeniser of {rows + 2} ids and an embedding table of {rows} rows; give"
     ):
         load_causal_lm(str(tmp_path))
+
+
+def test_masked_language_model_is_refused_by_the_setting_that_names_it(llama_folder, tmp_path):
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=32, initializer_range=0.5, **sizes)
+    RobertaForMaskedLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    for setting in ("system.pretrained", "--judge"):
+        with pytest.raises(
+            SettingError, match=rf"^{setting}: .*\(roberta\) sees the pieces that it should predict; give"
+        ):
+            load_causal_lm(str(tmp_path), setting)
+
+
+def test_model_of_text_and_images_is_refused(llama_folder, tmp_path):
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {"vocab_size": 64, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 32}
+    images = {"image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config=sizes | text, vision_config=sizes | images, mm_tokens_per_image=1)
+    Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(llama_folder).save_pretrained(tmp_path)
+    with pytest.raises(SettingError, match=r"^system\.pretrained: .* \(gemma3\) is a model of several parts; give"):
+        load_causal_lm(str(tmp_path))
+
+
+def test_output_without_a_piece_is_never_drawn(llama_folder, tmp_path):
+    for file in llama_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    lm = LlamaForCausalLM.from_pretrained(tmp_path)
+    lm.resize_token_embeddings(lm.config.vocab_size + 1000)  # drawn three times in four otherwise
+    lm.save_pretrained(tmp_path)
+    model = tiny_model(pretrained=str(tmp_path))
+    assert len(model.generate(["kato"], 10, greedy=False, seed=1)) == 10
 
 
 def test_batch_passes_unchanged_through_lightning():

@@ -1,12 +1,22 @@
 """Files that are not there, not whole, or not what they should be."""
 
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from factories.encoder import PIECES, plain_pass, save, tiny_bert, tiny_encoder
-from transformers import DistilBertConfig, DistilBertModel, GPT2Config
+from factories.encoder import PIECES, plain_pass, save, tiny_bert, tiny_corpus, tiny_encoder
+from transformers import (
+    DebertaV2Config,
+    DebertaV2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    FNetConfig,
+    FNetModel,
+    GPT2Config,
+)
 
 from bench.core.errors import SettingError
 from bench.targets.encoder import Encoder
@@ -61,6 +71,49 @@ def test_model_that_ignores_the_causal_mask_is_refused_except_for_prefixes(tmp_p
     expected = plain_pass(folder, ["the", "cat"], causal=False)[-1].mean(0)
     vectors = tiny_encoder(folder, tmp_path, context="prefix").vectors(["the", "cat"])
     torch.testing.assert_close(vectors[-1], expected, atol=1e-5, rtol=0)
+
+
+def test_mask_is_probed_with_pieces_that_differ(tmp_path):
+    """The last rows of an embedding table may be equal: many are filled with zeros up to a multiple of 64."""
+    sizes = {"vocab_size": len(PIECES) + 33, "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
+    model = DistilBertModel(DistilBertConfig(**sizes, max_position_embeddings=40, initializer_range=0.5))
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[-33:] = 0
+    with pytest.raises(SettingError, match=r"^targets.context: distilbert ignores the causal mask"):
+        tiny_encoder(save(tmp_path / "distilbert", model), tmp_path).vectors(["the"])
+
+
+def test_vectors_of_a_model_whose_words_see_the_padding_do_not_depend_on_the_batch(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 40}
+    model = FNetModel(FNetConfig(vocab_size=len(PIECES), pad_token_id=0, initializer_range=0.5, **sizes))
+    reader = tiny_encoder(save(tmp_path / "fnet", model), tmp_path, context="bidirectional", special_tokens="none")
+    corpus = tiny_corpus()
+    encoded = reader.encode(corpus, "train").vectors
+    for begin, end in itertools.pairwise(corpus.train.starts):
+        alone = reader.vectors(corpus.words_of(corpus.train.words[begin:end])).numpy()
+        np.testing.assert_allclose(encoded[begin:end], alone, rtol=1e-2, atol=1e-2)
+
+
+def test_configuration_that_is_no_encoders_is_one_line(folder, tmp_path):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for changes, problem in (
+        ({"model_type": "perceiver"}, "perceiver is no encoder of the BERT family"),
+        ({"model_type": "funnel", "max_position_embeddings": 512}, "the layers of funnel cannot be cut"),
+        (config | {"num_hidden_layers": "twelve"}, "cannot be read"),
+    ):
+        path.write_text(json.dumps(changes))
+        with pytest.raises(SettingError, match=rf"^targets\.encoder: .*{problem}.*; "):
+            tiny_encoder(folder, tmp_path)
+
+
+def test_layer_that_a_model_cannot_read_alone_is_refused_by_its_setting(tmp_path):
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = DebertaV2Config(vocab_size=len(PIECES), max_position_embeddings=40, relative_attention=True, **sizes)
+    folder = save(tmp_path / "deberta", DebertaV2Model(config))
+    with pytest.raises(SettingError, match=r"^targets\.layer: deberta-v2 cannot read a row at layer 0 \("):
+        tiny_encoder(folder, tmp_path, context="prefix", layer=0).vectors(["the"])
 
 
 def test_unreachable_name_is_refused_with_alternatives(tmp_path, monkeypatch):

@@ -91,12 +91,24 @@ def test_transforms_use_the_moments_of_the_training_words(tmp_path, vocabulary):
     torch.testing.assert_close(lengths, torch.ones(4))
 
 
+def test_zero_vector_counts_as_missing(tmp_path, vocabulary, capsys):
+    made = table(vocabulary, text(tmp_path, VECTORS | {"b": [0.0, 0.0]}))
+    assert row(vocabulary, made, "b") == [2, 0.5]
+    assert "lacks 1 of 3 words" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         ("a 1 2\nb 1\n", r"line 2 has 1 numbers, not 2"),
         ("3 2\na 1 2\nb 1 x\n", r"could not convert string to float"),
         ("\n", r"its first line has no numbers"),
+        (
+            "a 1 2\nb 1 nan\n",
+            r"^targets.path: vectors.txt has a vector with an infinite number or none at all, that of 'b'",
+        ),
+        ("a 1e39 2\nb 1 2\n", r"that of 'a'; correct the file"),
+        ("a 0 0\n", r"has no word of the 3 in the vocabulary"),
         ("zebra 1 2\n", r"^targets.path: vectors.txt has no word of the 3 in the vocabulary; give"),
     ],
 )
