@@ -83,7 +83,8 @@ reference-books: pretrained
 	$(call DIAGNOSE_BOOKS,results/reference/data_scaling)
 	$(FILL)
 
-# The same with an LSTM of 512 on one GPU, twelve cells at a time (docs/gpu.md), and two larger vocabularies. Kept models
+# The same with an LSTM of 512 on one GPU, twelve cells at a time, and two larger vocabularies. (The published runs were
+# two commands of six cells each, see docs/gpu.md.) Kept models
 # are diagnosed on the CPU; the second judge and the sentence encoder use a GPU if there is one.
 ON_GPU := $(REFERENCE) experiment_name=gpu_data_scaling trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=12
 GPU_SCALING := $(BENCH) +experiment=data_scaling $(ON_GPU) corpus=text corpus.path=$(BOOKS)

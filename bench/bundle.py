@@ -65,7 +65,7 @@ def bundle(files: list[Path], has: list[str], folder: Path = FOLDER, most_mib: f
     """
     versions = {name: importlib.metadata.version(name) for name in CARRIED} | ADDED
     if unknown := [name for name in has if name not in versions]:
-        raise SettingError("--has", f"{unknown[0]} is not carried; choose of {', '.join(versions)}")
+        raise SettingError("--has", f"{unknown[0]} is not carried; choose one of {', '.join(versions)}")
     if absent := [file for file in files if not file.exists()]:
         raise SettingError("--file", f"{absent[0]} does not exist; give a file or folder")
     wanted = {name: version for name, version in versions.items() if name not in has}

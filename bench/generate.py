@@ -118,7 +118,7 @@ def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         lowercase = record.config["corpus"]["lowercase"]
         starts.append(read_prompt(vocabulary.corpus, prompt, lowercase=lowercase, setting="--prompt", unknown=unknown))
         if unknown:
-            print(f"{prompt!r}: left out, as {record.corpus} lacks: {', '.join(unknown)}", file=sys.stderr)
+            print(f"{prompt!r}: words left out, as {record.corpus} lacks them: {', '.join(unknown)}", file=sys.stderr)
     for prompt, start in zip(arguments.prompt, starts, strict=True):
         for seed in range(arguments.seed, arguments.seed + arguments.samples):
             options = {"greedy": arguments.greedy, "calibration": calibration, "seed": seed, "sampling": sampling}

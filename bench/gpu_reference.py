@@ -121,7 +121,7 @@ def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:
     """
     steps, only = config["steps"], config["only"]
     if unknown := [name for name in only or [] if name not in steps]:
-        raise SettingError("only", f"there is no step {unknown[0]}; choose of {', '.join(steps)}")
+        raise SettingError("only", f"there is no step {unknown[0]}; choose one of {', '.join(steps)}")
     folder, rows = readable(f"{config['results_dir']}/{config['experiment_name']}"), []
     for name in only or steps:
         step = Step.model_validate(steps[name])

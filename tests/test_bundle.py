@@ -65,7 +65,10 @@ def test_bundle_holds_each_package_once_and_the_files(fetched, tmp_path):
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda folder: bundle.bundle([], ["torch"], folder), r"^--has: torch is not carried; choose of hydra-core,"),
+        (
+            lambda folder: bundle.bundle([], ["torch"], folder),
+            r"^--has: torch is not carried; choose one of hydra-core,",
+        ),
         (lambda folder: bundle.bundle([folder / "no"], [], folder), r"^--file: .*no does not exist; give"),
         (
             lambda folder: bundle.bundle([], [], folder, most_mib=0.01),

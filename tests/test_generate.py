@@ -88,7 +88,7 @@ def test_record_in_a_renamed_folder_has_its_weights_there(generated, kept, tmp_p
 
 def test_unknown_words_of_a_prompt_are_named_and_left_out(said):
     status, lines, errors = said("--prompt", "zebra baab quark", "--words", "4")
-    assert status is None and "'zebra baab quark': left out, as synthetic lacks: zebra, quark" in errors
+    assert status is None and "'zebra baab quark': words left out, as synthetic lacks them: zebra, quark" in errors
     assert lines[0].partition(" | ")[2] == said("--prompt", "baab", "--words", "4")[1][0].partition(" | ")[2]
     assert "left out" not in "".join(said("--prompt", "baab")[2])
     status, _, errors = said("--prompt", "zebra")

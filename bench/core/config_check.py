@@ -124,7 +124,7 @@ def check_object(key: str, node: Any, model: type[Built], config: dict[str, Any]
             check_value(setting, value, hints[name])
         elif name != "_target_" and not takes_all:
             own = ", ".join(each for each in hints if each not in model.filled_in)
-            raise SettingError(setting, f"{node['_target_']} has no such option; choose of {own or 'none'}")
+            raise SettingError(setting, f"{node['_target_']} has no such option; its options are: {own or 'none'}")
     for name in needed:
         if name not in node and name not in model.filled_in:
             raise SettingError(f"{key}.{name}", f"{node['_target_']} needs it; restore it")

@@ -25,7 +25,7 @@ def unknown_choice(name: str, choices: Iterable[str]) -> str:
     """Return the message about a choice that does not exist: the nearest that does, and all."""
     every = list(choices)
     near = difflib.get_close_matches(name, every, n=1)
-    remedy = f"did you mean {near[0]}? The choices are" if near else "choose of"
+    remedy = f"did you mean {near[0]}? The choices are" if near else "choose one of"
     return f"there is no {name}; {remedy} {', '.join(every)}"
 
 

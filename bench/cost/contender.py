@@ -70,7 +70,7 @@ class Operations:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """Built again in each round, so that no two contenders are in memory at once."""
+    """Head, whole model or baseline to be timed; built again in each round, so that only one is in memory at a time."""
 
     name: str
     build: Callable[[SyntheticInputs], Operations]  # may raise Missing
@@ -90,6 +90,6 @@ def selected_names(names: Sequence[str], wanted: Sequence[str] | None) -> list[s
         return list(names)
     unknown = sorted(each for each in wanted if "*" not in each and each not in names)
     if unknown:
-        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose of {', '.join(names)}")
+        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose one of {', '.join(names)}")
     patterns = [each for each in wanted if "*" in each]
     return [name for name in names if name in wanted or any(fnmatchcase(name, each) for each in patterns)]

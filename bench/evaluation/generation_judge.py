@@ -18,8 +18,8 @@ ROWS = 256  # contexts whose distributions are computed at once; bounds memory
 class Judge:
     """Perplexity of words under an interpolated Kneser-Ney 5-gram counted on the training split.
 
-    The alphabet is the `MOST_SYMBOLS` most frequent words, one of which stands for all others. The probability of that
-    symbol is shared by its words in proportion to their training count + 1; a word that the lexicon lacks has count 0.
+    The alphabet has at most `MOST_SYMBOLS` symbols: the most frequent words, and one symbol for all other words, which
+    share its probability in proportion to their training count + 1; a word that the lexicon lacks has count 0.
     So every word has a probability, and texts of models with different vocabularies compare.
 
     Args:

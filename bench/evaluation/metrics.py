@@ -92,7 +92,7 @@ def calibrated_accuracy(k: int, heading: str, meaning: str, **more: object) -> M
 ENTRIES = (  # in the order of the tables' columns
     Metric("bits_per_byte", "bits per byte", "lower", "bits",
            "Σ open nats / (ln 2 · UTF-8 bytes, one separator per word)",
-           "The headline: cost of a byte of the test text; words out of vocabulary are spelt, and paid.",
+           "The main figure: cost of a byte of the test text. A word out of vocabulary also costs its spelling.",
            "Shannon 1951; of word pieces Pimentel & Meister 2024", digits=4,
            sums=NATS, formula=Ratio("nats", "bytes", bits), place="headline", is_compared=True),
     Metric("word_perplexity", "word ppl", "lower", "words",
@@ -100,12 +100,12 @@ ENTRIES = (  # in the order of the tables' columns
            "Cost of a word of the test text, as a choice among this number of equal words. Compares across V and with "
            "GPT-2.", f"{PERPLEXITY}; Pimentel & Meister 2024", sums=NATS, formula=Ratio("nats", "words", np.exp)),
     Metric("excess", "excess bits", "lower", "bits per word", "log2(word ppl) − log2(word ppl of truth)",
-           "Loss of the system on the language's own distribution; 0 is the limit, passed by luck alone.",
+           "Excess over the language's own distribution; only by chance can a system fall below 0.",
            "Kullback & Leibler 1951", place="headline"),
     accuracy(1, "acc@1 %", "How often the best answer is right, by raw score.", place="headline", is_compared=True),
     accuracy(10, "acc@10 %", "How often the right word is among the ten best, by raw score.", is_compared=True),
-    calibrated_accuracy(1, "cal. acc@1 %", "acc@1 after a prior has repaired a regressor's hubs; a softmax hardly "
-                        "needs a prior.", place="headline", is_compared=True),
+    calibrated_accuracy(1, "cal. acc@1 %", "acc@1 after calibration with word frequencies, which corrects words that "
+                        "a regressor answers too often; a softmax hardly changes.", place="headline", is_compared=True),
     calibrated_accuracy(10, "cal. acc@10 %", "acc@10, in the same way."),
     Metric("mrr_at_10", "mrr@10", "higher", "0 to 1", f"mean of 1 / rank, 0 beyond rank 10; {RANK}",
            "How far up the right word is: 1 for a first place, ½ for a second.", RECIPROCAL,
@@ -123,8 +123,9 @@ ENTRIES = (  # in the order of the tables' columns
            f"{PERPLEXITY}; {PLATT}", sums={"known_nats": partial(known_values, "nats")},
            formula=Ratio("known_nats", "known", np.exp), is_compared=True),
     Metric("rank_perplexity", "rank ppl", "lower", "words", BY_RANK,
-           "Worth of the order of the answers alone: proper for any scorer, an upper bound of its best perplexity. "
-           "Closed: does not compare across V.", sums={"rank_nats": partial(known_values, "rank_nats")},
+           "Quality of the ranking alone: a proper score for any scorer, and an upper bound of the perplexity that its "
+           "scores can reach. In-vocabulary targets only: not comparable across V.",
+           sums={"rank_nats": partial(known_values, "rank_nats")},
            formula=Ratio("rank_nats", "known", np.exp)),
     Metric("raw_closed_perplexity", "raw closed ppl", "lower", "words", "closed ppl from softmax(score)",
            "closed ppl before calibration; “proxy” if the scores are no log-probabilities: a number, no perplexity.",

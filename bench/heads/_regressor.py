@@ -22,8 +22,8 @@ UNIT = 1e-6  # rounding error of a length of 1 in float32: rows nearer than this
 class Regressor(Head):
     """A linear projection p = W h + b to D columns, and a fixed table of one target vector per word.
 
-    The cost of a training step does not depend on V. The bias starts at the mean target vector, as the biases of a
-    softmax start at the unigram.
+    The cost of the projection does not depend on V; that of a subclass's loss may. The bias starts at the mean target
+    vector, as the biases of a softmax start at the unigram.
 
     Args:
         targets: the table [V, D] that decoding ranks, and the level of the vectors that training predicts.

@@ -143,7 +143,7 @@ def known_baseline(name: str | None, runs: pd.DataFrame) -> str:
     known = [*dict.fromkeys([*runs.system, *runs.label])]
     if name != REFERENCE and name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known) or REFERENCE}"
+        remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known) or REFERENCE}"
         raise SettingError("--baseline", f"no record is of {name}; {remedy}")
     return name
 

@@ -60,7 +60,7 @@ def fill_texts(texts: list[Path]) -> int:
             changes, problems = fill(text)
         except (SettingError, OSError) as error:
             changes, problems = [], [str(error)]
-        print(*changes, f"{text}: {len(changes)} figures changed, {len(problems)} left", sep="\n")
+        print(*changes, f"{text}: {len(changes)} figures changed, {len(problems)} not computed", sep="\n")
         more = [f"… and {len(problems) - MOST_LINES} more"] if len(problems) > MOST_LINES else []
         print(*problems[:MOST_LINES], *more, sep="\n", end="\n" if problems else "", file=sys.stderr)
         status = BAD_INPUT if problems else status

@@ -135,7 +135,7 @@ def headline(frame: pd.DataFrame, laws: Laws) -> Iterator[str]:
 def place_text(at: Crossover, measured: float) -> str:
     """Return `from V = 2,300 on`, `at every V` or `at no V`."""
     if (at.low, at.high) == (0, inf):
-        return "or dearer, which cannot be distinguished,"
+        return "at no V with certainty (the costs cannot be distinguished)"
     if at.size in (0, inf):
         return "at every V" if (at.size == 0) != at.until else "at no V"
     if at.is_uncertain_beyond(measured):

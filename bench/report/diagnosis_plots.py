@@ -33,9 +33,9 @@ def accuracy_lost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles) -
         return None
     sizes = sorted({int(size) for size in diagnosed.vocabulary_size})
     how = (
-        "Accuracy@1 as a share of the reference's (softmax, or the truth where it is known), and what takes the rest. "
-        "Black line: own accuracy. Hatched: a gain, by which other parts reach below that line. At the right: the "
-        "regressor's accuracy@1 and the reference's."
+        "Accuracy@1 in % of the reference's (a softmax, or the truth where it is known); coloured parts are losses. "
+        "Black line: the regressor's accuracy. Hatched: a part that is a gain; the losses then start below the black "
+        "line. Right: accuracy@1 of the regressor and of the reference."
     )
     shown = [CAUSES[name] for name in CAUSES if any(each.get(name) for each in diagnosed.diagnosis)]
     handles = [Line2D([], [], color=colour, linewidth=7, label=name) for name, colour in (OWN, *reversed(shown))]

@@ -69,8 +69,8 @@ def drift_table(ledger: EncoderLedger) -> Table:
     rows = [table_row(each.vectors, each, DRIFT) for each in ledger.drift]
     caption = (
         f"Over {ledger.words:,} words, windows of {ledger.window}: cosine to the exact vector of the same position, "
-        "which prefix computes by a pass over the words that end there. Within: the exact vector of the words that "
-        "causal reads too, those from its window's start. Effect on accuracy: experiment=context."
+        "which prefix computes by a pass over the words that end there. “within”: that exact vector is computed from "
+        "only the words that causal has read too, from the start of its window. Effect on accuracy: experiment=context."
     )
     return Table("How far each context is from prefix", caption, rows, [Part([*DRIFT])], label_heading="vectors")
 

@@ -18,7 +18,8 @@ from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 LEGEND = (
-    "Bold leads among the systems trained on this text alone; *italic* rows are floors, limits and pre-trained models; "
+    "Bold: best of its column among the models trained on this text alone (target vectors may come from a pre-trained "
+    "encoder); *italic*: floors, limits and pre-trained models; "
     "× did not finish; – was not measured."
 )
 

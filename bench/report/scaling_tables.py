@@ -108,13 +108,13 @@ def crossover_table(frame: pd.DataFrame, laws: Laws) -> Table | None:
         for head in heads
     ]
     caption = (
-        "The V from which the row's head costs less than the column's head, by their laws; [ ] is a 95 % interval. "
-        f"Always: at every V from {min(sizes):,} to {FARTHEST:,}; never: at none. To: up to that V only. ≈: the two "
-        "costs cannot be distinguished. *: beyond the largest V measured, extrapolated. Not seen: by the laws at no V "
-        "measured; uncertain beyond. No law: at a measured V the costs are clearly in the opposite order. –: the head "
-        "itself, or measured at too few V."
+        "The V from which the row's head costs less than the column's head, by the fitted laws; [ ] is a 95 % "
+        f"interval. “always”, “never”: at every V, or at no V, from {min(sizes):,} to {FARTHEST:,}. “to V”: costs less "
+        "only up to that V. “≈”: the two costs cannot be distinguished. “*”: beyond the largest V measured, so "
+        "extrapolated. “not seen”: at no measured V, and uncertain beyond. “no law”: the laws contradict a clear order "
+        "of the costs at a measured V. “–”: the head itself, or measured at too few V."
     )
-    return Table("Where one head overtakes another", caption, rows, [Part([each for each, _, _ in columns])])
+    return Table("V from which one head costs less", caption, rows, [Part([each for each, _, _ in columns])])
 
 
 def order_of(frame: pd.DataFrame, head: str, rival: str, name: str) -> MeasuredOrder:

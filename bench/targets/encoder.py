@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bench.core.array_cache import cached_array, checked, key_of
 from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
+from bench.core.progress import print_line
 from bench.data.corpus import Corpus, Text
 from bench.targets import encoder_files
 from bench.targets.encoder_forward import EncoderModel
@@ -132,6 +133,8 @@ class Encoder:
             SettingError: a vector is infinite or not a number.
         """
         text: Text = getattr(corpus, split)
+        if split == "train":
+            self.report_unknown(corpus)
         shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[speed]}"))
         with Progress(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(f"encoding {corpus.name}, {split}", total=len(text), speed="")
@@ -140,6 +143,17 @@ class Encoder:
                 speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
                 progress.update(task, advance=len(positions), speed=speed)
         del self._model  # frees its memory: a run that fills the cache then has the peak of a run that reads it
+
+    def report_unknown(self, corpus: Corpus) -> None:
+        """Print the share of words that the tokenizer does not know, such as those of another script."""
+        used = corpus.counts > 0
+        unknown = self._model.unknown(corpus.lexicon) & used
+        if unknown.any():
+            share = corpus.counts[unknown].sum() / corpus.counts.sum()
+            print_line(
+                f"targets.encoder: the tokenizer of {self.folder} has no pieces for {int(unknown.sum()):,} of "
+                f"{int(used.sum()):,} words ({share:.2%} of the training words); their vectors differ by context alone"
+            )
 
     def vectors(self, words: list[str]) -> torch.Tensor:
         """Return the vectors of one document's words, which `encode` rounds to float16. [n, D] float32, CPU"""

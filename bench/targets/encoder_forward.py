@@ -122,6 +122,11 @@ class EncoderModel:
         """Return the attention mask; None for causal rows, whose padding comes last, where no word sees it. [B, T]"""
         return None if self.context == "causal" else torch.from_numpy(real).to(self.model.device)
 
+    def unknown(self, lexicon: list[str]) -> np.ndarray:
+        """Return which types the tokenizer has no piece for but the unknown one; `<unk>` does not count. [L] bool"""
+        rows = self.tokenizer([f" {word}" for word in lexicon], add_special_tokens=False)["input_ids"]
+        return np.array([{*row} <= {self.tokenizer.unk_token_id} for row in rows]) & (np.array(lexicon) != UNK)
+
     def tokenize(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the piece ids [P] of words [N] and each word's first position [N + 1]; a type is tokenised once."""
         # RoBERTa's tokenizer takes a word after a space as a whole word; BERT's ignores the space

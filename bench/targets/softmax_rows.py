@@ -1,4 +1,4 @@
-"""Target table of a trained softmax: its own output rows, the best that classification makes of the same text.
+"""Target table from a trained softmax: the output rows that classification has learnt from the same text.
 
 V words, D columns: the width of the softmax's hidden states.
 """
@@ -27,7 +27,7 @@ def softmax_rows(
     sha256: str | None,
     unit_length: bool,
 ) -> Targets:
-    """Return the output rows of the softmax that a finished cell has kept: the upper control of the other tables.
+    """Return the output rows of the softmax that a finished cell has kept: a control for the other tables.
 
     The biases of that softmax are left out: every head that reads targets has the unigram distribution for them.
 

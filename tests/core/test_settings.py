@@ -98,7 +98,7 @@ def changed(key: str, value: object) -> dict:
         ("backbone.trunk._target_", "sys.path", "is not a class or function"),
         ("backbone.trunk", 5, "5 is not a group of settings; set backbone.trunk._target_"),
         ("backbone", 5, "not a group of settings"),
-        ("system.head.colour", "red", "SampledSoftmaxHead has no such option; choose of samples"),
+        ("system.head.colour", "red", "SampledSoftmaxHead has no such option; its options are: samples"),
         ("system.head.hidden_size", 5, "the harness fills it in; remove it"),
         ("system.head.samples", 0, "give greater than or equal to 1"),
         ("system.head", 5, "5 is not a group of settings; set system.head._target_"),

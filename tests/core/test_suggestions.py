@@ -20,7 +20,7 @@ from bench.core.signals import STOPPED
         ("system=sofmax", "system: there is no sofmax; did you mean softmax? The choices are adaptive_softmax, "),
         ("+experiment=vocab_swep", "experiment: there is no vocab_swep; did you mean vocab_sweep? The choices are "),
         ("corpus=kvj", "corpus: there is no kvj; did you mean kjv? The choices are kjv, "),
-        ("corpus=xyz", "corpus: there is no xyz; choose of kjv, "),
+        ("corpus=xyz", "corpus: there is no xyz; choose one of kjv, "),
         ("system=softmax, msee", "system: there is no msee; did you mean mse? The choices are "),
     ],
 )

@@ -81,7 +81,7 @@ def test_job_leaves_its_ledger_alone_in_the_folder(tree, tmp_path):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ("cost.contenders=[ngram]", r"^cost\.contenders: there is no ngram; choose of adaptive_softmax, "),
+        ("cost.contenders=[ngram]", r"^cost\.contenders: there is no ngram; choose one of adaptive_softmax, "),
         (
             "cost.words=320",
             r"^cost\.words: 320 words are 4 steps; give words for more than 6 steps, as the first 5",

@@ -55,7 +55,7 @@ def test_patterns_select_contenders_in_their_order():
     assert selected_names(names, ["peer:b[1]"]) == ["peer:b[1]"]
     assert selected_names(names[:2], ["softmax", "peer:*"]) == ["softmax"]
     assert selected_names(names, None) == names
-    with pytest.raises(SettingError, match=r"^cost.contenders: there is no cosine; choose of softmax, mse, peer:a"):
+    with pytest.raises(SettingError, match=r"^cost.contenders: there is no cosine; choose one of softmax, mse, peer:a"):
         selected_names(names, ["cosine"])
 
 

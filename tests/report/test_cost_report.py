@@ -63,7 +63,7 @@ def test_headline_follows_the_measurements_where_a_law_contradicts_them():
         "cosine is cheaper than softmax at V = 10,000, but dearer at V = 1,000, 100,000 and 1,000,000 (measured; the "
         "laws do not fit) in decoding 1 query; at no V in decoding 256 queries."
     ]
-    (sheet,) = (each for each in only.summary if each.title == "Where one head overtakes another")
+    (sheet,) = (each for each in only.summary if each.title == "V from which one head costs less")
     assert value_texts(sheet, "decode_1_ms softmax")["cosine"] == "no law"
     assert value_texts(sheet, "decode_256_ms softmax")["cosine"] == "never"
 
@@ -114,7 +114,7 @@ def test_last_ledger_of_a_setting_counts_and_each_setting_has_a_section(tmp_path
         (cost_report.Crossover(5000.0, 4000.0, np.inf, until=True), "up to V = 5,000"),
         (cost_report.Crossover(0.0, 0.0, 0.0), "at every V"),
         (cost_report.Crossover(np.inf, 9000.0, np.inf), "at no V"),
-        (cost_report.Crossover(3000.0, 0.0, np.inf), "or dearer, which cannot be distinguished,"),
+        (cost_report.Crossover(3000.0, 0.0, np.inf), "at no V with certainty (the costs cannot be distinguished)"),
     ],
 )
 def test_crossover_in_a_sentence(at: cost_report.Crossover, text: str):

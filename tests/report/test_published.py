@@ -106,7 +106,9 @@ def test_command_prints_changes_and_ends_with_the_status_of_bad_input_if_figures
         main()
     assert ended.value.code == 2
     said = capsys.readouterr()
-    assert said.out == ("text.md:1: 1.0 -> 2.0 (bits_per_byte of system=softmax)\ntext.md: 1 figures changed, 1 left\n")
+    assert said.out == (
+        "text.md:1: 1.0 -> 2.0 (bits_per_byte of system=softmax)\ntext.md: 1 figures changed, 1 not computed\n"
+    )
     assert said.err.startswith("text.md:1: bits_per_byte of system=other: system=other: nothing in")
     (folder / "text.md").write_text(good)
     with pytest.raises(SystemExit) as ended:

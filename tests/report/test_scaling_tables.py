@@ -22,7 +22,7 @@ def test_law_is_fitted_to_the_sizes_that_were_measured(section: Section):
 
 
 def test_crossovers_follow_from_the_laws(section: Section):
-    (sheet,) = (each for each in section.summary if each.title == "Where one head overtakes another")
+    (sheet,) = (each for each in section.summary if each.title == "V from which one head costs less")
     fields = [column.name for column in sheet.columns]
     assert fields == [  # full softmax has too few V for a law of training
         "training_ms adaptive_softmax", "decode_1_ms softmax", "decode_1_ms adaptive_softmax",

@@ -124,7 +124,7 @@ def test_unknown_baseline_is_one_line_with_the_nearest_name(folder: Path, capsys
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("--baseline: no record is of xyz; choose of mse, softmax, ")
+    assert capsys.readouterr().err.startswith("--baseline: no record is of xyz; choose one of mse, softmax, ")
 
 
 def test_tables_of_no_records_are_one_line(tmp_path: Path):

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from bench.core import array_cache
 from bench.core.errors import SettingError
+from bench.data.corpus import build_corpus
 from bench.targets.encoder import Encoder
 
 
@@ -95,6 +96,16 @@ def test_vectors_that_are_not_finite_are_not_kept(folder, tmp_path):
     with pytest.raises(SettingError, match=r"^targets.encoder: some vectors are infinite"):
         tiny_encoder(tmp_path / "bert", tmp_path).encode(tiny_corpus(), "train")
     assert not cached(tmp_path)
+
+
+def test_words_that_the_tokenizer_does_not_know_are_counted_in_one_line(encoder, capsys):
+    words = ["ქართული", "cat", "ไ", "<unk>"] * 5
+    others = {"validation": [["cat"]], "test": [["ไ"]]}
+    encoder().encode(build_corpus("tiny", {"train": [words], **others}), "train")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "targets.encoder: the tokenizer of" in line)
+    assert "has no pieces for 2 of 4 words (50.00% of the training words)" in line
+    encoder().encode(build_corpus("tiny", {"train": [["the", "cat"]], **others}), "train")
+    assert "no pieces" not in capsys.readouterr().err
 
 
 def test_half_precision_stays_near_full(encoder):
