@@ -54,12 +54,13 @@ class EncoderModel:
         self.model, tokenizer = encoder_files.load_encoder(folder, config, dtype)
         self.model.to(device)
         try:
-            sees_future, self.sees_padding = self._sees_the_future(config), self._sees_padding(config)
+            ignores_mask = config.is_decoder and self._sees_the_future(config)
+            self.sees_padding = not config.is_decoder and self._sees_padding(config)  # causal rows: padding comes last
         except Exception as error:  # each architecture raises errors of its own
             setting = "targets.encoder" if config.num_hidden_layers else "targets.layer"
             problem = f"{config.model_type} cannot read a row at layer {config.num_hidden_layers}"
             raise SettingError(setting, f"{problem} ({one_line(error)}); give another") from error
-        if config.is_decoder and sees_future:
+        if ignores_mask:
             problem = f"{config.model_type} ignores the causal mask; use targets.context=prefix"
             raise SettingError("targets.context", problem)
         self.last = self.shortened()
@@ -172,8 +173,6 @@ class EncoderModel:
     @torch.inference_mode()
     def _sees_padding(self, config: Any) -> bool:
         """True if outputs depend on masked padding, as with FNet, which has no mask, and ConvBERT, which convolves."""
-        if self.context == "causal":
-            return False  # the padding comes last
         row = torch.arange(8, 16) % config.vocab_size
         padded = torch.cat([row, torch.full((4,), self.pad_id)])
         real = np.arange(len(padded)) < len(row)

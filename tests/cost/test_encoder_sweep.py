@@ -305,7 +305,7 @@ def test_bad_setting_is_reported_in_one_line(configured, override, line):
     else:
         cfg = configured(override)
     if override == "device=cuda" and torch.cuda.is_available():
-        pytest.skip("there is one")
+        pytest.skip("this machine has a GPU")
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
         EncoderSweep().run(cfg)
