@@ -35,7 +35,8 @@ class RowAdamW(torch.optim.AdamW):
     the effect of ε while a second moment decays. (`torch.optim.SparseAdam` freezes the moments of untouched rows, and
     learns worse here.) A model applies the skipped updates to the embedding rows that a batch reads before it reads
     them. A head that samples reads its rows without these updates, which changed the loss by 0.0004 nats per word in a
-    GRU with V = 3,000 and 128 negatives. One optimiser takes both kinds of gradient, so there is one state and one learning rate.
+    GRU with V = 3,000 and 128 negatives. One optimiser takes both kinds of gradient, so there is one state and one
+    learning rate.
 
     The state of a parameter with row-sparse gradients has two more entries: `last` [V], the step up to which each row
     is updated, and `past` [2, steps], the sums of `_record_step`.

@@ -104,12 +104,13 @@ class EncoderModel:
         Where words see the padding, spans of one length share a batch.
         """
         order = np.argsort(-lengths, kind="stable")
-        while len(order):
-            size = self.rows(int(lengths[order[0]]))
+        rising, first = -lengths[order], 0
+        while first < len(order):
+            end = first + self.rows(-int(rising[first]))
             if self.sees_padding:
-                size = min(size, int(np.count_nonzero(lengths == lengths[order[0]])))
-            yield order[:size]
-            order = order[size:]
+                end = min(end, int(np.searchsorted(rising, rising[first], side="right")))
+            yield order[first:end]
+            first = end
 
     def rows(self, length: int) -> int:
         """Return the number of spans of `length` pieces per batch."""
