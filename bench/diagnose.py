@@ -159,7 +159,7 @@ def candidates(path: Path, record: Record) -> Iterator[Path]:
     """
     beside = [each for each in sorted(path.parent.glob("*.json")) if ledger_kind(each) is None]
     records = [(each, Record.read(each)) for each in beside]
-    records = [(each, other) for each, other in records if other.status == "ok"]
+    records = [(each, other) for each, other in records if other.status == "ok" and other.validation_nats is not None]
     records.sort(key=lambda each: each[1].validation_nats)
     for system, (other_path, other) in itertools.product(REFERENCES, records):
         shares = all(other.config.get(key) == record.config.get(key) for key in ALIKE)

@@ -1,5 +1,6 @@
 """`python -m bench.diagnose`: fields that it writes into records, references that it finds, and refusals."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -83,6 +84,15 @@ def test_softmax_cell_beside_a_record_is_its_reference(cells):
     assert [*diagnose.candidates(cells["cosine"], record)] == [cells["softmax"]]
     other_seed = Record(**{**vars(record), "config": record.config | {"seed": 9}})
     assert [*diagnose.candidates(cells["cosine"], other_seed)] == []
+
+
+def test_best_of_several_softmax_cells_on_validation_is_the_reference(cells, monkeypatch, tmp_path):
+    monkeypatch.setattr(diagnose, "weights_beside", lambda path, config: path)
+    cosine, softmax = (Record.read(cells[system]) for system in ("cosine", "softmax"))
+    for stem, better in {"a": -0.1, "b": 0.2, "c": 0.1}.items():  # nats
+        dataclasses.replace(softmax, validation_nats=softmax.validation_nats - better).write(tmp_path / stem)
+    found = diagnose.candidates(tmp_path / "cosine.json", cosine)
+    assert [path.stem for path in found] == ["b", "c", "a"]
 
 
 def test_reference_that_is_given_gives_the_gap_to_its_record(cells, said):
