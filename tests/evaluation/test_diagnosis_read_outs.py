@@ -1,5 +1,8 @@
 """Read-out ladder, collapse and hubness: repairs of known faults, and values computed by other libraries."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +120,24 @@ def test_fit_that_does_not_help_on_validation_is_undone(language_data, truth):
     start = nats_and_accuracy(probe, case.calibration_inputs, case.unk)[0]
     fit(probe, *training_sample(case), case, rate=10.0)
     assert nats_and_accuracy(probe, case.calibration_inputs, case.unk)[0] <= start + 1e-6
+
+
+def test_fits_that_choose_the_learning_rate_are_freed_at_once(language_data, truth, monkeypatch):
+    monkeypatch.setattr(ladder, "EPOCHS", 1)
+    case, made = regressor_case(language_data, truth, MSEHead), []
+
+    def make() -> WordBias:
+        read_out = WordBias(case, case.calibration)
+        made.append(weakref.ref(read_out.bias))
+        return read_out
+
+    gc.disable()
+    try:
+        kept = fitted(make, *training_sample(case), case)
+        alive = [each() for each in made if each() is not None]
+    finally:
+        gc.enable()
+    assert len(made) > 2 and len(alive) == 1 and alive[0] is kept.bias
 
 
 def test_sample_of_training_text_reads_words_with_their_history(language_data, truth):

@@ -148,16 +148,17 @@ def fit(read_out: ReadOut, features: Tensor, words: Tensor, case: Case, rate: fl
         rate: of the first step; falls linearly to 0.
     """
     optimizer = torch.optim.Adam(read_out.free_parameters(), lr=rate)
-    steps = max(1, EPOCHS * (len(words) // STEP))
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+    steps, done = max(1, EPOCHS * (len(words) // STEP)), 0
     generator = torch.Generator().manual_seed(SEED)
     best = nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0], free_state(read_out)
     for _ in range(EPOCHS):
         for chosen in torch.randperm(len(words), generator=generator).split(STEP)[: max(1, len(words) // STEP)]:
+            # not by a scheduler of torch, which forms a reference cycle: gigabytes would stay until it is collected
+            optimizer.param_groups[0]["lr"] = rate * (1 - done / steps)
             optimizer.zero_grad()
             read_out.loss(features[chosen], words[chosen]).backward()
             optimizer.step()
-            schedule.step()
+            done += 1
         nats = nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0]
         if nats < best[0]:
             best = nats, free_state(read_out)
