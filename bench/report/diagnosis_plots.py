@@ -14,8 +14,8 @@ from bench.report.plots_by_system import NAME_HEIGHT, NAME_WIDTH
 CAUSES = {  # field -> name and colour; the first is the end of the bar at 100 %
     "lost_to_target_ambiguity": ("target ambiguity", "#882255"),
     "lost_to_conditional_mean": ("conditional mean", "#cc6677"),
-    "lost_to_conditional_mean_and_fit": ("conditional mean and fit", "#ddaa88"),
-    "lost_to_fit": ("fit", "#ddcc77"),
+    "lost_to_conditional_mean_and_fit": ("conditional mean and training", "#ddaa88"),
+    "lost_to_fit": ("training", "#ddcc77"),
     "lost_to_decoding": ("decoding", "#88ccee"),
 }
 

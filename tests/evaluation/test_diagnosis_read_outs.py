@@ -69,10 +69,15 @@ def test_linear_map_undoes_a_rotation_of_the_predictions(language_data, truth):
     straight = regressor_case(language_data, truth, MSEHead)
     rotated = regressor_case(language_data, truth, MSEHead)
     rotated.head.projection.weight.copy_(straight.head.projection.weight.roll(1, 0))
-    before, after = read_outs(straight), read_outs(rotated)
-    lost = after["calibrated"]["nats"] - before["calibrated"]["nats"]
+    inputs = straight.inputs("test"), rotated.inputs("test")
+    before, after = (
+        nats_and_accuracy(ReadOut(case, case.calibration), each, case.unk)[0]
+        for case, each in zip((straight, rotated), inputs, strict=True)
+    )
+    linear_map = fitted(lambda: LinearMap(rotated, rotated.calibration), *training_sample(rotated), rotated)
+    lost = after - before
     assert lost > 0.05
-    assert after["linear_map"]["nats"] < after["calibrated"]["nats"] - 0.5 * lost
+    assert nats_and_accuracy(linear_map, inputs[1], rotated.unk)[0] < after - 0.5 * lost
 
 
 def test_word_bias_learns_a_prior_that_the_start_lacks(language_data, truth):

@@ -42,4 +42,4 @@ def test_joint_part_is_drawn_where_parts_cannot_be_separated():
     joint = {"lost_to_conditional_mean": None, "lost_to_fit": None, "lost_to_conditional_mean_and_fit": 0.03}
     figure = figure_of(diagnosed("infonce", 0.15, **joint))
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "conditional mean and fit" in names and "fit" not in names
+    assert "conditional mean and training" in names and "training" not in names
