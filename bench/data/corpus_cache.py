@@ -29,7 +29,7 @@ from bench.data.text import Text
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-SCHEME = 3  # raise the number when the same text gives other words, splits or files: older caches are then ignored
+SCHEME = 4  # raise the number when the same text gives other words, splits or files: older caches are then ignored
 
 SETTLED_SECONDS = 2.0  # a file changed later than this before it was hashed may change again at the same clock reading
 

@@ -107,13 +107,14 @@ def divided(before: np.ndarray, own: np.ndarray, counts: np.ndarray) -> np.ndarr
 
     Args:
         before: bytes before the segment; they count at its first word.
-        own: bytes of the segment; its words have equal shares, and the last has the remainder.
+        own: bytes of the segment; its first k of n words have k / n of these, rounded down.
         counts: words of the segment, at least 1.
     """
-    share, last = own // counts, np.cumsum(counts) - 1
-    raw_bytes = np.repeat(share, counts)
-    raw_bytes[last] += own - share * counts
-    raw_bytes[last - counts + 1] += before
+    first = np.cumsum(counts) - counts
+    k = np.arange(counts.sum()) - np.repeat(first, counts) + 1
+    reached = np.repeat(own, counts) * k // np.repeat(counts, counts)  # bytes of the segment up to the k-th word
+    raw_bytes = np.diff(reached, prepend=0)
+    raw_bytes[first] = reached[first] + before
     return raw_bytes
 
 

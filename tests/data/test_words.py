@@ -122,6 +122,12 @@ def test_raw_bytes_of_a_cut_text_without_spaces_are_those_of_its_words():
     assert cut.raw_bytes.sum() == 3 * len(cut) + 3  # and the space
 
 
+def test_raw_bytes_of_a_segment_are_divided_evenly_where_they_are_no_multiple_of_its_words():
+    document = read_document("天" * 1500 + "a")
+    assert document.raw_bytes.sum() == 4501 and {*document.raw_bytes[:-1].tolist()} == {2, 3}
+    assert document.raw_bytes[:500].sum() == 1499 and document.raw_bytes[:1000].sum() == 2998
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_bits_per_raw_byte_divide_by_the_original(known):
     words = "one two two , é".split() * 20
