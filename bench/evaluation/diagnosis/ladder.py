@@ -7,7 +7,6 @@ n positions of a step, N positions, H hidden size, K columns of a query, V vocab
 """
 
 import copy
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -120,40 +119,40 @@ def training_sample(case: Case) -> tuple[Tensor, Tensor]:
     return torch.cat(features), torch.cat(words)
 
 
-def fitted(make: Callable[[], ReadOut], features: Tensor, words: Tensor, case: Case) -> ReadOut:
-    """Return a read-out that is fitted to a sample, at the learning rate with the fewest validation nats.
+def fitted(read_out: ReadOut, features: Tensor, words: Tensor, case: Case) -> ReadOut:
+    """Fit a read-out to a sample, at the learning rate with the fewest validation nats, and return it.
 
     The learning rates rise until the validation nats of the fit to a part of the sample do.
-
-    Args:
-        make: returns the read-out before the fit.
     """
+    initial, start = free_state(read_out), nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0]
     chosen, fewest = RATES[0], float("inf")
     for rate in RATES:
-        pilot = make()
-        fit(pilot, features[::PILOT], words[::PILOT], case, rate)
-        nats, _ = nats_and_accuracy(pilot, case.calibration_inputs, case.unk)
+        nats = fit(read_out, features[::PILOT], words[::PILOT], case, rate, start)
+        restore(read_out, initial)
         if nats >= fewest:
             break
         chosen, fewest = rate, nats
-    read_out = make()
-    fit(read_out, features, words, case, chosen)
+    fit(read_out, features, words, case, chosen, start)
     return read_out
 
 
-def fit(read_out: ReadOut, features: Tensor, words: Tensor, case: Case, rate: float) -> None:
+def fit(read_out: ReadOut, features: Tensor, words: Tensor, case: Case, rate: float, start: float) -> float:
     """Fit the free parameters by Adam, and keep those after the epoch with the fewest validation nats, or the initial.
 
     Args:
         rate: of the first step; falls linearly to 0.
+        start: validation nats of the initial parameters.
+
+    Returns:
+        The validation nats of the parameters that are kept.
     """
     optimizer = torch.optim.Adam(read_out.free_parameters(), lr=rate)
     steps, done = max(1, EPOCHS * (len(words) // STEP)), 0
     generator = torch.Generator().manual_seed(SEED)
-    best = nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0], free_state(read_out)
+    best = start, free_state(read_out)
     for _ in range(EPOCHS):
         for chosen in torch.randperm(len(words), generator=generator).split(STEP)[: max(1, len(words) // STEP)]:
-            # not by a scheduler of torch, which forms a reference cycle: gigabytes would stay until it is collected
+            # not by a scheduler of torch: its reference cycle would keep the moments of every fit until it is collected
             optimizer.param_groups[0]["lr"] = rate * (1 - done / steps)
             optimizer.zero_grad()
             read_out.loss(features[chosen], words[chosen]).backward()
@@ -162,13 +161,19 @@ def fit(read_out: ReadOut, features: Tensor, words: Tensor, case: Case, rate: fl
         nats = nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0]
         if nats < best[0]:
             best = nats, free_state(read_out)
-    for parameter, kept in zip(read_out.free_parameters(), best[1], strict=True):
-        parameter.data.copy_(kept)
+    restore(read_out, best[1])
+    return best[0]
 
 
 def free_state(read_out: ReadOut) -> list[Tensor]:
     """Return a copy of the free parameters."""
     return [copy.deepcopy(parameter.data) for parameter in read_out.free_parameters()]
+
+
+def restore(read_out: ReadOut, state: list[Tensor]) -> None:
+    """Set the free parameters to a copy that `free_state` returned."""
+    for parameter, kept in zip(read_out.free_parameters(), state, strict=True):
+        parameter.data.copy_(kept)
 
 
 @torch.no_grad()
@@ -196,9 +201,9 @@ def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
     # a fitted scale below 0 would rank backwards; the nearest word is the first by the head's own scores
     rows[0]["accuracy_at_1"] = nats_and_accuracy(ReadOut(case, Calibration(1.0, 0.0)), inputs, case.unk)[1]
     sample = training_sample(case)
-    word_bias = fitted(lambda: WordBias(case, case.calibration), *sample, case)
-    linear_map = fitted(lambda: LinearMap(case, case.calibration), *sample, case)
-    probe = fitted(lambda: Probe(case, linear_map), *sample, case)
+    word_bias = fitted(WordBias(case, case.calibration), *sample, case)
+    linear_map = fitted(LinearMap(case, case.calibration), *sample, case)
+    probe = fitted(Probe(case, linear_map), *sample, case)
     for name, read_out in {"word_bias": word_bias, "linear_map": linear_map, "probe": probe}.items():
         parameters = sum(parameter.numel() for parameter in read_out.free_parameters())
         rows.append(row(name, read_out, parameters, case, inputs))
