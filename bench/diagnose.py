@@ -36,6 +36,7 @@ from bench.models.language_model import ClosedVocabularyModel
 from bench.models.truth_model import TruthModel
 from bench.targets.tables import Targets
 from bench.training.build import Built, make_targets
+from bench.training.kept_weights import rests_on
 
 REFERENCES = ("softmax", "sampled_softmax")  # systems whose distribution can stand for p(word | context), best first
 
@@ -97,7 +98,7 @@ def targets_of(record: Record, built: Built) -> Targets:
         return built.targets
     settings = json.dumps(record.config["targets"])
     targets = make_targets(settings, built.evaluation_data.vocabulary, record.config["cache_dir"])
-    if None not in (targets.weights_sha256, record.weights_sha256) and targets.weights_sha256 != record.weights_sha256:
+    if not rests_on(record.weights_sha256, targets.weights_sha256):
         raise SettingError("RUN", "its encoder has changed since this cell was run; run it with force=true")
     return targets
 

@@ -56,14 +56,14 @@ def kept_model(path: Path, record: Record) -> "Built":
         SettingError: the run kept no weights, or its text or its pre-trained model has changed.
     """
     from bench.training.build import build_cell
-    from bench.training.kept_weights import load_weights
+    from bench.training.kept_weights import load_weights, rests_on
 
     config, weights = record.config, weights_beside(path, record.config)
     built = build_cell(OmegaConf.create(config), kept_table(config, weights))
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
     if built.datamodule is not None:
-        if None not in (now := built.model.weights_sha256, record.weights_sha256) and now != record.weights_sha256:
+        if not rests_on(record.weights_sha256, built.model.weights_sha256):
             raise SettingError(
                 "RUN", "its pre-trained model has changed since this cell was run; run it with force=true"
             )

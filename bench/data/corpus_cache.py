@@ -33,6 +33,8 @@ SCHEME = 4  # raise the number when the same text gives other words, splits or f
 
 SETTLED_SECONDS = 2.0  # a file changed later than this before it was hashed may change again at the same clock reading
 
+Stamps = list[tuple[str, int, int, int]]  # what tells whether files have changed; see `stamps_of`
+
 Fill = Callable[[Path, Callable[[], None]], dict[str, Any]]  # writes the files of a corpus; see `cached_folder`
 
 
@@ -92,17 +94,19 @@ def wheel_file(package: str, name: str) -> tuple[Path, str]:
     return file, str(file_sha256(str(file)))
 
 
-def text_sha256(place: Path, files: Sequence[Path], cache_dir: str | Path | None) -> str:
+def text_sha256(place: Path, files: Sequence[Path], stamps: Stamps, cache_dir: str | Path | None) -> str:
     """Return the sha256 of a text's files, without reading files whose path, name, size, time and inode are known.
 
     A file's name tells its split, and the file that a link leads to has another name.
+
+    Args:
+        stamps: `stamps_of(files)`.
 
     Raises:
         SettingError: a file cannot be read, or the cache cannot be written.
     """
     if cache_dir is None:
         return str(content_sha256(str(place)))
-    stamps = stamps_of(files)
     names = [os.fsencode(file.relative_to(place)).hex() for file in files]
     key = key_of({"files": stamps, "names": names, "reading": READING.decode()})
     known = Path(cache_dir).expanduser() / "corpora" / f"{key}.json"
@@ -117,13 +121,13 @@ def text_sha256(place: Path, files: Sequence[Path], cache_dir: str | Path | None
     return sha256
 
 
-def stamps_of(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+def stamps_of(files: Iterable[Path]) -> Stamps:
     """Return absolute path, size, time of the last change and inode of each file."""
     stats = [(os.fsencode(file.resolve()).hex(), file.stat()) for file in files]
     return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in stats]
 
 
-def watched(fill: Fill, files: Sequence[Path], before: list[tuple[str, int, int, int]]) -> Fill:
+def watched(fill: Fill, files: Sequence[Path], before: Stamps) -> Fill:
     """Return a `fill` that refuses files which change while they are hashed or read.
 
     Args:

@@ -75,8 +75,7 @@ def load_causal_lm(name: str, setting: str = "system.pretrained") -> tuple[Any, 
             model, loading = AutoModelForCausalLM.from_pretrained(folder, **weights, **safe)
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # the hub client raises many types, all with the same remedy
-        given = "--judge " if setting == "--judge" else f"{setting}="
-        other = f"run `make pretrained` and give {given}models/smollm2-135m"
+        other = f"run `make pretrained` and give {setting}=models/smollm2-135m"
         other += ", or null to train from scratch" if setting == "system.pretrained" else ""
         remedy = (folder and conversion(folder, "AutoModelForCausalLM")) or other
         raise SettingError(setting, f"cannot read {name} ({type(error).__name__}); {remedy}") from error

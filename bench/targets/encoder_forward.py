@@ -126,15 +126,19 @@ class EncoderModel:
 
     def unknown(self, lexicon: list[str]) -> np.ndarray:
         """Return which types the tokenizer has no piece for but the unknown one; `<unk>` does not count. [L] bool"""
-        rows = self.tokenizer([f" {word}" for word in lexicon], add_special_tokens=False)["input_ids"]
-        return np.array([{*row} <= {self.tokenizer.unk_token_id} for row in rows]) & (np.array(lexicon) != UNK)
+        rows = zip(lexicon, self.spelt(lexicon), strict=True)
+        return np.array([word != UNK and {*pieces} == {self.tokenizer.unk_token_id} for word, pieces in rows])
 
-    def tokenize(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the piece ids [P] of words [N] and each word's first position [N + 1]; a type is tokenised once."""
+    def spelt(self, lexicon: list[str]) -> list[list[int]]:
+        """Return the piece ids of each type: at least one, and no more than a row has room for."""
         # RoBERTa's tokenizer takes a word after a space as a whole word; BERT's ignores the space
         spaced = [f" {word}" if word != UNK else self.tokenizer.unk_token for word in lexicon]
         rows = self.tokenizer(spaced, add_special_tokens=False)["input_ids"]
-        rows = [row[: self.limit] or [self.tokenizer.unk_token_id] for row in rows]
+        return [row[: self.limit] or [self.tokenizer.unk_token_id] for row in rows]
+
+    def tokenize(self, lexicon: list[str], words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the piece ids [P] of words [N] and each word's first position [N + 1]; a type is tokenised once."""
+        rows = self.spelt(lexicon)
         counts = np.fromiter(map(len, rows), np.int64)  # [L]
         pieces = np.fromiter(chain.from_iterable(rows), np.int64)
         begins = np.concatenate([[0], np.cumsum(counts[words])])

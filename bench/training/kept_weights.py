@@ -39,7 +39,7 @@ def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = No
         log.warning("%s is damaged; training again", path)
         return None
     training = training_fields(metadata)
-    if not rests_on(training, pretrained):
+    if not rests_on(training.get("weights_sha256"), pretrained):
         log.warning("%s rests on other pre-trained weights than there are now; training again", path)
         return None
     try:
@@ -49,9 +49,8 @@ def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = No
     return {name: value for name, value in training.items() if name != "weights_sha256"}
 
 
-def rests_on(training: dict[str, Any], pretrained: str | None) -> bool:
-    """True if kept weights rest on these pre-trained weights, or if one of the two hashes is unknown."""
-    earlier = training.get("weights_sha256")
+def rests_on(earlier: str | None, pretrained: str | None) -> bool:
+    """True if a result of an earlier run rests on these pre-trained weights, or if one of the two hashes is unknown."""
     return None in (earlier, pretrained) or earlier == pretrained
 
 

@@ -93,7 +93,11 @@ def slowed_line(cell: str, cpu_share: float) -> str:
 def continues_training(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> bool:
     """True if weights or a checkpoint of an earlier run will be used."""
     metadata = weights_metadata(weights_path(config))
-    loads = metadata is not None and rests_on(training_fields(metadata), pretrained) and not trains_anew(cfg, config)
+    loads = (
+        metadata is not None
+        and rests_on(training_fields(metadata).get("weights_sha256"), pretrained)
+        and not trains_anew(cfg, config)
+    )
     return loads or checkpoint_of(cfg, config, pretrained).usable_file() is not None
 
 

@@ -44,7 +44,7 @@ def text(path: str | int | float | None, lowercase: bool = True, cache_dir: str 
     files = list_text_files(place)
     grouped = group_by_split(place, files) if place.is_dir() else None
     before = stamps_of(files)
-    settings = {"source": "text", "sha256": text_sha256(place, files, cache_dir), "lowercase": lowercase}
+    settings = {"source": "text", "sha256": text_sha256(place, files, before, cache_dir), "lowercase": lowercase}
 
     def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
         blocks = read_blocks(files, place, grouped)

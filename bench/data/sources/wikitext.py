@@ -49,7 +49,7 @@ def wikitext(
         raise unreadable(path, subset, NotADirectoryError())
     files = list_text_files(folder)
     before = stamps_of(files)
-    settings = {"source": "wikitext", "sha256": text_sha256(folder, files, cache_dir), "lowercase": lowercase}
+    settings = {"source": "wikitext", "sha256": text_sha256(folder, files, before, cache_dir), "lowercase": lowercase}
     return cached_corpus(subset, settings, cache_dir, watched(fill, files, before))
 
 
