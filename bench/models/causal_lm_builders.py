@@ -14,6 +14,7 @@ from bench.core.errors import SettingError
 from bench.data.corpus import Corpus
 from bench.data.subwords import Pieces, learn
 from bench.targets.encoder_files import FETCHED, check_complete, conversion
+from bench.targets.probes import effect_of_later_positions
 
 EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
 
@@ -93,12 +94,12 @@ def load_causal_lm(name: str, setting: str = "system.pretrained") -> tuple[Any, 
     return model, tokenizer
 
 
-@torch.inference_mode()
 def sees_later_pieces(model: Any) -> bool:
     """True if the output at the first position depends on later positions, as it does in a masked language model.
 
     The library loads some masked language models (RoBERTa) as causal ones with nothing but a warning.
     """
-    rows = torch.stack([torch.arange(8), torch.cat([torch.arange(1), torch.arange(8, 15)])])
-    one, other = model(rows % model.config.vocab_size, use_cache=False).logits[:, 0].float()
-    return bool((one - other).abs().max() > 1e-4 * one.abs().max())
+    difference, size = effect_of_later_positions(
+        lambda rows: model(rows, use_cache=False).logits, model.config.vocab_size
+    )
+    return difference > 1e-4 * size

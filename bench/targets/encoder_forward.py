@@ -17,6 +17,7 @@ from bench.data.text import ragged
 from bench.data.words import UNK
 from bench.targets import encoder_files
 from bench.targets.last_layer import LastLayer, shorten
+from bench.targets.probes import effect_of_later_positions, sees_padding
 
 RESERVED = 4  # positions of a row without words: [CLS], [SEP], and two that RoBERTa skips
 
@@ -54,8 +55,9 @@ class EncoderModel:
         self.model, tokenizer = encoder_files.load_encoder(folder, config, dtype)
         self.model.to(device)
         try:
-            ignores_mask = config.is_decoder and self._sees_the_future(config)
-            self.sees_padding = not config.is_decoder and self._sees_padding(config)  # causal rows: padding comes last
+            ignores_mask = config.is_decoder and effect_of_later_positions(self.outputs, config.vocab_size)[0] > 1e-3
+            # causal rows do not see the padding, which comes last
+            self.sees_padding = not config.is_decoder and sees_padding(self.outputs, config.vocab_size, self.pad_id)
         except Exception as error:  # each architecture raises errors of its own
             setting = "targets.encoder" if config.num_hidden_layers else "targets.layer"
             problem = f"{config.model_type} cannot read a row at layer {config.num_hidden_layers}"
@@ -120,9 +122,15 @@ class EncoderModel:
         """Return the shortened last layer if a pass keeps one word and the architecture is known, else None."""
         return shorten(self.model) if self.context == "prefix" else None
 
-    def mask(self, real: np.ndarray) -> torch.Tensor | None:
-        """Return the attention mask; None for causal rows, whose padding comes last, where no word sees it. [B, T]"""
-        return None if self.context == "causal" else torch.from_numpy(real).to(self.model.device)
+    def outputs(self, ids: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the outputs of rows of pieces. [B, T] -> [B, T, D], on the model's device
+
+        Args:
+            real: False for padding [B, T]. Causal rows need none: their padding comes last, where no word sees it.
+        """
+        device = self.model.device
+        mask = None if real is None or self.context == "causal" else real.to(device)
+        return self.model(ids.to(device), attention_mask=mask, use_cache=False)[0]
 
     def unknown(self, lexicon: list[str]) -> np.ndarray:
         """Return which types the tokenizer has no piece for but the unknown one; `<unk>` does not count. [L] bool"""
@@ -164,29 +172,8 @@ class EncoderModel:
             at, selected = begin[:, None] + np.minimum(nth, counts[:, None] - 1), nth < counts[:, None]  # [B, k]
             self.last.select(torch.from_numpy(at).to(device), torch.from_numpy(selected).to(device))
             begin = np.cumsum(counts) - counts
-        inputs = torch.from_numpy(ids).to(device)
-        hidden = self.model(inputs, attention_mask=self.mask(real), use_cache=False)[0]  # [B, T, D]
+        hidden = self.outputs(torch.from_numpy(ids), torch.from_numpy(real))  # [B, T, D]
         return words, pool(hidden.flatten(0, 1), begin, counts, self.pooling)
-
-    @torch.inference_mode()
-    def _sees_the_future(self, config: Any) -> bool:
-        """True if the output at the first position depends on later positions."""
-        rows = torch.stack([torch.arange(8), torch.cat([torch.arange(1), torch.arange(8, 15)])]) % config.vocab_size
-        one, other = self.model(rows.to(self.model.device), use_cache=False)[0][:, 0].float()
-        return bool((one - other).abs().max() > 1e-3)
-
-    @torch.inference_mode()
-    def _sees_padding(self, config: Any) -> bool:
-        """True if outputs depend on masked padding, as with FNet, which has no mask, and ConvBERT, which convolves."""
-        row = torch.arange(8, 16) % config.vocab_size
-        padded = torch.cat([row, torch.full((4,), self.pad_id)])
-        real = np.arange(len(padded)) < len(row)
-        device = self.model.device
-        alone = self.model(row[None].to(device), attention_mask=self.mask(real[None, : len(row)]), use_cache=False)[0]
-        beside = self.model(padded[None].to(device), attention_mask=self.mask(real[None]), use_cache=False)[0]
-        alone, beside = alone.float(), beside[:, : len(row)].float()
-        rounding = torch.finfo(self.model.dtype).eps ** 0.5
-        return bool((alone - beside).abs().max() > rounding * alone.abs().max())
 
 
 def shards(starts: np.ndarray) -> Iterator[tuple[int, int]]:
