@@ -34,11 +34,15 @@ from bench.generate import checked_record, kept_model
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.truth_model import TruthModel
-from bench.targets.tables import Targets
+from bench.targets.tables import EncoderSettings, Targets
 from bench.training.build import Built, make_targets
 from bench.training.kept_weights import rests_on
 
-REFERENCES = ("softmax", "sampled_softmax")  # systems whose distribution can stand for p(word | context), best first
+# heads whose distribution can stand for p(word | context), best first
+REFERENCES = {
+    "softmax": "bench.heads.softmax.SoftmaxHead",
+    "sampled_softmax": "bench.heads.sampled_softmax.SampledSoftmaxHead",
+}
 
 ALIKE = ("vocabulary", "backbone", "inputs", "budget", "batch", "evaluation", "seed")  # shared with the reference
 
@@ -57,6 +61,9 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     head = get_object(record.config["system"]["head"]["_target_"]) if record.head else None
     is_regressor = isinstance(head, type) and issubclass(head, Regressor)
     lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
+    if record.config["system"]["kind"] == "regressor" and not is_regressor:
+        problem = f"{path.name} is not diagnosed: its head is no subclass of bench.heads._regressor.Regressor"
+        print(problem, file=sys.stderr)
     judge = arguments.judge and known_judge(arguments.judge)
     quality = record.generation_quality
     lacks_quality = arguments.force or quality is None or bool(judge and quality.get("causal_judge") != judge.name)
@@ -135,7 +142,7 @@ def reference_of(
     chosen = arguments.reference or next(candidates(path, record), None)
     if chosen is None:
         problem = f"no cell of {' or '.join(REFERENCES)} with kept weights and the settings of {path.name} is beside it"
-        raise SettingError("--reference", f"{problem}; run system={REFERENCES[0]} with its settings, or give a record")
+        raise SettingError("--reference", f"{problem}; run system=softmax with its settings, or give a record")
     other = checked_record(chosen, arguments.trust)
     reference = kept_model(chosen, other)
     same = reference.evaluation_data.vocabulary
@@ -162,11 +169,20 @@ def candidates(path: Path, record: Record) -> Iterator[Path]:
     records = [(each, Record.read(each)) for each in beside]
     records = [(each, other) for each, other in records if other.status == "ok" and other.validation_nats is not None]
     records.sort(key=lambda each: each[1].validation_nats)
-    for system, (other_path, other) in itertools.product(REFERENCES, records):
-        shares = all(other.config.get(key) == record.config.get(key) for key in ALIKE)
-        fits = (other.system, other.corpus_sha256) == (system, record.corpus_sha256)
+    for head, (other_path, other) in itertools.product(REFERENCES.values(), records):
+        shares = inputs_of(other.config) == inputs_of(record.config) and all(
+            other.config.get(key) == record.config.get(key) for key in ALIKE
+        )
+        its_head = other.config["system"].get("head", {}).get("_target_")  # a name may say which inputs the cell reads
+        fits = (its_head, other.corpus_sha256) == (head, record.corpus_sha256)
         if shares and fits and weights_beside(other_path, other.config).is_file():
             yield other_path
+
+
+def inputs_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the encoder whose vectors a cell reads as inputs; empty if it reads word ids."""
+    targets = config["targets"] if config["inputs"] == "contextual" else {}
+    return {name: targets.get(name) for name in EncoderSettings.__annotations__ if targets}
 
 
 def main() -> None:

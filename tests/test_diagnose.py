@@ -95,6 +95,25 @@ def test_best_of_several_softmax_cells_on_validation_is_the_reference(cells, mon
     assert [path.stem for path in found] == ["b", "c", "a"]
 
 
+def test_reference_of_contextual_inputs_reads_the_same_encoder(cells, monkeypatch, tmp_path):
+    monkeypatch.setattr(diagnose, "weights_beside", lambda path, config: path)
+    cosine, softmax = (Record.read(cells[system]) for system in ("cosine", "softmax"))
+    reader = {"encoder": None, "context": "causal", "window": 128, "layer": -1}
+
+    def reading(record: Record, **settings: object) -> Record:
+        system = record.config["system"] | {"name": f"{record.system} ({settings})"}
+        config = record.config | {"inputs": "contextual", "targets": reader | settings, "system": system}
+        return dataclasses.replace(record, system=system["name"], config=config)
+
+    for stem, changed in {"causal": {}, "future": {"context": "bidirectional"}, "short": {"window": 8}}.items():
+        reading(softmax, **changed).write(tmp_path / stem)
+    softmax.write(tmp_path / "ids")
+    for changed, expected in (({}, "causal"), ({"context": "bidirectional"}, "future"), ({"window": 8}, "short")):
+        found = diagnose.candidates(tmp_path / "cosine.json", reading(cosine, name="mine", **changed))
+        assert [path.stem for path in found] == [expected]
+    assert [path.stem for path in diagnose.candidates(tmp_path / "cosine.json", cosine)] == ["ids"]
+
+
 def test_reference_that_is_given_gives_the_gap_to_its_record(cells, said):
     status, _, _ = said(cells["cosine"], "--force", "--reference", cells["softmax"])
     assert status == 0

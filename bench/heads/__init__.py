@@ -26,6 +26,12 @@ class Head(nn.Module):
         super().__init__()
         self.hidden_size, self.vocabulary_size = hidden_size, len(vocabulary)
 
+    def __init_subclass__(cls, **options: object):
+        """Drop inherited `rows` from a subclass with scores of its own: their product would be other scores."""
+        super().__init_subclass__(**options)
+        if "scores" in vars(cls) and "rows" not in vars(cls):
+            cls.rows = Head.rows
+
     def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
         """Return the training loss, the mean over positions. [N, H], [N] -> []
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from factories.diagnosis import CLASSES, D, regressor_case
 
+from bench.core.errors import SettingError
 from bench.evaluation.diagnosis.chain import PARTS, chain, fit_rule, identical_rows, measure, parts
 from bench.heads._regressor import Regressor
 from bench.heads.cosine import CosineHead
@@ -226,6 +227,15 @@ def test_head_with_a_loss_of_its_own_inherits_no_minimiser():
 
     assert Renamed.minimiser is MSEHead.minimiser
     assert OtherLoss.minimiser is MaxMarginHead.minimiser is InfoNCEHead.minimiser is Regressor.minimiser
+
+
+def test_head_whose_scores_are_no_product_is_refused_in_one_line(language_data, truth):
+    class OtherScores(MSEHead):
+        def scores(self, hidden):
+            return -torch.cdist(self.projection(hidden), self.table, p=1)
+
+    with pytest.raises(SettingError, match=r"^RUN: OtherScores has no rows\(\), which the read-outs .*extending.md\)$"):
+        chain_of(language_data, truth, OtherScores)
 
 
 def test_rows_are_identical_to_themselves_and_unk_is_no_candidate():

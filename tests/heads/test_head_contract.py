@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import count_flops
 from bench.heads import Head
+from bench.heads.mse import MSEHead
 
 
 @pytest.fixture(scope="module", params=systems())
@@ -55,6 +56,28 @@ def test_scores_of_blocks_equal_scores_of_the_whole(head, batch):
     whole = head.scores(batch[0])
     parts = torch.cat([head.scores(part) for part in batch[0].split(5)])
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
+
+
+def test_scores_are_products_of_queries_and_rows_if_there_are_rows(head, batch):
+    with torch.no_grad():
+        decoder = head.rows()
+        if decoder is None:
+            pytest.skip("its scores are no matrix product")
+        rows, offsets = decoder
+        products = head.queries(batch[0]) @ rows.T
+        torch.testing.assert_close(products if offsets is None else products + offsets, head.scores(batch[0]))
+
+
+def test_head_with_scores_of_its_own_inherits_no_rows():
+    class Renamed(MSEHead):
+        """Scores and rows are inherited."""
+
+    class OtherScores(MSEHead):
+        def scores(self, hidden):
+            return -torch.cdist(self.projection(hidden), self.table, p=1)
+
+    assert Renamed.rows is MSEHead.rows
+    assert OtherScores.rows is Head.rows
 
 
 def test_training_ranks_the_word_of_each_hidden_state_first(head, batch):

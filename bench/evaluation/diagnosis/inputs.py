@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.errors import SettingError
 from bench.evaluation.calibration import Calibration, fit
 from bench.evaluation.score import KEPT_CELLS, EvaluationData, evenly_spaced, vocabulary_ids
 from bench.heads._regressor import Regressor
@@ -74,8 +75,16 @@ class Case:
 
     @cached_property
     def rows(self) -> tuple[Tensor, Tensor]:
-        """Rows [V, K] and offsets [V] of the head's decoder."""
-        rows, offsets = self.head.rows()
+        """Rows [V, K] and offsets [V] of the head's decoder.
+
+        Raises:
+            SettingError: the head's scores are no matrix product.
+        """
+        decoder = self.head.rows()
+        if decoder is None:
+            problem = f"{type(self.head).__name__} has no rows(), which the read-outs of a diagnosis need"
+            raise SettingError("RUN", f"{problem}; define rows and queries (docs/extending.md)")
+        rows, offsets = decoder
         return rows, rows.new_zeros(len(rows)) if offsets is None else offsets
 
     def decode(self, queries: Tensor) -> Tensor:
