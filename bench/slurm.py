@@ -27,10 +27,21 @@ class SqueueWatcher(slurm.SlurmInfoWatcher):
         pending = self._registered - self._finished
         return ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T"] if pending else None
 
+    absent: frozenset[str] = frozenset()  # registered jobs that the last answer did not list
+
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
-        """Return the state of every registered job; a job that squeue does not list is FORGOTTEN."""
-        listed = dict(line.split("|") for line in (string if isinstance(string, str) else string.decode()).split())
-        return {job: {"State": listed.get(job, "FORGOTTEN")} for job in self._registered - self._finished}
+        """Return the states of registered jobs; a job that two answers in a row do not list is FORGOTTEN.
+
+        One answer may be empty, when Slurm's controller starts again, or hold a line of another kind.
+        """
+        lines = (string if isinstance(string, str) else string.decode()).split()
+        pending, listed = self._registered - self._finished, dict(line.split("|", 1) for line in lines if "|" in line)
+        absent = frozenset(pending - listed.keys())
+        states = {job: listed[job] for job in pending & listed.keys()} | dict.fromkeys(
+            absent & self.absent, "FORGOTTEN"
+        )
+        self.absent = absent
+        return {job: {"State": state} for job, state in states.items()}
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
         """True if the job has ended. Submitit also counts a suspended job, and one whose node is being switched on."""
@@ -72,6 +83,11 @@ class SlurmExecutor(slurm.SlurmExecutor):
 
 class SlurmCallback(Callback):
     """Hydra callback of hydra/launcher=slurm."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a single cell, which Hydra would run on this machine, the login node of a cluster say."""
+        print("hydra/launcher: slurm submits sweeps, and this is a single cell; add -m", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Make submitit create the classes of this module, for single jobs and for arrays."""

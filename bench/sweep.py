@@ -19,7 +19,7 @@ from bench.core.command_line import REFUSED, exit_with_refusal
 from bench.core.errors import FAILED
 from bench.core.paths import check_results_folder
 from bench.core.progress import TALLY, print_line
-from bench.core.provenance import cells_at_once, now
+from bench.core.provenance import cells_at_once, launched_at_once, now
 from bench.core.sweep_plan import PlannedJob, jobs, plan_jobs, seconds, typed_overrides, unsound_job
 
 WANDB = "bench.training.loggers.weights_and_biases"  # of logger=wandb
@@ -41,7 +41,8 @@ class SweepCallback(Callback):
         self.on_run_start(config)
         try:
             with exiting_on_refusal():
-                self.plan, self.begin = plan_jobs(jobs(config)), now()
+                here = launched_at_once(config.hydra.launcher) is not None
+                self.plan, self.begin = plan_jobs(jobs(config), here=here), now()
                 TALLY.cells = [job.cell for job in self.plan]
         except Exception:  # Hydra would warn, and run jobs without a plan
             traceback.print_exc()

@@ -13,14 +13,14 @@ from bench.core.record import read_records
 from bench.dashboard.content import contents
 from bench.dashboard.summary import log_summary
 from bench.training.loggers import log_finished
-from bench.training.wandb_run import possible
+from bench.training.wandb_run import FAILED_MODES, possible
 
 
-def upload(folders: list[Path], *, project: str, mode: str, entity: str | None = None) -> int:
+def upload(folders: list[Path], *, project: str, mode: str, entity: str | None = None) -> tuple[int, int]:
     """Log every record in the folders, failed cells and floors too, and then each experiment, unless it was logged.
 
     Returns:
-        The number of records.
+        The number of records, and the number of runs that W&B does not have in full: of cells and of experiments.
 
     Raises:
         SettingError: a folder holds no record.
@@ -29,11 +29,12 @@ def upload(folders: list[Path], *, project: str, mode: str, entity: str | None =
     records = read_records(folders)
     if not records:
         raise SettingError("FOLDER", f"no record in {', '.join(map(str, folders))}; give a folder of finished cells")
-    for path, record in records:
+    complete = [
         log_finished(record.config | {"logger": logger | {"mode": mode}}, path.with_suffix(""), record)
-    for content in contents(folders):
-        log_summary(content, project=project, mode=mode, entity=entity)
-    return len(records)
+        for path, record in records
+    ]
+    complete += [log_summary(content, project=project, mode=mode, entity=entity) for content in contents(folders)]
+    return len(records), complete.count(False)
 
 
 def main() -> None:
@@ -50,10 +51,13 @@ def main() -> None:
     )
     given = parser.parse_args()
     try:
-        count = upload(given.folders, project=given.project, mode=given.mode, entity=given.entity)
+        count, broken = upload(given.folders, project=given.project, mode=given.mode, entity=given.entity)
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    if broken or "offline" in FAILED_MODES:
+        print(f"{broken or 'all'} runs could not be logged in full; the same command tries again", file=sys.stderr)
+        sys.exit(FAILED)
     if possible(given.mode) != given.mode:
         print(f"{count} records are logged offline; `wandb sync FOLDER/wandb/offline-run-*` sends them")
         sys.exit(FAILED)

@@ -13,8 +13,11 @@ from bench.core.value_check import check_value, find_target, target_options
 MISSING = "required setting is missing; restore it"
 
 
-def check_config(config: dict[str, Any]) -> None:
+def check_config(config: dict[str, Any], *, here: bool = True) -> None:
     """Check that a resolved configuration has every required key, and no other key than those that are read.
+
+    Args:
+        here: this machine will do the work, so it needs the devices; False for a job that a cluster will run.
 
     Raises:
         SettingError: a key that is missing, unknown, of another type or out of bounds, or budgets that never end.
@@ -31,7 +34,7 @@ def check_config(config: dict[str, Any]) -> None:
         raise SettingError("optimizer.lr", "a head is trained by gradients, so it is needed; give a number, 3e-3 say")
     if config["budget"]["words"] is None and config["budget"]["seconds"] is None:
         raise SettingError("budget", "words and seconds are both null, so training would never end; set one")
-    if config["trainer"]["accelerator"] in ("gpu", "cuda") and not gpu_available():
+    if here and config["trainer"]["accelerator"] in ("gpu", "cuda") and not gpu_available():
         raise SettingError("trainer", "no GPU is available; trainer=auto takes the devices that are there")
     check_folder(config["experiment_name"])
 

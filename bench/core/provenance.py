@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from bench.core.source_hash import cell_sha256
 
@@ -19,17 +20,20 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "hydra-core", "numpy",
 
 def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that reproduce a result."""
-    import torch  # heavy, and sweeps and refusals only ask this module for the time
-
-    on_gpu = trains_on_gpu(config)
     return {
         "config": config,
         "versions": {"python": platform.python_version()} | installed_versions(),
-        "device": torch.cuda.get_device_name() if on_gpu else f"{cpu_name()}, {torch.get_num_threads()} threads",
+        "device": device_name(config),
         "cells_at_once": cells_at_once(),
         "git_commit": git_commit(),
         "source_sha256": cell_sha256(config),
     }
+
+
+def machine_of(config: dict[str, Any]) -> str:
+    """Return what the times of a cell depend on as text: the device, and how many cells share the machine."""
+    at_once = cells_at_once()
+    return f"{device_name(config)}, cells at once: {'not known' if at_once is None else at_once}"
 
 
 def trains_on_gpu(config: dict[str, Any]) -> bool:
@@ -39,13 +43,35 @@ def trains_on_gpu(config: dict[str, Any]) -> bool:
     return torch.cuda.is_available() and config["trainer"]["accelerator"] in ("auto", "gpu", "cuda")
 
 
+def device_name(config: dict[str, Any]) -> str:
+    """Return the name of the GPU that a cell trains on, of the first if there are several, else processor and threads.
+
+    `trainer.devices` is a number of GPUs or a list of their ids.
+    """
+    import torch  # heavy, and sweeps and refusals only ask this module for the time
+
+    if not trains_on_gpu(config):
+        return f"{cpu_name()}, {torch.get_num_threads()} threads"
+    devices = config["trainer"].get("devices")
+    return torch.cuda.get_device_name(devices[0] if isinstance(devices, list) and devices else None)
+
+
 def cells_at_once() -> int | None:
-    """Return the number of cells that this sweep runs at once on this machine; None if a cluster decides it."""
+    """Return the number of cells that this sweep runs at once on this machine; None if it is not known."""
     if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.RUN:
         return 1
-    processes = HydraConfig.get().launcher.get("n_jobs")  # of hydra/launcher=joblib; below 0: counted from the end
+    return launched_at_once(HydraConfig.get().launcher)
+
+
+def launched_at_once(launcher: DictConfig) -> int | None:
+    """Return the number of jobs that a launcher of Hydra runs at once on this machine; None if it does not say.
+
+    The launchers of Slurm and Ray may run jobs on other machines, and a job of Slurm may share its machine with others.
+    """
+    processes = launcher.get("n_jobs")  # of hydra/launcher=joblib; below 0: counted from the end
     if processes is None:
-        return None if "SLURM_JOB_ID" in os.environ else 1
+        one_by_one = launcher["_target_"].endswith(".BasicLauncher")
+        return 1 if one_by_one and "SLURM_JOB_ID" not in os.environ else None
     if processes < 0:
         from joblib import cpu_count  # heavy, and there is no joblib without its launcher
 

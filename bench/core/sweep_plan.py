@@ -48,21 +48,25 @@ def jobs(config: DictConfig) -> list[list[str]]:
     return batch
 
 
-def plan_jobs(grid: list[list[str]]) -> list[PlannedJob]:
-    """Plan the jobs of a sweep; a cell whose weights an earlier cell keeps does not train."""
+def plan_jobs(grid: list[list[str]], *, here: bool = True) -> list[PlannedJob]:
+    """Plan the jobs of a sweep; a cell whose weights an earlier cell keeps does not train.
+
+    Args:
+        here: False if the jobs may run on other machines, whose devices are not known.
+    """
     plan, kept = [], set()
     for overrides in grid:
-        job = planned(overrides)
+        job = planned(overrides, here=here)
         plan.append(job._replace(cell=job.cell._replace(words=0)) if job.weights in kept else job)
         kept.add(job.weights)
     return plan
 
 
-def planned(overrides: list[str]) -> PlannedJob:
+def planned(overrides: list[str], *, here: bool = True) -> PlannedJob:
     """Compose a job's configuration and look for its result."""
     try:
         cfg = compose("config", overrides)
-        check_config(plain_config(cfg))
+        check_config(plain_config(cfg), here=here)
         config = resolved_config(cfg)
         work = job_of(config)
         stem = work.record_stem(config)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -24,7 +25,7 @@ class TooLong(Exception):
 
 def once_ms(call: Callable[[], object], device: torch.device) -> float:
     """Time one call, ms; waits for the device before and after."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
     wait()
     begin = time.perf_counter()
     call()

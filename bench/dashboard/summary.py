@@ -17,17 +17,20 @@ JOB_TYPE = "summary"  # of the run; the job type of a cell's run is its system
 REPORT_FILES = ("leaderboard.md", "index.html")  # in the artifact too, if a report was written
 
 
-def log_summary(content: Content, *, project: str, mode: str, entity: str | None = None) -> None:
+def log_summary(content: Content, *, project: str, mode: str, entity: str | None = None) -> bool:
     """Log the summary run of one experiment beside its records, unless these records were logged.
 
     Args:
         mode: `offline` or `online`, which falls back to offline.
+
+    Returns:
+        False if the run could not be started, or a call failed.
     """
     identity, folder = run_id({"experiment_name": content.experiment}, JOB_TYPE), content.folder
-    markers = Markers(folder, identity)
+    markers = Markers(folder, identity, project, entity)
     state = hashlib.sha256(b"".join(path.read_bytes() for path in content.records)).hexdigest()
     if markers.hold(state, mode):
-        return
+        return True
     arguments = {
         "id": identity,
         "name": f"{content.experiment}: summary",
@@ -41,15 +44,14 @@ def log_summary(content: Content, *, project: str, mode: str, entity: str | None
     }
     run = init(mode, arguments)
     if run is None:
-        return
+        return False
     os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` looks for staged files here
     logger = WandbCellLogger(run, markers.renewed(run))
     logger.attempt(lambda: run.log(media(content)))
     logger.attempt(lambda: run.log_artifact(records_artifact(content)))
-    logger.exit_code = 0
-    logger.attempt(logger.end)
-    if not logger.is_broken:
-        logger.marker.write_text(state)
+    logger.exit_code, logger.state = 0, state
+    logger.close()
+    return not logger.is_broken
 
 
 def media(content: Content) -> dict[str, Any]:

@@ -11,14 +11,16 @@ from bench.report.glossary import COST, TIMES
 def origins(runs: pd.DataFrame) -> list[str]:
     """Return the names of the machines and commits that measured a cost.
 
-    Origins of trained systems are first, then runs that had the machine for themselves, then the origins of most runs.
+    Origins of trained systems are first, then runs that had the machine for themselves, then runs of which this is not
+    known, then runs that shared it; among equals, the origins of most runs.
     """
     has_cost = runs[[column.name for column in COST]].notna().any(axis=1)
     measured = runs[has_cost & (runs.status == "ok")]
     counts = measured.origin.value_counts()
     trained = measured.groupby("origin").competes.any()
-    shared = measured.groupby("origin").cells_at_once.max() > 1  # None, not recorded, counts as alone
-    return sorted(counts.index, key=lambda name: (not trained[name], shared[name], -counts[name], name))
+    at_once = measured.groupby("origin").cells_at_once
+    shared, unknown = at_once.max() > 1, at_once.count() < at_once.size()
+    return sorted(counts.index, key=lambda name: (not trained[name], shared[name], unknown[name], -counts[name], name))
 
 
 def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -31,6 +31,7 @@ STATE = (
     "training_rows",
     "cpu_seconds",
     "wall_seconds",
+    "machines",
 )  # in checkpoints
 
 
@@ -48,6 +49,7 @@ class Budget(pl.Callback):
         gradient_clip: the largest norm of all gradients together; None clips none.
         checkpoint: written at intervals, and before a signal to stop is followed.
         bar: shows how far training is.
+        machine: text that names this machine; a checkpoint may come from another.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Budget(pl.Callback):
         gradient_clip: float | None,
         checkpoint: Checkpoint,
         bar: Bar,
+        machine: str = "",
     ):
         self.limits = {"words": words, "seconds": seconds}
         self.validate, self.flops_per_position, self.bar = validate, flops_per_position, bar
@@ -70,6 +73,7 @@ class Budget(pl.Callback):
         self.curve: list[dict[str, float]] = []
         self.training_rows: list[dict[str, float]] = []
         self.pending = list(VALIDATION_SHARES)
+        self.machines = [machine]  # that trained, the first first
         self.gradient_norm: torch.Tensor | None = None  # before clipping
         self.random: dict[str, Any] | None = None  # state from a checkpoint
 
@@ -81,7 +85,8 @@ class Budget(pl.Callback):
         checkpoint["pretrained_sha256"], checkpoint["forced"] = self.checkpoint.pretrained, self.checkpoint.forced
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        machines = [*dict.fromkeys([*state["machines"], *self.machines])]
+        vars(self).update(state | {"machines": machines})
 
     @property
     def share(self) -> float:

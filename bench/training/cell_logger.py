@@ -3,6 +3,7 @@
 A logger that cannot be reached, breaks or hangs is reported in one line, and the run continues without it.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,6 +32,7 @@ class CellLogger(Logger):
     def __init__(self, marker: Path):
         super().__init__()
         self.marker, self.is_broken, self.exit_code = marker, False, 1
+        self.state: str | None = None  # of the record that was logged, for the marker
 
     name = version = None  # Lightning names checkpoints after these; it writes none here
 
@@ -47,12 +49,17 @@ class CellLogger(Logger):
             self.log_metrics(prefixed(kind, row), step=int(row["words"]))
 
     def log_record(self, record: Record) -> None:
-        """Log a record's figures, and remember that this record was logged."""
-        self.exit_code = int(record.status != "ok")
+        """Log a record's figures."""
+        self.exit_code, self.state = int(record.status != "ok"), str(record.finished_at)
         self.attempt(lambda: self.write_record(record))
-        if not self.is_broken:
-            self.marker.parent.mkdir(parents=True, exist_ok=True)
-            self.marker.write_text(str(record.finished_at))
+
+    def close(self) -> None:
+        """End the run, and remember which record it holds if no call failed, the last included."""
+        self.attempt(self.end)
+        if self.state is not None and not self.is_broken:
+            with contextlib.suppress(OSError):  # a full disk: the next command logs the record again
+                self.marker.parent.mkdir(parents=True, exist_ok=True)
+                self.marker.write_text(self.state)
 
     def attempt(self, call: Callable[[], object]) -> None:
         """Call a function, unless an earlier call failed."""

@@ -83,12 +83,12 @@ class Checkpoint:
 
 def random_state() -> dict[str, Any]:
     """Return the states of the generators that dropout and sampling draw from."""
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": devices}
+    device = torch.cuda.get_rng_state() if torch.cuda.is_available() else None  # that of the trainer alone
+    return {"cpu": torch.get_rng_state(), "cuda": device}
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
     """Set the generators to the states that `random_state` returned."""
     torch.set_rng_state(state["cpu"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

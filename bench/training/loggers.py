@@ -52,7 +52,7 @@ def weights_and_biases(
     """
     from bench.training.wandb_run import Markers, WandbCellLogger, run_id, start_run  # others work without wandb
 
-    markers = Markers(folder, run_id(config, cell))
+    markers = Markers(folder, run_id(config, cell), project, entity)
     if markers.hold(finished_at, mode):
         return None
     place = {"project": project, "entity": entity, "resume": "allow" if resume else None}
@@ -77,10 +77,10 @@ def cell_logger(config: dict[str, Any], stem: Path, **state: Any) -> Iterator[Ce
         yield logger
     finally:
         if logger is not None:
-            logger.attempt(logger.end)
+            logger.close()
 
 
-def log_finished(config: dict[str, Any], stem: Path, record: Record) -> None:
+def log_finished(config: dict[str, Any], stem: Path, record: Record) -> bool:
     """Log a finished cell from its record alone, unless its logger holds that record.
 
     Figures that were measured after the cell had finished are logged too.
@@ -88,6 +88,9 @@ def log_finished(config: dict[str, Any], stem: Path, record: Record) -> None:
     Args:
         config: names the logger.
         stem: path of the record without its suffix.
+
+    Returns:
+        False if a call of the logger failed.
     """
     later = figures_measured_later(record)
     state = record.finished_at
@@ -99,8 +102,8 @@ def log_finished(config: dict[str, Any], stem: Path, record: Record) -> None:
             if later:  # a run that is continued accepts no step that it has passed
                 logger.log_metrics(later, step=max(logger.first_step, record.trained_words or 0))
             logger.log_record(record)
-            if later and not logger.is_broken:
-                logger.marker.write_text(str(state))
+            logger.state = state
+    return logger is None or not logger.is_broken
 
 
 def figures_measured_later(record: Record) -> dict[str, float]:

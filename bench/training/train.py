@@ -13,6 +13,7 @@ from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 from bench.core.paths import record_stem, weights_path
 from bench.core.progress import Bar, print_line
+from bench.core.provenance import machine_of
 from bench.core.record import SLOWED
 from bench.core.signals import STOP
 from bench.core.source_hash import KEPT, cell_sha256, made_by_other_code
@@ -46,11 +47,16 @@ def train_or_load(
         The trainer, and the record's fields about training.
     """
     path = weights_path(config)
-    checkpoint = checkpoint_of(cfg, config, pretrained)
+    checkpoint, machine = checkpoint_of(cfg, config, pretrained), machine_of(config)
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
         validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
         budget = make_budget(
-            cfg, validate=validate, flops_per_position=flops_per_position, checkpoint=checkpoint, bar=bar
+            cfg,
+            validate=validate,
+            flops_per_position=flops_per_position,
+            checkpoint=checkpoint,
+            bar=bar,
+            machine=machine,
         )
         rank = LocalRank()
         trainer = make_trainer(cfg, budget, rank, logger)
@@ -60,6 +66,7 @@ def train_or_load(
         if training is not None:
             if made_by_other_code(training["source_sha256"], config):
                 print_line(f"{path}: made by other code; {KEPT}")
+            training = with_times_of(machine, training, path.stem)
             if logger is not None:
                 logger.log_rows(("curve", row) for row in training["curve"])
             if isinstance(built.model, WordModel):
@@ -74,12 +81,32 @@ def train_or_load(
                 "cpu_share": budget.cpu_share if device.type == "cpu" else None,
                 "curve": budget.curve,
                 "source_sha256": cell_sha256(config),
+                "machines": budget.machines,
             }
             save_weights(built.model, path, training | {"weights_sha256": pretrained})
             checkpoint.delete()
+            training = with_times_of(machine, training, path.stem)
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
         print_line(slowed_line(record_stem(config).name, training["cpu_share"]))
     return trainer, training
+
+
+def with_times_of(machine: str, training: dict[str, Any], weights: str) -> dict[str, Any]:
+    """Return the record's fields about training, without times if another machine measured some of these.
+
+    Nodes of a cluster share kept weights and checkpoints, and a record names one device.
+
+    Args:
+        machine: text of `machine_of`.
+        training: fields that weights were kept with, and `machines`: None for weights that older code kept.
+        weights: name of the weights, for the line that says so.
+    """
+    fields = {name: value for name, value in training.items() if name != "machines"}
+    if training["machines"] in (None, [machine]):
+        return fields
+    print_line(f"{weights}: trained on {' and on '.join(training['machines'])}; its training times are left out here")
+    curve = [{unit: value for unit, value in row.items() if unit != "seconds"} for row in fields["curve"]]
+    return fields | {"train_seconds": None, "train_ms_per_1k": None, "cpu_share": None, "curve": curve}
 
 
 def slowed_line(cell: str, cpu_share: float) -> str:

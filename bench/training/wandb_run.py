@@ -18,6 +18,7 @@ LONGEST_TAG = 64  # characters; W&B refuses longer tags
 SETTINGS = {
     "init_timeout": REACH_SECONDS,
     "finish_timeout": FINISH_SECONDS / 2,
+    "finish_timeout_raises": True,  # else a run whose data were not sent looks complete
     "silent": True,
     "console": "off",
     "disable_git": True,
@@ -28,14 +29,15 @@ FAILED_MODES: set[str] = set()  # W&B modes that failed in this process; the nex
 
 
 class Markers:
-    """Files that say which state of a record or an experiment a run holds, one for each mode of W&B.
+    """Files that say which state of a record or an experiment a run holds, one for each mode and project of W&B.
 
     A run that was kept offline may never have been sent, so its marker does not stand for an online run.
     """
 
-    def __init__(self, folder: Path, identity: str):
+    def __init__(self, folder: Path, identity: str, project: str, entity: str | None):
         modes = ("online", "offline", "disabled")
-        self.paths = {mode: folder / "wandb" / f"logged-{identity}-{mode}" for mode in modes}
+        where = hashlib.sha256(f"{entity or ''}/{project}".encode()).hexdigest()[:8]
+        self.paths = {mode: folder / "wandb" / f"logged-{identity}-{where}-{mode}" for mode in modes}
 
     def hold(self, state: str | None, mode: str) -> bool:
         """True if a run in this mode, or an online run, holds the state; False for a cell that has not finished.

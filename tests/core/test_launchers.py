@@ -34,6 +34,14 @@ def test_missing_plugin_is_one_line_with_the_remedy(name, monkeypatch):
     assert line.endswith(f"pip install 'head-bench[{PLUGINS[name][1]}]'")
 
 
+def test_single_cell_is_not_run_where_slurm_was_asked_for(capsys):
+    with pytest.raises(SystemExit) as ended:
+        SlurmCallback().on_run_start(None)
+    assert ended.value.code == 2
+    line = "hydra/launcher: slurm submits sweeps, and this is a single cell; add -m"
+    assert capsys.readouterr().err.splitlines() == [line]
+
+
 def test_sweep_through_slurm_without_sbatch_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(SystemExit) as ended:
@@ -43,15 +51,21 @@ def test_sweep_through_slurm_without_sbatch_is_one_line(monkeypatch, capsys):
     assert line.startswith("hydra/launcher: there is no sbatch on this machine; ")
 
 
-def test_job_has_ended_when_squeue_says_so_or_does_not_list_it(monkeypatch):
+def test_job_has_ended_when_squeue_says_so_or_twice_does_not_list_it(monkeypatch):
     queue = SqueueWatcher(delay_s=30)
-    told = "7_0|RUNNING\n7_1|CONFIGURING\n7_2|CANCELLED\n7_3|SUSPENDED\n8|TIMEOUT\n9|PENDING\n"
+    told = "CLUSTER: gpu\n7_0|RUNNING\n7_1|CONFIGURING\n7_2|CANCELLED\n7_3|SUSPENDED\n8|TIMEOUT\n9|PENDING\n"
     monkeypatch.setattr(subprocess, "check_output", lambda command, shell: told.encode())
     jobs = ["7_0", "7_1", "7_2", "7_3", "7_4", "8"]
     for job in jobs:
         queue.register_job(job)
+    assert [job for job in jobs if queue.is_done(job)] == ["7_2", "8"]
+    queue.update()
     assert [job for job in jobs if queue.is_done(job)] == ["7_2", "7_4", "8"]
     assert queue.get_state("7_4", mode="cache") == "FORGOTTEN"
+    for told in ("", "7_0|RUNNING\n7_1|RUNNING\n7_3|RUNNING\n"):  # one empty answer, and then the jobs again
+        monkeypatch.setattr(subprocess, "check_output", lambda command, shell, told=told: told.encode())
+        queue.update()
+        assert not queue.is_done("7_0", mode="cache")
     unanswered = SqueueWatcher(delay_s=30)
     monkeypatch.setattr(subprocess, "check_output", lambda command, shell: 1 / 0)  # no answer says nothing
     assert not unanswered.is_done("7_4")
@@ -104,10 +118,19 @@ def test_joblib_divides_the_cores_between_cells_and_prints_tables_and_the_time_l
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], "", 3),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-1"], "", 4),
         (["hydra/launcher=slurm"], "17", None),
+        (["hydra/launcher=submitit_local"], "", None),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], "17", 3),
         ([], "17", None),
     ],
-    ids=["one at a time", "a number of processes", "all cores", "a cluster's choice", "processes in a job", "in a job"],
+    ids=[
+        "one at a time",
+        "a number of processes",
+        "all cores",
+        "a cluster's choice",
+        "all at once",
+        "processes in a job",
+        "in a job",
+    ],
 )
 def test_record_says_how_many_cells_share_the_machine(overrides, job, expected, monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)

@@ -63,6 +63,16 @@ def test_result_of_other_code_counts_in_a_sweep_that_keeps_it(hydra, tmp_path, m
     assert not job.runs_again and not job.cell.pending and unsound(job, tmp_path) == []
 
 
+def test_job_for_a_gpu_is_planned_where_there_is_none_if_other_machines_may_run_it(hydra, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.core.config_check.gpu_available", lambda: False)
+    overrides = ["system=softmax", "trainer=gpu", "corpus=kjv", f"results_dir={tmp_path}"]
+    assert planned(overrides).refusal.startswith("trainer: no GPU is available")
+    job = planned(overrides, here=False)
+    assert job.refusal is None and job.cell.pending
+    stored(overrides, AFTER)
+    assert unsound(job, tmp_path) == []
+
+
 def test_job_without_a_record_was_killed(hydra, tmp_path):
     job = planned(["system=unigram", "corpus=kjv", f"results_dir={tmp_path}"])
     [(status, line)] = unsound(job, tmp_path)

@@ -72,6 +72,41 @@ def test_training_that_is_cut_off_twice_gives_the_same_record(straight, system, 
     assert not left.exists()
 
 
+TIMES = ("train_seconds", "train_ms_per_1k", "cpu_share")
+
+
+def without_times(record: Record) -> bool:
+    return {getattr(record, name) for name in TIMES} == {None} and not any("seconds" in row for row in record.curve)
+
+
+def test_times_of_weights_that_another_machine_trained_are_left_out(straight, tmp_path, monkeypatch, capsys):
+    cfg, whole = straight("cosine")
+    weights = weights_path(resolved_config(cfg))
+    again = settings(tmp_path, *SYSTEMS["cosine"])
+    place = weights_path(resolved_config(again))
+    place.parent.mkdir(parents=True)
+    shutil.copy(weights, place)
+    assert run(again).train_seconds == whole.train_seconds
+    capsys.readouterr()
+    monkeypatch.setattr("bench.core.provenance.cells_at_once", lambda: 2)
+    shared = run(again)
+    assert without_times(shared) and shared.cells_at_once == 2 and shared.bits_per_byte == whole.bits_per_byte
+    machine = f"{whole.device}, cells at once: 1"
+    line = f"{place.stem}: trained on {machine}; its training times are left out here"
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_times_of_a_training_that_two_machines_share_are_left_out(straight, tmp_path, monkeypatch):
+    _, whole = straight("cosine")
+    cfg = settings(tmp_path / "cut", *SYSTEMS["cosine"])
+    cut_off(cfg, monkeypatch, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.core.provenance.cpu_name", lambda: "another processor")
+        moved = run(cfg)
+    assert without_times(moved) and moved.device.startswith("another processor")
+    assert moved.bits_per_byte == whole.bits_per_byte
+
+
 def test_going_on_is_not_starting_anew(straight, tmp_path, monkeypatch):
     """The checkpoint is what makes them agree: one whose random state is lost leads elsewhere."""
     _, whole = straight("sampled_softmax")

@@ -15,9 +15,10 @@ import pytest
 import wandb
 from factories.offline_runs import inspect
 
+from bench.core.errors import FAILED
 from bench.core.record import Record, write_record
 from bench.training import cell_logger, loggers, wandb_run
-from bench.wandb_upload import upload
+from bench.wandb_upload import main, upload
 
 CONFIG = {
     "system": {"name": "cosine", "head": {"samples": 3}},
@@ -118,7 +119,8 @@ def test_record_that_was_kept_offline_is_logged_again_online_and_not_offline(tmp
     class Run(SimpleNamespace):
         offline, disabled = True, False
 
-    markers = wandb_run.Markers(tmp_path, "id")
+    markers = wandb_run.Markers(tmp_path, "id", "project", None)
+    assert not {*markers.paths.values()} & {*wandb_run.Markers(tmp_path, "id", "another", None).paths.values()}
     offline = markers.renewed(Run())
     offline.parent.mkdir()
     offline.write_text("now")
@@ -146,7 +148,7 @@ def test_upload_sends_failed_cells_and_floors_from_their_records(tmp_path):
     failure = dataclasses.replace(RECORD, status="oom", reason="no memory", finished_at="now", config=CONFIG)
     for name, record in {"floor": floor, "failure": failure}.items():
         write_record(record, tmp_path / name)
-    assert upload([tmp_path], project="test", mode="offline") == 2
+    assert upload([tmp_path], project="test", mode="offline") == (2, 0)
     text = "".join(summary_text(path) for path in runs(tmp_path))
     assert '"reason": "no memory"' in text and '"status": "oom"' in text and '"bits_per_byte": 2.5' in text
 
@@ -169,6 +171,28 @@ def test_broken_logger_costs_one_line_and_is_not_called_again(capsys, tmp_path):
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1 and printed.startswith("logger: broken (OSError); the run continues")
     assert logger.calls == 1 and not logger.marker.exists()
+
+
+def test_record_whose_run_does_not_end_is_not_marked_as_logged(capsys, monkeypatch, tmp_path):
+    record = dataclasses.replace(FINISHED, config=CONFIG)
+    write_record(record, tmp_path / "one")
+    monkeypatch.setattr(loggers.CsvCellLogger, "end", lambda self: 1 / 0)
+    for _ in range(2):  # the next command logs it again
+        assert not loggers.log_finished(named("csv"), tmp_path / "one", record)
+        assert capsys.readouterr().out.startswith("logger: broken (ZeroDivisionError)")
+    monkeypatch.undo()
+    assert loggers.log_finished(named("csv"), tmp_path / "one", record)
+    assert (tmp_path / "logs" / "one" / "logged").read_text() == record.finished_at
+
+
+def test_upload_of_a_run_that_does_not_end_exits_with_failed(capsys, monkeypatch, tmp_path):
+    write_record(dataclasses.replace(FINISHED, config=CONFIG), tmp_path / "one")
+    monkeypatch.setattr(wandb_run.WandbCellLogger, "end", lambda self: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["bench.wandb_upload", "--mode=offline", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == FAILED
+    assert capsys.readouterr().err.splitlines()[-1].startswith("2 runs could not be logged in full; ")
 
 
 def test_call_that_hangs_is_left_behind():
