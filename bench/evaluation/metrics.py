@@ -141,7 +141,7 @@ ENTRIES = (  # in the order of the tables' columns
            place="record"),
     Metric("bits_per_raw_byte", "bits per raw byte", "lower", "bits",
            "Σ open nats / (ln 2 · UTF-8 bytes of the raw text)",
-           "Cost of a byte of the text as its owner wrote it: comparable with other tools on the same text.",
+           "Cost of a byte of the text as its owner wrote it, whose case and white space are not priced.",
            sums=NATS, formula=Ratio("nats", "raw_bytes", bits), place="record"),
     Metric("validation_nats", "validation nats", "lower", "nats per word", "mean open nats of the validation text",
            "Settings are chosen by this figure, never by test.", digits=4, place="record"),

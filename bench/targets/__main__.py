@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from safetensors.torch import save
+from torch import Tensor
 
 from bench.core.command_line import REFUSED, check_groups, check_text, explain_refusal
 from bench.core.config_check import check_config
@@ -28,6 +29,8 @@ from bench.data.vocabulary import Vocabulary
 from bench.targets.tables import Targets
 
 FORMAT = "head-bench targets 1"  # of the file, in its metadata
+
+UNIT = 1e-3  # rounding error of a length of 1 in float16
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -47,13 +50,13 @@ def composed(overrides: list[str]) -> DictConfig:
     return cfg
 
 
-def export(cfg: DictConfig, path: Path) -> tuple[int, int]:
+def export(cfg: DictConfig, path: Path) -> Tensor:
     """Write the table as float16 with its words and its provenance, whole or not at all.
 
     The file has the tensors `rows` [V, D] float16 and `words`, the UTF-8 bytes of the V words parted by newlines.
 
     Returns:
-        V and D.
+        The table before it is rounded to float16 [V, D].
 
     Raises:
         SettingError: settings that cannot work, or a path that cannot be written.
@@ -66,7 +69,7 @@ def export(cfg: DictConfig, path: Path) -> tuple[int, int]:
     metadata = provenance(config, targets, corpus.digest)
     content = save({"words": words, "rows": targets.table.half().contiguous()}, metadata)
     write_atomically(path, lambda file: file.write(content), "FILE")
-    return tuple(targets.table.shape)
+    return targets.table
 
 
 def provenance(config: dict[str, Any], targets: Targets, corpus_sha256: str) -> dict[str, str]:
@@ -96,12 +99,16 @@ def main() -> None:
             raise SettingError("FILE", f"{arguments.file} does not end in .safetensors; give such a name")
         cfg = composed(arguments.overrides)
         silence_libraries()
-        size, width = export(cfg, arguments.file)
+        table = export(cfg, arguments.file)
     except SettingError as error:
         print(error, file=sys.stderr)
         sys.exit(BAD_INPUT)
     mib = arguments.file.stat().st_size / 2**20
-    print(f"{size:,} words, {width} columns, {mib:.1f} MiB: targets=static targets.path={arguments.file}")
+    size, width = table.shape
+    # `targets=static` scales to length 1 unless it is told otherwise
+    is_unit = bool(((table.norm(dim=1) - 1).abs() < UNIT).all())
+    read = f"targets=static targets.path={arguments.file}" + ("" if is_unit else " targets.normalise=false")
+    print(f"{size:,} words, {width} columns, {mib:.1f} MiB: {read}")
 
 
 if __name__ == "__main__":

@@ -104,8 +104,9 @@ def known_rows(file: VectorFile, vocabulary: Vocabulary) -> Tensor:
     known = weights > 0
     known[vocabulary.unk] = False
     if sums is None or not known.any():
-        problem = f"{file.name} has no word of the {size - 1:,} in the vocabulary; give vectors of this language"
-        raise SettingError("targets.path", problem)
+        problem = f"{file.name} has no word of the {size - 1:,} in the vocabulary"
+        remedy = "give vectors of this language, or corpus.lowercase=false if its words have capitals"
+        raise SettingError("targets.path", f"{problem}; {remedy}")
     rows = sums / weights.clamp(min=1)[:, None]
     average = rows[known].mean(0)
     if not weights[vocabulary.unk]:

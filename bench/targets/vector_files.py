@@ -3,8 +3,10 @@
 L words of a file, D embedding size, n words of a block.
 """
 
+import contextlib
 import importlib.util
 import itertools
+import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -113,13 +115,14 @@ def safetensors_blocks(file: Path, wanted: Collection[str]) -> Blocks:
 def text_blocks(file: Path, wanted: Collection[str]) -> Blocks:
     """Yield the wanted words and their vectors, of word2vec text.
 
-    The format is an optional line `L D`, then one line per word: the word and D numbers.
+    The format is an optional line `L D`, then one line per word: the word and D numbers, parted by spaces or tabs.
+    Words are brought to the Unicode form NFC, which the words of every corpus have.
 
     Raises:
-        SettingError: a line that is not UTF-8, or has other than D numbers.
+        SettingError: a line that is not UTF-8, or has other than D numbers, or a number of words other than L.
     """
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig") as lines:
             first = lines.readline().split()
             has_header = len(first) == 2 and all(each.isdigit() for each in first)
             width = int(first[1]) if has_header else len(first) - 1
@@ -127,20 +130,37 @@ def text_blocks(file: Path, wanted: Collection[str]) -> Blocks:
                 raise ValueError("its first line has no numbers")
             if not has_header:
                 lines.seek(0)
-            numbers = itertools.count(1 + has_header)
+            numbers, count = itertools.count(1 + has_header), 0  # of lines; words so far
             while block := list(itertools.islice(lines, BLOCK)):
                 kept = []
                 for line, number in zip(block, numbers, strict=False):
-                    word, *values = line.rstrip().rsplit(" ", width)  # a word may hold spaces
+                    if line.isspace():  # at the end of files that an editor saved
+                        continue
+                    count += 1
+                    word, *values = line.rstrip().replace("\t", " ").rsplit(" ", width)  # a word may hold spaces
                     if len(values) != width:
                         raise ValueError(f"line {number} has {len(values)} numbers, not {width}")
+                    if count == 1 and " " in word and is_number(word.rpartition(" ")[2]):
+                        raise ValueError(f"line {number} has more numbers than the {width} of line 1")
+                    if not word.isascii():
+                        word = unicodedata.normalize("NFC", word)
                     if word in wanted:
                         kept.append((word, values))
                 with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which the caller refuses
                     vectors = np.array([values for _, values in kept], np.float32)
                 yield [word for word, _ in kept], vectors.reshape(-1, width)
+            if has_header and count != int(first[0]):
+                raise ValueError(f"it has {count:,} words, and its first line says {int(first[0]):,}")
     except (ValueError, OSError) as error:  # UnicodeDecodeError is a ValueError
         problem = f"{file} is not word2vec text ({error})"
         raise SettingError(
             "targets.path", f"{problem}; give a word and its numbers per line, or a .safetensors"
         ) from None
+
+
+def is_number(text: str) -> bool:
+    """True if Python reads the text as a number."""
+    with contextlib.suppress(ValueError):
+        float(text)
+        return True
+    return False

@@ -33,6 +33,11 @@ def test_exported_table_is_read_back_to_float16_rounding(monkeypatch, tmp_path, 
     exported(monkeypatch, path, "targets=random", "targets.dimension=16", "targets.unit_length=false")
     table = torch.randn(200, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(read_back(path), table.half().float())  # <unk>, which no other row of the file replaces, too
+    assert (
+        capsys.readouterr().out
+        == f"200 words, 16 columns, 0.0 MiB: targets=static targets.path={path} targets.normalise=false\n"
+    )
+    exported(monkeypatch, path, "targets=random", "targets.dimension=16")
     assert capsys.readouterr().out == f"200 words, 16 columns, 0.0 MiB: targets=static targets.path={path}\n"
 
 

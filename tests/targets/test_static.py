@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,25 @@ def test_rows_are_the_vectors_of_the_file_and_the_stated_means(tmp_path, vocabul
     assert f"lacks 1 of 3 words ({share:.2%} of the training words)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["\ufeffa 1 2\nb 3 4\n", "\ufeff2 2\na 1 2\nb 3 4\n", "a\t1\t2\nb\t3\t4\n", "2 2\na 1 2\nb 3 4\n\n\n"],
+    ids=["byte order mark", "byte order mark before the header", "tabs", "blank lines at the end"],
+)
+def test_text_of_other_programs_is_read(tmp_path, vocabulary, content):
+    (tmp_path / "vectors.txt").write_text(content, "utf-8")
+    made = table(vocabulary, tmp_path / "vectors.txt")
+    assert row(vocabulary, made, "a") == [1, 2] and row(vocabulary, made, "b") == [3, 4]
+
+
+def test_words_of_a_file_are_found_in_any_unicode_form(tmp_path):
+    word = unicodedata.normalize("NFC", "é")
+    corpus = build_corpus("two", {"train": [[word, "a"]], "validation": [[word]], "test": [[word]]})
+    vocabulary = Vocabulary(corpus, None)
+    made = table(vocabulary, text(tmp_path, {unicodedata.normalize("NFD", word): [1.0, 2.0]}))
+    assert row(vocabulary, made, word) == [1, 2]
+
+
 def test_unknown_word_of_the_file_is_used_if_the_replaced_words_are_missing(tmp_path, vocabulary):
     known = {word: VECTORS[word] for word in "ac"}
     made = table(vocabulary, text(tmp_path, known | {"<unk>": [7.0, 7.0]}))
@@ -109,7 +129,9 @@ def test_zero_vector_counts_as_missing(tmp_path, vocabulary, capsys):
         ),
         ("a 1e39 2\nb 1 2\n", r"that of 'a'; correct the file"),
         ("a 0 0\n", r"has no word of the 3 in the vocabulary"),
-        ("zebra 1 2\n", r"^targets.path: vectors.txt has no word of the 3 in the vocabulary; give"),
+        ("zebra 1 2\n", r"^targets.path: vectors.txt has no word of the 3 in the vocabulary; give .*lowercase=false"),
+        ("3 2\na 1 2\nb 1 2\n", r"it has 2 words, and its first line says 3"),
+        ("2 2\na 1 2 3\nb 1 2 3\n", r"line 2 has more numbers than the 2 of line 1"),
     ],
 )
 def test_damaged_text_is_refused_in_one_line(tmp_path, vocabulary, content, problem):
