@@ -20,6 +20,7 @@ from bench.evaluation.generation import prompts_of
 from bench.evaluation.score import EvaluationData
 from bench.heads import Head
 from bench.models.backbones import Backbone
+from bench.models.backbones._contract import check_contract
 from bench.models.language_model import LanguageModel
 from bench.models.spelling import Speller
 from bench.models.word_batches import Inputs, WordData
@@ -127,7 +128,8 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor 
         table: see `build_cell`.
 
     Raises:
-        SettingError: settings that the head refuses, or a class that is no backbone or no head.
+        SettingError: settings that the head refuses, a class that is no backbone or no head, or a backbone that breaks
+            its contract.
     """
     vocabulary = evaluation_data.vocabulary
     inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
@@ -135,6 +137,7 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor 
     if not isinstance(trunk, Backbone):
         problem = f"{cfg.backbone.trunk._target_} makes no bench.models.backbones.Backbone; give one"
         raise SettingError("backbone.trunk._target_", problem)
+    check_contract(trunk)
     if cfg.inputs == "contextual":
         inputs.vectors("train")  # before the targets, which then read the cached vectors and do not encode again
     parts: dict[str, Any] = {"hidden_size": trunk.hidden_size, "vocabulary": vocabulary}

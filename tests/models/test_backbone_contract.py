@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 import torch
 from factories.cells import settings
+from factories.configurations import composed
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.evaluation.word_evaluator import WordEvaluator
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones import Backbone
+from bench.models.backbones._contract import check_contract
 from bench.models.word_batches import Batch, Inputs
 from bench.models.word_model import WordModel
 from bench.run import run
+
+BACKBONES = sorted(path.stem for path in Path(config_dir(), "backbone").glob("*.yaml"))
 
 POSITIONS = 16  # rows of the positional table; the position of a word is taken modulo this number
 
@@ -104,6 +110,74 @@ def test_cell_trains_and_evaluates_outside_backbone(tmp_path):
     assert record.status == "ok", record.reason
     assert record.bits_per_byte > 0 and record.generations[0]["greedy"] and record.brier_n is not None
     assert record.flops_per_position == record.head_flops_per_position + 24
+
+
+class Attention(MeanOfWords):
+    """Base of backbones that break a rule: attention of each word to a number of words before it."""
+
+    def read(self, vectors, past):
+        keys = vectors if past is None else torch.cat([past, vectors], 1)
+        later = torch.ones(vectors.shape[1], keys.shape[1], dtype=torch.bool).triu(1 + keys.shape[1] - vectors.shape[1])
+        scores = (vectors @ keys.mT).masked_fill(later, -torch.inf)
+        return scores.softmax(-1) @ keys, keys
+
+
+class Stateless(Attention):
+    def forward(self, inputs, state=None):
+        return self.read(self.words(inputs), None)[0], (self.words(inputs)[:, -1],)
+
+
+class Growing(Attention):
+    def forward(self, inputs, state=None):
+        return self.read(self.words(inputs), state)
+
+
+class Foreseeing(MeanOfWords):
+    def forward(self, inputs, state=None):
+        hidden, state = super().forward(inputs, state)
+        return hidden + hidden.mean(1, keepdim=True), state
+
+
+class Batched(MeanOfWords):
+    def forward(self, inputs, state=None):
+        hidden, state = super().forward(inputs, state)
+        return hidden - hidden.mean(0, keepdim=True), state
+
+
+class StepsFirst(MeanOfWords):
+    def forward(self, inputs, state=None):
+        if state is not None:
+            state = {"count": state["count"], "sums": (state["sums"][0].T,)}
+        hidden, state = super().forward(inputs, state)
+        return hidden, {"count": state["count"], "sums": (state["sums"][0].T,)}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "problem"),
+    [
+        (Stateless, "reading a text word by word, with its state, gives other hidden states than reading it whole"),
+        (Growing, "its state changes its size with the number of words; give it a fixed size"),
+        (Foreseeing, "the hidden state of a word depends on later words"),
+        (Batched, "the hidden states of a sequence depend on the other sequences of its batch"),
+        (StepsFirst, "a tensor of its state has not the sequences in its first dimension"),
+    ],
+)
+def test_backbone_that_breaks_its_contract_is_refused_before_training(tmp_path, backbone, problem):
+    with pytest.raises(SettingError) as raised:
+        run(configured(tmp_path, backbone.__name__))
+    assert str(raised.value) == f"backbone.trunk: {backbone.__name__}: {problem}; see bench.models.backbones.Backbone"
+    assert not [*tmp_path.rglob("*.json")]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("width", [None, 5])
+def test_every_backbone_keeps_its_contract(name, width):
+    torch.manual_seed(0)
+    trunk = composed(f"backbone={name}", "backbone.trunk.hidden_size=8").backbone.trunk
+    backbone = instantiate(trunk, vocabulary_size=30, input_width=width)
+    before = torch.get_rng_state()
+    check_contract(backbone)
+    assert torch.equal(torch.get_rng_state(), before) and backbone.training
 
 
 def test_class_that_is_not_a_backbone_is_refused(tmp_path):

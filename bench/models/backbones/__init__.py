@@ -17,8 +17,12 @@ class Backbone(nn.Module):
     the whole text.
 
     A state is None (start of a document) or any tree (tuple, list, dict) of tensors. Every tensor of the tree has the
-    sequences in its first dimension: [B, …]. States of single sequences are selected and combined by this rule
-    only, and a checkpoint contains the state.
+    sequences in its first dimension, [B, …], and the same size after every word: evaluation keeps the state before
+    each word of the test text. States of single sequences are selected and combined by this rule only, and a checkpoint
+    contains the state.
+
+    In evaluation every document starts from None. In training the state continues from one document to the next; id V
+    marks the start of a document, where a backbone that counts words may start again.
 
     Args:
         hidden_size: size of a hidden state, H.
