@@ -33,6 +33,7 @@ from bench.evaluation.generation_quality import generation_quality
 from bench.generate import checked_record, kept_model
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
+from bench.models.stored_predictions import StoredPredictions
 from bench.models.truth_model import TruthModel
 from bench.targets.tables import EncoderSettings, Targets
 from bench.training.build import Built, make_targets
@@ -58,10 +59,9 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     if path.is_file() and (status := Record.read(path).status) != "ok":
         return f"skipped: the cell ended as {status}"
     record = checked_record(path, arguments.trust)
-    head = get_object(record.config["system"]["head"]["_target_"]) if record.head else None
-    is_regressor = isinstance(head, type) and issubclass(head, Regressor)
+    is_regressor = is_diagnosed(record.config["system"])
     lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
-    if record.config["system"]["kind"] == "regressor" and not is_regressor:
+    if record.config["system"].get("kind") == "regressor" and not is_regressor:
         problem = f"{path.name} is not diagnosed: its head is no subclass of bench.heads._regressor.Regressor"
         print(problem, file=sys.stderr)
     judge = arguments.judge and known_judge(arguments.judge)
@@ -72,7 +72,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     built = kept_model(path, record)
     begin, measured = time.perf_counter(), []
     problem = None  # what one measurement lacks, an encoder or a reference, must not cost the other
-    if lacks_quality:
+    if lacks_quality and built.model.writes:
         try:
             figures = written_quality(record, built, judge)
         except SettingError as error:
@@ -91,8 +91,16 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         record.write(path.with_name(path.name.removesuffix(".json")))
     if problem is not None:
         raise problem
-    outcome = " and ".join(measured) or "no generation quality: the test text is too short"
+    outcome = " and ".join(measured) or "no generation quality: the test text is too short, or the model cannot write"
     return f"{outcome} ({time.perf_counter() - begin:.0f} s)"
+
+
+def is_diagnosed(system: dict[str, Any]) -> bool:
+    """True if a system's head is a regressor of this project, or if it is the predictions of another program."""
+    if "head" not in system:
+        return get_object(system["model"]["_target_"]) is StoredPredictions
+    head = get_object(system["head"]["_target_"])
+    return isinstance(head, type) and issubclass(head, Regressor)
 
 
 def targets_of(record: Record, built: Built) -> Targets:

@@ -182,6 +182,8 @@ def continuations(
 ) -> list[dict[str, str]]:
     """Continue each prompt twice: by the likeliest (nearest) words, and by calibrated draws."""
     rows = []
+    if not evaluator.model.writes:
+        return rows
     for prompt, start in prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase):
         options = {"calibration": calibration, "seed": cfg.seed}
         texts = {

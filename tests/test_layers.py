@@ -12,7 +12,7 @@ import bench
 PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report", "dashboard")
 COMMANDS = {
     "__init__", "__main__", "bundle", "cli", "diagnose", "generate", "gpu_reference", "pretrained", "run", "slurm",
-    "sweep", "verify", "wandb_upload",
+    "export", "sweep", "verify", "wandb_upload",
 }  # fmt: skip
 READ_BY_REPORT = (
     "bench.core", "bench.report", "bench.cost.ledger", "bench.cost.schema", "bench.evaluation.intervals",

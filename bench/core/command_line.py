@@ -13,6 +13,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.core.environment import config_dir
@@ -169,6 +170,26 @@ def exit_with_refusal(error: BaseException) -> NoReturn:
     """Print one line about bad input, and exit with its status."""
     print(explain_refusal(error, sys.argv[1:]), file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """Return the checked configuration of these overrides.
+
+    Raises:
+        SettingError: a setting that cannot work.
+    """
+    from bench.core.config_check import check_config  # pydantic, which a refusal of the command line does not wait for
+    from bench.core.paths import plain_config
+
+    try:
+        check_text(overrides)
+        check_groups(overrides)
+        with initialize_config_dir(config_dir(), version_base="1.3"):
+            cfg = compose("config", overrides)
+        check_config(plain_config(cfg))
+    except REFUSED as error:
+        raise explain_refusal(error, overrides) from None
+    return cfg
 
 
 def check_groups(arguments: list[str]) -> None:

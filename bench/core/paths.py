@@ -27,8 +27,7 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def resolved_config(cfg: DictConfig) -> dict[str, Any]:
-    """Return the configuration as plain data, with the hashes of a user's text and file of targets, and the name of an
-    outside head.
+    """Return the configuration as plain data, with the hashes of a user's files and the name of an outside head.
 
     Raises:
         SettingError: a secret of the environment would be written down with it.
@@ -37,9 +36,10 @@ def resolved_config(cfg: DictConfig) -> dict[str, Any]:
     refuse_secrets(config)
     if config["corpus"].get("path") is not None:
         config["corpus"]["content_sha256"] = content_sha256(config["corpus"]["path"])
-    for targets in (config["targets"], config["system"].get("head", {}).get("targets", {})):
-        if targets.get("path") is not None and targets.get("sha256", "") is None:
-            targets["sha256"] = targets_sha256(targets["path"])
+    system = config["system"]
+    for read in (config["targets"], system.get("head", {}).get("targets", {}), system.get("model", {})):
+        if read.get("path") is not None and read.get("sha256", "") is None:
+            read["sha256"] = targets_sha256(read["path"])
     config["system"]["name"] = system_name(config["system"])
     return config
 

@@ -58,7 +58,7 @@ class WordEvaluator(Evaluator):
         exact = self.exact_decoder(data.vocabulary.unk)
         answers = min(ANSWERS, len(data.vocabulary))
         with torch.inference_mode():
-            features = self.model.features(data.validation.head(most_queries), None)
+            features = self.model.features(data.validation.head(most_queries), "validation")
             features = features.repeat(-(-most_queries // len(features)), 1)
         for queries in (1, most_queries):  # one query and several queries use different copies of the table
             exact.best(features[:queries], answers)

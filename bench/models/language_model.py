@@ -33,12 +33,14 @@ class LanguageModel:
         is_density: False if exp(mean raw nats) is a proxy and not a perplexity.
         weights_sha256: hash of the pre-trained weights that the model reads or starts from; None without such weights.
         encode_seconds: time to encode the training text with a pre-trained encoder, s; None without an encoder.
+        writes: False if the model cannot continue a text of its own.
     """
 
     evaluator: str
     is_density: bool = True
     weights_sha256: str | None = None
     encode_seconds: float | None = None
+    writes: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -70,7 +72,12 @@ class ClosedVocabularyModel(LanguageModel):
 
     Evaluation first turns a text into features, one row per position, and then turns blocks of features into blocks of
     scores, so that [N, V] scores are never in memory at once.
+
+    Attributes:
+        splits: splits of the corpus that the model has features of.
     """
+
+    splits: tuple[str, ...] = ("train", "validation", "test")
 
     evaluator = "bench.evaluation.word_evaluator.WordEvaluator"
 

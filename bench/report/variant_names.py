@@ -61,11 +61,13 @@ def short_name(run: pd.Series, chosen: pd.DataFrame) -> str:
 
 
 def phrase(key: str, value: str) -> str:
-    """Return `gru`, `contextual inputs`, `optimizer lr 0.01`, `TheirHead` of `their_package.heads.TheirHead`."""
+    """Return `gru`, `contextual inputs`, `optimizer lr 0.01`, `file 4f0a91c2`, `TheirHead` of `their.TheirHead`."""
     if key in BARE:
         return value
     if key.rpartition(".")[2] == CLASS:
         return value.rpartition(".")[2]
+    if key.rpartition(".")[2] == "sha256":
+        return f"file {value[:8]}"
     name = " ".join(key.split(".")[-2:]).replace("_", " ")
     is_word = re.fullmatch(r"[a-z]+", value) and value not in ("null", "true", "false")
     return f"{value} {name}" if is_word else f"{name} {value}"

@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.core.command_line import REFUSED, check_groups, check_text, explain_refusal
-from bench.core.config_check import check_config
-from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
+from bench.core.command_line import composed
+from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, SettingError
 from bench.core.files import write_atomically
-from bench.core.paths import plain_config, resolved_config
+from bench.core.paths import resolved_config
 from bench.core.provenance import reproducibility_fields
 from bench.data.corpus_cache import open_corpus
 from bench.data.vocabulary import Vocabulary
@@ -31,23 +29,6 @@ from bench.targets.tables import Targets
 FORMAT = "head-bench targets 1"  # of the file, in its metadata
 
 UNIT = 1e-3  # rounding error of a length of 1 in float16
-
-
-def composed(overrides: list[str]) -> DictConfig:
-    """Return the configuration of these overrides.
-
-    Raises:
-        SettingError: a setting that cannot work.
-    """
-    try:
-        check_text(overrides)
-        check_groups(overrides)
-        with initialize_config_dir(config_dir(), version_base="1.3"):
-            cfg = compose("config", overrides)
-        check_config(plain_config(cfg))
-    except REFUSED as error:
-        raise explain_refusal(error, overrides) from None
-    return cfg
 
 
 def export(cfg: DictConfig, path: Path) -> Tensor:

@@ -52,17 +52,23 @@ def build_cell(cfg: DictConfig, table: Tensor | None = None) -> Built:
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     whole = open_corpus(cfg.corpus.source, cfg.cache_dir)
-    corpus = limited_corpus(
-        whole, cfg.corpus.get("train_words"), cfg.evaluation.validation_words, cfg.evaluation.test_words
-    )
-    evaluation_data = make_evaluation_data(
-        corpus, cfg.vocabulary.size, cfg.evaluation.calibration_words, cfg.evaluation.search_words
-    )
+    evaluation_data = evaluation_data_of(cfg, whole)
     vocabulary = evaluation_data.vocabulary
     prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
     built = word_system(cfg, evaluation_data, table) if "head" in cfg.system else whole_model(cfg, evaluation_data)
     report_splits(whole)  # after all that can refuse the settings: a refusal is one line
     return built
+
+
+def evaluation_data_of(cfg: DictConfig, whole: Corpus) -> EvaluationData:
+    """Return the texts that a cell reads, with its vocabulary and a speller.
+
+    Raises:
+        SettingError: the corpus has no vocabulary of this size, or a split is too short.
+    """
+    limits = cfg.evaluation
+    corpus = limited_corpus(whole, cfg.corpus.get("train_words"), limits.validation_words, limits.test_words)
+    return make_evaluation_data(corpus, cfg.vocabulary.size, limits.calibration_words, limits.search_words)
 
 
 @functools.lru_cache(maxsize=1)  # shared by the cells of a sweep in one process, as is the next
@@ -101,7 +107,7 @@ def whole_model(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
     if not isinstance(model, LanguageModel):
         problem = f"{cfg.system.model._target_} makes no bench.models.language_model.LanguageModel; give one"
         raise SettingError("system.model._target_", problem)
-    return Built(model, model.datamodule(cfg.seed), evaluation_data, None)
+    return Built(model, model.datamodule(cfg.seed), evaluation_data, getattr(model, "targets", None))
 
 
 def check_splits(vocabulary: Vocabulary) -> None:

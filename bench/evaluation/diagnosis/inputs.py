@@ -17,6 +17,7 @@ from bench.evaluation.calibration import Calibration, fit
 from bench.evaluation.score import KEPT_CELLS, EvaluationData, evenly_spaced, vocabulary_ids
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
+from bench.models.stored_predictions import StoredPredictions
 from bench.models.word_model import WordModel
 from bench.targets.tables import Targets
 
@@ -48,14 +49,14 @@ class Case:
     """A regressor, and the reference that it is compared with.
 
     Attributes:
-        model: trained word model whose head is a `Regressor`.
+        model: trained word model whose head is a `Regressor`, or predictions of another program.
         targets: targets of the head.
         reference: model whose distribution stands for p(word | context): a softmax, or the truth where it is known.
         known_calibration: calibration of the reference; None fits it on validation, as for every model.
         data: validation and test texts, the same for both models.
     """
 
-    model: WordModel
+    model: WordModel | StoredPredictions
     targets: Targets
     reference: ClosedVocabularyModel
     known_calibration: Calibration | None

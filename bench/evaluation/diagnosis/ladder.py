@@ -192,6 +192,9 @@ def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
 
     Args:
         inputs: test positions; nothing is fitted on these.
+
+    Returns:
+        The rows; only those without a fit if the model has no features of the training text.
     """
     fixed = {
         "nearest": (0, ReadOut(case, case.scale_alone)),
@@ -200,6 +203,8 @@ def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
     rows = [row(name, read_out, parameters, case, inputs) for name, (parameters, read_out) in fixed.items()]
     # a fitted scale below 0 would rank backwards; the nearest word is the first by the head's own scores
     rows[0]["accuracy_at_1"] = nats_and_accuracy(ReadOut(case, Calibration(1.0, 0.0)), inputs, case.unk)[1]
+    if "train" not in case.model.splits:
+        return rows
     sample = training_sample(case)
     word_bias = fitted(WordBias(case, case.calibration), *sample, case)
     linear_map = fitted(LinearMap(case, case.calibration), *sample, case)
