@@ -20,13 +20,18 @@ ROWS = 32  # spans per batch of a plain reader
 
 
 class PlainReader(EncoderModel):
-    """Baseline: windows in the order of the text, ROWS per batch, padded and masked, through the whole model."""
+    """Baseline: windows in the order of the text, ROWS per batch, padded and masked, through the whole model.
+
+    The model gets the mask for causal rows too, as from a user, who would not ask whether padding comes last.
+    """
 
     def shortened(self) -> None:
         return None
 
-    def mask(self, real: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(real).to(self.model.device)
+    def outputs(self, ids: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+        device = self.model.device
+        mask = None if real is None else real.to(device)
+        return self.model(ids.to(device), attention_mask=mask, use_cache=False)[0]
 
     def batches(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(lengths), ROWS):

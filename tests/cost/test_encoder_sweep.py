@@ -64,6 +64,23 @@ def test_baselines_give_the_same_vectors_as_this_projects_reader(encoder, sample
     np.testing.assert_allclose(encode(EncoderVariant(name="", encoder=ours).build(), sample), theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [PlainReader, EqualLengthReader])
+@pytest.mark.parametrize("context", ["causal", "prefix", "bidirectional"])
+def test_baselines_give_the_model_a_mask_of_all_pieces_that_are_not_padding(
+    encoder, sample, kind, context, monkeypatch
+):
+    reader = encoder(context=context, window=WINDOW).load_model(kind, precision="fp32")
+    masked, forward = [], reader.model.forward
+
+    def spied(ids: torch.Tensor, *, attention_mask: torch.Tensor | None = None, **options):
+        masked.append(attention_mask is not None and torch.equal(attention_mask.bool(), ids != reader.pad_id))
+        return forward(ids, attention_mask=attention_mask, **options)
+
+    monkeypatch.setattr(reader.model, "forward", spied)
+    encode(reader, sample)
+    assert masked and all(masked)
+
+
 def test_equal_length_batches_have_no_padding_and_cover_every_span_once(encoder):
     reader = encoder(context="prefix").load_model(EqualLengthReader, precision="fp32")
     lengths = np.random.default_rng(0).integers(1, 6, 5000)
