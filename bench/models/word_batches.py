@@ -125,14 +125,11 @@ class WordData(StepData):
         seed: seed of the order of documents.
 
     Raises:
-        SettingError: `streams` or `steps` is not a positive whole number, or the text has fewer words than streams.
+        SettingError: the text has fewer words than streams.
     """
 
     def __init__(self, inputs: Inputs, targets: Targets | None, *, streams: int, steps: int, seed: int):
         words = len(inputs.vocabulary.corpus.train)
-        for name, value in {"streams": streams, "steps": steps}.items():
-            if not isinstance(value, int) or value < 1:
-                raise SettingError(f"batch.{name}", f"{value} is not a positive whole number")
         if words < streams:
             raise SettingError(
                 "batch.streams", f"{streams} is more than the {words} words of the training text; lower it"

@@ -8,10 +8,11 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,20 +20,27 @@ from bench.core.array_cache import cached_array, checked, key_of
 from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
 from bench.core.progress import print_line
+from bench.core.settings import Place
+from bench.core.value_check import check_value
 from bench.data.corpus import Corpus, Text
 from bench.targets import encoder_files
 from bench.targets.encoder_forward import EncoderModel
 
-CHOICES = {
-    "context": ("causal", "prefix", "bidirectional"),
-    "pooling": ("mean", "first", "last"),
-    "special_tokens": ("cls", "both", "none"),
-    "precision": ("auto", "bf16", "fp32"),
-}
-
 Model = TypeVar("Model", bound=EncoderModel)
 
 SCHEME = 2  # raise the number when the same settings give other vectors: older caches are then ignored
+
+
+class EncoderSettings(TypedDict):
+    """Settings of an `Encoder`, as keys of the configuration's `targets`."""
+
+    encoder: Place | None
+    context: Literal["causal", "prefix", "bidirectional"]
+    window: Annotated[int, Field(ge=1, le=2**20)]
+    layer: Annotated[int, Field(ge=-1000, le=1000)]
+    pooling: Literal["mean", "first", "last"]
+    special_tokens: Literal["cls", "both", "none"]
+    precision: Literal["auto", "bf16", "fp32"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +83,15 @@ class Encoder:
         cache_dir: str | Path,
         device: torch.device | str | None = None,
     ):
-        choices = {"context": context, "pooling": pooling, "special_tokens": special_tokens}
-        for name, value in {**choices, "precision": precision}.items():
-            if value not in CHOICES[name]:
-                raise SettingError(f"targets.{name}", f"{value} is not one of {', '.join(CHOICES[name])}")
-        if not isinstance(window, int) or window < 1:
-            raise SettingError("targets.window", f"{window} is not a positive number of words")
+        self.options = {"context": context, "pooling": pooling, "special_tokens": special_tokens, "window": window}
+        for name, value in {**self.options, "precision": precision}.items():  # another would silently act like one
+            check_value(f"targets.{name}", value, EncoderSettings.__annotations__[name])
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = best_precision(self.device) if precision == "auto" else precision
         self.folder = encoder_files.find_encoder(source)
         self.config = encoder_files.read_config(self.folder, layer)
         self.width: int = self.config.hidden_size
         self.weights_sha256 = encoder_files.weights_sha256(self.folder)
-        self.options = {**choices, "window": window}
         self.cache = Path(cache_dir).expanduser() / "vectors"
 
     def encode(self, corpus: Corpus, split: str) -> Encoded:

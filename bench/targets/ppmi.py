@@ -19,7 +19,7 @@ from bench.core.errors import SettingError
 from bench.core.settings import Width
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
-from bench.targets.tables import Targets
+from bench.targets.tables import Targets, TypeLevel
 
 SMOOTHING = 0.75  # exponent on the counts of context words, as in the paper; rare contexts would dominate otherwise
 
@@ -33,7 +33,7 @@ def ppmi(
     name: str,
     vocabulary: Vocabulary,
     cache_dir: str,
-    level: str,
+    level: TypeLevel,
     dimension: Width,
     window: Annotated[int, Field(ge=1, le=100)],
     shift: Annotated[float, Field(ge=1, le=1e4)],
@@ -53,13 +53,11 @@ def ppmi(
         unit_length: scale the rows to length 1.
 
     Raises:
-        SettingError: another level, or a dimension that is not less than V.
+        SettingError: a dimension that is not less than V.
     """
-    if level != "type":
-        raise SettingError("targets.level", f"counted targets have no {level} vectors; use targets.level=type")
     size = len(vocabulary)
-    if not 1 <= dimension < size:
-        raise SettingError("targets.dimension", f"{dimension} components need 1 <= dimension < {size} = V; lower it")
+    if dimension >= size:
+        raise SettingError("targets.dimension", f"{dimension} components need dimension < {size} = V; lower it")
 
     def fill(out: np.memmap) -> Iterator[None]:
         counts = cooccurrences(vocabulary.encode(vocabulary.corpus.train.words), vocabulary.corpus.train, size, window)

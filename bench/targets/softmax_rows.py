@@ -12,7 +12,7 @@ from bench.core.paths import weights_beside
 from bench.core.record import Record, targets_sha256
 from bench.core.settings import Place
 from bench.data.vocabulary import Vocabulary
-from bench.targets.tables import Targets
+from bench.targets.tables import Targets, TypeLevel
 
 ROWS = "head.words.weight"  # [V, D] in the weights of every softmax of this project, sampled or not
 
@@ -22,7 +22,7 @@ def softmax_rows(
     name: str,
     vocabulary: Vocabulary,
     cache_dir: str,
-    level: str,
+    level: TypeLevel,
     path: Place | None,
     sha256: str | None,
     unit_length: bool,
@@ -40,10 +40,8 @@ def softmax_rows(
         unit_length: scale the rows to length 1.
 
     Raises:
-        SettingError: another level, no such cell, no kept weights, another record, text, vocabulary or head.
+        SettingError: no such cell, no kept weights, another record, text, vocabulary or head.
     """
-    if level != "type":
-        raise SettingError("targets.level", f"a softmax has no {level} vectors; use targets.level=type")
     if path is None or not Path(path).expanduser().is_file():
         problem = f"{path} is no file; give the .json of a finished softmax cell, results/single/softmax-….json say"
         raise SettingError("targets.path", problem)

@@ -4,7 +4,6 @@ L lexicon types, V ids, D embedding size, n words of a block.
 """
 
 import itertools
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from bench.core.progress import print_line
 from bench.core.settings import Place, quoted
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK
-from bench.targets.tables import Targets, whitening
+from bench.targets.tables import Targets, TypeLevel, whitening
 from bench.targets.vector_files import VectorFile, open_vectors
 
 
@@ -26,7 +25,7 @@ def static(
     cache_dir: str,
     path: Place | None,
     sha256: str | None,
-    level: Literal["type"],
+    level: TypeLevel,
     centre: bool,
     whiten: bool,
     normalise: bool,
@@ -47,11 +46,8 @@ def static(
         normalise: scale to unit length at the end.
 
     Raises:
-        SettingError: another level; a file that is missing, damaged, or of another content; no word of the vocabulary
-            is in the file.
+        SettingError: a file that is missing, damaged, or of another content; no word of the vocabulary is in the file.
     """
-    if level != "type":
-        raise SettingError("targets.level", f"static targets have no {level} vectors; use targets.level=type")
     file = open_vectors(path)
     if sha256 is not None and file.sha256 != sha256:
         problem = f"the content of {file.name} is no longer that of this cell; restore it, or run a new cell"

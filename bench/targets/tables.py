@@ -4,18 +4,17 @@ N training words, V ids, D embedding size.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Unpack
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from bench.core.errors import SettingError
-from bench.core.settings import Place
 from bench.data.vocabulary import Vocabulary
-from bench.targets.encoder import Encoder
+from bench.targets.encoder import Encoder, EncoderSettings
 from bench.targets.moments import training_moments
 
 BLOCK = 1 << 15  # rows added at a time; bounds memory
@@ -23,16 +22,18 @@ BLOCK = 1 << 15  # rows added at a time; bounds memory
 FLAT = 1e-3  # directions with a smaller share of the mean variance are dropped: whitening would amplify their noise
 
 
-class EncoderSettings(TypedDict):
-    """Settings of a `bench.targets.encoder.Encoder`."""
+def only_types(level: Any) -> Any:
+    """Return the level of targets whose vectors belong to words; pydantic's own message would not give the reason.
 
-    encoder: Place | None
-    context: Literal["causal", "prefix", "bidirectional"]
-    window: Annotated[int, Field(ge=1, le=2**20)]
-    layer: Annotated[int, Field(ge=-1000, le=1000)]
-    pooling: Literal["mean", "first", "last"]
-    special_tokens: Literal["cls", "both", "none"]
-    precision: Literal["auto", "bf16", "fp32"]
+    Raises:
+        ValueError: another level.
+    """
+    if level != "type":
+        raise ValueError("'type', these targets have no vectors of occurrences")
+    return level
+
+
+TypeLevel = Annotated[Literal["type"], BeforeValidator(only_types)]
 
 
 class Targets:

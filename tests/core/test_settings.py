@@ -90,6 +90,10 @@ def changed(key: str, value: object) -> dict:
         ("optimizer.lr", None, "a head is trained by gradients"),
         ("budget.words", None, "^budget: words and seconds are both null"),
         ("inputs", "both", "give 'learned' or 'contextual'"),
+        ("batch.streams", 0, "give greater than or equal to 1"),
+        ("batch.streams", 1.5, "give a valid integer"),
+        ("batch.steps", 0, "give greater than or equal to 1"),
+        ("batch.steps", -1, "give greater than or equal to 1"),
         ("generation.prompts", "the", "give a valid list"),
         ("backbone.trunk.hidden_size", 10**9, "give less than or equal to 8192"),
         ("backbone.trunk.dropout", 1, "give less than 1"),
@@ -129,6 +133,13 @@ def test_required_setting_cannot_be_deleted(key):
     del place[name]
     with pytest.raises(SettingError, match=rf"^{key}: .*; restore it"):
         check_config(config)
+
+
+@pytest.mark.parametrize("targets", ["random", "ppmi", "static", "softmax_rows"])
+def test_level_of_occurrences_is_refused_for_targets_without_them(targets):
+    line = r"^targets.level: 'token' does not work; give 'type', these targets have no vectors of occurrences$"
+    with pytest.raises(SettingError, match=line):
+        check_config(plain("system=mse", f"targets={targets}", "targets.level=token"))
 
 
 def test_targets_of_a_head_are_those_of_the_group_targets():

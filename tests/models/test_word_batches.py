@@ -161,13 +161,6 @@ def test_batches_are_prefetched_in_pinned_memory_only_with_a_gpu(inputs, kind, i
     assert (loader.pin_memory, isinstance(loader.dataset, Prefetch)) == (is_prefetched, is_prefetched)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("streams", 0), ("steps", 0), ("steps", -1), ("streams", 1.5)])
-def test_data_module_refuses_streams_or_steps_that_are_not_positive(inputs, setting, value):
-    settings = {"streams": STREAMS, "steps": STEPS} | {setting: value}
-    with pytest.raises(SettingError, match=f"^batch.{setting}: {value} is not a positive whole number$"):
-        WordData(inputs, None, **settings, seed=0)
-
-
 def test_data_module_refuses_text_with_fewer_words_than_streams():
     made = build_corpus("short", {"train": [["a", "b", "a"]], "validation": [["a"]], "test": [["a"]]})
     inputs = Inputs(Vocabulary(made, 2))

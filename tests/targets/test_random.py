@@ -1,11 +1,9 @@
-"""Random target rows: their seed, their length, and what they refuse."""
+"""Random target rows: their seed and their length."""
 
-import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from bench.core.errors import SettingError
 from bench.targets.random import random
 from bench.targets.tables import Targets
 
@@ -33,15 +31,3 @@ def test_configuration_builds_rows_of_unit_length(vocabulary, pytestconfig):
     made: Targets = instantiate(group, vocabulary=vocabulary, cache_dir="")
     assert (made.name, made.level, made.table.shape) == ("random", "type", (len(vocabulary), 384))
     torch.testing.assert_close(made.table.norm(dim=1), torch.ones(len(vocabulary)))
-
-
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        ({"level": "token"}, r"^targets.level: .*use targets.level=type$"),
-        ({"dimension": 0}, r"^targets.dimension: 0 is not positive$"),
-    ],
-)
-def test_bad_setting_is_refused_in_one_line(vocabulary, settings, line):
-    with pytest.raises(SettingError, match=line):
-        random(vocabulary=vocabulary, **GIVEN | settings)

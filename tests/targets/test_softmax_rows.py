@@ -116,8 +116,3 @@ def test_cell_of_a_head_without_softmax_rows_is_refused(folder):
         f"targets.path: {record} is a cell of adaptive_softmax, which has no softmax rows; give a cell of softmax"
     )
     assert refusal(with_rows_of(record, folder)) == expected
-
-
-def test_level_token_is_refused(folder):
-    line = refusal(with_rows_of(None, folder, "targets.level=token"))
-    assert line == "targets.level: a softmax has no token vectors; use targets.level=type"

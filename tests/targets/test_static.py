@@ -155,8 +155,6 @@ def test_other_files_are_refused_in_one_line(tmp_path, vocabulary):
     damaged.write_bytes(damaged.read_bytes()[:-3])
     with pytest.raises(SettingError, match=r"holds no tensors `rows` \[L, D\] and `words`"):
         table(vocabulary, damaged)
-    with pytest.raises(SettingError, match=r"^targets.level: static targets have no token vectors"):
-        table(vocabulary, None, level="token")
 
 
 def test_missing_glove_wheel_is_one_line_with_the_remedy(monkeypatch, vocabulary):
