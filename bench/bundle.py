@@ -13,8 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import SettingError
 
 FOLDER = Path("build/gpu")
 
@@ -138,11 +139,8 @@ def main() -> None:
     parser.add_argument("--file", action="append", default=[], type=Path, help="to carry: a target table, a text")
     parser.add_argument("--has", action="append", default=[], help="a package that the GPU machine has: scipy")
     arguments = parser.parse_args()
-    try:
+    with exiting_on_refusal():
         contents = bundle(arguments.file, arguments.has)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
     for path in contents:
         print(f"{size_mib(path):6.2f} MiB  {path}")
     print(f"{sum(map(size_mib, contents)):6.2f} MiB in {FOLDER}, of at most {MOST_MIB}")

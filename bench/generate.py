@@ -10,8 +10,9 @@ import pydantic
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import SettingError
 from bench.core.paths import weights_beside
 from bench.core.record import Record
 from bench.core.settings import Count, Seed
@@ -156,12 +157,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first sample's draws (default 0); the next add 1")
     add_option(parser)
     arguments = parser.parse_args()
-    try:
+    with exiting_on_refusal():
         for prompt, text in continuations(arguments):
             print(f"{prompt} | {text}")
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.models.causal_lm_builders import load_causal_lm
@@ -101,12 +102,10 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(FOLDER), help="default: %(default)s")
     folder = parser.parse_args().folder
     logging.disable_progress_bar()
-    try:
+    with exiting_on_refusal():
         if not (folder / "model.safetensors").is_file():
             install(folder)
         print(f"SmolLM2-135M-Instruct is in {folder}: python -m bench system=gpt2 system.pretrained={folder}")
-    except SettingError as error:
-        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

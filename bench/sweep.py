@@ -8,14 +8,13 @@ import contextlib
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import REFUSED, exit_with_refusal
+from bench.core.command_line import exiting_on_refusal
 from bench.core.errors import FAILED
 from bench.core.paths import check_results_folder
 from bench.core.progress import TALLY, print_line
@@ -33,7 +32,7 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a folder of results that leaves its place or cannot be written."""
-        with exiting_on_refusal():
+        with exiting_on_refusal():  # Hydra turns an exception of a callback into a warning, and continues
             check_results_folder(config, typed_overrides(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -86,15 +85,6 @@ class SweepCallback(Callback):
             sys.exit(FAILED)
         if unsound:
             sys.exit(FAILED)
-
-
-@contextlib.contextmanager
-def exiting_on_refusal() -> Iterator[None]:
-    """Exit with one line on bad input; Hydra turns an exception of a callback into a warning and continues."""
-    try:
-        yield
-    except REFUSED as error:
-        exit_with_refusal(error)
 
 
 def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.cpu_threads import limit_threads
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
@@ -93,7 +94,7 @@ def main() -> None:
     )
     add_option(parser)
     arguments = parser.parse_args()
-    try:
+    with exiting_on_refusal():
         if not arguments.record.is_file():
             raise SettingError("RECORD", f"{arguments.record} does not exist; give the .json of a finished cell")
         silence_libraries()
@@ -101,9 +102,6 @@ def main() -> None:
         recorded = Record.read(arguments.record)
         check_targets(recorded.config, arguments.trust)
         repeated = run_again(recorded, arguments.record)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     unequal = [*differences(recorded, repeated)]
     known = [each for each in unequal if each[1] is not None]
     different = [each for each in known if not distance(*each[1:]) <= arguments.tolerance]

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.errors import FAILED, SettingError
 from bench.core.record import read_records
 from bench.dashboard.content import contents
@@ -50,11 +51,8 @@ def main() -> None:
         "--mode", choices=modes, default=os.environ.get("WANDB_MODE", "offline"), help="default offline"
     )
     given = parser.parse_args()
-    try:
+    with exiting_on_refusal():
         count, broken = upload(given.folders, project=given.project, mode=given.mode, entity=given.entity)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     if broken or "offline" in FAILED_MODES:
         print(f"{broken or 'all'} runs could not be logged in full; the same command tries again", file=sys.stderr)
         sys.exit(FAILED)

@@ -1,9 +1,11 @@
 """Check a command line, and put what Hydra and OmegaConf say about it into one line."""
 
+import contextlib
 import difflib
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
@@ -12,12 +14,12 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.core.environment import config_dir
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import BAD_INPUT, SettingError, unwrap
 from bench.core.known_settings import unknown_choice, unknown_setting
 from bench.core.settings import quoted
 
@@ -170,6 +172,17 @@ def exit_with_refusal(error: BaseException) -> NoReturn:
     """Print one line about bad input, and exit with its status."""
     print(explain_refusal(error, sys.argv[1:]), file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+@contextlib.contextmanager
+def exiting_on_refusal() -> Iterator[None]:
+    """Exit with one line on bad input; another error in an object that Hydra builds keeps its traceback."""
+    try:
+        yield
+    except REFUSED as error:
+        if isinstance(error, InstantiationException) and not isinstance(unwrap(error), SettingError):
+            raise
+        exit_with_refusal(error)
 
 
 def composed(overrides: list[str]) -> DictConfig:

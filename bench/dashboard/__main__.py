@@ -6,8 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
-from bench.core.errors import BAD_INPUT, FAILED, SettingError, one_line
+from bench.core.errors import FAILED, SettingError, one_line
 
 DESCRIPTION = "Build the workspace and the report of a Weights & Biases project from records; publish them with a key."
 
@@ -59,10 +60,8 @@ def main() -> None:
     parser.add_argument("--entity", help="W&B team or user (default: yours)")
     given = parser.parse_args()
     try:
-        build(given.folders, given.out, given.project, given.entity)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        with exiting_on_refusal():
+            build(given.folders, given.out, given.project, given.entity)
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("wandb", "requests"):
             raise

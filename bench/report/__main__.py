@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import BAD_INPUT, SettingError
 from bench.report import FORMATS, TABLE_FORMATS, report, write_tables
@@ -42,14 +43,11 @@ def main() -> None:
     if arguments.fill:
         sys.exit(fill_texts(arguments.fill))
     out = arguments.out or arguments.folders[0]
-    try:
+    with exiting_on_refusal():
         if arguments.format:
             print(f"tables: {write_tables(arguments.folders, out, arguments.format, arguments.baseline)}")
         else:
             report(arguments.folders, out, arguments.figures, arguments.baseline)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
 
 
 def fill_texts(texts: list[Path]) -> int:

@@ -6,7 +6,6 @@ example on a machine without the encoder.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from omegaconf import DictConfig
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.core.command_line import composed
+from bench.core.command_line import composed, exiting_on_refusal
 from bench.core.environment import silence_libraries, substitute_unprintable
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.core.paths import resolved_config
 from bench.core.provenance import reproducibility_fields
@@ -75,15 +74,12 @@ def main() -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="ends in .safetensors")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of python -m bench: vocabulary.size=20000")
     arguments = parser.parse_args()
-    try:
+    with exiting_on_refusal():
         if arguments.file.suffix != ".safetensors":
             raise SettingError("FILE", f"{arguments.file} does not end in .safetensors; give such a name")
         cfg = composed(arguments.overrides)
         silence_libraries()
         table = export(cfg, arguments.file)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
     mib = arguments.file.stat().st_size / 2**20
     size, width = table.shape
     # `targets=static` scales to length 1 unless it is told otherwise

@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
 
+from bench import pretrained
+from bench.core.command_line import exiting_on_refusal
+from bench.core.errors import SettingError
 from bench.core.record import SCHEMA, Record
 
 SMALL = [
@@ -81,6 +85,29 @@ def test_error_of_this_program_keeps_its_traceback(place):
     )
     run = bench(place, *SMALL, PYTHONPATH=f"{place}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     assert run.returncode == 1 and "Traceback" in run.stderr and "AssertionError: a bug" in run.stderr
+
+
+def test_setting_that_an_object_of_hydra_refuses_ends_a_command_with_one_line(capsys):
+    with pytest.raises(SystemExit) as ended, exiting_on_refusal():
+        error = SettingError("targets.path", "it is gone; restore it")
+        raise InstantiationException("Error in call to target\nfull_key: targets") from error
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "targets.path: it is gone; restore it\n"
+
+
+def test_other_error_in_an_object_that_hydra_builds_keeps_its_traceback():
+    with pytest.raises(InstantiationException), exiting_on_refusal():
+        raise InstantiationException("Error in call to target\nfull_key: targets") from AssertionError("a bug")
+
+
+def test_install_over_a_folder_without_a_model_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench.pretrained", str(tmp_path)])
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: name)
+    with pytest.raises(SystemExit) as ended:
+        pretrained.main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error == f"bench.pretrained: {tmp_path} exists but holds no model; delete it and run this again\n"
 
 
 def test_hydra_full_error_shows_hydra_s_own_message(place):
