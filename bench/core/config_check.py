@@ -4,9 +4,10 @@ from typing import Any
 
 from hydra.utils import instantiate
 
+from bench.core.dotted import dotted
 from bench.core.errors import SettingError
 from bench.core.job import job_of
-from bench.core.known_settings import dotted, field_types, unknown_setting
+from bench.core.known_settings import field_types, unknown_setting
 from bench.core.settings import Built, Group, Settings, quoted
 from bench.core.value_check import check_value, find_target, target_options
 

@@ -1,7 +1,12 @@
-"""Flatten nested settings into one level of dotted keys."""
+"""Dotted keys: the full name of a setting in a group, and nested settings flattened into one level of such keys."""
 
 from collections.abc import Mapping
 from typing import Any
+
+
+def dotted(key: str, name: object) -> str:
+    """Return the full key of a setting in a group; the empty key is the whole configuration."""
+    return f"{key}.{name}" if key else str(name)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

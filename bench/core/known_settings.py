@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from bench.core.dotted import dotted, flatten
 from bench.core.environment import config_dir
 from bench.core.settings import Group, Settings
 
@@ -34,8 +35,8 @@ def known_settings() -> list[str]:
     """Return the full keys of all models' fields and of all files of the configuration tree."""
     root, keys = Path(config_dir()), set(model_keys(Settings))
     for file in root.rglob("*.yaml"):
-        package = "" if "@package _global_" in file.read_text() else ".".join(file.relative_to(root).parts[:-1])
-        keys |= set(dict_keys(OmegaConf.to_container(OmegaConf.load(file)), package))
+        groups = () if "@package _global_" in file.read_text() else file.relative_to(root).parts[:-1]
+        keys |= flatten(OmegaConf.to_container(OmegaConf.load(file)), "".join(f"{group}." for group in groups)).keys()
     return sorted(key for key in keys if not key.startswith(("hydra", "defaults")) and "._target_" not in key)
 
 
@@ -51,15 +52,6 @@ def model_keys(model: type[Group], key: str = "") -> Iterator[str]:
         yield from model_keys(kind, dotted(key, name)) if group else [dotted(key, name)]
 
 
-def dict_keys(values: Any, key: str) -> Iterator[str]:
-    """Yield the full keys of the plain values in nested dictionaries."""
-    if not isinstance(values, dict):
-        yield key
-        return
-    for name, value in values.items():
-        yield from dict_keys(value, dotted(key, name))
-
-
 @functools.cache
 def field_types(model: type[Group]) -> dict[str, Any]:
     """Return the type of each field of a model; an optional group has the type of the group."""
@@ -71,8 +63,3 @@ def without_none(kind: Any) -> Any:
     """Return Group for `Group | None`, and every other type as it is."""
     parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else ()
     return next((part for part in parts if isinstance(part, type) and issubclass(part, Group)), kind)
-
-
-def dotted(key: str, name: object) -> str:
-    """Return the full key of a setting in a group; the empty key is the whole configuration."""
-    return f"{key}.{name}" if key else str(name)
