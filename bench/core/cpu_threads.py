@@ -58,20 +58,30 @@ def affinity_cores() -> int:
 
 
 def group_quotas() -> Iterator[int]:
-    """Yield the CPU quota in whole processors of each control group (both versions) from this process's to the root."""
+    """Yield the CPU quotas of this process's control groups, in whole processors."""
+    for folder, version in control_groups("cpu"):
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if version == 1 else ("cpu.max",)
+        files = [folder / name for name in names]
+        if not all(file.is_file() for file in files):
+            continue
+        quota, period = " ".join(file.read_text() for file in files).split()
+        if quota.isdigit():  # "max" and -1 mean no limit
+            yield max(1, int(quota) // int(period))
+
+
+def control_groups(controller: str) -> Iterator[tuple[Path, int]]:
+    """Yield folder and version (1 or 2) of the control groups of this process that a controller limits, up to the root.
+
+    Args:
+        controller: `cpu` or `memory`.
+    """
     for line in OWN.read_text().splitlines() if OWN.is_file() else []:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        root = CGROUPS / "cpu" if controllers else CGROUPS
+        root = CGROUPS / controller if controllers else CGROUPS
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
             if not folder.is_relative_to(root):
                 break
-            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
-            files = [folder / name for name in names]
-            if not all(file.is_file() for file in files):
-                continue
-            quota, period = " ".join(file.read_text() for file in files).split()
-            if quota.isdigit():  # "max" and -1 mean no limit
-                yield max(1, int(quota) // int(period))
+            yield folder, 1 if controllers else 2

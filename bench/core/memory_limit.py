@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
-CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+from bench.core.cpu_threads import control_groups
 
 
 def limit_memory(limit: int | None = None) -> None:
@@ -29,16 +28,8 @@ def available() -> int:
 
 
 def group_limits() -> Iterator[int]:
-    """Yield the memory limits of this process's control groups (v1 and v2) up to the root, bytes."""
-    for line in OWN.read_text().splitlines() if OWN.is_file() else []:
-        _, controllers, path = line.split(":", 2)
-        root, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / "memory", "memory.limit_in_bytes")
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        group = root / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if not folder.is_relative_to(root):
-                break
-            file = folder / name
-            if file.is_file() and (text := file.read_text().strip()).isdigit():
-                yield int(text)
+    """Yield the memory limits of this process's control groups, bytes."""
+    for folder, version in control_groups("memory"):
+        file = folder / ("memory.limit_in_bytes" if version == 1 else "memory.max")
+        if file.is_file() and (text := file.read_text().strip()).isdigit():
+            yield int(text)

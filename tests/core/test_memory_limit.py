@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bench.core import memory_limit
+from bench.core import cpu_threads, memory_limit
 
 ASK = """
 import resource
@@ -54,12 +54,12 @@ def test_limits_of_both_versions_of_control_groups_are_found(monkeypatch, tmp_pa
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(text)
     (tmp_path / "own").write_text(own)
-    monkeypatch.setattr(memory_limit, "CGROUPS", tmp_path / "groups")
-    monkeypatch.setattr(memory_limit, "OWN", tmp_path / "own")
+    monkeypatch.setattr(cpu_threads, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(cpu_threads, "OWN", tmp_path / "own")
     assert list(memory_limit.group_limits()) == [5000]
     assert memory_limit.available() == 5000
 
 
 def test_limit_without_control_groups_is_the_machine_s_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory_limit, "OWN", tmp_path / "none")
+    monkeypatch.setattr(cpu_threads, "OWN", tmp_path / "none")
     assert 1 << 28 < memory_limit.available() < 1 << 50
