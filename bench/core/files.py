@@ -1,4 +1,4 @@
-"""Atomic writes, and reading a user's text files with one-line errors."""
+"""Atomic writes, and finding a user's text files with one-line errors."""
 
 import functools
 import hashlib
@@ -134,22 +134,3 @@ def file_sha256(path: str) -> str | None:
         return None
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def read_utf8(file: Path) -> str:
-    """Return one file's text, its line ends as they are.
-
-    Raises:
-        SettingError: the file is not UTF-8, holds a NUL, or cannot be read.
-    """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:  # utf-8-sig drops a byte order mark
-            content = opened.read()
-    except UnicodeDecodeError as error:
-        raise SettingError("corpus.path", f"{file} is not UTF-8 (byte {error.start}); convert it first") from None
-    except OSError as error:
-        raise_unreadable(error)
-    if "\0" in content:
-        at = len(content[: content.index("\0")].encode())
-        raise SettingError("corpus.path", f"{file} holds a NUL (byte {at}): no text, or UTF-16; convert it first")
-    return content

@@ -11,10 +11,11 @@ import numpy as np
 
 from bench.core import hub
 from bench.core.errors import SettingError
-from bench.core.files import list_text_files, read_utf8
+from bench.core.files import list_text_files
 from bench.data.collect import SPLITS, collect, in_blocks, write_corpus
 from bench.data.corpus import Corpus
 from bench.data.corpus_cache import cached_corpus, stamps_of, text_sha256, watched
+from bench.data.sources.files import read_utf8_parts
 from bench.data.splits import SPLIT_NAMES, split_name
 
 ORIGIN = "WikiText's own splits"
@@ -64,8 +65,6 @@ def find_copy(subset: str, path: str | int | float | None) -> Path:
             folder = hub.fetch("Salesforce/wikitext", [f"{subset}/*.parquet"], kind="dataset", ignore=None)
         else:
             folder = Path(str(path)).expanduser()
-    except SettingError:
-        raise
     except Exception as error:  # the hub client raises many types; each means the same to the user
         raise unreadable(path, subset, error) from error
     return folder / subset if (folder / subset).is_dir() else folder
@@ -133,7 +132,7 @@ def read_parquet(file: Path) -> list[str]:
 
 def read_plain(file: Path) -> list[str]:
     """Return the lines of one of WikiText's plain files."""
-    return re.findall(r".*\n|.+", read_utf8(file))
+    return re.findall(r".*\n|.+", "".join(read_utf8_parts(file)))
 
 
 READERS: dict[str, Callable[[Path], list[str]]] = {  # suffix -> reader
