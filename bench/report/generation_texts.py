@@ -1,4 +1,4 @@
-"""Section of generated text beside real text: a table of figures, and continuations of the same prompts."""
+"""Generated text on the page: continuations of each run's prompts; figures and continuations beside real text."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -31,24 +31,46 @@ HEADINGS = (
 )
 
 
-def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the template's values: the lowest seed of every system at one V; None if nothing was measured.
+def of_lowest_seeds(runs: pd.DataFrame, cells: pd.DataFrame, field: str) -> tuple[int, dict[str, Any]] | None:
+    """Return a V, and a field of the lowest seed of every system at this V, by label; None if no run has the field.
 
-    V is the size at which most systems were measured; the largest of several.
+    V is the size at which most systems have the field; the largest of several. Labels have the order of the cells.
     """
-    measured = runs[runs.generation_quality.notna() & (runs.status == "ok")].sort_values("seed")
-    if measured.empty:
+    having = runs[runs[field].notna() & runs[field].astype(bool) & (runs.status == "ok")].sort_values("seed")
+    if having.empty:
         return None
-    systems = measured.groupby("vocabulary_size").label.nunique()
+    systems = having.groupby("vocabulary_size").label.nunique()
     size = systems[systems == systems.max()].index.max()
-    first = measured[measured.vocabulary_size == size].groupby("label").first().generation_quality
-    labels = [label for label in cells[cells.vocabulary_size == size].label if label in first.index]
+    first = having[having.vocabulary_size == size].groupby("label").first()[field]
+    return int(size), {label: first[label] for label in cells[cells.vocabulary_size == size].label if label in first}
+
+
+def generated_texts(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the texts that runs wrote at their end, as a table of prompts by systems; None without any."""
+    if (found := of_lowest_seeds(runs, cells, "generations")) is None:
+        return None
+    size, generations = found
+    texts = {label: {text["prompt"]: text for text in written} for label, written in generations.items()}
+    prompts = dict.fromkeys(prompt for by_prompt in texts.values() for prompt in by_prompt)
+    return {
+        "size": size,
+        "labels": list(texts),
+        "rows": [(prompt, [by_prompt.get(prompt) for by_prompt in texts.values()]) for prompt in prompts],
+    }
+
+
+def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the template's values about text beside real text; None if nothing was measured."""
+    if (found := of_lowest_seeds(runs, cells, "generation_quality")) is None:
+        return None
+    size, first = found
+    labels = list(first)
     some = first[labels[0]]
     rows = [(REAL, "", figures(some["real"]))]
     rows += [(label, way, figures(first[label][way])) for label in labels for way in ("greedy", "sampled")]
     shown = {label: {text["prompt"]: text for text in first[label]["texts"]} for label in labels}
     return {
-        "size": int(size),
+        "size": size,
         **{name: some[name] for name in ("prompts", "prompt_words", "words")},
         "headings": HEADINGS,
         "rows": rows,

@@ -13,7 +13,7 @@ from bench.cost.ledger import Ledger
 from bench.cost.schema import HeadLedger
 from bench.report import break_even, cost_glossary, page_charts, page_script, recommend, recommend_costs, run_table
 from bench.report.best import main_board
-from bench.report.generation_texts import generation_section
+from bench.report.generation_texts import generated_texts, generation_section
 from bench.report.glossary import COST, shown_quality
 from bench.report.headline import headline
 from bench.report.leaderboard import Leaderboard
@@ -126,27 +126,6 @@ def break_even_tables(runs: pd.DataFrame) -> list[Table]:
     tables = {origin: break_even.table_in_runs(cells) for origin, cells in origins.items()}
     named = [(origin, table) for origin, table in tables.items() if table is not None]
     return [replace(table, title=f"{table.title}, {origin}") if len(origins) > 1 else table for origin, table in named]
-
-
-def generated_texts(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the lowest seed's texts as a table of prompts by systems; None without any.
-
-    V is the size at which most systems generated text; the largest of several.
-    """
-    generated = runs[runs.generations.astype(bool) & (runs.status == "ok")].sort_values("seed")
-    if generated.empty:
-        return None
-    systems = generated.groupby("vocabulary_size").label.nunique()
-    size = systems[systems == systems.max()].index.max()
-    here = generated[generated.vocabulary_size == size].groupby("label").first()
-    labels = [label for label in cells[cells.vocabulary_size == size].label if label in here.index]
-    texts = {label: {text["prompt"]: text for text in here.generations[label]} for label in labels}
-    prompts = dict.fromkeys(prompt for by_prompt in texts.values() for prompt in by_prompt)
-    return {
-        "size": size,
-        "labels": labels,
-        "rows": [(prompt, [texts[label].get(prompt) for label in labels]) for prompt in prompts],
-    }
 
 
 def inline_svg(svg: str, name: str) -> str:
