@@ -41,16 +41,9 @@ class SampledSoftmaxHead(SoftmaxHead):
 
     def loss(self, hidden: Tensor, words: Tensor) -> Tensor:
         negatives, tries = draw(self.samples, self.vocabulary_size, hidden.device)
-        return sampled_loss(
-            hidden,
-            words,
-            negatives,
-            self.words.weight,
-            self.words.bias,
-            expected_count(words, self.vocabulary_size, tries),
-            expected_count(negatives, self.vocabulary_size, tries),
-            row_sparse=self.row_sparse,
-        )
+        corrections = [-expected_count(ids, self.vocabulary_size, tries).log() for ids in (words, negatives)]
+        layer = self.words.weight, self.words.bias
+        return sampled_cross_entropy(hidden, *layer, words, negatives, *corrections, row_sparse=self.row_sparse)
 
 
 def draw(samples: int, size: int, device: torch.device) -> tuple[Tensor, int]:
@@ -72,22 +65,3 @@ def expected_count(ids: Tensor, size: int, tries: int) -> Tensor:
     ids = ids.double()
     log_q = torch.log(torch.log1p(1 / (ids + 1)) / math.log(size + 1))
     return -torch.expm1(tries * torch.log1p(-log_q.exp()))
-
-
-def sampled_loss(
-    hidden: Tensor,
-    words: Tensor,
-    negatives: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    true_count: Tensor,
-    count: Tensor,
-    *,
-    row_sparse: bool = False,
-) -> Tensor:
-    """Cross-entropy of the target among target and negatives; logits are corrected by −log(expected count).
-
-    Shapes: [N, H], [N], [k], [V, H], [V], [N], [k] -> []. A negative that equals the target is left out of that row.
-    """
-    corrections = -true_count.log(), -count.log()
-    return sampled_cross_entropy(hidden, weight, bias, words, negatives, *corrections, row_sparse=row_sparse)

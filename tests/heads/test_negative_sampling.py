@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from bench.core.errors import SettingError
-from bench.heads.sampled_softmax import SampledSoftmaxHead, draw, expected_count, sampled_loss
+from bench.heads.kernels.sampled_cross_entropy import sampled_cross_entropy
+from bench.heads.sampled_softmax import SampledSoftmaxHead, draw, expected_count
 
 N, H = 64, 16
 CPU = torch.device("cpu")
@@ -107,8 +108,8 @@ def full_loss(leaves: list[Tensor], words: Tensor) -> Tensor:
 def test_value_and_gradients_equal_full_cross_entropy_when_all_words_are_sampled(inputs):
     leaves, words = inputs
     size = len(leaves[2])
-    every_word, certain = torch.randperm(size), torch.ones(size, dtype=torch.float64)
-    sampled = sampled_loss(leaves[0], words, every_word, *leaves[1:], certain[words], certain)
+    every_word, offsets = torch.randperm(size), torch.zeros(size, dtype=torch.float64)  # expected counts of 1
+    sampled = sampled_cross_entropy(*leaves, words, every_word, offsets[words], offsets, row_sparse=False)
     full = full_loss(leaves, words)
     assert_close(sampled, full, rtol=0, atol=1e-5)
     computed, expected = torch.autograd.grad(sampled, leaves), torch.autograd.grad(full, leaves)
@@ -119,8 +120,9 @@ def test_value_and_gradients_equal_full_cross_entropy_when_all_words_are_sampled
 def test_negative_that_equals_the_true_word_is_left_out(inputs):
     (hidden, weight, bias), words = inputs
     negatives = torch.stack([words[0], (words[0] + 1) % len(bias)])
-    ones = torch.ones(2, dtype=torch.float64)
-    loss = sampled_loss(hidden[:1], words[:1], negatives, weight, bias, ones[:1], ones)
+    offsets = torch.zeros(2, dtype=torch.float64)
+    chosen = words[:1], negatives, offsets[:1], offsets
+    loss = sampled_cross_entropy(hidden[:1], weight, bias, *chosen, row_sparse=False)
     logits = hidden[0] @ weight.T + bias
     assert_close(loss, torch.logaddexp(logits[negatives[0]], logits[negatives[1]]) - logits[negatives[0]])
 
