@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.report.glossary import every_column
+from bench.report.glossary import COLUMNS
 from bench.report.leaderboard import Leaderboard, text
 from bench.report.number_format import NULL
 from bench.report.record_facts import budget_order
 from bench.report.significance import is_certain
-
-COLUMNS = {column.name: column for column in every_column()}
 
 
 class Need(NamedTuple):

@@ -9,16 +9,13 @@ from typing import Any
 import pandas as pd
 
 from bench.core.errors import SettingError
-from bench.evaluation.metric_definition import Column
 from bench.report import run_table, significance
 from bench.report.figure_query import Query
-from bench.report.glossary import TIMES, every_column
+from bench.report.glossary import COLUMNS, TIMES
 from bench.report.named_settings import FACTS, ledger_rows, only_cell, selected_row, selected_runs
 from bench.report.number_format import listed
 from bench.report.record_facts import UNTRAINED
 from bench.report.run_table import CELL
-
-COLUMNS: dict[str, Column] = {column.name: column for column in every_column()}
 
 
 @dataclass(frozen=True)

@@ -53,3 +53,6 @@ def compared() -> list[Metric]:
 def every_column() -> list[Column]:
     """Return every defined column: in tables, or in records alone."""
     return [*METRICS.values(), *COST, *UNSHOWN]
+
+
+COLUMNS = {column.name: column for column in every_column()}

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench.evaluation.metric_definition import Column
 from bench.report import run_table
 from bench.report.diagnosis_plots import accuracy_lost
+from bench.report.glossary import COLUMNS
 from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import (
     BACKGROUND,
@@ -31,7 +32,7 @@ from bench.report.plot_style import (
     set_log_scale,
     set_title,
 )
-from bench.report.plots_by_system import COST_FIELDS, ENTRIES, QUALITY_FIELDS, cost_by_system, quality_by_system
+from bench.report.plots_by_system import COST_FIELDS, QUALITY_FIELDS, cost_by_system, quality_by_system
 from bench.report.record_facts import PRETRAINED
 from bench.report.run_table import curve, pareto
 
@@ -119,7 +120,7 @@ def cost_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyl
     handles = handles_of(styles, cells.label)
     figure, axes = new_figure((-(-len(COST_FIELDS) // 3), 3), 2.2, "Cost as the vocabulary grows", how, handles)
     for axis, field in zip(axes.flat, COST_FIELDS, strict=False):
-        plot_against_vocabulary(axis, cells, ENTRIES[field], styles)
+        plot_against_vocabulary(axis, cells, COLUMNS[field], styles)
         set_log_scale(axis, "y")
     for axis in axes.flat[len(COST_FIELDS) :]:
         axis.remove()
@@ -139,7 +140,7 @@ def quality_vs_vocabulary(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineS
     figure, axes = new_figure((1, 3), 2.8, "Quality as the vocabulary grows", how, handles)
     axes[0, 1].sharey(axes[0, 2])
     for axis, field in zip(axes[0], QUALITY_FIELDS, strict=True):
-        plot_against_vocabulary(axis, cells, ENTRIES[field], styles)
+        plot_against_vocabulary(axis, cells, COLUMNS[field], styles)
     return figure
 
 

@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.evaluation.metric_definition import Column
-from bench.report.glossary import COST, every_column
+from bench.report.glossary import COLUMNS, COST
 from bench.report.number_format import mean_and_error
 from bench.report.plot_style import HOW, INK, LineStyles, abbreviated, new_figure, wrapped
-
-ENTRIES = {column.name: column for column in every_column()}
 
 QUALITY_FIELDS = ("bits_per_byte", "accuracy_at_1", "calibrated_accuracy_at_1")
 
@@ -27,7 +25,7 @@ NAME_HEIGHT = 0.19  # inches per line
 
 def measured(cells: pd.DataFrame, fields: tuple[str, ...]) -> list[Column]:
     """Return the measures among `fields` for which at least one cell has a value."""
-    return [ENTRIES[field] for field in fields if cells[field].notna().any()]
+    return [COLUMNS[field] for field in fields if cells[field].notna().any()]
 
 
 def plot_by_system(axis: Axes, cells: pd.DataFrame, column: Column, styles: LineStyles, bars: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from bench.report import run_table
-from bench.report.best import COLUMNS, NEEDS, QUALITY, Best, best, figure
-from bench.report.glossary import TIMES
+from bench.report.best import NEEDS, QUALITY, Best, best, figure
+from bench.report.glossary import COLUMNS, TIMES
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import mean_and_error
 from bench.report.origins import with_times_of_one_origin

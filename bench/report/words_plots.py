@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from bench.core.record import SLOWED
 from bench.report import run_table
+from bench.report.glossary import COLUMNS
 from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import HOW, LineStyles, draw_lines, handles_of, new_figure, set_log_scale
-from bench.report.plots_by_system import ENTRIES
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
 
@@ -70,7 +70,7 @@ def quality_vs_words(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles
     for row, (size, here, x, unit) in zip(axes, panels, strict=True):
         for axis, field in zip(row, FIELDS, strict=True):
             for _, variant in here.sort_values("words").groupby("variant"):
-                draw_lines(axis, variant, x, ENTRIES[field], styles)
+                draw_lines(axis, variant, x, COLUMNS[field], styles)
             set_log_scale(axis, "x", sorted(set(here.words)) if x == "words" else None)
-            axis.set(title=f"{ENTRIES[field].heading_with_arrow}, V = {size:,}", xlabel=unit)
+            axis.set(title=f"{COLUMNS[field].heading_with_arrow}, V = {size:,}", xlabel=unit)
     return figure
