@@ -145,10 +145,6 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def update(self, share: float, words_per_second: float) -> None:
-        """Show the share of the budget that is spent, and the speed."""
-        self.show(share, f"{words_per_second:,.0f} words/s")
-
     def show(self, share: float, text: str) -> None:
         """Show the share of the work that is done, and a text."""
         left = TALLY.left(time.perf_counter() - self.begin, share)

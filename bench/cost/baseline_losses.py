@@ -34,11 +34,6 @@ def shared_linear(inputs: SyntheticInputs) -> nn.Linear:
     return linear
 
 
-def exact_softmax_flops(inputs: SyntheticInputs) -> float:
-    """Return an exact softmax's FLOPs per position: logits, gradient of states, gradient of weights."""
-    return 3 * 2 * inputs.hidden_size * len(inputs.vocabulary)
-
-
 def plain_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor:
     """Compute the exact softmax loss in two calls. [N, H], [V, H], [V], [N] -> []"""
     return F.cross_entropy(F.linear(hidden, weight, bias), words)
@@ -56,7 +51,8 @@ def exact_softmax(name: str, make_loss: Callable[[SyntheticInputs], Callable[...
         return Operations(
             module=linear,
             loss=lambda hidden, words: loss(hidden, linear.weight, linear.bias, words),
-            flops_per_position=lambda: exact_softmax_flops(inputs),
+            # logits, gradient of states, gradient of weights
+            flops_per_position=lambda: 3 * 2 * inputs.hidden_size * len(inputs.vocabulary),
         )
 
     return Contender(name=f"peer:{name}", build=build)

@@ -27,7 +27,10 @@ class Missing(Exception):
 
 def adam(parameters: Sequence[Parameter]) -> list[Optimizer]:
     """Make Adam: fused for dense gradients, of the touched rows for sparse gradients."""
-    makers = {False: lambda dense: torch.optim.Adam(dense, lr=LR, fused=True), True: torch_sparse_adam}
+    makers = {
+        False: lambda dense: torch.optim.Adam(dense, lr=LR, fused=True),
+        True: lambda sparse: torch.optim.SparseAdam(sparse, lr=LR),
+    }
     return by_gradient(parameters, makers)
 
 
@@ -38,10 +41,6 @@ def sgd(parameters: Sequence[Parameter]) -> list[Optimizer]:
         True: lambda sparse: torch.optim.SGD(sparse, lr=LR, fused=False, foreach=False),
     }
     return by_gradient(parameters, makers)
-
-
-def torch_sparse_adam(parameters: list[Parameter]) -> Optimizer:
-    return torch.optim.SparseAdam(parameters, lr=LR)
 
 
 def by_gradient(

@@ -6,10 +6,9 @@ from torch import Tensor
 
 from bench.data.corpus import concatenate
 from bench.data.vocabulary import Vocabulary
-from bench.evaluation.brier_lm import rows_of
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.exact_decoder import ExactDecoder
-from bench.models.language_model import ClosedVocabularyModel
+from bench.models.language_model import ClosedVocabularyModel, rows_of
 
 
 @torch.inference_mode()
@@ -33,7 +32,8 @@ def generate_batch(
         seed: prompt i has the seed `seed` + i, so that its text depends on no other prompt.
     """
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
-    uniform = torch.stack([torch.rand(count, generator=generator(seed + i)) for i in range(len(prompts))])  # [R, count]
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(len(prompts))]
+    uniform = torch.stack([torch.rand(count, generator=generator) for generator in generators])  # [R, count]
     lines = [list(prompt) for prompt in prompts]
     text = concatenate([np.append(line, 0) for line in lines])  # the last word is a placeholder that nothing reads
     states = model.states(text, None)
@@ -53,11 +53,6 @@ def generate_batch(
     return [vocabulary.corpus.words_of(line[-count:]) for line in lines]
 
 
-def generator(seed: int) -> torch.Generator:
-    """Return a generator of random numbers on the CPU."""
-    return torch.Generator().manual_seed(seed)
-
-
 def last_features(model: ClosedVocabularyModel, lines: list[list[int]]) -> Tensor:
     """Read each line from its start, for a model without states; return the features of the next words. [R, …]"""
     return torch.cat([model.features(concatenate([np.append(line, 0)]), None)[-1:] for line in lines])
@@ -69,9 +64,5 @@ def draw(logits: Tensor, unk: int, uniform: Tensor) -> Tensor:
     cumulative = logits.double().softmax(1).cumsum(1)
     threshold = uniform[:, None].double() * cumulative[:, -1:]
     chosen = torch.searchsorted(cumulative, threshold, right=True)[:, 0]
-    return chosen.clamp_max(last_candidate(unk, logits.shape[1]))  # a sum may round up to its end
-
-
-def last_candidate(unk: int, size: int) -> int:
-    """Return the highest id that is not `<unk>`."""
-    return size - 2 if unk == size - 1 else size - 1
+    last = logits.shape[1] - 1
+    return chosen.clamp_max(last - 1 if unk == last else last)  # a sum may round up to its end

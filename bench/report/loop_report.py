@@ -21,6 +21,14 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
     """Return a section per setting; of several ledgers of one setting, the last finished counts."""
     last = {tuple(getattr(each, name) for name in SETTING): each for each in of_kind(ledgers, LoopLedger)}
     for ledger in last.values():
+        times = (
+            f"[ ] is p20 to p80 over {ledger.rounds} rounds of {ledger.words:,} words in which the loops were "
+            "interleaved, from the same weights; above it the median."
+        )
+        parts = (
+            f"{ledger.looks} validations and as many rows for the logger over the budget, a checkpoint every "
+            f"{ledger.checkpoint_seconds:g} s; shares are of the bare loop's time."
+        )
         named = [(row.contender, pd.Series(dataclasses.asdict(row), dtype=object)) for row in ledger.rows]
         yield Section(
             title="What the training loop costs",
@@ -28,8 +36,8 @@ def sections(ledgers: list[Ledger]) -> Iterator[Section]:
             ledgers=[ledger],
             headline=[*headline(ledger)],
             summary=[
-                cost_table("The loop, beside a loop of ten lines", times_caption(ledger), named, LOOP_TIMES),
-                cost_table("Validation, logging, checkpoints and data", parts_caption(ledger), named, LOOP_PARTS),
+                cost_table("The loop, beside a loop of ten lines", times, named, LOOP_TIMES),
+                cost_table("Validation, logging, checkpoints and data", parts, named, LOOP_PARTS),
             ],
         )
 
@@ -58,17 +66,3 @@ def headline(ledger: LoopLedger) -> Iterator[str]:
         later = f", {mean_and_error(max(others), digits=2)} s at most in each later run" if others else ""
         once = f"{mean_and_error(first, digits=2)} s in a process's first run"
         yield f"Starting and ending the logger is added to this: {once}{later}."
-
-
-def times_caption(ledger: LoopLedger) -> str:
-    return (
-        f"[ ] is p20 to p80 over {ledger.rounds} rounds of {ledger.words:,} words in which the loops were interleaved, "
-        "from the same weights; above it the median."
-    )
-
-
-def parts_caption(ledger: LoopLedger) -> str:
-    return (
-        f"{ledger.looks} validations and as many rows for the logger over the budget, a checkpoint every "
-        f"{ledger.checkpoint_seconds:g} s; shares are of the bare loop's time."
-    )

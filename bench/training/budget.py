@@ -133,7 +133,7 @@ class Budget(pl.Callback):
         self.spent["words"] += words
         self.spent["seconds"] += seconds
         self.step_ms_per_1k.append(seconds * 1e6 / words)
-        self.bar.update(self.share, self.spent["words"] / self.spent["seconds"])
+        self.bar.show(self.share, f"{self.spent['words'] / self.spent['seconds']:,.0f} words/s")
         if int(self.share * LOG_SHARES) > logged or not self.training_rows:
             self._log_training(trainer, loss)
         due = [share for share in self.pending if self.share >= share]

@@ -87,7 +87,11 @@ def train_or_load(
             checkpoint.delete()
             training = with_times_of(machine, training, path.stem)
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
-        print_line(slowed_line(record_stem(config).name, training["cpu_share"]))
+        print_line(
+            f"{record_stem(config).name}: other work slowed this run: its training thread had a processor "
+            f"{training['cpu_share']:.0%} of the time; publish no times of it (cpu_share in its record), or run it "
+            "again with force=true on a free machine"
+        )
     return trainer, training
 
 
@@ -107,14 +111,6 @@ def with_times_of(machine: str, training: dict[str, Any], weights: str) -> dict[
     print_line(f"{weights}: trained on {' and on '.join(training['machines'])}; its training times are left out here")
     curve = [{unit: value for unit, value in row.items() if unit != "seconds"} for row in fields["curve"]]
     return fields | {"train_seconds": None, "train_ms_per_1k": None, "cpu_share": None, "curve": curve}
-
-
-def slowed_line(cell: str, cpu_share: float) -> str:
-    """Return the line about a run that other work slowed."""
-    return (
-        f"{cell}: other work slowed this run: its training thread had a processor {cpu_share:.0%} of the time; "
-        "publish no times of it (cpu_share in its record), or run it again with force=true on a free machine"
-    )
 
 
 def continues_training(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> bool:

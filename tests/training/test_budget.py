@@ -26,7 +26,7 @@ class Run:
         self.trainer.world_size = 1  # test_distributed.py has several
         self.model = SimpleNamespace(lr=0.5, train=lambda: None)
         bar = Bar("cell")
-        bar.update = lambda share, speed: None
+        bar.show = lambda share, text: None
         figures = {"validation_nats": 1.0}
         self.budget = Budget(
             **limits,
