@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 import torch
 
-LEAST_SECONDS, LEAST_CALLS = 0.2, 5  # of `milliseconds`: repeated until both are reached
+LEAST_CALLS = 5  # of `milliseconds`
 
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that measures the machine's peak, by device
 
@@ -33,23 +33,20 @@ def once_ms(call: Callable[[], object], device: torch.device) -> float:
     return 1e3 * (time.perf_counter() - begin)
 
 
-def milliseconds(call: Callable[[], object], device: torch.device, seconds: float = LEAST_SECONDS) -> float:
+def milliseconds(call: Callable[[], object], device: torch.device, seconds: float) -> float:
     """Return the median time of repeated calls after two warm-up calls, ms.
 
     Args:
         seconds: the calls are repeated for at least this time, and at least `LEAST_CALLS` times.
     """
-    times: list[float] = []
     call(), call()
-    while len(times) < LEAST_CALLS or sum(times) < 1e3 * seconds:
-        times.append(once_ms(call, device))
-    return median(times)
+    return repeated_ms(call, device, seconds, LEAST_CALLS)
 
 
-def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """Return the median time of calls that are repeated for a given time, without warm-up, ms."""
+def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float, least_calls: int = 1) -> float:
+    """Return the median time of calls that are repeated for at least a given time, without warm-up, ms."""
     times: list[float] = []
-    while not times or sum(times) < 1e3 * seconds:
+    while len(times) < least_calls or sum(times) < 1e3 * seconds:
         times.append(once_ms(call, device))
     return median(times)
 
