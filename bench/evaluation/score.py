@@ -80,7 +80,7 @@ def score(model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | N
         words = vocabulary_ids(data.vocabulary, data.test, model.device)
         states = model.states(data.test, "test")
         features = model.features(data.test, "test") if states is None else states[0]
-        blocks = score_blocks(model, features, words, size, keep=False)
+        blocks = score_blocks(model, features, words, size)
         *rows, first, second = torch.cat([scorer.measure(*block) for block in blocks()], dim=1)
         position_fields = document_and_word(data)
         estimates = None  # Brier-n is undefined for a model that cannot read words that it wrote
@@ -141,10 +141,8 @@ def validation_halves(model: ClosedVocabularyModel, data: EvaluationData) -> Hal
     features = model.features(data.validation, "validation")
     words, size = vocabulary_ids(data.vocabulary, data.validation, model.device), len(data.vocabulary)
     chosen = torch.from_numpy(evenly_spaced(len(data.validation), data.calibration_words)).to(model.device)
-    keep = len(chosen) * size <= KEPT_CELLS
-    return Halves(
-        *(score_blocks(model, features[at], words[at], size, keep=keep) for at in (chosen[::2], chosen[1::2]))
-    )
+    halves = (score_blocks(model, features[at], words[at], size) for at in (chosen[::2], chosen[1::2]))
+    return Halves(*(kept(blocks, len(chosen) * size) for blocks in halves))
 
 
 def evenly_spaced(length: int, count: int) -> np.ndarray:
@@ -152,20 +150,27 @@ def evenly_spaced(length: int, count: int) -> np.ndarray:
     return np.linspace(0, length - 1, min(count, length)).astype(np.int64)
 
 
-def score_blocks(
-    model: ClosedVocabularyModel, features: Tensor, words: Tensor, size: int, *, keep: bool = True
-) -> ScoreBlocks:
-    """Return a function that yields blocks of scores and words; `keep` stores up to `KEPT_CELLS` scores."""
+def score_blocks(model: ClosedVocabularyModel, features: Tensor, words: Tensor, size: int) -> ScoreBlocks:
+    """Return a function that computes blocks of scores, and yields them with their words."""
     rows = max(1, CELLS // size)
 
     def blocks() -> Iterable[tuple[Tensor, Tensor]]:
         for block, true in zip(features.split(rows), words.split(rows), strict=True):
             yield model.scores(block).float(), true
 
-    if keep and len(words) * size <= KEPT_CELLS:
-        kept = list(blocks())
-        return lambda: kept
     return blocks
+
+
+def kept(blocks: ScoreBlocks, cells: int) -> ScoreBlocks:
+    """Return a function that yields the blocks from memory; the blocks as they are if memory is not to hold them.
+
+    Args:
+        cells: number of scores that are kept at the same time: at most `KEPT_CELLS`.
+    """
+    if cells > KEPT_CELLS:
+        return blocks
+    stored = list(blocks())
+    return lambda: stored
 
 
 def vocabulary_ids(vocabulary: Vocabulary, text: Text, device: torch.device | str = "cpu") -> Tensor:

@@ -14,7 +14,7 @@ from bench.core.errors import Diverged
 from bench.data.corpus import concatenate
 from bench.evaluation.calibration import fit
 from bench.evaluation.ranks import count_ranks
-from bench.evaluation.score import EvaluationData, score_blocks, spelling_nats
+from bench.evaluation.score import EvaluationData, kept, score_blocks, spelling_nats
 from bench.models.language_model import ClosedVocabularyModel
 
 SEGMENTS, HISTORY, MEASURED = 32, 32, 16  # number of segments R; words read but not measured, T - S; words measured, S
@@ -38,7 +38,8 @@ def validate(model: ClosedVocabularyModel, data: EvaluationData) -> dict[str, fl
     with torch.inference_mode():
         features = measured_part(model.segment_features(text, "validation", segments)).flatten(0, 1)
         words = torch.from_numpy(vocabulary.encode(text.words[positions]).astype(np.int64)).to(model.device)
-        fit_on, measure_on = (score_blocks(model, features[i::2], words[i::2], len(vocabulary)) for i in (0, 1))
+        size, halves = len(vocabulary), [(features[i::2], words[i::2]) for i in (0, 1)]
+        fit_on, measure_on = (kept(score_blocks(model, *half, size), len(half[1]) * size) for half in halves)
         calibration = fit(fit_on, log_unigram)
         nats, hits = [], []
         for scores, true in measure_on():

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.core.errors import SettingError
 from bench.evaluation.calibration import Calibration, fit
-from bench.evaluation.score import KEPT_CELLS, EvaluationData, evenly_spaced, vocabulary_ids
+from bench.evaluation.score import EvaluationData, evenly_spaced, kept, vocabulary_ids
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.stored_predictions import StoredPredictions
@@ -135,8 +135,8 @@ class Case:
         def blocks() -> Iterator[tuple[Tensor, Tensor]]:
             yield from ((scores_of(block), block.words) for block in inputs.blocks(size))
 
-        kept = list(blocks()) if len(inputs.words) * size <= KEPT_CELLS else None
-        return fit(blocks if kept is None else lambda: kept, self.log_unigram if log_unigram is None else log_unigram)
+        unigram = self.log_unigram if log_unigram is None else log_unigram
+        return fit(kept(blocks, len(inputs.words) * size), unigram)
 
     def scores(self, block: Inputs) -> Tensor:
         """Return the regressor's scores. [n, V]"""
