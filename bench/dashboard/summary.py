@@ -1,16 +1,14 @@
 """Summary run of an experiment on W&B: its leaderboard, charts, texts and figures, and its records as an artifact."""
 
 import hashlib
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import wandb
 
 from bench.dashboard.content import Content
-from bench.training.wandb_run import LONGEST_TAG, SETTINGS, Markers, WandbCellLogger, init, run_id
+from bench.training.wandb_run import Markers, WandbCellLogger, init, run_id
 
 JOB_TYPE = "summary"  # of the run; the job type of a cell's run is its system
 
@@ -36,16 +34,14 @@ def log_summary(content: Content, *, project: str, mode: str, entity: str | None
         "name": f"{content.experiment}: summary",
         "group": content.experiment,
         "job_type": JOB_TYPE,
-        "tags": [tag[:LONGEST_TAG] for tag in (JOB_TYPE, *sorted(set(content.runs.corpus)))],
+        "tags": [JOB_TYPE, *sorted(set(content.runs.corpus))],
         "dir": folder,
-        "settings": wandb.Settings(**SETTINGS),
         "project": project,
         "entity": entity,
     }
     run = init(mode, arguments)
     if run is None:
         return False
-    os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` looks for staged files here
     logger = WandbCellLogger(run, markers.renewed(run))
     logger.attempt(lambda: run.log(media(content)))
     logger.attempt(lambda: run.log_artifact(records_artifact(content)))

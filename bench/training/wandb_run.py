@@ -96,14 +96,12 @@ def start_run(folder: Path, cell: str, config: dict[str, Any], mode: str, place:
         "name": cell,
         "group": config["experiment_name"],
         "job_type": config["system"]["name"],
-        "tags": [str(tag)[:LONGEST_TAG] for tag in tags],
+        "tags": tags,
         "config": flatten(config),
         "dir": folder,
-        "settings": wandb.Settings(**SETTINGS),
     }
     run = init(mode, arguments | place)
     if run is not None:
-        os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` looks for staged files here
         for metric in STEP_METRICS:
             run.define_metric(metric, hidden=True)
         for kind in ("curve", "training"):
@@ -117,16 +115,23 @@ def possible(mode: str) -> str:
 
 
 def init(mode: str, arguments: dict[str, Any]) -> Any:
-    """Call `wandb.init` in this mode, else offline; None if neither works."""
+    """Call `wandb.init` in this mode, else offline, with the settings of all runs; None if neither works."""
+    arguments = arguments | {
+        "tags": [str(tag)[:LONGEST_TAG] for tag in arguments["tags"]],
+        "settings": wandb.Settings(**SETTINGS),
+    }
     for attempt in dict.fromkeys((possible(mode), "offline")):
         try:
             if attempt == "online" and not wandb.login(prompt=False):  # a prompt would wait for ever
                 raise wandb.errors.UsageError("no API key")
             arguments["dir"].mkdir(parents=True, exist_ok=True)
-            return wandb.init(mode=attempt, **arguments)
+            run = wandb.init(mode=attempt, **arguments)
         except Exception as error:  # no error of W&B is a reason not to train
             FAILED_MODES.add(attempt)
             text = next(iter(str(error).splitlines()), "")
             then = "offline" if attempt != "offline" else "without a logger; its record will hold all figures"
             print(f"logger.mode: wandb cannot run {attempt} ({type(error).__name__}: {text}); the run continues {then}")
+        else:
+            os.environ["WANDB_DATA_DIR"] = str(Path(run.dir).resolve().parent)  # `wandb sync` finds staged files there
+            return run
     return None

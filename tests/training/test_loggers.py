@@ -255,7 +255,7 @@ def test_online_run_without_a_key_continues_offline(tmp_path):
 def test_online_run_without_a_key_does_not_prompt_on_a_terminal(tmp_path):
     controller, terminal = pty.openpty()
     code = "import wandb; from bench.training.wandb_run import init; from pathlib import Path; "
-    code += "init('online', {'project': 'test', 'dir': Path('out')}).finish()"
+    code += "init('online', {'project': 'test', 'tags': [], 'dir': Path('out')}).finish()"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     env = kept | {"HOME": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env, stdin=terminal, stdout=terminal) as run:
