@@ -1,6 +1,6 @@
 """A causal transformer over word pieces: GPT-2's architecture from scratch, or a pre-trained model fine-tuned.
 
-B rows, T steps, S distinct pieces.
+B rows, T steps, S distinct pieces, H hidden size.
 """
 
 import functools
@@ -29,8 +29,8 @@ from bench.data.vocabulary import Vocabulary
 from bench.heads.kernels.linear_cross_entropy import linear_cross_entropy
 from bench.models.causal_lm_builders import from_scratch, learned_pieces, load_causal_lm, weights_digest
 from bench.models.language_model import LanguageModel
-from bench.models.last_states import has_linear_output, last_states
 from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, PlainTree, cache_problem
+from bench.targets.probes import has_linear_output
 
 LONGEST_WORD = 24  # pieces; generation ends a word that has as many
 
@@ -95,7 +95,8 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         """Return the mean cross-entropy per piece; memory for its logits [B, T, S] only if the output is not linear."""
         inputs, following = batch.pieces[:, :-1], batch.pieces[:, 1:].flatten()
         if self.linear_output:
-            states, output = last_states(self.lm, inputs), self.lm.get_output_embeddings()
+            states = self.lm.base_model(inputs, use_cache=False).last_hidden_state  # [B, T, H]
+            output = self.lm.get_output_embeddings()
             return linear_cross_entropy(states.flatten(0, 1), output.weight, output.bias, following)
         return F.cross_entropy(self.lm(inputs, use_cache=False).logits.flatten(0, 1).float(), following)
 

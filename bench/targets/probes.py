@@ -1,12 +1,13 @@
-"""Probe a loaded model for what its outputs depend on, by reading rows that differ in one respect.
+"""Probe a loaded model by reading rows: what its outputs depend on, and whether its output layer is linear.
 
 T positions of a row, D columns of an output.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TWO_FUTURES = torch.tensor(
     [[0, 1, 2, 3, 4, 5, 6, 7], [0, 8, 9, 10, 11, 12, 13, 14]]
@@ -44,3 +45,16 @@ def sees_padding(read: Callable[[Tensor, Tensor], Tensor], pieces: int, pad_id: 
     rounding = torch.finfo(alone.dtype).eps ** 0.5
     alone, beside = alone.float(), beside[:, : len(row)].float()
     return bool((alone - beside).abs().max() > rounding * alone.abs().max())
+
+
+def has_linear_output(lm: Any) -> bool:
+    """True if the logits are exactly the output layer of the last hidden states: no cap, scale or other layer between.
+
+    Few pieces suffice: the comparison is of every bit, and a cap or a scale changes the last bits of some logit.
+    """
+    output = lm.get_output_embeddings()
+    if not isinstance(output, nn.Linear) or lm.base_model is lm:
+        return False
+    pieces = torch.arange(8, device=lm.device)[None]
+    states = getattr(lm.base_model(pieces, use_cache=False), "last_hidden_state", None)
+    return states is not None and torch.equal(lm(pieces, use_cache=False).logits, output(states))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from bench.heads.kernels.sparse_rows import row_gradient
+from bench.heads.kernels.sampled_cross_entropy import row_gradient
 from bench.models.row_adamw import RowAdamW, clip_gradients
 
 V, H = 30, 4

@@ -13,7 +13,6 @@ from torch.autograd.function import once_differentiable
 
 from bench.heads.kernels.chunked_gradients import add_product
 from bench.heads.kernels.linear_cross_entropy import product_dtype, scale_gradients
-from bench.heads.kernels.sparse_rows import row_gradient
 
 # Loss on the logits, a function of
 #   logits [k + 1, N]: of the negatives; the last row is not yet written,
@@ -88,6 +87,14 @@ class SampledLoss(torch.autograd.Function):
         scatter = row_gradient if ctx.row_sparse else dense_gradient
         layer_gradients = [scatter(ctx.ids, rows, like) for rows, like in zip(row_values, (weight, bias), strict=True)]
         return hidden_gradient, *layer_gradients, *[None] * 7
+
+
+def row_gradient(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
+    """Return a sparse gradient of the shape of `like` [V, ...] with `values` [R, ...] at the rows `ids` [R].
+
+    The ids must be distinct and ascending; they are not checked.
+    """
+    return torch.sparse_coo_tensor(ids[None], values, like.shape, is_coalesced=True, check_invariants=False)
 
 
 def dense_gradient(ids: Tensor, values: Tensor, like: Tensor) -> Tensor:
