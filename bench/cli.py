@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bench.core import memory_limit, progress
 from bench.core.allocator import keep_freed_memory
@@ -23,6 +23,7 @@ from bench.core.command_line import (
     check_text,
     exit_with_refusal,
     explain_refusal,
+    typed_overrides,
 )
 from bench.core.config_check import check_config
 from bench.core.cpu_threads import limit_threads
@@ -125,7 +126,7 @@ def checked_config(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
         if single:
             exit_with_refusal(error)
         context = HydraConfig.get()
-        refused = explain_refusal(error, OmegaConf.to_container(context.overrides.task, resolve=False))
+        refused = explain_refusal(error, typed_overrides(context))
         with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # settings that name no result
             job_of(config).failed(config, refused)
         progress.report_cell_end(context.job.override_dirname, f"failed: {refused}", 0.0)

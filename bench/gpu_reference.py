@@ -20,7 +20,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import in_quotes, key_of
+from bench.core.command_line import in_quotes, key_of, typed_overrides
 from bench.core.errors import SettingError
 from bench.core.job import Job
 from bench.core.paths import plain_config
@@ -78,7 +78,8 @@ class GpuReference(Job[StepLedger]):
         if config["device"] == "cuda" and not torch.cuda.is_available():
             problem = "torch finds no CUDA device here; rehearse by device=cpu trainer=cpu precision=fp32 scale=0.001"
             raise SettingError("device", problem)
-        stem, rows = self.record_stem(config), planned_rows(config, typed_overrides())
+        typed = typed_overrides(HydraConfig.get()) if HydraConfig.initialized() else []
+        stem, rows = self.record_stem(config), planned_rows(config, typed)
         print_plan(config, rows)
         for number, row in enumerate(rows):
             if row.status == "missing":
@@ -101,13 +102,6 @@ class GpuReference(Job[StepLedger]):
 
     def summary(self, result: StepLedger) -> dict[str, str]:
         return {row.contender: row.status for row in result.rows}
-
-
-def typed_overrides() -> list[str]:
-    """Return the overrides of the command line as typed."""
-    if not HydraConfig.initialized():
-        return []
-    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
 
 
 def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:

@@ -14,12 +14,12 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import exiting_on_refusal
+from bench.core.command_line import exiting_on_refusal, typed_overrides
 from bench.core.errors import FAILED
 from bench.core.paths import check_results_folder
 from bench.core.progress import TALLY, print_line
 from bench.core.provenance import cells_at_once, launched_at_once, now
-from bench.core.sweep_plan import PlannedJob, jobs, plan_jobs, seconds, typed_overrides, unsound_job
+from bench.core.sweep_plan import PlannedJob, jobs, plan_jobs, seconds, unsound_job
 
 WANDB = "bench.training.loggers.weights_and_biases"  # of logger=wandb
 
@@ -33,7 +33,7 @@ class SweepCallback(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a folder of results that leaves its place or cannot be written."""
         with exiting_on_refusal():  # Hydra turns an exception of a callback into a warning, and continues
-            check_results_folder(config, typed_overrides(config))
+            check_results_folder(config, typed_overrides(config.hydra))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Plan the jobs, so that each can report the time left."""

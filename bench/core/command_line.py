@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.core.environment import config_dir
@@ -110,6 +110,15 @@ def key_at_fault(chain: list[BaseException], arguments: list[str]) -> str:
 def key_of(argument: str) -> str:
     """Return the key of an argument: `+a.b@c=1` -> a.b"""
     return re.split(r"[=@]", argument.lstrip("+~"), maxsplit=1)[0].strip() or argument
+
+
+def typed_overrides(hydra: DictConfig) -> list[str]:
+    """Return the overrides of the command line as typed, with interpolations unresolved.
+
+    Args:
+        hydra: Hydra's own node of a configuration.
+    """
+    return OmegaConf.to_container(hydra.overrides.task, resolve=False)
 
 
 def check_text(arguments: list[str]) -> None:

@@ -10,9 +10,9 @@ from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from bench.core.command_line import REFUSED, explain_refusal
+from bench.core.command_line import REFUSED, explain_refusal, typed_overrides
 from bench.core.config_check import check_config
 from bench.core.errors import SettingError
 from bench.core.job import Job, job_of
@@ -33,16 +33,11 @@ class PlannedJob(NamedTuple):
     runs_again: bool = False  # an older result does not count
 
 
-def typed_overrides(config: DictConfig) -> list[str]:
-    """Return the overrides of the command line as typed, with interpolations unresolved."""
-    return OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-
-
 def jobs(config: DictConfig) -> list[list[str]]:
     """Return the overrides of each job that Hydra's sweeper makes of the experiment's and the command line's axes."""
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*axes, *typed_overrides(config)])
+    overrides = parser.parse_overrides([*axes, *typed_overrides(config.hydra)])
     last = {override.get_key_element(): override for override in overrides}
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
