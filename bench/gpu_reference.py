@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench.core.command_line import in_quotes, key_of, typed_overrides
 from bench.core.errors import SettingError
 from bench.core.job import Job
+from bench.core.known_settings import unknown_choice
 from bench.core.paths import plain_config
 from bench.core.progress import print_line
 from bench.core.provenance import ledger_header
@@ -115,7 +116,7 @@ def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:
     """
     steps, only = config["steps"], config["only"]
     if unknown := [name for name in only or [] if name not in steps]:
-        raise SettingError("only", f"there is no step {unknown[0]}; choose one of {', '.join(steps)}")
+        raise SettingError("only", unknown_choice(unknown[0], steps))
     folder, rows = readable(f"{config['results_dir']}/{config['experiment_name']}"), []
     for name in only or steps:
         step = Step.model_validate(steps[name])

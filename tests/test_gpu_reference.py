@@ -63,8 +63,10 @@ def test_folders_with_any_characters_reach_a_step_as_they_are(capsys):
 
 def test_unknown_step_is_refused_and_only_selects():
     assert [row.contender for row in planned_rows(plain(*REHEARSAL, "only=[cost_heads]"), [])] == ["cost_heads"]
-    with pytest.raises(SettingError, match=r"^only: there is no step cost; choose one of known_truth_10k,"):
+    with pytest.raises(SettingError, match=r"^only: there is no cost; choose one of known_truth_10k,"):
         planned_rows(plain(*REHEARSAL, "only=[cost]"), [])
+    with pytest.raises(SettingError, match=r"^only: there is no cost_head; did you mean cost_heads\? The choices are "):
+        planned_rows(plain(*REHEARSAL, "only=[cost_head]"), [])
 
 
 def test_estimates_of_the_default_plan_fit_its_limit():

@@ -13,6 +13,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from bench.core.errors import SettingError
+from bench.core.known_settings import unknown_choice
 from bench.cost.synthetic_inputs import SyntheticInputs
 
 LR = 1e-8  # no unit: an update's work does not depend on the rate, and a small rate keeps losses comparable
@@ -89,6 +90,6 @@ def selected_names(names: Sequence[str], wanted: Sequence[str] | None) -> list[s
         return list(names)
     unknown = sorted(each for each in wanted if "*" not in each and each not in names)
     if unknown:
-        raise SettingError("cost.contenders", f"there is no {unknown[0]}; choose one of {', '.join(names)}")
+        raise SettingError("cost.contenders", unknown_choice(unknown[0], names))
     patterns = [each for each in wanted if "*" in each]
     return [name for name in names if name in wanted or any(fnmatchcase(name, each) for each in patterns)]

@@ -57,6 +57,8 @@ def test_patterns_select_contenders_in_their_order():
     assert selected_names(names, None) == names
     with pytest.raises(SettingError, match=r"^cost.contenders: there is no cosine; choose one of softmax, mse, peer:a"):
         selected_names(names, ["cosine"])
+    with pytest.raises(SettingError, match=r"^cost.contenders: there is no softmx; did you mean softmax\? The choices"):
+        selected_names(names, ["softmx"])
 
 
 @pytest.mark.slow
