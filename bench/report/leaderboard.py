@@ -192,12 +192,10 @@ def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
         over = "seeds and test text" if cells.seeds.max() > 1 else "the test text"
         parts.append(f"[ ] is a 95 % interval over {over}, from {number} blocks of documents resampled")
-    labels = comparisons.baseline_labels
-    name = labels[0] if len(labels) == 1 else f"the {comparisons.name} of the same trunk"
     if any(each.is_significant for each in comparisons.by_cell.values()):
         parts.append(
-            f"† differs from {name}: p < .05 in a paired t-test across seeds and documents, corrected for "
-            f"{comparisons.tested:,} comparisons (Holm), those of the table of differences"
+            f"† differs from {comparisons.shown_name}: p < .05 in a paired t-test across seeds and documents, "
+            f"corrected for {comparisons.tested:,} comparisons (Holm), those of the table of differences"
         )
     untested = {label for (label, _), each in comparisons.by_cell.items() if each.p is None}
     if untested:

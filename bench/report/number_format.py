@@ -57,6 +57,11 @@ def rounded(value: float, decimals: int) -> str:
     return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
 
 
+def p_text(p: float) -> str:
+    """Return `p = .012` or `p < .001`."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
 def extent(values: pd.Series, decimals: int = 1) -> str:
     """Return `560,000`, or `400,000–560,000` if the values differ."""
     texts = (f"{value:,.{decimals}f}" for value in (values.min(), values.max()))

@@ -15,9 +15,10 @@ from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.report.figure_links import Figure, figures
 from bench.report.figure_query import Query
-from bench.report.figure_sides import COLUMNS, Answer
+from bench.report.figure_sides import Answer
 from bench.report.figure_values import answer
-from bench.report.number_format import NULL, exponent, signed, warranted_decimals
+from bench.report.glossary import COLUMNS
+from bench.report.number_format import NULL, exponent, p_text, signed, warranted_decimals
 from bench.report.paired_test import holm
 
 NUMBER = re.compile(r"[+−-]?\d[\d,]*(?:\.\d+)?|\?")
@@ -59,7 +60,7 @@ def printed_again(found: Figure, result: Answer, p: float | None) -> str:
         return result.text
     if found.query.form == "p":
         value = result.numbers[0] if p is None else p
-        return P_VALUE.sub("p < .001" if value < 0.001 else f"p = {value:.3f}".replace("0.", "."), found.printed)
+        return P_VALUE.sub(p_text(value), found.printed)
     numbers = list(result.numbers)
     if found.printed == "?":
         return " to ".join(signed(each, warranted(numbers, found.query), "") for each in numbers)

@@ -11,7 +11,7 @@ from bench.evaluation import intervals
 from bench.evaluation.metric_definition import Column
 from bench.evaluation.metrics import METRICS
 from bench.report.glossary import compared
-from bench.report.number_format import bracketed, signed, warranted_decimals
+from bench.report.number_format import bracketed, p_text, signed, warranted_decimals
 from bench.report.paired_test import FEWEST_DOCUMENTS, LEVEL, PairedTest, holm, paired_test
 from bench.report.record_facts import UNTRAINED
 from bench.report.table import Part, Table, TableRow, Value
@@ -50,8 +50,10 @@ class Comparisons:
         return sum(each.p is not None for each in self.by_cell.values())
 
     @property
-    def baseline_labels(self) -> list[str]:
-        return sorted(set(self.baselines.values()))
+    def shown_name(self) -> str:
+        """Label of the baseline in a sentence; of several variants, those of the same trunk."""
+        labels = set(self.baselines.values())
+        return labels.pop() if len(labels) == 1 else f"the {self.name} of the same trunk"
 
 
 NOT_COMPARED = Comparisons(REFERENCE, {}, [], {})
@@ -167,9 +169,7 @@ def differences(cells: pd.DataFrame, comparisons: Comparisons) -> Table | None:
 
 def caption(comparisons: Comparisons) -> str:
     """Explain the table of differences."""
-    labels = comparisons.baseline_labels
-    name = labels[0] if len(labels) == 1 else f"the {comparisons.name} of the same trunk"
-    parts = [f"System minus {name}, paired on the same test documents: mean and 95 % interval"]
+    parts = [f"System minus {comparisons.shown_name}, paired on the same test documents: mean and 95 % interval"]
     if comparisons.tested:
         parts[0] += " over seeds and documents"
         parts.append(
@@ -190,10 +190,9 @@ def difference_value(comparison: Comparison | None, column: Column) -> Value:
     if comparison is None:
         return Value()
     mean, low, high = (column.scale * each for each in comparison.test[:3])
-    p = comparison.p
-    p_text = "" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+    shown_p = "" if comparison.p is None else p_text(comparison.p)
     text = signed(mean, warranted_decimals(low, high))
-    return Value(text, bracketed(low, high, "+"), p_text, leads=comparison.is_significant)
+    return Value(text, bracketed(low, high, "+"), shown_p, leads=comparison.is_significant)
 
 
 def is_certain(cell: pd.Series, other: pd.Series, column: str, rivals: int) -> bool | None:
