@@ -16,7 +16,7 @@ from bench.core.cpu_threads import limit_threads
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.provenance import reproducibility_fields
-from bench.core.record import Record
+from bench.core.record import MEASURED_LATER, Record
 from bench.core.trust import add_option, check_targets
 from bench.run import run
 
@@ -32,8 +32,6 @@ TIMES = (
 
 # where, when and by which code a cell ran
 CIRCUMSTANCES = ("config", "versions", "device", "cells_at_once", "git_commit", "source_sha256", "finished_at")
-
-ADDED_LATER = ("diagnosis", "generation_quality")  # by `bench.diagnose`; running the cell does not measure these
 
 
 def run_again(record: Record, path: Path) -> Record:
@@ -71,7 +69,7 @@ def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict | list):
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:
-            if name or key not in (*TIMES, *CIRCUMSTANCES, *ADDED_LATER):
+            if name or key not in (*TIMES, *CIRCUMSTANCES, *MEASURED_LATER):
                 yield from figures(part, f"{name}.{key}" if name else str(key))
     elif not name.endswith(".seconds"):
         yield name, value

@@ -11,10 +11,9 @@ from bench.report.diagnosis_plots import CAUSES, OWN, mean_parts
 from bench.report.generation_texts import HEADINGS, REAL
 from bench.report.glossary import COST
 from bench.report.origins import with_times_of_one_origin
+from bench.report.page_charts import TRAINING_COSTS
 from bench.report.plots import CURVE_UNITS
 from bench.report.run_table import CELL, GROUP
-
-TRAINING_COSTS = {"train_seconds": "training seconds", "train_flops": "training FLOPs"}
 
 WAYS = ("greedy", "sampled")  # of decoding
 

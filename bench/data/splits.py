@@ -38,24 +38,22 @@ SPLIT_NAMES = {
 SizedDocument = TypeVar("SizedDocument", bound=Sized)
 
 
-def split_by_document(
-    documents: Sequence[SizedDocument], shares: dict[str, float] = SHARES
-) -> dict[str, list[SizedDocument]]:
+def split_by_document(documents: Sequence[SizedDocument]) -> dict[str, list[SizedDocument]]:
     """Draw whole documents in a fixed random order until each split has its share; training takes the rest.
-
-    Args:
-        shares: share of the words per split.
 
     Raises:
         SettingError: fewer documents than splits.
     """
     documents = [document for document in documents if len(document)]
-    drawn = draw_splits(np.fromiter(map(len, documents), np.int64, len(documents)), shares)
+    drawn = draw_splits(np.fromiter(map(len, documents), np.int64, len(documents)))
     return {split: [documents[i] for i in numbers] for split, numbers in drawn.items()}
 
 
 def draw_splits(lengths: np.ndarray, shares: dict[str, float] = SHARES) -> dict[str, np.ndarray]:
     """Draw documents as `split_by_document` does, given the number of words of each document, at least 1. [D]
+
+    Args:
+        shares: share of the words per split.
 
     Returns:
         The numbers of each split's documents, in the order drawn.

@@ -27,13 +27,13 @@ SEARCHED = (
 )
 
 
-def value_of(measured: Any, column: Column, note: str = "") -> Value:
+def value_of(measured: Any, column: Column) -> Value:
     """Format a number, or the median of a span with its p20 and p80."""
     if isinstance(measured, (list, np.ndarray)):
         low, median, high = (column.scale * each for each in measured)
-        return Value(mean_and_error(median, digits=column.digits), enclosing(low, median, high, column.digits), note)
+        return Value(mean_and_error(median, digits=column.digits), enclosing(low, median, high, column.digits))
     number = float("nan" if measured is None else measured)
-    return Value(mean_and_error(number * column.scale, digits=column.digits), note=note)
+    return Value(mean_and_error(number * column.scale, digits=column.digits))
 
 
 def enclosing(low: float, value: float, high: float, digits: int = 3) -> str:

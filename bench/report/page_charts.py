@@ -9,7 +9,7 @@ from bench.report.number_format import mean_and_error
 from bench.report.plot_style import line_styles
 from bench.report.run_table import pareto
 
-COSTS = {"train_seconds": "training seconds", "train_flops": "training FLOPs"}
+TRAINING_COSTS = {"train_seconds": "training seconds", "train_flops": "training FLOPs"}
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
 
@@ -57,7 +57,7 @@ def quality_vs_cost(cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
     trained = cells[cells.competes & cells.bits_per_byte.notna()]
     styles = line_styles(cells)
     specs = {}
-    for field, name in COSTS.items():
+    for field, name in TRAINING_COSTS.items():
         points = trained[trained[field] > 0]
         if len(points):
             front = pareto(points[field].to_numpy(), points.bits_per_byte.to_numpy())
