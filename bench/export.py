@@ -4,14 +4,13 @@ The overrides are those of `python -m bench`. docs/own_models.md says how to sco
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bench.core.command_line import composed
+from bench.core.command_line import composed, exiting_on_refusal
 from bench.core.environment import silence_libraries, substitute_unprintable
-from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.data.corpus import Corpus
 from bench.data.corpus_cache import open_corpus
@@ -57,13 +56,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the text files; it may exist")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of python -m bench: vocabulary.size=20000")
     arguments = parser.parse_args()
-    try:
+    with exiting_on_refusal():
         cfg = composed(arguments.overrides)
         silence_libraries()
         vocabulary = export(cfg, arguments.folder)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        sys.exit(BAD_INPUT)
     sizes = (f"{split} {len(getattr(vocabulary.corpus, split)):,} words" for split in SPLITS)
     print(f"{arguments.folder}: {', '.join(sizes)}; V = {len(vocabulary):,}")
 

@@ -165,7 +165,7 @@ class Strategy(Built):
 class Trainer(Built):
     filled_in = ("logger", "callbacks", "max_epochs")
     passed_on_to = "pytorch_lightning.Trainer"
-    accelerator: str
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"]  # Apple's GPU computes no float64, which evaluation needs
     devices: Literal["auto"] | Depth | Annotated[list[int], pydantic.Field(min_length=1, max_length=64)] = 1
     strategy: Strategy | None = None
 

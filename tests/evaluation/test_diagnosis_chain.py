@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from factories.diagnosis import CLASSES, D, regressor_case
 
 from bench.core.errors import SettingError
-from bench.evaluation.diagnosis.chain import PARTS, chain, fit_rule, identical_rows, measure, parts
+from bench.evaluation.diagnosis.chain import PARTS, chain, fit_rule, measure, nats_given_row, parts
 from bench.heads._regressor import Regressor
 from bench.heads.cosine import CosineHead
 from bench.heads.infonce import InfoNCEHead
@@ -86,7 +86,7 @@ def test_every_step_equals_a_loop_over_positions(language_data, truth):
         ]
         expected_nats = [
             -log_p[word],
-            -log_p[word] + (np.log(2) if word in pair else 0),
+            -log_p[word] + (np.logaddexp.reduce(log_unigram[pair]) - log_unigram[word] if word in pair else 0),
             nats(minimiser.scale * best + minimiser.prior * log_unigram, word),
             nats(a * predicted + b * log_unigram, word),
             nats(here.scale_alone.scale * predicted, word),
@@ -142,7 +142,8 @@ def test_duplicate_rows_are_lost_to_target_ambiguity(language_data, truth):
     candidates = [each for each in (0, 1, 3) if each != unk]
     known, alike = words != unk, np.isin(words, candidates)
     assert figures["identifiability_ceiling"] == pytest.approx(1 - alike.sum() / known.sum())
-    nats = alike.mean() * np.log(len(candidates))
+    log_unigram = language_data.vocabulary.log_unigram.astype(float)
+    nats = (np.logaddexp.reduce(log_unigram[candidates]) - log_unigram[words[alike]]).sum() / len(words)
     assert figures["nats_lost_to_target_ambiguity"] == pytest.approx(nats, rel=1e-6)
     assert figures["lost_to_target_ambiguity"] > 0
 
@@ -238,10 +239,14 @@ def test_head_whose_scores_are_no_product_is_refused_in_one_line(language_data, 
         chain_of(language_data, truth, OtherScores)
 
 
-def test_rows_are_identical_to_themselves_and_unk_is_no_candidate():
-    table = torch.tensor([[1.0, 0], [0, 1], [1, 0], [1, 0]])
-    assert identical_rows(table, unk=1).tolist() == [3, 1, 3, 3]
-    assert identical_rows(table, unk=3).tolist() == [2, 1, 2, 1]
+def test_words_of_one_row_have_their_unigram_shares_and_unk_is_no_candidate():
+    table, shares = torch.tensor([[1.0, 0], [0, 1], [1, 0], [1, 0]]), torch.tensor([0.2, 0.4, 0.3, 0.1])
+    expected = torch.tensor([0.2, 1.0, 0.3, 0.1], dtype=torch.float64)
+    found = nats_given_row(table, shares.log(), unk=1)
+    torch.testing.assert_close((-found).exp(), expected / torch.tensor([0.6, 1, 0.6, 0.6]), rtol=1e-6, atol=0)
+    assert found[1] == 0
+    found = nats_given_row(table, shares.log(), unk=3)
+    torch.testing.assert_close((-found).exp(), torch.tensor([0.4, 1, 0.6, 1]).double(), rtol=1e-6, atol=0)
 
 
 def test_parts_telescope():

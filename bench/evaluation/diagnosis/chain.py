@@ -106,19 +106,19 @@ def true_vector_scores(case: Case, block: Inputs) -> Tensor:
 @torch.inference_mode()
 def measure(case: Case, inputs: Inputs) -> Steps:
     """Measure every step of the chain at these test positions."""
-    rules, copies = fit_rules(case), identical_rows(case.head.table, case.unk)
-    blocks = [measure_block(case, rules, copies, block) for block in inputs.blocks(len(case.log_unigram))]
+    rules, row_nats = fit_rules(case), nats_given_row(case.head.table, case.log_unigram, case.unk)
+    blocks = [measure_block(case, rules, row_nats, block) for block in inputs.blocks(len(case.log_unigram))]
     columns = (torch.cat(parts, -1).double().numpy() for parts in zip(*blocks, strict=True))
     return Steps(*columns, known=(inputs.words != case.unk).double().numpy())
 
 
-def measure_block(case: Case, rules: Rules, copies: Tensor, block: Inputs) -> tuple[Tensor, ...]:
+def measure_block(case: Case, rules: Rules, row_nats: Tensor, block: Inputs) -> tuple[Tensor, ...]:
     """Return the first four fields of `Steps` for one block."""
     words, scores = block.words, case.reference_scores(block)
     log_p = case.reference_log_p(scores)
     reference = hits(case, scores, words), nats(log_p, words)
     if rules.true_vector is None:  # a row is its own nearest row, unless other words have the same row
-        true = ((copies[words] == 1) & (words != case.unk)).double(), copies[words].double().log()
+        true = ((row_nats[words] == 0) & (words != case.unk)).double(), row_nats[words]
     else:
         true_scores = true_vector_scores(case, block)
         true = hits(case, true_scores, words), rules.true_vector.apply(case, true_scores, words)[1]
@@ -135,13 +135,18 @@ def measure_block(case: Case, rules: Rules, copies: Tensor, block: Inputs) -> tu
     return *map(torch.stack, steps), true[0], minimiser_hits
 
 
-def identical_rows(table: Tensor, unk: int) -> Tensor:
-    """Count the words that share a word's row, the word included; `<unk>` is no candidate and counts alone. [V]"""
+def nats_given_row(table: Tensor, log_unigram: Tensor, unk: int) -> Tensor:
+    """Return −log p(word | its row): 0 for a row of its own, else by the unigram shares of the words with the same row.
+
+    `<unk>` is no candidate and has a row of its own. [V, D], [V] -> [V] float64
+    """
     candidates = torch.arange(len(table)) != unk
     _, group, sizes = table[candidates].unique(dim=0, return_inverse=True, return_counts=True)
-    copies = torch.ones(len(table), dtype=torch.long)
-    copies[candidates] = sizes[group]
-    return copies
+    shares = log_unigram[candidates].double().exp()
+    sums = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, group, shares)
+    nats = torch.zeros(len(table), dtype=torch.float64)
+    nats[candidates] = torch.where(sizes[group] == 1, 0.0, sums[group].log() - shares.log())
+    return nats
 
 
 def parts(steps: np.ndarray, loses: int) -> dict[str, np.ndarray]:
