@@ -101,7 +101,7 @@ def test_configuration_builds_rows_of_unit_length(vocabulary, tmp_path, pytestco
     torch.testing.assert_close(made.table.norm(dim=1), torch.ones(len(vocabulary)))
 
 
-def test_as_many_components_as_words_are_refused_in_one_line(vocabulary, tmp_path):
+def test_more_components_than_words_less_one_are_refused_in_one_line(vocabulary, tmp_path):
     line = r"^targets.dimension: 200 components need dimension < 200 = V; lower it$"
     with pytest.raises(SettingError, match=line):
         ppmi(vocabulary=vocabulary, cache_dir=str(tmp_path), **SETTINGS | {"dimension": 200})
