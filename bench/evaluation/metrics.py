@@ -100,7 +100,7 @@ ENTRIES = (  # in the order of the tables' columns
            "Cost of a word of the test text, as a choice among this number of equal words. Compares across V and with "
            "GPT-2.", f"{PERPLEXITY}; Pimentel & Meister 2024", sums=NATS, formula=Ratio("nats", "words", np.exp)),
     Metric("excess", "excess bits", "lower", "bits per word", "log2(word ppl) − log2(word ppl of truth)",
-           "Excess over the language's own distribution; only by chance can a system fall below 0.",
+           "Excess over the language's true distribution; a system can fall below 0 only by chance.",
            "Kullback & Leibler 1951", place="headline"),
     accuracy(1, "acc@1 %", "How often the best answer is right, by raw score.", place="headline", is_compared=True),
     accuracy(10, "acc@10 %", "How often the right word is among the ten best, by raw score.", is_compared=True),
@@ -128,7 +128,7 @@ ENTRIES = (  # in the order of the tables' columns
            sums={"rank_nats": partial(known_values, "rank_nats")},
            formula=Ratio("rank_nats", "known", np.exp)),
     Metric("raw_closed_perplexity", "raw closed ppl", "lower", "words", "closed ppl from softmax(score)",
-           "closed ppl before calibration; “proxy” if the scores are no log-probabilities: a number, no perplexity.",
+           "closed ppl before calibration; “proxy” (not a perplexity) if the scores are not log-probabilities.",
            PERPLEXITY, sums={"raw_known_nats": partial(known_values, "raw_nats")},
            formula=Ratio("raw_known_nats", "known", np.exp), assumes_density=True),
     accuracy(5, "acc@5 %", "How often the right word is among the five best, by raw score.", place="record"),

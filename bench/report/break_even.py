@@ -85,9 +85,8 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
     if not rows:
         return None
     caption = (
-        "Runs over this number of words until the training time that they save equals the time of encoding the "
-        "training text once; later runs read the cache. [ ] is two standard errors over seeds. Never: the runs save no "
-        "time."
+        "Number of such runs after which the training time saved equals the time of encoding the training text once; "
+        "later runs read the cache. [ ] is ± two standard errors over seeds. Never: a run saves no time."
     )
     title = ", ".join(part for part in (IN_RUNS, *cells[GROUP].iloc[0]) if part)
     return Table(title, caption, rows, [Part([size_column(size) for size in sizes])])

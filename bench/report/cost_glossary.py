@@ -45,7 +45,7 @@ DECODING = (
           "256 queries of the head over those of full softmax at this V",
           "Below 1: cheaper than full softmax."),
     Column("rank_256_ms", "rank ms, 256", "lower", "ms", "rank of the true word, 256 queries",
-          "Evaluation needs this of a head."),
+          "Evaluation needs this rank."),
 )  # fmt: skip
 
 APPROXIMATE = (
@@ -93,7 +93,7 @@ LOOP_PARTS = (
           "Cost of a learning curve.",
           scale=100),
     Column("log_share", "logging %", "lower", "%", "rows handed to the logger, likewise",
-          "Cost of mirroring the curve.",
+          "Cost of sending the learning curve to the logger.",
           scale=100),
     Column("checkpoint_share", "checkpoints %", "lower", "%", "checkpoints, one per checkpoint.seconds, likewise",
           "Cost of losing at most a minute when the process is killed.", scale=100),

@@ -78,7 +78,7 @@ def crossing_size(log_ratio: np.ndarray, sizes: np.ndarray, until: bool) -> floa
 
 
 def exact_root(ours: Law, theirs: Law, near: float) -> float:
-    """Refine a crossing that was found on the grid."""
+    """Return the V of equal cost under both laws, by the secant method on log V from `near`; 0 and inf stay."""
     if near in (0, inf):
         return near
 

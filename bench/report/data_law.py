@@ -66,7 +66,7 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
         caption = (
             f"From {extent} training words: bits per byte ∝ N^−α by least squares, and the growth of the difference to "
             f"{name} per ten times as many words; above zero the gap widens. [ ] is a 95 % interval over documents and "
-            "seeds, the spread of seeds taken as equal at every N; over documents alone if no N has two seeds. "
+            "seeds; the variance over seeds is assumed equal at every N. If no N has two seeds: over documents only. "
             "Misfit is the largest distance of a measured figure from the law. If the last two sizes give another α "
             "than all, the law does not hold and must not be extended. Highlighted: a gap whose interval, which is not "
             "corrected for the number of systems, excludes zero."

@@ -49,7 +49,7 @@ def parse(text: str, row: Mapping[str, str] | None = None) -> Query:
         text = text.replace(f"{{{key}}}", value)
     found = GRAMMAR.fullmatch(" ".join(text.split()))
     if found is None:
-        raise SettingError(text, "is no query; write FIGURE of key=value …, as docs/metrics.md shows")
+        raise SettingError(text, "is not a query; write FIGURE of key=value …, as docs/metrics.md shows")
     shared = settings(found["shared"])
     first = settings(found["first"]) if found["first"] else dict(row or {})
     return Query(
@@ -73,5 +73,5 @@ def settings(text: str | None) -> dict[str, str]:
     except ValueError as error:
         raise SettingError(str(text), f"cannot be read ({error}); put a value with spaces in single quotes") from None
     if wrong := [part for part in parts if not re.match(r"[\w./-]+=.", part)]:
-        raise SettingError(wrong[0], "is no setting; write key=value")
+        raise SettingError(wrong[0], "is not a setting; write key=value")
     return {key: value for key, _, value in (part.partition("=") for part in parts)}

@@ -59,7 +59,7 @@ class Cell:
             values = [measured(inside(each, path), query, self.means.label) for each in good[root]]
             value = sum(values) / len(values) if values else None
         else:
-            raise SettingError(query.figure, "is no figure of a record; docs/metrics.md lists them")
+            raise SettingError(query.figure, "is not a figure of a record; docs/metrics.md lists the figures")
         return float(measured(value, query, self.means.label) * query.factor)
 
     def figure(self, query: Query) -> Answer:
@@ -81,7 +81,8 @@ class Cell:
         if test is None and query.form == "value":
             return Answer((self.value(query) - other.value(query),), seeds=seeds)
         if test is None or (query.form == "p" and test.p is None):
-            raise SettingError(query.figure, f"no {query.form}: one seed, other test texts, or no paired metric")
+            problem = f"has no {query.form}: only one seed, different test texts, or a metric that is not paired"
+            raise SettingError(query.figure, problem)
         scale = COLUMNS[query.figure].scale * query.factor
         numbers = {"value": test[:1], "interval": test[1:3], "p": test[3:]}[query.form]
         return Answer(tuple(each if query.form == "p" else each * scale for each in numbers), seeds=seeds)
@@ -101,7 +102,7 @@ class LedgerEntry:
         """Return a figure; of a span the median."""
         root, *path = query.figure.split(".")
         if root not in self.row:
-            raise SettingError(query.figure, "is no figure of a cost ledger; docs/costs.md lists them")
+            raise SettingError(query.figure, "is not a figure of a cost ledger; bench/cost/schema.py lists the figures")
         value = inside(self.row[root], path)
         value = value[1] if isinstance(value, list) and len(value) == 3 else value
         scale = COLUMNS[root].scale if root in COLUMNS and not path else 1.0
@@ -110,13 +111,13 @@ class LedgerEntry:
     def figure(self, query: Query) -> Answer:
         """Return the figure."""
         if query.form != "value":
-            raise SettingError(query.figure, f"a cost ledger has no {query.form} of it")
+            raise SettingError(query.figure, f"has no {query.form} in a cost ledger; ask for its value")
         return Answer((self.value(query),))
 
     def compared(self, other: "LedgerEntry", query: Query) -> Answer:
         """Return the difference to another row, or the ratio."""
         if query.form != "value":
-            raise SettingError(query.figure, f"a cost ledger has no {query.form} of a difference")
+            raise SettingError(query.figure, f"has no {query.form} of a difference in a cost ledger; ask for its value")
         ours, theirs = self.value(query), other.value(query)
         return Answer((ours / theirs if query.operator == "over" else ours - theirs,))
 
@@ -152,7 +153,7 @@ def inside(value: Any, path: list[str]) -> Any:
         elif isinstance(value, list) and (rows := [row for row in value if next(iter(row.values()), None) == part]):
             value = rows[0]
         else:
-            raise SettingError(".".join(path), f"a record has nothing by the name {part} there")
+            raise SettingError(".".join(path), f"the record has no entry {part} at this place; correct the path")
     return value
 
 

@@ -43,7 +43,7 @@ def best(query: Query, folder: Path) -> Answer:
         raise SettingError(query.figure, f"best of several tables, which differ in {varied}; name one by `where`")
     column = COLUMNS.get(query.figure)
     if column is None or column.direction == "neither":
-        raise SettingError(query.figure, "has no better direction; name a column of the tables")
+        raise SettingError(query.figure, "is not a column for which lower or higher is better; name such a column")
     cells = run_table.cells(runs)
     cells = cells[cells.competes & cells[query.figure].notna()] if len(cells) else cells
     if cells.empty:
@@ -93,5 +93,5 @@ def line_of(chosen: Mapping[str, str], folder: Path) -> pd.DataFrame:
     limits = {config["budget"]["words"] for config in runs.config} - {None}
     cells = pd.DataFrame([side({**chosen, "budget.words": str(limit)}, folder).means for limit in sorted(limits)])
     if len(cells) and cells.variant.nunique() > 1:
-        raise SettingError(written(chosen), "selects other settings at one number of words than at another; name one")
+        raise SettingError(written(chosen), "selects settings that vary with the number of words; name one value")
     return with_words(runs, cells)

@@ -83,7 +83,7 @@ def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any
 
 
 def figures(measured: Mapping[str, float | None]) -> list[str]:
-    """Format the figures of one system and way; a distance has its interval."""
+    """Format the figures of one system and decoding method; the Fréchet distance has its interval."""
     texts = [
         NULL if (value := measured.get(each.field)) is None else mean_and_error(value * each.scale) for each in HEADINGS
     ]

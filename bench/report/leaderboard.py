@@ -19,7 +19,7 @@ from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
 LEGEND = (
     "Bold: best of its column among the models trained on this text alone (target vectors may come from a pre-trained "
-    "encoder); *italic*: floors, limits and pre-trained models; "
+    "encoder); *italic*: floors (count models), limits (the true distribution) and pre-trained models; "
     "× did not finish; – was not measured."
 )
 

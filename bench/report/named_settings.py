@@ -101,7 +101,8 @@ def narrowed(settings: pd.DataFrame, key: str, value: str, folder: Path) -> pd.D
     kept = settings[[any(alike(value, each) for each in row) for row in settings[names].itertuples(index=False)]]
     if kept.empty:
         values = listed(sorted(set(settings[key])))
-        raise SettingError(f"{key}={value}", f"nothing in {folder} has it beside the settings before; it is {values}")
+        problem = f"nothing in {folder} with the settings before it has this value; its values are {values}"
+        raise SettingError(f"{key}={value}", problem)
     return kept
 
 

@@ -7,8 +7,8 @@ D is the difference of a metric's means over seeds. Its squared standard error i
 - seeds: variance of each trained system's figures over its S seeds, divided by S; the sum over both systems, with the
   degrees of freedom of Welch (1947).
 
-What depends on seed and document both is in two parts, so the test is conservative. A t-test on these parts is used
-since three seeds can be neither resampled (a bootstrap of S seeds shows (S − 1)/S of the variance) nor permuted.
+Variance that depends on both seed and document is counted in both parts, so the test is conservative. A t-test is used
+because three seeds can be neither resampled (a bootstrap of S seeds has (S − 1)/S of the variance) nor permuted.
 
 The critical value is the mean of the parts' t quantiles, weighted by the parts (Cochran & Cox 1950). A test of skewed
 differences is too liberal: D / error and its transformation by Hall (1992), which removes the skewness, must both be

@@ -43,7 +43,7 @@ SPARE = (  # the first six other systems, in alphabetical order
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2  # step of the hue, as a share of the circle: no hue repeats
 
-HOW = "↓ lower is better, ↑ higher is better. Grey: floors, limits, pre-trained."  # to read a figure of quality
+HOW = "↓ lower is better, ↑ higher is better. Grey: count models, true distribution, pre-trained."  # to read a figure
 
 LINES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))  # one per variant of a system
 

@@ -24,7 +24,7 @@ CHOICES = {  # heading of each choice of a reader, in the order of the page
 NOT_RECORDED = "not recorded"
 
 TESTED = {
-    True: "The difference is significant (p < .05, corrected for the number of rivals).",
+    True: "The difference is significant (p < .05, corrected for the number of comparisons).",
     False: "The difference is not significant: the test cannot separate the two.",
     None: "The difference was not tested, since a test needs two seeds and enough documents.",
 }

@@ -1,6 +1,8 @@
-"""Tidy tables of records: `runs`, a row per record, and `cells`, a row per set of runs that differ in the seed alone.
+"""Tidy tables of records: `runs` has one row per record; `cells` has one row per set of runs that differ only in seed.
 
-A cell's figure `x` is the mean over the seeds that ended well, and `x_se` the standard error of that mean
+A row of `cells` is an average over seeds. Elsewhere, as in README.md, a *cell* is one run: one system, V and seed.
+
+A figure `x` in `cells` is the mean over the seeds whose status is ok, and `x_se` the standard error of that mean
 (NaN with one seed).
 """
 

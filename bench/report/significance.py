@@ -179,7 +179,7 @@ def caption(comparisons: Comparisons) -> str:
     if any(each.p is None for each in comparisons.by_cell.values()):
         parts.append(
             f"Without p: a trained system has one seed, or the text has fewer than {FEWEST_DOCUMENTS} documents. "
-            "With one seed the interval is over documents alone, and another training may change the sign"
+            "With one seed the interval is over documents only, and another seed may change the sign"
         )
     parts.append("If one system was ranked on fewer words, both are compared on these")
     return ". ".join(parts) + "."

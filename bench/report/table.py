@@ -14,8 +14,8 @@ class Value:
     text: str = NULL  # mean ± standard error
     interval: str = ""
     note: str = ""  # such as "proxy", or a p value
-    leads: bool = False  # the best of its column, or a difference whose interval excludes 0
-    differs: bool = False  # the paired difference to full softmax excludes 0
+    leads: bool = False  # highlighted: best of its column, a significant difference, or a gap whose interval excludes 0
+    differs: bool = False  # significantly different from the baseline (p < .05, Holm); shown as †
 
     @property
     def mean(self) -> str:

@@ -89,7 +89,7 @@ def test_growth_of_trunks_that_differ_is_refused(tmp_path):
 
     write_all([blocked_record("softmax", 2.0, config=config(10**step)) for step in (3, 4, 5)], tmp_path / "runs")
     line = problem(tmp_path, "growth of bits_per_byte of system=softmax")
-    assert "selects other settings at one number of words than at another" in line
+    assert "selects settings that vary with the number of words" in line
 
 
 def test_best_names_a_rival_of_one_seed_whose_interval_holds_zero(tmp_path):
@@ -135,16 +135,16 @@ def test_ledger_row_must_be_the_only_one(folder):
         ("bits_per_byte of system=cosine", "matches several variants, which are not averaged: targets.level is token"),
         ("bits_per_byte of system=softmx", "system=softmx: nothing in"),
         ("bits_per_byte of systm=softmax", "did you mean system?"),
-        ("bits_per_bite of system=softmax", "is no figure of a record"),
+        ("bits_per_bite of system=softmax", "is not a figure of a record"),
         ("brier of system=softmax", "was not measured for softmax"),
         ("diagnosis.read_outs of system=cosine targets.level=token", "holds several numbers"),
-        ("diagnosis.lost of system=cosine targets.level=token", "has nothing by the name lost there"),
+        ("diagnosis.lost of system=cosine targets.level=token", "the record has no entry lost at this place"),
         ("p of bits_per_byte of system=softmax", "has no p for one system"),
         ("interval of bits_per_byte of system=nce over system=softmax", "no interval: "),
         ("bits_per_byte of system=nce minus system=nce", "both sides are nce at V = 1,000"),
         ("bits_per_byte of system=cosine targets.level=token", "rests on one seed; say “one seed”"),
         ("best parameters where corpus=d", "corpus=d: nothing in"),
-        ("best calibration_scale where corpus=c", "has no better direction"),
+        ("best calibration_scale where corpus=c", "is not a column for which lower or higher is better"),
     ],
 )
 def test_figure_without_an_answer_is_one_line_with_its_place(folder, query, reason):
