@@ -127,8 +127,8 @@ def sort_types(words: Sequence[str], counts: np.ndarray) -> tuple[np.ndarray, li
     """Return the lexicon's order of types, given their counts in the training split, and the types in this order. [L]
 
     Types fall by training frequency, equal ones by a hash of their spelling. A vocabulary ends within words of equal
-    count; by alphabet, it would leave the end of the alphabet to `<unk>`, and the model of unknown spellings, fitted to
-    these words, would expect no others: 5.6 nats more per unknown word at V = 20,000 of 24,541 types. `<unk>` in the
+    count. In alphabetical order, `<unk>` would replace the end of the alphabet, and the speller, which is fitted to the
+    replaced words, would expect only such words: 5.6 nats more per unknown word at V = 20,000 of 24,541. `<unk>` in the
     text is no type of its own frequency: it comes last, so that no vocabulary gives it an id beside the unknown word's.
     """
     falling = (-counts).tolist()

@@ -142,7 +142,7 @@ def report_splits(corpus: "Corpus") -> None:
         if repeated:
             print_line(
                 f"warning: corpus {corpus.name}: {count(repeated, 'document')} of the {split} split also in the "
-                f"{other} split, word for word; figures will be too good"
+                f"{other} split, word for word; figures measured on it will be too good"
             )
 
 

@@ -32,7 +32,7 @@ class Vocabulary:
             raise SettingError("corpus", f"{problem}; give a longer text, or raise corpus.train_words (null: all)")
         size = types if size is None else size
         if not isinstance(size, int) or not 2 <= size <= types:
-            problem = f"{size} is not a whole number between 2 and {types}, the types of {corpus.name}'s training words"
+            problem = f"{size} is not a whole number from 2 to {types}, the types in {corpus.name}'s training text"
             remedy = f"raise corpus.train_words (null: all of the split) above the {len(corpus.train):,} words read now"
             raise SettingError("vocabulary.size", f"{problem}; give another size, or {remedy}")
         counts = corpus.counts

@@ -27,7 +27,7 @@ class Head(nn.Module):
         self.hidden_size, self.vocabulary_size = hidden_size, len(vocabulary)
 
     def __init_subclass__(cls, **options: object):
-        """Drop inherited `rows` from a subclass with scores of its own: their product would be other scores."""
+        """Drop the inherited `rows` if a subclass redefines `scores`: they belong to the scores of the parent."""
         super().__init_subclass__(**options)
         if "scores" in vars(cls) and "rows" not in vars(cls):
             cls.rows = Head.rows

@@ -12,8 +12,8 @@ from bench.data.vocabulary import Vocabulary
 class Noise(nn.Module):
     """Sampler of q(w), the share of word w in the training text.
 
-    Of all fixed distributions q is nearest to the words that a head distinguishes from noise. A draw is a binary
-    search in the cumulative distribution: O(log V).
+    Of all distributions that do not depend on the context, q is the closest to that of the true words. A draw is a
+    binary search in the cumulative distribution: O(log V).
     """
 
     def __init__(self, vocabulary: Vocabulary):

@@ -40,7 +40,7 @@ class Regressor(Head):
             self.projection.bias.copy_(shares @ targets.table)
 
     def __init_subclass__(cls, **options: object):
-        """Drop an inherited `minimiser` from a subclass with a loss of its own: it would be that of another loss."""
+        """Drop the inherited `minimiser` if a subclass redefines `loss`: it belongs to the loss of the parent class."""
         super().__init_subclass__(**options)
         if "loss" in vars(cls) and "minimiser" not in vars(cls):
             cls.minimiser = Regressor.minimiser

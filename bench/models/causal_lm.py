@@ -1,4 +1,4 @@
-"""A causal transformer over word pieces: GPT-2's architecture from scratch, or a pre-trained model fine-tuned.
+"""Causal transformer over word pieces: GPT-2's architecture (Radford et al. 2019) from scratch, or a fine-tuned model.
 
 B rows, T steps, S distinct pieces, H hidden size.
 """
@@ -76,7 +76,8 @@ class SubwordModel(pl.LightningModule, LanguageModel):
             self.name = "gpt2-scratch"
             self.pieces = learned_pieces(corpus, pieces)
             if width % attention_heads:
-                raise SettingError("system.model.width", f"{width} is no multiple of {attention_heads} attention heads")
+                problem = f"{width} is not a multiple of {attention_heads} attention heads"
+                raise SettingError("system.model.width", f"{problem}; change width or attention_heads")
             shape = {"n_layer": layers, "n_embd": width, "n_head": attention_heads, "n_positions": context}
             self.lm = from_scratch(self.pieces, corpus, dropout, shape)
         else:

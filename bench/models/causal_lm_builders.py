@@ -83,7 +83,8 @@ def load_causal_lm(name: str, setting: str = "system.pretrained") -> tuple[Any, 
     check_complete(setting, folder, loading)
     kind = model.config.model_type
     if not hasattr(model.config, "vocab_size"):
-        raise SettingError(setting, f"{name} ({kind}) is a model of several parts; give a language model alone")
+        problem = f"{name} ({kind}) is a model of several parts, such as text and images"
+        raise SettingError(setting, f"{problem}; give a language model of text only")
     ids, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().weight.shape[0]
     if ids > rows:
         problem = f"{name} has a tokeniser of {ids} ids and an embedding table of {rows} rows"

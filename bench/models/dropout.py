@@ -1,4 +1,4 @@
-"""Dropout whose mask a CPU draws in a quarter of the time that torch's takes."""
+"""Dropout (Srivastava et al. 2014) that draws its mask on a CPU in a quarter of the time of torch's own."""
 
 import torch
 import torch.nn.functional as F

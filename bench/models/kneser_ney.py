@@ -177,7 +177,10 @@ def context_codes(symbols: np.ndarray, depths: np.ndarray, alphabet: int, length
 
 
 def find(rising: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index of each value in a rising array, and whether the array has the value. [N] -> [N], [N] bool"""
+    """Return each value's index in a sorted array, and whether the array has the value. [N] -> [N], [N] bool
+
+    The index of a value that the array lacks has no meaning.
+    """
     at = np.minimum(np.searchsorted(rising, values), len(rising) - 1)
     return at, rising[at] == values
 

@@ -28,7 +28,7 @@ def row_sparse_is_faster(parameters: Iterable[Parameter], device: torch.device) 
 
 
 class RowAdamW(torch.optim.AdamW):
-    """Fused AdamW that reads and writes only the rows of a row-sparse gradient.
+    """Fused AdamW (Loshchilov & Hutter 2019) that reads and writes only the rows of a row-sparse gradient.
 
     A row first receives the updates that it skipped: the effect of momentum and weight decay at the learning rate of
     each skipped step. Moments and weights, once all skipped updates are applied, are those of dense AdamW, except for

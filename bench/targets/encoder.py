@@ -64,7 +64,7 @@ class Encoder:
         special_tokens: `cls` before the words, `both`: [SEP] after them too (unless causal), `none`.
         precision: of weights and arithmetic: `bf16`, `fp32`, `auto`; the attribute has the choice.
         cache_dir: folder of the cached vectors.
-        device: None is the GPU if there is one.
+        device: device of the model; None: the GPU if there is one, else the CPU.
 
     Raises:
         SettingError: an unknown choice, or the source holds no BERT-family model.
@@ -190,7 +190,7 @@ def finite(vectors: torch.Tensor) -> torch.Tensor:
         SettingError: a vector is infinite or not a number.
     """
     if not vectors.isfinite().all():
-        raise SettingError("targets.encoder", "some vectors are infinite or no numbers in float16; give another")
+        raise SettingError("targets.encoder", "some vectors are infinite or NaN in float16; give another encoder")
     return vectors
 
 

@@ -109,7 +109,7 @@ def read_config(folder: Path, layer: int) -> Any:
         raise SettingError("targets.encoder", problem) from error
     is_masked_lm = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.is_encoder_decoder
     if not is_masked_lm or not all(hasattr(config, each) for each in CONFIG_FIELDS):
-        problem = f"{config.model_type} is no encoder of the BERT family; give one, or null for the embedded one"
+        problem = f"{config.model_type} is not an encoder of the BERT family; give one, or null for the embedded one"
         raise SettingError("targets.encoder", problem)
     layers = config.num_hidden_layers
     if not -layers - 1 <= layer <= layers:

@@ -41,9 +41,8 @@ def ppmi(
 ) -> Targets:
     """Return rows U · √Σ of the SVD of max(0, PMI(w, c) − log shift), w and c both the V ids.
 
-    The counts see the training words of the cell and no other text, so the table is the control for knowledge that a
-    pre-trained encoder brings. `<unk>` counts as one word. Rows are
-    kept in the cache as float16.
+    Only the training words of the cell are counted, so the table is the control for what a pre-trained encoder has
+    learnt from other text. `<unk>` counts as one word. Rows are cached as float16.
 
     Args:
         level: `type`; counted vectors belong to words, not to occurrences.

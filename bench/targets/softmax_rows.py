@@ -43,7 +43,7 @@ def softmax_rows(
         SettingError: no such cell, no kept weights, another record, text, vocabulary or head.
     """
     if path is None or not Path(path).expanduser().is_file():
-        problem = f"{path} is no file; give the .json of a finished softmax cell, results/single/softmax-….json say"
+        problem = f"{path} is not a file; give the .json of a finished softmax cell, as results/single/softmax-….json"
         raise SettingError("targets.path", problem)
     if sha256 is not None and targets_sha256(path) != sha256:
         problem = f"{path} is no longer the record of this cell's rows; restore it, or run a new cell"
@@ -61,6 +61,6 @@ def softmax_rows(
         problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
         raise SettingError("targets.path", problem) from error
     if rows is None:
-        problem = f"{path} is a cell of {record.system}, which has no softmax rows; give a cell of softmax"
+        problem = f"{path} is a cell of {record.system}, which has no softmax rows; give one of softmax or nce"
         raise SettingError("targets.path", problem)
     return Targets(name, level, rows.float(), normalise=unit_length)

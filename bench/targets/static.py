@@ -1,4 +1,4 @@
-"""Target table from a file: one vector per word, whatever its uses.
+"""Target table from a file, with one vector per word for all its contexts.
 
 L lexicon types, V ids, D embedding size, n words of a block.
 """
@@ -83,7 +83,7 @@ def known_rows(file: VectorFile, vocabulary: Vocabulary) -> Tensor:
             sums = torch.zeros(size, vectors.shape[1], dtype=torch.float64)
         if not np.isfinite(vectors).all():
             word = words[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
-            problem = f"{file.name} has a vector with an infinite number or none at all, that of {quoted(word)}"
+            problem = f"in {file.name} the vector of {quoted(word)} contains an infinite value or NaN"
             raise SettingError("targets.path", f"{problem}; correct the file")
         holds = vectors.any(1)  # a zero vector has no direction, so it counts as missing
         words, vectors = list(itertools.compress(words, holds)), vectors[holds]

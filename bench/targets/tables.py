@@ -42,7 +42,7 @@ class Targets:
     Attributes:
         name: name in the report's tables.
         table: a row per id, transformed as `transform` does. [V, D] float32
-        level: `token` if the targets of training are the occurrences, `type` if these are the rows.
+        level: `token` if training regresses onto the vectors of occurrences, `type` if it regresses onto the rows.
         vectors: the encoder's vectors of the training words, not transformed; None at level `type`. [N, D] float16
         encoder: None for targets without an encoder, as are the next two attributes.
         encode_seconds: time that encoding the training words took when the cache was filled.
@@ -161,7 +161,10 @@ def sums_by_id(sums: np.ndarray, vocabulary: Vocabulary) -> Tensor:
 
 
 def whitening(covariance: Tensor) -> Tensor:
-    """Return the symmetric inverse square root, 0 in flat directions. [D, D] float64 -> [D, D] float32"""
+    """Return the symmetric inverse square root (ZCA, Bell & Sejnowski 1997), 0 in flat directions.
+
+    [D, D] float64 -> [D, D] float32. A direction is flat if its variance is at most `FLAT` times the mean variance.
+    """
     variances, directions = torch.linalg.eigh(covariance)
     kept = variances > FLAT * variances.mean()
     directions = directions[:, kept]

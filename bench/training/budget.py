@@ -102,7 +102,8 @@ class Budget(pl.Callback):
     def cpu_share(self) -> float:
         """Share of the steps' time in which the training thread had a processor: 1 on a free machine.
 
-        The thread's own time, for that of all threads falls short of threads x time by the serial parts of a step too.
+        The time of this thread is used because the time of all threads is below threads x time even on a free machine,
+        as a step has serial parts.
         """
         return min(1.0, self.cpu_seconds / self.wall_seconds)
 

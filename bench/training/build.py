@@ -105,7 +105,7 @@ def whole_model(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
     vocabulary = evaluation_data.vocabulary
     model = instantiate(cfg.system.model, _partial_=True)(corpus=vocabulary.corpus, vocabulary=vocabulary)
     if not isinstance(model, LanguageModel):
-        problem = f"{cfg.system.model._target_} makes no bench.models.language_model.LanguageModel; give one"
+        problem = f"{cfg.system.model._target_} is not a bench.models.language_model.LanguageModel; name a subclass"
         raise SettingError("system.model._target_", problem)
     return Built(model, model.datamodule(cfg.seed), evaluation_data, getattr(model, "targets", None))
 
@@ -141,7 +141,7 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor 
     inputs = Inputs(vocabulary, make_encoder(cfg.targets, cfg.cache_dir) if cfg.inputs == "contextual" else None)
     trunk = instantiate(cfg.backbone.trunk, vocabulary_size=len(vocabulary), input_width=inputs.width)
     if not isinstance(trunk, Backbone):
-        problem = f"{cfg.backbone.trunk._target_} makes no bench.models.backbones.Backbone; give one"
+        problem = f"{cfg.backbone.trunk._target_} is not a bench.models.backbones.Backbone; name a subclass"
         raise SettingError("backbone.trunk._target_", problem)
     check_contract(trunk)
     if cfg.inputs == "contextual":
@@ -162,7 +162,7 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor 
         raise SettingError("system.head", problem) from error
     if not isinstance(head, Head):
         raise SettingError(
-            "system.head._target_", f"{cfg.system.head._target_} makes no bench.heads.Head; name a subclass of Head"
+            "system.head._target_", f"{cfg.system.head._target_} is not a bench.heads.Head; name a subclass"
         )
     targets = parts.get("targets")
     occurrences = targets if table is None and targets is not None and targets.level == "token" else None

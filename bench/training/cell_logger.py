@@ -1,4 +1,4 @@
-"""Base of a cell's loggers. They are for watching; records hold the results.
+"""Base class of a cell's loggers. Loggers show a running cell; its results are in the record.
 
 A logger that cannot be reached, breaks or hangs is reported in one line, and the run continues without it.
 """
@@ -21,7 +21,7 @@ FINISH_SECONDS = 60  # limit on one call of a logger
 
 
 class CellLogger(Logger):
-    """Lightning logger whose failures cost one line and no result.
+    """Lightning logger that reports its first failure in one line, then stops logging; the run continues.
 
     Args:
         marker: file that says which record was logged completely.

@@ -73,7 +73,7 @@ class Checkpoint:
         if state.get("source_sha256") != self.source_sha256:
             return "was made by other code"
         if state.get("pretrained_sha256") != self.pretrained:
-            return "rests on other pre-trained weights than there are now"
+            return "was trained with other pre-trained weights than the present ones"
         return "is of a run without force=true" if self.forced and not state.get("forced") else ""
 
     def delete(self) -> None:

@@ -1,4 +1,4 @@
-"""Several devices for one cell: rank 0 is the cell's process, the other ranks are followers, a process each."""
+"""Train one cell on several devices: rank 0 is the process of the cell and starts one process per further rank."""
 
 import json
 import os

@@ -26,7 +26,7 @@ def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = No
         behind it, as a local folder may have been replaced.
 
     Raises:
-        SettingError: the weights are of another version of the code.
+        SettingError: the weights do not fit the model, for example because its code has changed.
     """
     if not path.is_file():
         return None
@@ -40,7 +40,7 @@ def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = No
         return None
     training = training_fields(metadata)
     if not rests_on(training.get("weights_sha256"), pretrained):
-        log.warning("%s rests on other pre-trained weights than there are now; training again", path)
+        log.warning("%s was trained with other pre-trained weights than the present ones; training again", path)
         return None
     try:
         load_model(model, path)

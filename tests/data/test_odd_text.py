@@ -46,7 +46,7 @@ def words(made) -> list[list[str]]:
         (b"one \xc3(two", r"is not UTF-8 \(byte 4\)"),
         (b"\x89PNG\r\n\x1a\n\0\0\0", r"is not UTF-8 \(byte 0\)"),
         ("\ud800".encode("utf-8", "surrogatepass"), r"is not UTF-8 \(byte 0\)"),
-        ("a" * (LONGEST_WORD + 1), r"holds a word of 10,001 letters, aaaaaaaaaaaaaaaaaaaa…"),
+        ("a" * (LONGEST_WORD + 1), r"has a word of 10,001 characters, aaaaaaaaaaaaaaaaaaaa…"),
     ],
 )
 def test_file_that_is_no_text_is_refused_by_file_and_byte(tmp_path, content, problem):
@@ -100,7 +100,7 @@ def test_one_line_alone_and_one_word_alone_are_refused(tmp_path):
         text(str(file))
     file.write_text("a" * 10 * MEGABYTE)
     text.cache_clear()
-    with pytest.raises(SettingError, match=r"^corpus.path: .* holds a word of 10,000,000 letters"):
+    with pytest.raises(SettingError, match=r"^corpus.path: .* has a word of 10,000,000 characters"):
         text(str(file))
 
 

@@ -72,7 +72,7 @@ def test_coverage_is_of_words_with_an_id_of_their_own(letters):
 
 @pytest.mark.parametrize("size", [-1, 0, 1, 6, 7, 3.0, "5"])
 def test_vocabulary_size_out_of_bounds_is_refused(letters, size):
-    with pytest.raises(SettingError, match=rf"^vocabulary.size: {size} is not .* between 2 and 5, the types"):
+    with pytest.raises(SettingError, match=rf"^vocabulary.size: {size} is not .* from 2 to 5, the types"):
         Vocabulary(letters, size)
 
 

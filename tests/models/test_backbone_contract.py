@@ -181,5 +181,5 @@ def test_every_backbone_keeps_its_contract(name, width):
 
 
 def test_class_that_is_not_a_backbone_is_refused(tmp_path):
-    with pytest.raises(SettingError, match=r"^backbone\.trunk\._target_: .*NoBackbone makes no bench\.models\.backb"):
+    with pytest.raises(SettingError, match=r"^backbone\.trunk\._target_: .*NoBackbone is not a bench\.models\.backb"):
         run(configured(tmp_path, "NoBackbone"))

@@ -219,7 +219,8 @@ def test_model_of_text_and_images_is_refused(llama_folder, tmp_path):
     config = Gemma3Config(text_config=sizes | text, vision_config=sizes | images, mm_tokens_per_image=1)
     Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(llama_folder).save_pretrained(tmp_path)
-    with pytest.raises(SettingError, match=r"^system\.pretrained: .* \(gemma3\) is a model of several parts; give"):
+    problem = r"^system\.pretrained: .* \(gemma3\) is a model of several parts, such as text and images; give"
+    with pytest.raises(SettingError, match=problem):
         load_causal_lm(str(tmp_path))
 
 

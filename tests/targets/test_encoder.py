@@ -118,14 +118,14 @@ def test_half_precision_stays_near_full(encoder):
 @pytest.mark.parametrize(
     ("setting", "value", "problem"),
     [
-        ("context", "future", "'future' does not work; give 'causal', 'prefix' or 'bidirectional'$"),
-        ("window", 0, "0 does not work; give greater than or equal to 1$"),
-        ("window", "all", "'all' does not work; give a valid integer$"),
+        ("context", "future", "'future' is not valid; give 'causal', 'prefix' or 'bidirectional'$"),
+        ("window", 0, "0 is not valid; give greater than or equal to 1$"),
+        ("window", "all", "'all' is not valid; give a valid integer$"),
         ("layer", 4, "4 is not "),
         ("layer", -5, "-5 is not "),
-        ("pooling", "max", "'max' does not work; give 'mean', 'first' or 'last'$"),
-        ("special_tokens", "sep", "'sep' does not work; give 'cls', 'both' or 'none'$"),
-        ("precision", "fp8", "'fp8' does not work; give 'auto', 'bf16' or 'fp32'$"),
+        ("pooling", "max", "'max' is not valid; give 'mean', 'first' or 'last'$"),
+        ("special_tokens", "sep", "'sep' is not valid; give 'cls', 'both' or 'none'$"),
+        ("precision", "fp8", "'fp8' is not valid; give 'auto', 'bf16' or 'fp32'$"),
     ],
 )
 def test_bad_settings_are_refused(encoder, setting, value, problem):

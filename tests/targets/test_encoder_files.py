@@ -44,7 +44,7 @@ def test_folder_with_pickled_weights_alone_is_refused_with_the_conversion(folder
 
 def test_a_language_model_is_no_encoder(folder, tmp_path):
     GPT2Config().save_pretrained(folder)
-    with pytest.raises(SettingError, match=r"^targets.encoder: gpt2 is no encoder of the BERT family"):
+    with pytest.raises(SettingError, match=r"^targets.encoder: gpt2 is not an encoder of the BERT family"):
         tiny_encoder(folder, tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_configuration_that_is_no_encoders_is_one_line(folder, tmp_path):
     path = folder / "config.json"
     config = json.loads(path.read_text())
     for changes, problem in (
-        ({"model_type": "perceiver"}, "perceiver is no encoder of the BERT family"),
+        ({"model_type": "perceiver"}, "perceiver is not an encoder of the BERT family"),
         ({"model_type": "funnel", "max_position_embeddings": 512}, "the layers of funnel cannot be cut"),
         (config | {"num_hidden_layers": "twelve"}, "cannot be read"),
     ):

@@ -66,7 +66,7 @@ def test_file_names_what_its_rows_were_made_of(monkeypatch, tmp_path):
 def test_bad_input_is_one_line_and_writes_nothing(monkeypatch, tmp_path, capsys):
     for name, override, line in (
         ("table.pt", "seed=0", "FILE: "),
-        ("table.safetensors", "vocabulary.size=5000", "vocabulary.size: 5000 is not a whole number between 2 and"),
+        ("table.safetensors", "vocabulary.size=5000", "vocabulary.size: 5000 is not a whole number from 2 to"),
         ("table.safetensors", "targets=nothing", "targets: there is no nothing"),
         ("table.safetensors", "targets.dimensions=3", "targets.dimensions: "),
     ):

@@ -90,7 +90,7 @@ def test_record_of_another_content_is_refused(softmax, folder):
 def test_path_without_a_finished_cell_is_refused(folder):
     for path in (None, folder / "missing.json"):
         line = refusal(with_rows_of(path, folder))
-        assert line.startswith(f"targets.path: {path} is no file; give the .json of a finished softmax cell")
+        assert line.startswith(f"targets.path: {path} is not a file; give the .json of a finished softmax cell")
 
 
 @pytest.mark.parametrize("other", ["corpus.seed=7", "vocabulary.size=100"])
@@ -113,6 +113,6 @@ def test_cell_without_kept_weights_is_refused(softmax, folder):
 def test_cell_of_a_head_without_softmax_rows_is_refused(folder):
     record, _ = finished(settings(folder, "system=adaptive_softmax"))
     expected = (
-        f"targets.path: {record} is a cell of adaptive_softmax, which has no softmax rows; give a cell of softmax"
+        f"targets.path: {record} is a cell of adaptive_softmax, which has no softmax rows; give one of softmax or nce"
     )
     assert refusal(with_rows_of(record, folder)) == expected

@@ -125,7 +125,7 @@ def test_zero_vector_counts_as_missing(tmp_path, vocabulary, capsys):
         ("\n", r"its first line has no numbers"),
         (
             "a 1 2\nb 1 nan\n",
-            r"^targets.path: vectors.txt has a vector with an infinite number or none at all, that of 'b'",
+            r"^targets.path: in vectors.txt the vector of 'b' contains an infinite value or NaN",
         ),
         ("a 1e39 2\nb 1 2\n", r"that of 'a'; correct the file"),
         ("a 0 0\n", r"has no word of the 3 in the vocabulary"),

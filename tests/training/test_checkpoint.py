@@ -187,7 +187,7 @@ def test_checkpoint_and_weights_on_other_pretrained_weights_are_not_used(tmp_pat
     def trained_again() -> int:
         with caplog.at_level(logging.WARNING, "bench"):
             assert run(cfg).status == "ok"
-        count = caplog.text.count("rests on other pre-trained weights than there are now")
+        count = caplog.text.count("was trained with other pre-trained weights than the present ones")
         caplog.clear()
         return count
 

@@ -116,7 +116,7 @@ def check_words(path: str | int | float, types: Sequence[str]) -> None:
         raise SettingError("corpus.path", f"{path} holds no words; give a file with text in it")
     longest = max(types, key=len)
     if len(longest) > LONGEST_WORD:
-        problem = f"{path} holds a word of {len(longest):,} letters, {longest[:20]}…; put spaces between its words"
+        problem = f"{path} has a word of {len(longest):,} characters, {longest[:20]}…; put spaces between its words"
         raise SettingError("corpus.path", problem)
 
 

@@ -1,4 +1,7 @@
-"""LSTM and GRU backbones. B sequences, T steps, E input width, L layers, H hidden size, V vocabulary size."""
+"""LSTM (Hochreiter & Schmidhuber 1997) and GRU (Cho et al. 2014) backbones.
+
+B sequences, T steps, E input width, L layers, H hidden size, V vocabulary size.
+"""
 
 from typing import Any
 
