@@ -82,7 +82,7 @@ def bundle(files: list[Path], has: list[str], folder: Path = FOLDER, most_mib: f
         if mib > most_mib:
             largest = ", ".join(f"{path.name} {size_mib(path):.1f}" for path in sorted(contents, key=size_mib)[:-4:-1])
             problem = f"{mib:.1f} MiB exceed {most_mib:.0f} (largest: {largest})"
-            raise SettingError("--file", f"{problem}; carry less, or name by --has what the machine has")
+            raise SettingError("--file", f"{problem}; pack fewer files, or exclude with --has what the machine has")
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     return [folder / path.relative_to(made) for path in contents]

@@ -1,4 +1,4 @@
-"""`python -m bench.diagnose RUN…`: why a regressor loses, and how each system writes; from weights that runs have kept.
+"""`python -m bench.diagnose RUN…`: measure why a regressor loses and how good generated text is, from kept weights.
 
 Nothing is trained again. The figures are written into the records: `diagnosis` of a regressor, `generation_quality` of
 every system. A record that has its figures is skipped.
@@ -62,7 +62,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     is_regressor = is_diagnosed(record.config["system"])
     lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
     if record.config["system"].get("kind") == "regressor" and not is_regressor:
-        problem = f"{path.name} is not diagnosed: its head is no subclass of bench.heads._regressor.Regressor"
+        problem = f"{path.name} cannot be diagnosed: its head is not a subclass of bench.heads._regressor.Regressor"
         print(problem, file=sys.stderr)
     judge = arguments.judge and known_judge(arguments.judge)
     quality = record.generation_quality
@@ -149,13 +149,13 @@ def reference_of(
         return "truth", TruthModel(corpus=vocabulary.corpus, vocabulary=vocabulary), TRUTH
     chosen = arguments.reference or next(candidates(path, record), None)
     if chosen is None:
-        problem = f"no cell of {' or '.join(REFERENCES)} with kept weights and the settings of {path.name} is beside it"
+        problem = f"{path.name} has no cell of {' or '.join(REFERENCES)} beside it with its settings and kept weights"
         raise SettingError("--reference", f"{problem}; run system=softmax with its settings, or give a record")
     other = checked_record(chosen, arguments.trust)
     reference = kept_model(chosen, other)
     same = reference.evaluation_data.vocabulary
     if other.corpus_sha256 != record.corpus_sha256 or same.words != vocabulary.words or not same_test(built, reference):
-        raise SettingError("--reference", f"{chosen} reads other words than {path}; give a cell of the same text and V")
+        raise SettingError("--reference", f"{chosen} has another text or V than {path}; give a cell of its text and V")
     if not isinstance(reference.model, ClosedVocabularyModel):
         raise SettingError("--reference", f"{chosen} has no distribution over a closed vocabulary; give a softmax")
     return chosen.name.removesuffix(".json"), reference.model, None

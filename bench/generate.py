@@ -148,13 +148,13 @@ def main() -> None:
     parser.add_argument("--prompt", action="append", required=True, help="text to continue; may be repeated")
     parser.add_argument("--words", type=int, default=20, help="number of words to add (default 20)")
     parser.add_argument("--samples", type=int, default=1, help="continuations of each prompt (default 1)")
-    parser.add_argument("--greedy", action="store_true", help="the likeliest (nearest) word each time; else drawn")
+    parser.add_argument("--greedy", action="store_true", help="take the likeliest (nearest) word; default: draw words")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1: likelier words (default 1)")
     parser.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest words")
     parser.add_argument(
         "--top-p", type=float, metavar="P", help="draw among the fewest words that together have probability P"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the first sample's draws (default 0); the next add 1")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first sample (default 0); each next adds 1")
     add_option(parser)
     arguments = parser.parse_args()
     with exiting_on_refusal():

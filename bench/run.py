@@ -126,7 +126,7 @@ def write_failure(unfinished: Record, stem: Path, raised: Exception) -> Record:
     reason = f"{one_line(error)} (trace: {trace})"
     record = dataclasses.replace(unfinished, status=status, reason=reason, finished_at=now())
     if is_sound(json_path(stem)):
-        print_line(f"{stem.name}: the sound record of an earlier run is kept")
+        print_line(f"{stem.name}: this run failed; the record of an earlier run, which succeeded, is kept")
     else:
         write_record(record, stem)
     return record

@@ -147,7 +147,7 @@ def test_reference_of_other_words_is_refused(cells, said, tmp_path):
     other = json_path(record_stem(resolved_config(cfg)))
     status, lines, problems = said(cells["cosine"], "--force", "--reference", other)
     assert (status, lines) == (2, [])
-    problem = f"{other} reads other words than {cells['cosine']}; give a cell of the same text and V"
+    problem = f"{other} has another text or V than {cells['cosine']}; give a cell of its text and V"
     assert problems[-1] == f"--reference: {problem}"
 
 

@@ -162,7 +162,7 @@ def test_secrets_of_the_environment_are_written_to_no_file(run, place, tmp_path)
 @pytest.mark.parametrize("value", ["${oc.env:WANDB_API_KEY}", SECRETS["WANDB_API_KEY"]])
 def test_secret_in_a_setting_is_refused_before_any_file_is_written(run, place, tmp_path, mode, value):
     done = run(place, f"results_dir={tmp_path}/r", "logger=wandb", f"logger.entity={value}", mode, **SECRETS)
-    assert_refused(done, "logger.entity: it would write the value of WANDB_API_KEY")
+    assert_refused(done, "logger.entity: the secret WANDB_API_KEY would appear in records and logs")
     assert SECRETS["WANDB_API_KEY"] not in done.stdout + done.stderr
     assert not (tmp_path / "r").exists()
 

@@ -22,7 +22,7 @@ from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 from bench.core.files import write_atomically
 
-STALLED_SECONDS = 600.0  # processes that wait give up after this time without a sign of life from the process at work
+STALLED_SECONDS = 600.0  # a waiting process gives up if the working process sends no heartbeat for this time
 
 BLOCK = 1 << 24  # bytes read at once for a checksum
 
@@ -77,7 +77,7 @@ def key_of(settings: dict[str, Any]) -> str:
 
 
 def stamp_of(path: Path) -> tuple[str, int, int, int]:
-    """Return path, inode, size and time of a file, which change when its content does."""
+    """Return path, inode, size and modification time of a file; at least one changes when the content changes."""
     stat = path.stat()
     return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
 

@@ -129,7 +129,7 @@ def check_text(arguments: list[str]) -> None:
     """
     for argument in arguments:
         if re.search("[\0\ud800-\udfff]", argument):  # Python decodes a byte that is not UTF-8 as a surrogate
-            raise SettingError(ascii(key_of(argument))[1:-1], "it holds NUL or bytes that are not UTF-8; give text")
+            raise SettingError(ascii(key_of(argument))[1:-1], "has NUL or bytes that are not UTF-8; give valid text")
 
 
 def check_options(arguments: list[str]) -> None:

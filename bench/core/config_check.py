@@ -11,7 +11,7 @@ from bench.core.known_settings import field_types, unknown_setting
 from bench.core.settings import Built, Group, Settings, quoted
 from bench.core.value_check import check_value, find_target, target_options
 
-MISSING = "required setting is missing; restore it"
+MISSING = "this required setting is missing; give it a value"
 
 
 def check_config(config: dict[str, Any], *, here: bool = True) -> None:
@@ -30,9 +30,9 @@ def check_config(config: dict[str, Any], *, here: bool = True) -> None:
     check_plain("", config, Settings)  # before the job's module is imported: a refusal of a number takes a second
     check_group("", config, job_of(config).settings, config)
     if ("head" in config["system"]) == ("model" in config["system"]):
-        raise SettingError("system", "it has to have either a head or a model; choose one of conf/system")
+        raise SettingError("system", "it must have a head or a model, not both; choose one of conf/system")
     if "head" in config["system"] and config["optimizer"]["lr"] is None:
-        raise SettingError("optimizer.lr", "a head is trained by gradients, so it is needed; give a number, 3e-3 say")
+        raise SettingError("optimizer.lr", "it is null, but a head is trained by gradients; give a number such as 3e-3")
     if config["budget"]["words"] is None and config["budget"]["seconds"] is None:
         raise SettingError("budget", "words and seconds are both null, so training would never end; set one")
     if here and config["trainer"]["accelerator"] in ("gpu", "cuda") and not gpu_available():
@@ -115,7 +115,7 @@ def check_object(key: str, node: Any, model: type[Built], config: dict[str, Any]
         setting, kind = dotted(key, name), fields.get(name)
         built = isinstance(value, dict) and "_target_" in value
         if name in model.filled_in:
-            raise SettingError(setting, "the harness fills it in; remove it")
+            raise SettingError(setting, "the program supplies this option; remove it from the configuration")
         if setting == "system.head.targets":
             if value != config.get("targets"):
                 raise SettingError(setting, "a head's targets are those of the group targets; set them there")
@@ -131,7 +131,7 @@ def check_object(key: str, node: Any, model: type[Built], config: dict[str, Any]
             raise SettingError(setting, f"{node['_target_']} has no such option; its options are: {own or 'none'}")
     for name in needed:
         if name not in node and name not in model.filled_in:
-            raise SettingError(f"{key}.{name}", f"{node['_target_']} needs it; restore it")
+            raise SettingError(f"{key}.{name}", f"{node['_target_']} requires this option; give it a value")
     if target.__module__.startswith("hydra."):  # such a target only looks something up
         try:
             instantiate(node)

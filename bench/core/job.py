@@ -63,7 +63,7 @@ class Job(ABC, Generic[Result]):
         return self.result.finished(path)
 
     def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
-        """True if the result in the file is of other sources than today's; False if its sources are unknown."""
+        """True if the result in the file was made by other code than the present; False if that code is unknown."""
         return False
 
     def log(self, config: dict[str, Any], stem: Path, result: Result) -> None:

@@ -19,7 +19,7 @@ def unknown_setting(key: str) -> str:
     """Return the message about a key that is not read, with the nearest key that is."""
     near = difflib.get_close_matches(key, [*known_settings(), *known_groups()], n=1, cutoff=0.8)
     remedy = f"did you mean {near[0]}?" if near and near[0] != key else "`--cfg job` shows those that there are"
-    return f"there is no such setting with these groups; {remedy}"
+    return f"no such setting exists for the chosen groups; {remedy}"
 
 
 def unknown_choice(name: str, choices: Iterable[str]) -> str:

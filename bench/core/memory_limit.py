@@ -1,4 +1,4 @@
-"""Limit this process to the machine's memory: an allocation beyond the limit fails, before the kernel kills."""
+"""Limit this process to the machine's memory, so that an allocation fails before the kernel kills the process."""
 
 import os
 from collections.abc import Iterator

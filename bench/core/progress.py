@@ -13,8 +13,8 @@ from bench.core.stored_result import trace_path
 
 CONSOLE = Console(stderr=True)
 
-# The time of a cell grows linearly with V and has doubled at this V: about the mean over the default systems on two
-# cores. Used until a system has run at two V.
+# V at which a cell takes twice as long as at V = 0, if its time grows linearly with V: about the mean of the default
+# systems on two cores. The estimate uses this value until a system has run at two values of V.
 GROWTH_WORDS = 20_000
 
 # A cell without training takes as long as training on this many words.

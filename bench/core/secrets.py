@@ -34,7 +34,7 @@ def refuse_secrets(config: Any, setting: str = "") -> None:
     held = [name for value, name in secrets().items() if value in text]
     if asked or held:
         name = (asked or held)[0]
-        raise SettingError(setting, f"it would write the value of {name} into records and logs; leave it out")
+        raise SettingError(setting, f"the secret {name} would appear in records and logs; leave it out of the settings")
 
 
 def scrub(text: str) -> str:

@@ -12,7 +12,7 @@ from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.core.history import current
 
-REMEDY = "move it away, or run its job again by force=true"
+REMEDY = "move the file away, or run its job again with force=true"
 
 
 def json_path(stem: Path) -> Path:
@@ -82,7 +82,8 @@ class StoredResult:
             raise SettingError(str(path), problem) from None
         if schema != cls.schema:
             newer = isinstance(schema, int) and schema > cls.schema
-            remedy = "update this program, or give another results_dir" if newer else "run its job again by force=true"
+            remedy = "run its job again with force=true"
+            remedy = "update this program, or give another results_dir" if newer else remedy
             raise SettingError(str(path), f"has schema {schema}, this version reads {cls.schema}; {remedy}")
         try:
             result = adapter(cls).validate_json(text, strict=True)

@@ -27,7 +27,7 @@ def check_targets(config: Any, trusted: list[str]) -> None:
     """
     for target in called_targets(config):
         if target not in trusted and target not in shipped_targets():
-            problem = f"it would run {target}, which is none of ours; if you know what that is, add --trust {target}"
+            problem = f"it would run {target}, which is not part of head-bench; if you trust it, add --trust {target}"
             raise SettingError("RECORD", problem)
 
 

@@ -25,7 +25,7 @@ def check_value(setting: str, value: Any, kind: Any) -> None:
         messages = (each["msg"] for each in error.errors())
         wanted = [text.removeprefix("Input should be ").removeprefix("Value error, ") for text in messages]
         null = " or null" if type(None) in typing.get_args(kind) else ""
-        problem = f"{quoted(value)} does not work; give {' or '.join(dict.fromkeys(wanted))}{null}"
+        problem = f"{quoted(value)} is not valid; give {' or '.join(dict.fromkeys(wanted))}{null}"
         raise SettingError(setting, problem) from None
     except pydantic.errors.PydanticUserError:  # an outside class's type that pydantic does not know
         return

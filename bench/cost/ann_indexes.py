@@ -84,7 +84,7 @@ class HNSW:
 
 
 class IVF:
-    """Inverted file: √V k-means cells, of which a query searches the nearest PROBES."""
+    """Inverted file (Jégou et al. 2011): √V k-means clusters, of which a query searches the nearest PROBES."""
 
     name = "ivf"
 

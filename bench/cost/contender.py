@@ -1,4 +1,4 @@
-"""Contenders of the cost ledger: a name, and a function that builds the operations that are timed.
+"""Contender: a head, whole model or baseline whose operations are timed for a row of a cost ledger.
 
 Legend: N positions, n queries, V words, H hidden size, K columns of a query.
 """

@@ -22,7 +22,8 @@ from bench.core.trust import called_targets
 from bench.cost.our_heads import systems
 from bench.cost.schema import HeadLedger, HeadRow
 
-# limits of measuring time, which do not change what a figure means; the last two are earlier names in published ledgers
+# limits on the time of measuring, which do not change what a figure means; `act_seconds` and `visit_seconds` are
+# earlier names of two of them, which published ledgers still have
 TIME_LIMITS = frozenset(
     "rounds operation_seconds repeat_seconds longest_seconds index_seconds act_seconds visit_seconds".split()
 )

@@ -20,7 +20,7 @@ class LedgerRow:
     """
 
     contender: str  # the name of a system, or `peer:…`
-    status: str = "ok"  # ok | oom | slow (cut off, or not tried) | failed | missing (a package or a device)
+    status: str = "ok"  # ok | slow (cut off, or not tried) | missing (package or device) | oom | diverged | failed
     reason: str | None = None  # of a status that is not ok, one line
 
 
@@ -49,7 +49,7 @@ class Ledger(StoredResult):
 
     @property
     def status(self) -> str:
-        """`failed` if a row failed. A row that is out of memory, slow or missing is a finding."""
+        """`failed` if a row has this status, else `ok`: oom, diverged, slow and missing are results, not errors."""
         return "failed" if any(row.status == "failed" for row in self.rows) else "ok"
 
     @property

@@ -80,7 +80,8 @@ def whole_model(cfg: DictConfig, backbone: DictConfig, *, streams: int) -> Conte
 
     def build(inputs: SyntheticInputs) -> Operations:
         if inputs.positions % streams:
-            raise SettingError("cost.positions", f"{inputs.positions} is no multiple of batch.streams = {streams}")
+            problem = f"{inputs.positions} is not a multiple of batch.streams = {streams}"
+            raise SettingError("cost.positions", f"{problem}; give a multiple of {streams}")
         head = make_head(cfg, inputs)
         answers = ExactDecoder(head, inputs.vocabulary.unk)
         size = len(inputs.vocabulary)

@@ -59,7 +59,7 @@ class EncoderRow(LedgerRow):
     window: int | None = None  # words per pass at most
     precision: str | None = None  # fp32 | bf16, as resolved on the machine
     words_per_second: list[float] | None = None  # number of kept vectors per second
-    times_peer: list[float] | None = None  # speed relative to the baseline in the same round
+    times_peer: list[float] | None = None  # time per word over that of the baseline in the same round; below 1: faster
     peak_mib: float | None = None  # beyond the weights
     cosine_to_fp32: float | None = None  # mean cosine to the vectors of a separate fp32 pass over each window
     least_cosine_to_fp32: float | None = None

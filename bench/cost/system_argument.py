@@ -29,7 +29,7 @@ def as_contenders(arguments: list[str]) -> list[str]:
     if any(each.lstrip("+").startswith("cost.contenders=") for each in arguments):
         raise SettingError("system", "cost.contenders names the systems already; give one of the two")
     if not re.fullmatch(r"\w+(,\w+)*", names):
-        raise SettingError("system", f"{names} is no list of names; give cost.contenders=[softmax,cosine], for example")
+        raise SettingError("system", f"{names} is not a list of names; give e.g. cost.contenders=[softmax,cosine]")
     replaced = [each for each in arguments if each not in systems]
     return [*replaced, f"cost.contenders=[{names},'{BASELINES}']"]
 

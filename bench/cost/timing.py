@@ -20,7 +20,7 @@ MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that mea
 
 
 class TooLong(Exception):
-    """A first call exceeded the time limit."""
+    """A call exceeded the time limit, or is predicted to exceed it from the time at a smaller V."""
 
 
 def once_ms(call: Callable[[], object], device: torch.device) -> float:

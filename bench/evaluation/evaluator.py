@@ -16,8 +16,7 @@ class Evaluator(ABC):
     """Measures a model during and after training: quality, generated text and decode latency.
 
     `WordEvaluator` measures every model over a closed vocabulary, `SubwordEvaluator` the causal LM over word pieces.
-    A model of another kind needs a subclass of `Evaluator`, named in
-    `LanguageModel.evaluator`.
+    A model of another kind needs another subclass, whose dotted path is the model's attribute `evaluator`.
 
     Args:
         model: model to measure. Weights may change between calls of `validate`; they must not change after the first

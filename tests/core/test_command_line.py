@@ -45,7 +45,7 @@ def test_cell_with_settings_that_name_no_record_fails_alone(forked, place):
     run = forked(place, "-m", *SMALL, "seed=0,${nothing},-1,1")
     assert run.returncode == 1
     assert "seed: Interpolation key 'nothing' not found" in run.stderr
-    assert "seed: -1 does not work; give greater than or equal to 0" in run.stderr
+    assert "seed: -1 is not valid; give greater than or equal to 0" in run.stderr
     assert "2 of 4 cells failed" in run.stderr and "Traceback" not in run.stderr and "Warning" not in run.stderr
     assert records(place) == {0: "ok", 1: "ok", -1: "failed"}
 
@@ -54,12 +54,12 @@ def test_cell_with_settings_that_name_no_record_fails_alone(forked, place):
 def test_sweep_that_does_not_compose_ends_before_its_first_cell(forked, place):
     run = forked(place, "-m", *SMALL, "seed=0,1", "vocabulary.sise=5,6")
     assert run.returncode == 2
-    assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: there is no such setting with these groups")
+    assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: no such setting exists for the chosen groups")
     assert "Traceback" not in run.stderr and records(place) == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("schema", "advice"), [(SCHEMA + 1, "update this program"), (SCHEMA - 1, "by force=true")])
+@pytest.mark.parametrize(("schema", "advice"), [(SCHEMA + 1, "update this program"), (SCHEMA - 1, "with force=true")])
 def test_record_of_another_schema_is_named_and_kept(forked, place, schema, advice):
     assert forked(place, *SMALL).returncode == 0
     [path] = place.glob("results/*/*.json")

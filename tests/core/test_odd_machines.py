@@ -46,7 +46,7 @@ def test_cache_folder_is_enough_without_home(tmp_path):
 def test_misspelt_key_is_named_although_another_argument_has_a_comma(tmp_path):
     run = bench(tmp_path, "+experiment=vocab_sweep", "system=softmax,mse", "vocabulary.sise=10")
     assert run.returncode == 2
-    assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: there is no such setting")
+    assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: no such setting exists")
     assert "did you mean vocabulary.size?" in run.stderr
 
 

@@ -76,6 +76,6 @@ def test_results_folder_that_is_a_file_is_named(tmp_path):
 def test_secret_typed_as_a_setting_is_refused_before_hydra_writes_it_down(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_made_up_1234")
     for text in ("hf_made_up_1234", "${oc.env:HF_TOKEN}"):
-        with pytest.raises(SettingError, match=r"^logger.entity: it would write the value of HF_TOKEN"):
+        with pytest.raises(SettingError, match=r"^logger.entity: the secret HF_TOKEN would appear"):
             check_results_folder(configured(tmp_path), [f"+logger.entity={text}"])
     assert not list(tmp_path.iterdir())

@@ -138,12 +138,12 @@ def test_targets_change_the_identity_only_if_they_are_read():
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ('{"schema": 0}', f"has schema 0, this version reads {SCHEMA}; run its job again by force=true"),
+        ('{"schema": 0}', f"has schema 0, this version reads {SCHEMA}; run its job again with force=true"),
         (
             f'{{"schema": {SCHEMA + 1}, "colour": 0}}',
             f"has schema {SCHEMA + 1}, .* update this program, or give another",
         ),
-        ('{"schema": 1', "is not a record .*; move it away, or run its job again by force=true"),
+        ('{"schema": 1', "is not a record .*; move the file away, or run its job again with force=true"),
         ("[" * 100_000, "is not a record .RecursionError"),
         ("[]", "is not a record"),
         ("{}", "is not a record"),

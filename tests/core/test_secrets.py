@@ -24,7 +24,7 @@ def environment(monkeypatch):
     ],
 )
 def test_secret_in_a_setting_is_refused_by_its_name_alone(config, setting, name):
-    with pytest.raises(SettingError, match=f"^{setting}: it would write the value of {name} into") as raised:
+    with pytest.raises(SettingError, match=f"^{setting}: the secret {name} would appear in") as raised:
         refuse_secrets(config)
     assert "kkk" not in str(raised.value) and "made/up" not in str(raised.value)
 

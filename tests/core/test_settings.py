@@ -81,7 +81,7 @@ def changed(key: str, value: object) -> dict:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("seed", True, "True does not work; give a valid integer"),
+        ("seed", True, "True is not valid; give a valid integer"),
         ("seed", 2**32, "give less than or equal to 4294967295"),
         ("seed", {"a": 1}, "give a valid integer"),
         ("optimizer.lr", "3e-3", "give a valid number or null"),
@@ -103,7 +103,7 @@ def changed(key: str, value: object) -> dict:
         ("backbone.trunk", 5, "5 is not a group of settings; set backbone.trunk._target_"),
         ("backbone", 5, "not a group of settings"),
         ("system.head.colour", "red", "SampledSoftmaxHead has no such option; its options are: samples"),
-        ("system.head.hidden_size", 5, "the harness fills it in; remove it"),
+        ("system.head.hidden_size", 5, "the program supplies this option; remove it"),
         ("system.head.samples", 0, "give greater than or equal to 1"),
         ("system.head", 5, "5 is not a group of settings; set system.head._target_"),
         ("targets.dimension", 0, "give greater than or equal to 1"),
@@ -112,7 +112,7 @@ def changed(key: str, value: object) -> dict:
         ("vocabulary.sise", 5, "did you mean vocabulary.size"),
         ("system.name", "x" * 97, "at most 96 bytes"),
         ("experiment_name", "../x", "it names a folder"),
-        ("corpus.path", [], "does not work"),
+        ("corpus.path", [], "is not valid"),
     ],
 )
 def test_value_out_of_bounds_is_named(key, value, problem):
@@ -131,13 +131,13 @@ def test_required_setting_cannot_be_deleted(key):
     for group in groups:
         place = place[group]
     del place[name]
-    with pytest.raises(SettingError, match=rf"^{key}: .*; restore it"):
+    with pytest.raises(SettingError, match=rf"^{key}: .*; give it a value"):
         check_config(config)
 
 
 @pytest.mark.parametrize("targets", ["random", "ppmi", "static", "softmax_rows"])
 def test_level_of_occurrences_is_refused_for_targets_without_them(targets):
-    line = r"^targets.level: 'token' does not work; give 'type', these targets have no vectors of occurrences$"
+    line = r"^targets.level: 'token' is not valid; give 'type', these targets have no vectors of occurrences$"
     with pytest.raises(SettingError, match=line):
         check_config(plain("system=mse", f"targets={targets}", "targets.level=token"))
 
@@ -159,8 +159,8 @@ def test_outside_head_is_checked_by_its_annotations(tmp_path, monkeypatch):
     config["system"]["head"] = {"_target_": "theirs.Head", "margin": 1, "mystery": object}
     check_config(config)
     config["system"]["head"]["margin"] = "wide"
-    with pytest.raises(SettingError, match=r"^system.head.margin: 'wide' does not work; give a valid number"):
+    with pytest.raises(SettingError, match=r"^system.head.margin: 'wide' is not valid; give a valid number"):
         check_config(config)
     del config["system"]["head"]["margin"]
-    with pytest.raises(SettingError, match=r"^system.head.margin: theirs.Head needs it"):
+    with pytest.raises(SettingError, match=r"^system.head.margin: theirs.Head requires this option"):
         check_config(config)

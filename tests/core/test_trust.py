@@ -134,7 +134,7 @@ def test_foreign_target_of_a_record_is_refused_by_its_name(target):
     check_targets(config, trusted=[])
     config["system"]["parts"] = [{"deeper": {"_target_": target, "command": "touch /tmp/x"}}]
     with pytest.raises(
-        SettingError, match=rf"^RECORD: it would run {target}, which is none of ours; .*--trust {target}"
+        SettingError, match=rf"^RECORD: it would run {target}, which is not part of head-bench; .*--trust {target}"
     ):
         check_targets(config, trusted=[])
     check_targets(config, trusted=[target])

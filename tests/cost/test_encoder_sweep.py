@@ -303,9 +303,9 @@ def test_experiment_cost_encoder_is_one_job(configured):
     ("override", "line"),
     [
         ("targets=random", r"^targets: random has no encoder to measure; choose targets=bert$"),
-        ("cost.words=1", r"^cost\.words: 1 does not work"),
-        ("cost.window=0", r"^cost\.window: 0 does not work"),
-        ("cost.rounds=0", r"^cost\.rounds: 0 does not work"),
+        ("cost.words=1", r"^cost\.words: 1 is not valid"),
+        ("cost.window=0", r"^cost\.window: 0 is not valid"),
+        ("cost.rounds=0", r"^cost\.rounds: 0 is not valid"),
         ("device=cuda", r"^device: torch finds no CUDA device here; use device=cpu$"),
     ],
 )

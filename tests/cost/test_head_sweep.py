@@ -472,7 +472,7 @@ def test_positions_that_are_no_multiple_of_streams_are_reported_in_one_line(tree
     odd = make_inputs(size=V, positions=30, hidden_size=H, target_size=D, device="cpu", precision="fp32", seed=0)
     cfg = configured("cost_sweep_model", *SMALL)
     contender = whole_model(next(iter(systems())), cfg.backbone, streams=16)
-    with pytest.raises(SettingError, match=r"cost\.positions: 30 is no multiple"):
+    with pytest.raises(SettingError, match=r"cost\.positions: 30 is not a multiple"):
         contender.build(odd)
 
 

@@ -41,7 +41,7 @@ def test_other_arguments_stay_as_typed(arguments):
     ("more", "problem"),
     [
         (["system=softmax", "cost.contenders=[mse]"], "^system: cost.contenders names the systems already; give one"),
-        (["system=glob(*)"], r"^system: glob.* is no list of names; give cost.contenders="),
+        (["system=glob(*)"], r"^system: glob.* is not a list of names; give e.g. cost.contenders="),
     ],
 )
 def test_selection_that_is_unclear_is_refused(more, problem):

@@ -51,7 +51,7 @@ class Case:
     Attributes:
         model: trained word model whose head is a `Regressor`, or predictions of another program.
         targets: targets of the head.
-        reference: model whose distribution stands for p(word | context): a softmax, or the truth where it is known.
+        reference: model whose distribution is used as p(word | context): a softmax, or the true distribution if known.
         known_calibration: calibration of the reference; None fits it on validation, as for every model.
         data: validation and test texts, the same for both models.
     """

@@ -1,7 +1,8 @@
 """Read-out ladder: what decoders with more and more free parameters recover from a frozen regressor.
 
-If the last read-out, a linear softmax on the hidden states, is no better than the first, the trunk is at fault; if it
-is, the regressor's own decoder is. Every read-out minimises the cross-entropy. Word biases and linear map start at the
+If the last read-out, a linear softmax on the hidden states, is no better than the first, the hidden states lack the
+information; if it is better, the regressor's own decoder does not use the information. Every read-out minimises the
+cross-entropy. Word biases and linear map start at the
 calibrated rule; the probe starts at the fitted linear map, so that it cannot be worse for want of training steps.
 n positions of a step, N positions, H hidden size, K columns of a query, V vocabulary size.
 """
@@ -122,7 +123,7 @@ def training_sample(case: Case) -> tuple[Tensor, Tensor]:
 def fitted(read_out: ReadOut, features: Tensor, words: Tensor, case: Case) -> ReadOut:
     """Fit a read-out to a sample, at the learning rate with the fewest validation nats, and return it.
 
-    The learning rates rise until the validation nats of the fit to a part of the sample do.
+    Rates are tried in rising order, on a part of the sample, until the validation nats no longer fall.
     """
     initial, start = free_state(read_out), nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0]
     chosen, fewest = RATES[0], float("inf")
