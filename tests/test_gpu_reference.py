@@ -101,7 +101,7 @@ def test_cells_of_data_scaling_read_the_words_of_their_budget_once():
         assert (cfg.corpus.train_words, cfg.backbone.trunk.hidden_size) == (budget, 512)
 
 
-def test_full_size_is_that_of_the_issue():
+def test_default_plan_has_the_documented_sizes():
     steps = {row.contender: row.command for row in planned_rows(plain("+experiment=gpu_reference"), [])}
     for name, types, words in (("known_truth_10k", 10_000, 20_000_000), ("known_truth_50k", 50_000, 30_000_000)):
         assert {f"vocabulary.size={types}", f"corpus.types={types}", f"budget.words={words}"} <= {*steps[name]}

@@ -62,7 +62,7 @@ def test_proposal_regresses_the_raw_vector_of_the_occurrence_from_contextual_inp
         assert targets["context"] == "causal"
 
 
-def test_leak_is_the_proposal_and_its_twin_whose_inputs_see_the_future():
+def test_leak_has_the_cells_of_the_proposal_and_their_bidirectional_counterparts():
     proposal = {identity(config) for config in configurations("proposal")}
     causal, leaking = [], []
     for config in configurations("leak"):

@@ -53,7 +53,7 @@ def cached_array(
 
     Args:
         what: the work in a few words, for the message of processes that wait.
-        fill: writes the array, and yields regularly as a sign of life.
+        fill: writes the array, and yields regularly as a heartbeat.
 
     Raises:
         SettingError: the disk is full, the folder cannot be used, or the process that computes the array has stalled.
@@ -61,12 +61,12 @@ def cached_array(
     path = folder / f"{key_of(settings)}.npy"
     found = checked(path, shape)
     if found is None:
-        with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
+        with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as heartbeat:
             found = checked(path, shape)  # another process may have made it meanwhile
             if found is None:
                 if path.exists():
                     log.warning("%s is damaged; %s again", path, what)
-                make(path, settings, shape, fill, alive)
+                make(path, settings, shape, fill, heartbeat)
                 found = checked(path, shape)
     return found
 
@@ -113,14 +113,14 @@ def make(
     settings: dict[str, Any],
     shape: tuple[int, ...],
     fill: Callable[[np.memmap], Iterator[object]],
-    alive: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> None:
     """Compute an array into a temporary file, then rename the file: a process killed here leaves no half array."""
     begin, temporary = time.perf_counter(), path.with_suffix(".tmp")
     try:
         out = reserved(temporary, shape)
         for _ in fill(out):
-            alive()
+            heartbeat()
         out.flush()
         seconds = round(time.perf_counter() - begin, 3)
         beside = {**settings, "shape": shape, "seconds": seconds, "xxh3": checksum(temporary)}

@@ -26,10 +26,10 @@ def exclusive(
         path: the file; the lock is a file beside it.
         doing: "encoding wiki_sample, train", as in "another process is encoding wiki_sample, train".
         setting: key of the folder, for errors.
-        stalled_seconds: time without a sign of life from the holder after which the others give up; None: never.
+        stalled_seconds: time without a heartbeat from the holder after which the others give up; None: never.
 
     Yields:
-        A function to call as a sign of life.
+        A function to call as a heartbeat.
 
     Raises:
         SettingError: the folder does not support locks, or the holder has stalled.
@@ -53,7 +53,7 @@ def exclusive(
 
 
 def wait(lock: FileLock, marker: Path, doing: str, setting: str, stalled_seconds: float | None) -> None:
-    """Wait until the lock is free. Times of signs of life are compared with each other, as a clock may jump."""
+    """Wait until the lock is free. Times of heartbeats are compared with each other, as a clock may jump."""
     seen, since = marker.stat().st_mtime_ns, time.monotonic()
     while True:
         with suppress(Timeout):
@@ -62,5 +62,5 @@ def wait(lock: FileLock, marker: Path, doing: str, setting: str, stalled_seconds
         if (latest := marker.stat().st_mtime_ns) != seen:
             seen, since = latest, time.monotonic()
         elif stalled_seconds is not None and time.monotonic() - since > stalled_seconds:
-            problem = f"the process that is {doing} has shown no sign of life for {stalled_seconds:g} s"
+            problem = f"the process that is {doing} has sent no heartbeat for {stalled_seconds:g} s"
             raise SettingError(setting, f"{problem}; end it (its lock is {marker}) and run this again")

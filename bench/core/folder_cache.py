@@ -41,7 +41,7 @@ def cached_folder(
 
     Args:
         what: the work in a few words, for the message of processes that wait.
-        fill: writes files into a folder, calls its second argument regularly as a sign of life, and returns figures;
+        fill: writes files into a folder, calls its second argument regularly as a heartbeat, and returns figures;
             files whose names end in `.tmp` are not kept.
 
     Raises:
@@ -50,12 +50,12 @@ def cached_folder(
     path = folder / key_of(settings)
     found = checked_folder(path)
     if found is None:
-        with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as alive:
+        with exclusive(path, what, setting="cache_dir", stalled_seconds=STALLED_SECONDS) as heartbeat:
             found = checked_folder(path)  # another process may have made it meanwhile
             if found is None:
                 if path.exists():
                     log.warning("%s is damaged; %s again", path, what)
-                make_folder(path, settings, fill, alive)
+                make_folder(path, settings, fill, heartbeat)
                 found = checked_folder(path)
     return found
 
@@ -79,14 +79,14 @@ def make_folder(
     path: Path,
     settings: dict[str, Any],
     fill: Callable[[Path, Callable[[], None]], dict[str, Any]],
-    alive: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> None:
     """Fill a temporary folder, then rename it: a process killed here leaves no half-filled folder in its place."""
     temporary = path.with_suffix(".making")
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
         temporary.mkdir()
-        figures = fill(temporary, alive)
+        figures = fill(temporary, heartbeat)
         for file in temporary.glob("*.tmp"):
             file.unlink()
         checksums = {file.name: checksum(file) for file in sorted(temporary.iterdir())}

@@ -87,13 +87,13 @@ class Collector:
 
 
 def collect(
-    folder: Path, blocks: Iterable[Block], lowercase: bool, alive: Callable[[], None], size: int | None = None
+    folder: Path, blocks: Iterable[Block], lowercase: bool, heartbeat: Callable[[], None], size: int | None = None
 ) -> Collected:
     """Tokenise blocks into temporary files of a folder.
 
     Args:
         blocks: the last block of each group ends a document.
-        alive: called after each block.
+        heartbeat: called after each block.
         size: bytes of the whole text, for a progress bar; None shows none.
     """
     shown = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
@@ -103,7 +103,7 @@ def collect(
 
         def proceed(read: int) -> None:
             progress.update(task, advance=read)
-            alive()
+            heartbeat()
 
         return Collector(folder).run(tokenise(blocks, lowercase), proceed)
 

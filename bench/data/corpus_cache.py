@@ -137,8 +137,8 @@ def watched(fill: Fill, files: Sequence[Path], before: Stamps) -> Fill:
         SettingError: a file has changed.
     """
 
-    def checked_fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
-        figures = fill(folder, alive)
+    def checked_fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
+        figures = fill(folder, heartbeat)
         if stamps_of(files) != before:
             raise SettingError("corpus.path", "a file has changed while it was read; run this again")
         return figures

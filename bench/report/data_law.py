@@ -17,7 +17,7 @@ from bench.evaluation.intervals import BlockSums, mean_over_seeds, percentile_in
 from bench.evaluation.metric_definition import Column, evaluate
 from bench.evaluation.metrics import METRICS
 from bench.report.number_format import bracketed, rounded, signed, warranted_decimals
-from bench.report.paired_test import LEVEL
+from bench.report.paired_test import SIGNIFICANCE_LEVEL
 from bench.report.record_facts import UNTRAINED
 from bench.report.significance import baseline
 from bench.report.table import Part, Table, TableRow, Value
@@ -133,7 +133,7 @@ def slope(place: NDArray[np.float64], lines: list[list[pd.Series]], transform: T
     ends = percentile_interval(draws, len(blocks[0]))
     if ends is None:
         return None
-    reach = variance**0.5 * -special.stdtrit(variance**2 / uncertainty, LEVEL / 2) if uncertainty else 0.0
+    reach = variance**0.5 * -special.stdtrit(variance**2 / uncertainty, SIGNIFICANCE_LEVEL / 2) if uncertainty else 0.0
     return Slope(mean, mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach))
 
 

@@ -27,7 +27,7 @@ from scipy import optimize, special
 from bench.evaluation.intervals import BlockSums, common_formula, interval
 from bench.evaluation.metric_definition import Formula, Ratio, evaluate
 
-LEVEL = 0.05  # size of the test; intervals cover 1 − LEVEL
+SIGNIFICANCE_LEVEL = 0.05  # size of the test; intervals cover 1 − SIGNIFICANCE_LEVEL
 
 SMALLEST = 1e-12  # p values below are not distinguished: the normal approximation does not reach that far
 
@@ -136,7 +136,7 @@ def t_test(mean: float, parts: Sequence[Part], skewness: float) -> tuple[float, 
         return mean, mean, SMALLEST if abs(mean) > SMALLEST else 1.0
     error = sum(part.variance for part in parts) ** 0.5
     a = skewness / error**3
-    value, limit = mean / error, critical_value(parts, LEVEL)
+    value, limit = mean / error, critical_value(parts, SIGNIFICANCE_LEVEL)
     ends = [limit, -limit, inverse_hall(limit, a), inverse_hall(-limit, a)]
     both = (value, hall(value, a))
     smaller = min(map(abs, both)) if both[0] * both[1] > 0 else 0.0

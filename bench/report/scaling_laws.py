@@ -16,7 +16,7 @@ LEAST_ERROR = 0.02  # share of the time: no machine follows a power law more clo
 
 UNIT, FARTHEST = 1_000, 10_000_000  # V: that of b, and the largest of an extrapolation
 
-DRAWS, LEVEL = 200, 0.95
+DRAWS, CONFIDENCE = 200, 0.95
 
 GRID = 400  # V at which two laws are compared
 
@@ -80,7 +80,7 @@ def flat_unless_growing(parameters: np.ndarray, sizes: np.ndarray, times: np.nda
     """Return the fitted law [3], or the flat law if growth does not improve the fit significantly (χ², level 95 %)."""
     flat = np.array([np.exp(np.average(times, weights=error**-2)), 0.0, 0.0])
     gain = squares(flat, sizes, times, error) - squares(parameters, sizes, times, error)
-    return flat if gain < stats.chi2.ppf(LEVEL, df=2) else parameters
+    return flat if gain < stats.chi2.ppf(CONFIDENCE, df=2) else parameters
 
 
 def starts(sizes: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
@@ -128,5 +128,5 @@ def solve(sizes: np.ndarray, times: np.ndarray, error: np.ndarray, start: np.nda
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
     """Return the middle 95 % of draws, infinite draws included. [B]"""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
     return float(low), float(high)

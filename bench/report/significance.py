@@ -12,7 +12,7 @@ from bench.evaluation.metric_definition import Column
 from bench.evaluation.metrics import METRICS
 from bench.report.glossary import compared
 from bench.report.number_format import bracketed, p_text, signed, warranted_decimals
-from bench.report.paired_test import FEWEST_DOCUMENTS, LEVEL, PairedTest, holm, paired_test
+from bench.report.paired_test import FEWEST_DOCUMENTS, SIGNIFICANCE_LEVEL, PairedTest, holm, paired_test
 from bench.report.record_facts import UNTRAINED
 from bench.report.table import Part, Table, TableRow, Value
 
@@ -28,7 +28,7 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        return self.p is not None and self.p < LEVEL
+        return self.p is not None and self.p < SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def interval_ends(cell: pd.Series, column: Column, limit: pd.Series | None = Non
     ends = intervals.interval(name, cell.blocks)
     if ends is None or cell.seeds < 2:
         return ends
-    reach = cell[f"{name}_se"] * -special.stdtrit(cell.seeds - 1, LEVEL / 2)
+    reach = cell[f"{name}_se"] * -special.stdtrit(cell.seeds - 1, SIGNIFICANCE_LEVEL / 2)
     return mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach)
 
 
@@ -201,4 +201,4 @@ def is_certain(cell: pd.Series, other: pd.Series, column: str, rivals: int) -> b
     None if there is no p value.
     """
     test = difference(cell, other, column)
-    return None if test is None or test.p is None else bool(test.p * rivals < LEVEL)
+    return None if test is None or test.p is None else bool(test.p * rivals < SIGNIFICANCE_LEVEL)

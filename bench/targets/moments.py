@@ -43,14 +43,14 @@ def training_moments(encoder: Encoder, corpus: Corpus) -> Moments:
     """
     settings = {**encoder.cache_settings(corpus, "train"), "moments": SCHEME}
 
-    def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
+    def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
         began, seconds = time.perf_counter(), None
         if (encoded := encoder.cached(corpus, "train")) is not None:
             batches, seconds = in_blocks(encoded.vectors), encoded.seconds
         else:
             batches = encoder.read(corpus, "train")
         sums = reserved(folder / "exact.tmp", (len(corpus.lexicon), encoder.width), np.float64)
-        np.save(folder / "squares.npy", add_up(batches, corpus.train.words, sums, alive))
+        np.save(folder / "squares.npy", add_up(batches, corpus.train.words, sums, heartbeat))
         rounded = reserved(folder / "sums.npy", sums.shape, np.float32)
         for chunk in chunks(len(sums)):
             rounded[chunk] = sums[chunk]
@@ -73,14 +73,14 @@ def add_up(
     batches: Iterator[tuple[np.ndarray, torch.Tensor]],
     words: np.ndarray,
     sums: np.ndarray,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Add vectors to the sums of their types [L, D] float64 in place; return the sum of outer products [D, D] float64.
 
     Args:
         batches: positions [n] and vectors [n, D].
         words: type at each position. [N]
-        alive: called after each batch.
+        heartbeat: called after each batch.
     """
     squares = torch.zeros(sums.shape[1], sums.shape[1], dtype=torch.float64)
     into = torch.from_numpy(sums)
@@ -89,5 +89,5 @@ def add_up(
         exact = vectors.double()
         into.index_add_(0, types, exact)
         squares += exact.T @ exact
-        alive()
+        heartbeat()
     return squares.numpy()

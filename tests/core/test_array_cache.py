@@ -122,19 +122,19 @@ def test_array_is_sound_after_a_kill_between_its_two_files(tmp_path, last, caplo
     assert len(caplog.records) == (last == "array")
 
 
-def test_wait_ends_when_the_holder_shows_no_sign_of_life(tmp_path, monkeypatch):
+def test_wait_ends_when_the_holder_sends_no_heartbeat(tmp_path, monkeypatch):
     monkeypatch.setattr(array_cache, "STALLED_SECONDS", 0.2)
     monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.1)
     with workers(tmp_path) as group:
         wait_until(lambda: computing(tmp_path))
-        with pytest.raises(SettingError, match=r"^cache_dir: the process that is counting has shown no sign of life"):
+        with pytest.raises(SettingError, match=r"^cache_dir: the process that is counting has sent no heartbeat"):
             counted(tmp_path)
         os.kill(computing(tmp_path)[0], signal.SIGKILL)
         group.communicate(timeout=60)
 
 
-def test_wait_continues_while_a_slow_holder_shows_signs_of_life(tmp_path, monkeypatch):
-    """The holder shows twenty signs of life, one every 0.9 s of a clock of the test's own."""
+def test_wait_continues_while_a_slow_holder_sends_heartbeats(tmp_path, monkeypatch):
+    """The holder sends twenty heartbeats, one every 0.9 s of a clock of the test's own."""
     clock, marker = [0.0], tmp_path / "x.lock"
     monkeypatch.setattr(file_lock, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     marker.touch()
@@ -154,7 +154,7 @@ def test_wait_continues_while_a_slow_holder_shows_signs_of_life(tmp_path, monkey
     assert lock.signs == 21
 
 
-def test_every_row_of_an_array_is_a_sign_of_life(tmp_path):
+def test_every_row_of_an_array_is_a_heartbeat(tmp_path):
     seen = []
 
     def fill(out: np.memmap) -> Iterator[None]:

@@ -15,10 +15,10 @@ from bench.core.folder_cache import CachedFolder, cached_folder
 SETTINGS = {"name": 1}
 
 
-def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
+def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
     np.save(folder / "numbers.npy", np.arange(5))
     (folder / "scratch.tmp").write_text("not kept")
-    alive()
+    heartbeat()
     return {"total": 10}
 
 

@@ -62,7 +62,7 @@ def test_blocks_of_any_size_give_the_words_and_bytes_of_whole_documents(tmp_path
 
 @given(st.lists(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join), max_size=8), st.integers(1, 30))
 @settings(max_examples=200, deadline=None)
-def test_documents_are_joined_and_cut_without_a_trace(tmp_path_factory, documents, characters):
+def test_joined_and_cut_documents_have_the_words_of_whole_documents(tmp_path_factory, documents, characters):
     with pytest.MonkeyPatch.context() as monkeypatch:
         small_blocks(monkeypatch, characters)
         parts = [

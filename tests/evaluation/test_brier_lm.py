@@ -38,7 +38,7 @@ def test_starts_leave_room_for_four_words_in_the_document():
     assert brier_lm.start_positions(np.array([0, 0, 0])).tolist() == []
 
 
-def test_estimates_by_hand():
+def test_brier_estimates_equal_hand_computed():
     found = brier_lm.estimates_of(np.array([4, 0]), np.array([1, 0]), np.array([1, 0]))
     assert found.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0]]
     assert brier_lm.estimates_of(np.array([0, 0]), np.array([0, 0]), np.array([2, 0])).tolist() == [

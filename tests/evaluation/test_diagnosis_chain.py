@@ -249,7 +249,7 @@ def test_words_of_one_row_have_their_unigram_shares_and_unk_is_no_candidate():
     torch.testing.assert_close((-found).exp(), torch.tensor([0.4, 1, 0.6, 1]).double(), rtol=1e-6, atol=0)
 
 
-def test_parts_telescope():
+def test_sum_of_parts_equals_first_minus_last_step():
     steps = np.array([[1.0, 0], [1, 0], [0, 0], [0, 1], [0, 0]])
     lost = parts(steps, -1)
     assert {name: values.tolist() for name, values in lost.items()} == {

@@ -39,7 +39,7 @@ def read_outs(case) -> dict[str, dict]:
     return {row["read_out"]: row for row in ladder.ladder(case, case.inputs("test"))}
 
 
-def test_number_of_free_parameters(language_data, truth):
+def test_each_read_out_has_its_number_of_free_parameters(language_data, truth):
     case = regressor_case(language_data, truth, MSEHead)
     size, width = case.head.table.shape
     expected = [0, 2, size, width * width, size * (CLASSES**2 + 1)]

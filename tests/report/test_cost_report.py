@@ -117,5 +117,5 @@ def test_last_ledger_of_a_setting_counts_and_each_setting_has_a_section(tmp_path
         (cost_report.Crossover(3000.0, 0.0, np.inf), "at no V with certainty (the costs cannot be distinguished)"),
     ],
 )
-def test_crossover_in_a_sentence(at: cost_report.Crossover, text: str):
+def test_crossover_text_names_the_v_and_marks_extrapolation(at: cost_report.Crossover, text: str):
     assert cost_report.place_text(at, measured=1_000_000) == text

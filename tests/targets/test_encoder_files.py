@@ -55,7 +55,7 @@ def test_missing_weights_are_refused(folder, tmp_path):
         tiny_encoder(folder, tmp_path).vectors(["the"])
 
 
-def test_damaged_weights(folder, tmp_path):
+def test_damaged_weights_are_refused_by_their_folder(folder, tmp_path):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(SettingError, match=r"^targets.encoder: .*bert cannot be loaded"):

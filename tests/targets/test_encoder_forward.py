@@ -75,7 +75,7 @@ def test_a_lower_layer_is_read_and_none_above_it_is_kept(encoder, folder, layer,
 
 
 @pytest.mark.parametrize(("special_tokens", "before", "after"), [("none", [], []), ("both", [2], [3])])
-def test_special_tokens(encoder, folder, special_tokens, before, after):
+def test_vectors_with_special_tokens_equal_those_of_a_plain_pass(encoder, folder, special_tokens, before, after):
     ids = AutoTokenizer.from_pretrained(folder)("the cat sat", add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         states = AutoModel.from_pretrained(folder).eval()(torch.tensor([[*before, *ids, *after]]))[0][0]

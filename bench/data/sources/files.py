@@ -46,9 +46,9 @@ def text(path: str | int | float | None, lowercase: bool = True, cache_dir: str 
     before = stamps_of(files)
     settings = {"source": "text", "sha256": text_sha256(place, files, before, cache_dir), "lowercase": lowercase}
 
-    def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
+    def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
         blocks = read_blocks(files, place, grouped)
-        collected = collect(folder, blocks, lowercase, alive, sum(file.stat().st_size for file in files))
+        collected = collect(folder, blocks, lowercase, heartbeat, sum(file.stat().st_size for file in files))
         check_words(path, collected.types)
         splits, origin = split_up(collected, None if grouped is None else list(grouped))
         return {**write_corpus(folder, place.stem, collected, splits), "origin": origin}

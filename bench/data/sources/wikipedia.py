@@ -27,8 +27,8 @@ def wiki_sample(lowercase: bool = True, cache_dir: str | None = None) -> Corpus:
     """
     dump, sha256 = wheel_file("gensim", WIKI_DUMP)
 
-    def fill(folder: Path, alive: Callable[[], None]) -> dict[str, Any]:
-        collected = collect(folder, in_blocks([article] for article in articles(dump)), lowercase, alive)
+    def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
+        collected = collect(folder, in_blocks([article] for article in articles(dump)), lowercase, heartbeat)
         splits = draw_splits(np.diff(collected.text.starts))
         return {**write_corpus(folder, "wiki_sample", collected, splits), "origin": AT_RANDOM}
 

@@ -39,10 +39,10 @@ def wikitext(
     """
     folder = find_copy(subset, path)
 
-    def fill(temporary: Path, alive: Callable[[], None]) -> dict[str, Any]:
+    def fill(temporary: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
         splits = read_splits(folder, path, subset)
         blocks = (in_blocks(([each] for each in articles(splits[split])), i) for i, split in enumerate(SPLITS))
-        collected = collect(temporary, itertools.chain.from_iterable(blocks), lowercase, alive)
+        collected = collect(temporary, itertools.chain.from_iterable(blocks), lowercase, heartbeat)
         documents = {split: np.flatnonzero(collected.groups == group) for group, split in enumerate(SPLITS)}
         return {**write_corpus(temporary, subset, collected, documents), "origin": ORIGIN}
 
