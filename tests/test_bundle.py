@@ -72,7 +72,7 @@ def test_bundle_holds_each_package_once_and_the_files(fetched, tmp_path):
         (lambda folder: bundle.bundle([folder / "no"], [], folder), r"^--file: .*no does not exist; give"),
         (
             lambda folder: bundle.bundle([], [], folder, most_mib=0.01),
-            r"^--file: 0.0 MiB exceed 0 \(.*; carry",
+            r"^--file: 0.0 MiB exceed 0 \(.*; pack fewer files",
         ),
     ],
 )

@@ -127,7 +127,7 @@ def test_zero_vector_counts_as_missing(tmp_path, vocabulary, capsys):
             "a 1 2\nb 1 nan\n",
             r"^targets.path: in vectors.txt the vector of 'b' contains an infinite value or NaN",
         ),
-        ("a 1e39 2\nb 1 2\n", r"that of 'a'; correct the file"),
+        ("a 1e39 2\nb 1 2\n", r"the vector of 'a' contains an infinite value or NaN; correct the file"),
         ("a 0 0\n", r"has no word of the 3 in the vocabulary"),
         ("zebra 1 2\n", r"^targets.path: vectors.txt has no word of the 3 in the vocabulary; give .*lowercase=false"),
         ("3 2\na 1 2\nb 1 2\n", r"it has 2 words, and its first line says 3"),
