@@ -40,6 +40,8 @@ def timed_cells(runs: pd.DataFrame) -> pd.DataFrame:
     The encoder reads a regressor's text before the first step, so its time is a part of the cost.
     """
     undisturbed = runs[~(runs.cpu_share < SLOWED)]
+    if undisturbed.empty:
+        return run_table.cells(runs).iloc[:0].assign(seconds=float("nan"))
     cells = run_table.cells(with_times_of_one_origin(undisturbed)[0])
     return cells.assign(seconds=cells.train_seconds + cells.encode_seconds.fillna(0))
 

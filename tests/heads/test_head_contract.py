@@ -61,8 +61,9 @@ def test_scores_of_blocks_equal_scores_of_the_whole(head, batch):
 def test_scores_are_products_of_queries_and_rows_if_there_are_rows(head, batch):
     with torch.no_grad():
         decoder = head.rows()
-        if decoder is None:
-            pytest.skip("its scores are no matrix product")
+        if decoder is None:  # its scores are no matrix product
+            assert type(head).rows is Head.rows
+            return
         rows, offsets = decoder
         products = head.queries(batch[0]) @ rows.T
         torch.testing.assert_close(products if offsets is None else products + offsets, head.scores(batch[0]))

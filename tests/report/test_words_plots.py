@@ -1,5 +1,6 @@
 """Figure of quality against training words."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,10 @@ def test_report_writes_the_figure_of_a_sweep_over_words(tmp_path: Path):
     write_all(scaling_records((1000, 2000)), tmp_path)
     report([tmp_path], tmp_path)
     assert (tmp_path / "figures" / "quality_vs_words.svg").stat().st_size > 1000
+
+
+def test_panels_of_time_are_left_out_if_other_work_slowed_every_run():
+    timed = [dataclasses.replace(each, train_seconds=10.0) for each in scaling_records((1000, 2000))]
+    slowed = [dataclasses.replace(each, cpu_share=0.5) for each in timed]
+    assert len(drawn(timed).axes) == 4  # two figures against words, and against time
+    assert len(drawn(slowed).axes) == 2
