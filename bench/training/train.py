@@ -66,7 +66,7 @@ def train_or_load(
         if training is not None:
             if made_by_other_code(training["source_sha256"], config):
                 print_line(f"{path}: made by other code; {KEPT}")
-            training = with_times_of(machine, training, path.stem)
+            training = without_foreign_times(training, machine, path.stem)
             if logger is not None:
                 logger.log_rows(("curve", row) for row in training["curve"])
             if isinstance(built.model, WordModel):
@@ -85,7 +85,7 @@ def train_or_load(
             }
             save_weights(built.model, path, training | {"weights_sha256": pretrained})
             checkpoint.delete()
-            training = with_times_of(machine, training, path.stem)
+            training = without_foreign_times(training, machine, path.stem)
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
         print_line(
             f"{record_stem(config).name}: other work slowed this run: its training thread had a processor "
@@ -95,14 +95,14 @@ def train_or_load(
     return trainer, training
 
 
-def with_times_of(machine: str, training: dict[str, Any], weights: str) -> dict[str, Any]:
+def without_foreign_times(training: dict[str, Any], machine: str, weights: str) -> dict[str, Any]:
     """Return the record's fields about training, without times if another machine measured some of these.
 
     Nodes of a cluster share kept weights and checkpoints, and a record names one device.
 
     Args:
-        machine: text of `machine_of`.
         training: fields that weights were kept with, and `machines`: None for weights that older code kept.
+        machine: text of `machine_of`, of this machine.
         weights: name of the weights, for the line that says so.
     """
     fields = {name: value for name, value in training.items() if name != "machines"}
