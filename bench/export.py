@@ -12,14 +12,13 @@ from bench.core.command_line import composed, exiting_on_refusal
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
+from bench.data.collect import SPLITS
 from bench.data.corpus import Corpus
 from bench.data.corpus_cache import open_corpus
 from bench.data.vocabulary import Vocabulary
 from bench.training.build import evaluation_data_of
 
 SUMMARY = "Write the text that a cell reads, for a model of your own."
-
-SPLITS = ("train", "validation", "test")
 
 
 def export(cfg: DictConfig, folder: Path) -> Vocabulary:
@@ -33,7 +32,7 @@ def export(cfg: DictConfig, folder: Path) -> Vocabulary:
     """
     vocabulary = evaluation_data_of(cfg, open_corpus(cfg.corpus.source, cfg.cache_dir)).vocabulary
     corpus = vocabulary.corpus
-    spaced = next((word for word in corpus.lexicon if any(letter.isspace() for letter in word)), None)
+    spaced = next((word for word in corpus.lexicon if word.split() != [word]), None)
     if spaced is not None:
         raise SettingError("corpus", f"its word {spaced!r} holds white space, which parts words here; part it first")
     lines = {split: documents(corpus, split) for split in SPLITS}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from bench.data.collect import SPLITS
 from bench.data.corpus import Text
 from bench.data.step_batches import StepData
 from bench.heads import Head
@@ -77,7 +78,7 @@ class ClosedVocabularyModel(LanguageModel):
         splits: splits of the corpus that the model has features of.
     """
 
-    splits: tuple[str, ...] = ("train", "validation", "test")
+    splits: tuple[str, ...] = SPLITS
 
     evaluator = "bench.evaluation.word_evaluator.WordEvaluator"
 

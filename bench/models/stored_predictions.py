@@ -3,6 +3,7 @@
 D columns, N words of a split, V vocabulary size.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from bench.core.errors import SettingError
 from bench.core.files import file_sha256
 from bench.core.settings import Place, quoted
+from bench.data.collect import SPLITS
 from bench.data.corpus import Corpus, Text
 from bench.data.vocabulary import Vocabulary
 from bench.heads.cosine import CosineHead
@@ -86,7 +88,7 @@ class StoredPredictions(ClosedVocabularyModel):
             raise SettingError(PATH, f"{self.file} is no safetensors file ({error}); save it again") from None
         if metadata.get("corpus_sha256", corpus.digest) != corpus.digest:
             raise SettingError(PATH, f"{self.file.name} was made for another text; export and predict this text")
-        lengths = {"table": size} | {split: len(getattr(corpus, split)) for split in ("train", "validation", "test")}
+        lengths = {"table": size} | {split: len(getattr(corpus, split)) for split in SPLITS}
         width = shapes.get("table", ())[-1:]
         for name, length in lengths.items():
             if name not in shapes and name == "train":
@@ -98,18 +100,23 @@ class StoredPredictions(ClosedVocabularyModel):
                 raise SettingError(PATH, problem)
         return tuple(name for name in shapes if name in lengths and name != "table")
 
-    def finite(self, name: str, start: int = 0, end: int | None = None) -> Tensor:
-        """Return rows of a tensor. -> [n, D] float32
+    def finite(self, name: str, spans: Sequence[tuple[int, int | None]] = ((0, None),)) -> Tensor:
+        """Return rows of a tensor, of which no others are read. -> [n, D] float32
+
+        Args:
+            spans: first row and end of each part; the file is opened once for all.
 
         Raises:
             SettingError: a number is not finite.
         """
         with safe_open(self.file, "pt") as opened:
-            rows = opened.get_slice(name)[start:end].float()
-        bad = (~rows.isfinite().all(1)).nonzero()
-        if len(bad):
-            raise SettingError(PATH, f"row {start + int(bad[0])} of `{name}` in {self.file.name} is not finite")
-        return rows
+            stored = opened.get_slice(name)
+            parts = [stored[start:end].float() for start, end in spans]
+        for (start, _), part in zip(spans, parts, strict=True):
+            bad = (~part.isfinite().all(1)).nonzero()
+            if len(bad):
+                raise SettingError(PATH, f"row {start + int(bad[0])} of `{name}` in {self.file.name} is not finite")
+        return torch.cat(parts)
 
     def features(self, text: Text, split: str | None) -> Tensor:
         """Return the predictions of the first words of a split. [N, D] float32
@@ -119,11 +126,12 @@ class StoredPredictions(ClosedVocabularyModel):
         """
         if split not in self.splits:
             raise SettingError("RUN", f"{self.file.name} has predictions of {', '.join(self.splits)} alone")
-        return self.finite(split, 0, len(text))
+        return self.finite(split, [(0, len(text))])
 
     def segment_features(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:
-        """Return the predictions of segments, of which no others are read. [R, T] -> [R, T, D]"""
-        return torch.stack([self.finite(split, int(row[0]), int(row[-1]) + 1) for row in positions])
+        """Return the predictions of segments. [R, T] -> [R, T, D]"""
+        spans = [(int(row[0]), int(row[-1]) + 1) for row in positions]
+        return self.finite(split, spans).unflatten(0, positions.shape)
 
     def scores(self, features: Tensor) -> Tensor:
         return self.head.scores(features)
