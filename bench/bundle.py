@@ -13,9 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
+from bench.core.refusals import exiting_on_refusal
 
 FOLDER = Path("build/gpu")
 

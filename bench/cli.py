@@ -15,21 +15,13 @@ from omegaconf import DictConfig
 
 from bench.core import memory_limit, progress
 from bench.core.allocator import keep_freed_memory
-from bench.core.command_line import (
-    REFUSED,
-    check_groups,
-    check_launcher,
-    check_options,
-    check_text,
-    exit_with_refusal,
-    explain_refusal,
-    typed_overrides,
-)
+from bench.core.command_line import check_groups, check_launcher, check_options, check_text, typed_overrides
 from bench.core.config_check import check_config
 from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
 from bench.core.help_page import help_page
+from bench.core.refusals import REFUSED, exit_with_refusal, explain_refusal
 from bench.core.signals import STOP, STOPPED, Stopped
 from bench.core.source_hash import KEPT, RERUN
 from bench.cost.system_argument import as_contenders

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bench.core.command_line import composed, exiting_on_refusal
+from bench.core.command_line import composed
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
+from bench.core.refusals import exiting_on_refusal
 from bench.data.collect import SPLITS
 from bench.data.corpus import Corpus
 from bench.data.corpus_cache import open_corpus

@@ -10,11 +10,11 @@ import pydantic
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.paths import weights_beside
 from bench.core.record import Record
+from bench.core.refusals import exiting_on_refusal
 from bench.core.settings import Count, Seed
 from bench.core.source_hash import made_by_other_code
 from bench.core.trust import add_option, check_targets

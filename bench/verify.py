@@ -11,12 +11,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.cpu_threads import limit_threads
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.provenance import reproducibility_fields
 from bench.core.record import MEASURED_LATER, Record
+from bench.core.refusals import exiting_on_refusal
 from bench.core.trust import add_option, check_targets
 from bench.run import run
 

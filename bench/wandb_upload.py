@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.errors import FAILED, SettingError
 from bench.core.record import read_records
+from bench.core.refusals import exiting_on_refusal
 from bench.dashboard.content import contents
 from bench.dashboard.summary import log_summary
 from bench.training.loggers import log_finished

@@ -12,12 +12,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from bench.core.command_line import REFUSED, explain_refusal, typed_overrides
+from bench.core.command_line import typed_overrides
 from bench.core.config_check import check_config
 from bench.core.errors import SettingError
 from bench.core.job import Job, job_of
 from bench.core.paths import plain_config, resolved_config, weights_path
 from bench.core.progress import PlannedCell
+from bench.core.refusals import REFUSED, explain_refusal
 from bench.core.stored_result import json_path, trace_path
 
 

@@ -8,9 +8,9 @@ import re
 
 from hydra import compose, initialize_config_dir
 
-from bench.core.command_line import REFUSED
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
+from bench.core.refusals import REFUSED
 
 BASELINES = "peer:*"  # names of other libraries' implementations
 

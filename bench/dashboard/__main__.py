@@ -6,9 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import FAILED, SettingError, one_line
+from bench.core.refusals import exiting_on_refusal
 
 DESCRIPTION = "Build the workspace and the report of a Weights & Biases project from records; publish them with a key."
 

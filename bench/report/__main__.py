@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.core.command_line import exiting_on_refusal
 from bench.core.environment import substitute_unprintable
 from bench.core.errors import BAD_INPUT, SettingError
+from bench.core.refusals import exiting_on_refusal
 from bench.report import FORMATS, TABLE_FORMATS, report, write_tables
 from bench.report.published import fill
 

@@ -15,12 +15,13 @@ from omegaconf import DictConfig
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.core.command_line import composed, exiting_on_refusal
+from bench.core.command_line import composed
 from bench.core.environment import silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.core.paths import resolved_config
 from bench.core.provenance import reproducibility_fields
+from bench.core.refusals import exiting_on_refusal
 from bench.data.corpus_cache import open_corpus
 from bench.data.vocabulary import Vocabulary
 from bench.targets.tables import Targets

@@ -10,9 +10,9 @@ import pytest
 from hydra.errors import InstantiationException
 
 from bench import pretrained
-from bench.core.command_line import exiting_on_refusal
 from bench.core.errors import SettingError
 from bench.core.record import SCHEMA, Record
+from bench.core.refusals import exiting_on_refusal
 
 SMALL = [
     "system=unigram", "corpus=text", "corpus.path=text.txt", "vocabulary.size=20", "logger=none", "trainer=cpu",

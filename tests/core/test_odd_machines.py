@@ -10,10 +10,10 @@ import pytest
 from factories.configurations import plain
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from bench.core.command_line import quoting_advice
 from bench.core.environment import config_dir
 from bench.core.paths import system_name
 from bench.core.provenance import git_commit
+from bench.core.refusals import quoting_advice
 
 
 def bench(folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess:
