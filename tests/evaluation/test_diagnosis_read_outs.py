@@ -14,16 +14,8 @@ from bench.evaluation.diagnosis import ladder
 from bench.evaluation.diagnosis.collapse import collapse, effective_rank, total_variance
 from bench.evaluation.diagnosis.diagnose import diagnose
 from bench.evaluation.diagnosis.hubness import decoders, hubness, skewness
-from bench.evaluation.diagnosis.ladder import (
-    LinearMap,
-    Probe,
-    ReadOut,
-    WordBias,
-    fit,
-    fitted,
-    nats_and_accuracy,
-    training_sample,
-)
+from bench.evaluation.diagnosis.ladder import fit, fitted, nats_and_accuracy, training_sample
+from bench.evaluation.diagnosis.read_outs import LinearMap, Probe, ReadOut, WordBias
 from bench.heads.cosine import CosineHead
 from bench.heads.mse import MSEHead
 
