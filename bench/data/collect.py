@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.core.array_cache import reserved
+from bench.core.disk_cache import reserved
 from bench.core.progress import CONSOLE
 from bench.data.corpus import check_not_empty, corpus_digest, sort_types, spelt_out
 from bench.data.text import Text

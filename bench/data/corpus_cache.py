@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import regex
 
-from bench.core.array_cache import key_of
+from bench.core.disk_cache import CachedFolder, Fill, cached_folder, key_of
 from bench.core.errors import SettingError
 from bench.core.files import READING, content_sha256, file_sha256, write_atomically
-from bench.core.folder_cache import CachedFolder, cached_folder
 from bench.data.collect import SPLITS
 from bench.data.corpus import Corpus
 from bench.data.text import Text
@@ -34,8 +33,6 @@ SCHEME = 4  # raise the number when the same text gives other words, splits or f
 SETTLED_SECONDS = 2.0  # a file changed later than this before it was hashed may change again at the same clock reading
 
 Stamps = list[tuple[str, int, int, int]]  # what tells whether files have changed; see `stamps_of`
-
-Fill = Callable[[Path, Callable[[], None]], dict[str, Any]]  # writes the files of a corpus; see `cached_folder`
 
 
 def open_corpus(source: "DictConfig", cache_dir: str | Path) -> Corpus:

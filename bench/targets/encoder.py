@@ -5,7 +5,8 @@ N words of a split, n of a document, D the width.
 
 import copy
 import functools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
@@ -16,7 +17,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.core.array_cache import cached_array, checked, key_of
+from bench.core.disk_cache import CachedFolder, cached_folder, checked_folder, key_of, reserved
 from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
 from bench.core.progress import print_line
@@ -100,21 +101,23 @@ class Encoder:
         Raises:
             SettingError: the vectors do not fit the disk, or the model does not support the settings.
         """
-        shape = (len(getattr(corpus, split)), self.width)
-        cached = cached_array(
-            self.cache,
-            self.cache_settings(corpus, split),
-            shape=shape,
-            what=f"encoding {corpus.name}, {split}",
-            fill=lambda out: self._fill(out, corpus, split),
-        )
-        return Encoded(cached.array, cached.seconds)
+
+        def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
+            begin = time.perf_counter()
+            out = reserved(folder / "vectors.npy", (len(getattr(corpus, split)), self.width))
+            for positions, vectors in self.read(corpus, split):  # batch by batch: memory holds a single batch
+                out[positions] = vectors
+                heartbeat()
+            out.flush()  # raises an error of the disk before the folder counts as made
+            return {"seconds": round(time.perf_counter() - begin, 3)}
+
+        settings, what = self.cache_settings(corpus, split), f"encoding {corpus.name}, {split}"
+        return encoded(cached_folder(self.cache, settings, what=what, fill=fill))
 
     def cached(self, corpus: Corpus, split: str) -> Encoded | None:
         """Return one split's vectors if the cache has them."""
-        path = self.cache / f"{key_of(self.cache_settings(corpus, split))}.npy"
-        found = checked(path, (len(getattr(corpus, split)), self.width))
-        return found and Encoded(found.array, found.seconds)
+        found = checked_folder(self.cache / key_of(self.cache_settings(corpus, split)))
+        return found and encoded(found)
 
     def cache_settings(self, corpus: Corpus, split: str) -> dict[str, Any]:
         """Return all that the vectors of one split depend on."""
@@ -176,11 +179,10 @@ class Encoder:
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
         return kind(self.folder, copy.deepcopy(self.config), dtype=dtype, device=self.device, **self.options)
 
-    def _fill(self, out: np.memmap, corpus: Corpus, split: str) -> Iterator[None]:
-        """Write the vectors batch by batch, so that memory holds a single batch."""
-        for positions, vectors in self.read(corpus, split):
-            out[positions] = vectors
-            yield
+
+def encoded(folder: CachedFolder) -> Encoded:
+    """Return the vectors that a cached folder holds."""
+    return Encoded(folder.array("vectors"), folder.figures["seconds"])
 
 
 def finite(vectors: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.core.array_cache import reserved
-from bench.core.folder_cache import cached_folder
+from bench.core.disk_cache import cached_folder, reserved
 from bench.data.corpus import Corpus
 from bench.data.text import chunks
 from bench.targets.encoder import Encoder

@@ -5,16 +5,16 @@ N training words, V ids, D columns.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field
 from scipy import sparse
 
-from bench.core.array_cache import cached_array
+from bench.core.disk_cache import cached_folder, reserved
 from bench.core.errors import SettingError
 from bench.core.settings import Width
 from bench.data.corpus import Text
@@ -58,11 +58,13 @@ def ppmi(
     if dimension >= size:
         raise SettingError("targets.dimension", f"{dimension} components need dimension < {size} = V; lower it")
 
-    def fill(out: np.memmap) -> Iterator[None]:
+    def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
+        rows = reserved(folder / "rows.npy", (size, dimension))
         counts = cooccurrences(vocabulary.encode(vocabulary.corpus.train.words), vocabulary.corpus.train, size, window)
-        yield
-        out[:] = factorise(positive_pmi(counts, shift), dimension)
-        yield
+        heartbeat()
+        rows[:] = factorise(positive_pmi(counts, shift), dimension)
+        rows.flush()  # raises an error of the disk before the folder counts as made
+        return {}
 
     settings = {
         "train": vocabulary.corpus.fingerprint("train"),
@@ -72,9 +74,8 @@ def ppmi(
         "window": window,
         "shift": shift,
     }
-    folder = Path(cache_dir) / "ppmi"
-    table = cached_array(folder, settings, shape=(size, dimension), what="counting word vectors", fill=fill).array
-    return Targets(name, level, torch.from_numpy(table.astype(np.float32)), normalise=unit_length)
+    found = cached_folder(Path(cache_dir) / "ppmi", settings, what="counting word vectors", fill=fill)
+    return Targets(name, level, torch.from_numpy(found.array("rows").astype(np.float32)), normalise=unit_length)
 
 
 def cooccurrences(ids: np.ndarray, text: Text, size: int, window: int) -> sparse.csr_array:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core import array_cache
+from bench.core import disk_cache
 from bench.core.errors import SettingError
 from bench.data import collect, corpus_cache
 from bench.data.corpus import Corpus, build_corpus
@@ -47,7 +47,7 @@ def hour_ago(path: Path) -> None:
 def opened(path: Path, cache: Path) -> Corpus:
     """Open a text as another process would."""
     text.cache_clear()
-    array_cache.CHECKED.clear()
+    disk_cache.CHECKED.clear()
     return text(str(path), cache_dir=str(cache))
 
 

@@ -13,14 +13,15 @@ import torch
 from factories.encoder import tiny_corpus, tiny_encoder
 from safetensors.torch import load_file, save_file
 
-from bench.core import array_cache
+from bench.core import disk_cache
 from bench.core.errors import SettingError
 from bench.data.corpus import build_corpus
 from bench.targets.encoder import Encoder
+from bench.targets.encoder_forward import BATCH_PIECES
 
 
 def cached(folder: Path) -> list[Path]:
-    return list((folder / "vectors").glob("*.npy"))
+    return [path for path in (folder / "vectors").iterdir() if path.is_dir()]
 
 
 def test_cached_vectors_are_read_without_loading_the_model(encoder, tmp_path, monkeypatch):
@@ -31,7 +32,16 @@ def test_cached_vectors_are_read_without_loading_the_model(encoder, tmp_path, mo
     found = encoder().encode(tiny_corpus(), "train")
     np.testing.assert_array_equal(found.vectors, made.vectors)
     assert found.seconds == made.seconds
-    assert {path.suffix for path in (tmp_path / "vectors").iterdir()} - {".lock"} == {".npy", ".json"}
+    (path,) = cached(tmp_path)
+    assert {each.name for each in path.iterdir()} == {"contents.json", "vectors.npy"}
+
+
+def test_every_batch_is_a_heartbeat_for_processes_that_wait(encoder, monkeypatch):
+    monkeypatch.setitem(BATCH_PIECES, "cpu", 40)
+    batches, touched = len([*encoder().read(tiny_corpus(), "train")]), []
+    monkeypatch.setattr(os, "utime", touched.append)
+    encoder().encode(tiny_corpus(), "train")
+    assert [path.suffix for path in touched].count(".lock") == batches > 1
 
 
 def flipped(raw: bytes) -> bytes:
@@ -52,14 +62,14 @@ class Opened:
 
 
 DAMAGES = {
-    "cut short": (".npy", lambda raw: raw[:-2]),
-    "empty": (".npy", lambda raw: b""),
-    "no array": (".npy", lambda raw: b"not an array"),
-    "a bit flipped": (".npy", flipped),
-    "pickled": (".npy", foreign),
-    "figures lost": (".json", lambda raw: b"{}"),
-    "figures garbled": (".json", lambda raw: raw[:20]),
-    "no figures": (".json", None),
+    "cut short": ("vectors.npy", lambda raw: raw[:-2]),
+    "empty": ("vectors.npy", lambda raw: b""),
+    "no array": ("vectors.npy", lambda raw: b"not an array"),
+    "a bit flipped": ("vectors.npy", flipped),
+    "pickled": ("vectors.npy", foreign),
+    "figures lost": ("contents.json", lambda raw: b"{}"),
+    "figures garbled": ("contents.json", lambda raw: raw[:20]),
+    "no figures": ("contents.json", None),
 }
 
 
@@ -67,16 +77,16 @@ DAMAGES = {
 def test_damaged_cache_is_filled_again_with_one_line_of_warning(encoder, tmp_path, caplog, monkeypatch, damage):
     expected = np.array(encoder().encode(tiny_corpus(), "train").vectors)
     (path,) = cached(tmp_path)
-    suffix, spoil = DAMAGES[damage]
-    spoilt = path.with_suffix(suffix)
+    name, spoil = DAMAGES[damage]
+    spoilt = path / name
     spoilt.write_bytes(spoil(spoilt.read_bytes())) if spoil else spoilt.unlink()
-    monkeypatch.setattr(array_cache, "CHECKED", set())  # as in another process
+    monkeypatch.setattr(disk_cache, "CHECKED", set())  # as in another process
     np.testing.assert_array_equal(encoder().encode(tiny_corpus(), "train").vectors, expected)
-    assert [(record.name, record.levelno) for record in caplog.records] == [("bench.core.array_cache", logging.WARNING)]
+    assert [(record.name, record.levelno) for record in caplog.records] == [("bench.core.disk_cache", logging.WARNING)]
     assert caplog.messages == [f"{path} is damaged; encoding tiny, train again"]
     np.testing.assert_array_equal(encoder().encode(tiny_corpus(), "train").vectors, expected)
     assert len(caplog.records) == 1
-    assert json.loads(path.with_suffix(".json").read_text())["seconds"] > 0
+    assert json.loads((path / "contents.json").read_text())["figures"]["seconds"] > 0
 
 
 def test_settings_that_change_vectors_have_separate_caches(encoder, tmp_path):

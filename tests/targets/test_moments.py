@@ -7,7 +7,7 @@ import pytest
 import torch
 from factories.encoder import tiny_corpus, tiny_encoder
 
-from bench.core import array_cache
+from bench.core import disk_cache
 from bench.data.vocabulary import Vocabulary
 from bench.targets import moments, tables
 from bench.targets.encoder import Encoder
@@ -29,7 +29,7 @@ def test_moments_of_the_encoder_equal_those_of_cached_vectors(encoder, folder, t
     corpus, other = tiny_corpus(), tiny_encoder(folder, tmp_path / "other")
     streamed = training_moments(encoder(), corpus)
     assert streamed.seconds > 0
-    assert not list((tmp_path / "vectors").glob("*.npy"))  # no vectors of occurrences on disk
+    assert not list((tmp_path / "vectors").glob("*"))  # no vectors of occurrences on disk
     encoded = other.encode(corpus, "train")
     from_vectors = training_moments(other, corpus)
     assert from_vectors.seconds == encoded.seconds
@@ -53,7 +53,7 @@ def test_damaged_moments_are_computed_again_with_one_line(encoder, tmp_path, cap
     expected = np.array(training_moments(encoder(), tiny_corpus()).sums)
     (file,) = (tmp_path / "moments").glob("*/sums.npy")
     file.write_bytes(file.read_bytes()[:-1])
-    monkeypatch.setattr(array_cache, "CHECKED", set())  # as in another process
+    monkeypatch.setattr(disk_cache, "CHECKED", set())  # as in another process
     np.testing.assert_array_equal(training_moments(encoder(), tiny_corpus()).sums, expected)
     assert caplog.messages == [f"{file.parent} is damaged; encoding tiny, train again"]
     assert {path.name for path in file.parent.iterdir()} == {"contents.json", "squares.npy", "sums.npy"}

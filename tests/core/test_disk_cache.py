@@ -1,4 +1,4 @@
-"""Processes that start at once, die in the middle or run out of disk: what a shared array says then."""
+"""Cached folders: processes that start at once, die in the middle, run out of disk, or find a damaged file."""
 
 import json
 import os
@@ -8,43 +8,45 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import pytest
 from filelock import Timeout
 
-from bench.core import array_cache, file_lock
-from bench.core.array_cache import cached_array, checked, checksum, make
+from bench.core import disk_cache, file_lock
+from bench.core.disk_cache import CachedFolder, cached_folder, checksum, key_of, reserved
 from bench.core.errors import SettingError
 
 # Forks share the imports. A worker that computes stops at row 5 until the file `released` exists.
 WORKERS = """
 import logging, os, sys, time
 from pathlib import Path
-from bench.core.array_cache import cached_array
+from bench.core.disk_cache import cached_folder, reserved
 logging.basicConfig(format="%(message)s")
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
-def fill(out):
+def fill(to, heartbeat):
     with (folder / "made").open("a") as made:
         made.write(f"{os.getpid()}\\n")
+    out = reserved(to / "numbers.npy", (20, 3))
     for i in range(len(out)):
         while i == 5 and not (folder / "released").exists():
             time.sleep(0.01)
         out[i] = i
-        yield
+        heartbeat()
+    return {}
 for number in range(count):
     if os.fork() == 0:
         os.dup2(os.open(folder / f"err{number}", os.O_WRONLY | os.O_CREAT), 2)
-        found = cached_array(folder / "arrays", {"name": 1}, shape=(20, 3), what="counting", fill=fill)
-        inode = os.stat(found.array.filename).st_ino
-        line = f"{found.array.filename} {found.array.mode} {found.array.sum(dtype=int)} {inode}\\n"
+        found = cached_folder(folder / "cache", {"name": 1}, what="counting", fill=fill).array("numbers")
+        line = f"{found.filename} {found.mode} {found.sum(dtype=int)} {os.stat(found.filename).st_ino}\\n"
         os.write(1, line.encode())  # at once: lines of several processes must not mix
         os._exit(0)
 sys.exit(any(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(count)))
 """
+SETTINGS = {"name": 1}
 SUM = 3 * sum(range(20))
 WAITING = "another process is counting; waiting for it\n"
 
@@ -75,15 +77,41 @@ def computing(folder: Path) -> list[int]:
     return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def count(out: np.memmap):
+def count(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
     """Fills as a worker does."""
+    out = reserved(folder / "numbers.npy", (20, 3))
+    (folder / "scratch.tmp").write_text("not kept")
     for i in range(len(out)):
         out[i] = i
-        yield
+        heartbeat()
+    return {"total": SUM}
 
 
-def counted(folder: Path, **more) -> array_cache.CachedArray:
-    return cached_array(folder / "arrays", {"name": 1}, **{"shape": (20, 3), "what": "counting", "fill": count} | more)
+def counted(folder: Path, fill: Callable[..., dict[str, Any]] = count) -> CachedFolder:
+    return cached_folder(folder / "cache", SETTINGS, what="counting", fill=fill)
+
+
+def refused(*_: object) -> dict[str, Any]:
+    raise AssertionError("made again")
+
+
+def names(folder: Path) -> set[str]:
+    """Return the names of what the cache holds, the hash of the settings left out."""
+    return {path.name.removeprefix(key_of(SETTINGS)) for path in (folder / "cache").iterdir()}
+
+
+def test_folder_is_made_once_and_keeps_its_figures(tmp_path):
+    first, second = counted(tmp_path), counted(tmp_path, refused)
+    assert first.path == second.path == tmp_path / "cache" / key_of(SETTINGS)
+    assert second.figures == {"total": SUM}
+    assert second.array("numbers").tolist() == [[i] * 3 for i in range(20)]
+    assert second.array("numbers").mode == "r"
+    assert {path.name for path in first.path.iterdir()} == {"numbers.npy", "contents.json"}
+    assert json.loads((first.path / "contents.json").read_text()) == {
+        "settings": SETTINGS,
+        "figures": {"total": SUM},
+        "xxh3": {"numbers.npy": checksum(first.path / "numbers.npy")},
+    }
 
 
 def test_processes_compute_an_array_once_and_map_one_file(tmp_path):
@@ -98,7 +126,7 @@ def test_processes_compute_an_array_once_and_map_one_file(tmp_path):
     assert sorted(messages(tmp_path)) == ["", *[WAITING] * 7]
 
 
-def test_process_killed_while_writing_leaves_no_array_and_no_lock(tmp_path):
+def test_process_killed_while_writing_leaves_no_half_filled_folder_and_no_lock(tmp_path):
     with workers(tmp_path, 2) as group:
         wait_until(lambda: WAITING in messages(tmp_path) and len(computing(tmp_path)) == 1)
         os.kill(computing(tmp_path)[0], signal.SIGKILL)
@@ -107,23 +135,11 @@ def test_process_killed_while_writing_leaves_no_array_and_no_lock(tmp_path):
     assert sorted(messages(tmp_path)) == ["", WAITING]
     assert found.split()[2] == str(SUM)
     assert len(computing(tmp_path)) == 2
-    assert {path.suffix for path in (tmp_path / "arrays").iterdir()} == {".npy", ".json", ".lock"}
-
-
-@pytest.mark.parametrize("last", ["figures", "array"])
-def test_array_is_sound_after_a_kill_between_its_two_files(tmp_path, last, caplog):
-    """The figures of a new array beside an old one, or beside none."""
-    path = Path(counted(tmp_path).array.filename)
-    old = path.read_bytes()
-    make(path, {}, (20, 3), lambda out: iter([out.fill(7)]), lambda: None)
-    assert checked(path, (20, 3)).array.sum() == 420
-    path.unlink() if last == "figures" else path.write_bytes(old)
-    assert counted(tmp_path).array.sum() == SUM
-    assert len(caplog.records) == (last == "array")
+    assert names(tmp_path) == {"", ".lock"}
 
 
 def test_wait_ends_when_the_holder_sends_no_heartbeat(tmp_path, monkeypatch):
-    monkeypatch.setattr(array_cache, "STALLED_SECONDS", 0.2)
+    monkeypatch.setattr(disk_cache, "STALLED_SECONDS", 0.2)
     monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.1)
     with workers(tmp_path) as group:
         wait_until(lambda: computing(tmp_path))
@@ -154,35 +170,45 @@ def test_wait_continues_while_a_slow_holder_sends_heartbeats(tmp_path, monkeypat
     assert lock.signs == 21
 
 
-def test_every_row_of_an_array_is_a_heartbeat(tmp_path):
+def test_heartbeat_changes_the_time_of_the_lock(tmp_path):
     seen = []
 
-    def fill(out: np.memmap) -> Iterator[None]:
-        [marker] = (tmp_path / "arrays").glob("*.lock")
-        for i in range(len(out)):
-            out[i] = i
+    def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
+        [marker] = (tmp_path / "cache").glob("*.lock")
+        for _ in range(20):
             os.utime(marker, ns=(0, 0))
-            yield
+            heartbeat()
             seen.append(marker.stat().st_mtime_ns)
+        return {}
 
-    assert counted(tmp_path, fill=fill).array.sum() == SUM
+    counted(tmp_path, fill)
     assert len(seen) == 20 and min(seen) > 0
 
 
 def test_checksum_is_compared_once_per_process(tmp_path, monkeypatch):
     summed = []
-    monkeypatch.setattr(array_cache, "CHECKED", set())
-    monkeypatch.setattr(array_cache, "checksum", lambda path: summed.append(path) or checksum(path))
+    monkeypatch.setattr(disk_cache, "CHECKED", set())
+    monkeypatch.setattr(disk_cache, "checksum", lambda path: summed.append(path) or checksum(path))
     for _ in range(3):
         counted(tmp_path)
     assert len(summed) == 2  # when it was written, and when it was first read
+
+
+def test_damaged_file_is_made_again_with_one_line(tmp_path, monkeypatch, caplog):
+    folder = counted(tmp_path).path
+    content = (folder / "numbers.npy").read_bytes()
+    (folder / "numbers.npy").write_bytes(content[:-1] + b"x")
+    monkeypatch.setattr(disk_cache, "CHECKED", set())  # as in another process
+    assert counted(tmp_path).array("numbers").sum() == SUM
+    assert counted(tmp_path, refused).figures == {"total": SUM}
+    assert caplog.messages == [f"{folder} is damaged; counting again"]
 
 
 def test_array_that_does_not_fit_the_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(119))
     with pytest.raises(SettingError, match=r"^cache_dir: 0 MiB do not fit .*; give another folder$"):
         counted(tmp_path)
-    assert {path.suffix for path in (tmp_path / "arrays").iterdir()} == {".lock"}
+    assert names(tmp_path) == {".lock"}
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no place on a disk")
@@ -193,32 +219,29 @@ def test_disk_that_fills_up_is_an_error_and_no_bus_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(SettingError, match=r"^cache_dir: .* do not fit .*No space left on device"):
         counted(tmp_path)
-    assert {path.suffix for path in (tmp_path / "arrays").iterdir()} == {".lock"}
+    assert names(tmp_path) == {".lock"}
 
 
 def test_cache_folder_that_is_a_file_is_one_line(tmp_path):
-    (tmp_path / "arrays").write_text("a file")
-    with pytest.raises(SettingError, match=r"^cache_dir: no file can be locked in .*arrays .*; give another folder$"):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(SettingError, match=r"^cache_dir: no file can be locked in .*cache .*; give another folder$"):
         counted(tmp_path)
 
 
-def test_error_while_filling_is_raised_and_leaves_no_array(tmp_path):
-    def torn(out):
-        yield
+def test_error_while_filling_is_raised_and_leaves_no_folder(tmp_path):
+    def torn(folder: Path, _: object) -> dict[str, Any]:
+        (folder / "half.npy").write_bytes(b"half")
         raise SettingError("targets.encoder", "is broken")
 
     with pytest.raises(SettingError, match=r"^targets.encoder: is broken$"):
-        counted(tmp_path, fill=torn)
-    assert {path.suffix for path in (tmp_path / "arrays").iterdir()} == {".lock"}
-    assert counted(tmp_path).array.sum() == SUM
+        counted(tmp_path, torn)
+    assert names(tmp_path) == {".lock"}
+    assert counted(tmp_path).array("numbers").sum() == SUM
 
 
-def test_json_beside_an_array_holds_its_settings_and_checksum(tmp_path):
-    found = counted(tmp_path)
-    beside = json.loads(Path(found.array.filename).with_suffix(".json").read_text())
-    assert beside == {
-        "name": 1,
-        "shape": [20, 3],
-        "seconds": found.seconds,
-        "xxh3": checksum(Path(found.array.filename)),
-    }
+def test_rest_of_a_killed_process_is_removed(tmp_path):
+    rest = tmp_path / "cache" / f"{key_of(SETTINGS)}.making"
+    rest.mkdir(parents=True)
+    (rest / "half.npy").write_bytes(b"half")
+    assert counted(tmp_path).figures == {"total": SUM}
+    assert not rest.exists()

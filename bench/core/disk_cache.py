@@ -1,9 +1,13 @@
-"""Folders of files that processes share on disk: made once, checked before use, as single arrays of `array_cache`.
+"""Folders of files that processes share on disk: made once, checked before use, mapped so that memory holds one copy.
 
-A folder's name is the hash of the settings that its files depend on.
+A folder's name is the hash of the settings that its files depend on. `contents.json` in the folder holds these settings
+and a checksum of each file. The checksum (xxh3, as fast as memory) finds damage by accident, not by intent.
 """
 
+import hashlib
 import json
+import logging
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
-from bench.core import array_cache
-from bench.core.array_cache import STALLED_SECONDS, checksum, key_of, log, stamp_of
 from bench.core.errors import SettingError
 from bench.core.file_lock import exclusive
 
 CONTENTS = "contents.json"  # settings, figures and checksums of a folder
+
+STALLED_SECONDS = 600.0  # a waiting process gives up if the working process sends no heartbeat for this time
+
+BLOCK = 1 << 24  # bytes read at once for a checksum
+
+log = logging.getLogger(__name__)
+
+CHECKED: set[tuple[str, int, int, int]] = set()  # path, inode, size, mtime of files already compared
+
+# Writes files into a folder, calls its second argument regularly as a heartbeat, and returns figures that are kept with
+# the files. Files whose names end in `.tmp` are not kept.
+Fill = Callable[[Path, Callable[[], None]], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +47,14 @@ class CachedFolder:
         return np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
-def cached_folder(
-    folder: Path, settings: dict[str, Any], *, what: str, fill: Callable[[Path, Callable[[], None]], dict[str, Any]]
-) -> CachedFolder:
+def cached_folder(folder: Path, settings: dict[str, Any], *, what: str, fill: Fill) -> CachedFolder:
     """Return the folder of files that `settings` describe; make it if the cache lacks it.
 
     Of several processes that start at once, one makes the folder and the others wait.
 
     Args:
         what: the work in a few words, for the message of processes that wait.
-        fill: writes files into a folder, calls its second argument regularly as a heartbeat, and returns figures;
-            files whose names end in `.tmp` are not kept.
+        fill: writes the files.
 
     Raises:
         SettingError: the disk is full, the folder cannot be used, or the process that fills it has stalled.
@@ -60,27 +72,42 @@ def cached_folder(
     return found
 
 
+def key_of(settings: dict[str, Any]) -> str:
+    """Return the name of what settings describe, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 def checked_folder(path: Path) -> CachedFolder | None:
     """Return the folder of an earlier run; None if no folder exists, or if a file's checksum differs."""
     try:
         contents = json.loads((path / CONTENTS).read_text())
         stamps = {stamp_of(path / name): (name, xxh3) for name, xxh3 in contents["xxh3"].items()}
-        pending = {stamp: file for stamp, file in stamps.items() if stamp not in array_cache.CHECKED}
+        pending = {stamp: file for stamp, file in stamps.items() if stamp not in CHECKED}
         if any(checksum(path / name) != xxh3 for name, xxh3 in pending.values()):
             return None
         found = CachedFolder(path, dict(contents["figures"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    array_cache.CHECKED.update(stamps)
+    CHECKED.update(stamps)
     return found
 
 
-def make_folder(
-    path: Path,
-    settings: dict[str, Any],
-    fill: Callable[[Path, Callable[[], None]], dict[str, Any]],
-    heartbeat: Callable[[], None],
-) -> None:
+def stamp_of(path: Path) -> tuple[str, int, int, int]:
+    """Return path, inode, size and modification time of a file; at least one changes when the content changes."""
+    stat = path.stat()
+    return str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def checksum(path: Path) -> str:
+    """Return the xxh3 checksum of a file."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def make_folder(path: Path, settings: dict[str, Any], fill: Fill, heartbeat: Callable[[], None]) -> None:
     """Fill a temporary folder, then rename it: a process killed here leaves no half-filled folder in its place."""
     temporary = path.with_suffix(".making")
     try:
@@ -98,3 +125,23 @@ def make_folder(
         raise SettingError("cache_dir", f"{path} cannot be written ({error}); free the disk or give another") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def reserved(path: Path, shape: tuple[int, ...], dtype: type = np.float16) -> np.memmap:
+    """Create an array with its disk space reserved: writing to a mapped file on a full disk would kill the process.
+
+    Raises:
+        SettingError: the disk has no room for the array.
+    """
+    needed, free = np.dtype(dtype).itemsize * int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    try:
+        if needed > free:
+            raise OSError("disk full")
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        problem = f"{needed >> 20} MiB do not fit {path.parent}, {free >> 20} are free ({error}); give another folder"
+        raise SettingError("cache_dir", problem) from error
+    return out
