@@ -7,7 +7,6 @@ and a checksum of each file. The checksum (xxh3, as fast as memory) finds damage
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,23 +124,3 @@ def make_folder(path: Path, settings: dict[str, Any], fill: Fill, heartbeat: Cal
         raise SettingError("cache_dir", f"{path} cannot be written ({error}); free the disk or give another") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def reserved(path: Path, shape: tuple[int, ...], dtype: type = np.float16) -> np.memmap:
-    """Create an array with its disk space reserved: writing to a mapped file on a full disk would kill the process.
-
-    Raises:
-        SettingError: the disk has no room for the array.
-    """
-    needed, free = np.dtype(dtype).itemsize * int(np.prod(shape)), shutil.disk_usage(path.parent).free
-    try:
-        if needed > free:
-            raise OSError("disk full")
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        if hasattr(os, "posix_fallocate"):
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        problem = f"{needed >> 20} MiB do not fit {path.parent}, {free >> 20} are free ({error}); give another folder"
-        raise SettingError("cache_dir", problem) from error
-    return out

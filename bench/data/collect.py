@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.core.disk_cache import reserved
 from bench.core.progress import CONSOLE
+from bench.core.reserved_array import reserved
 from bench.data.corpus import check_not_empty, corpus_digest, sort_types, spelt_out
 from bench.data.text import Text
 from bench.data.tokeniser import BLOCK, Block, Tokenised, tokenise

@@ -17,10 +17,11 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.core.disk_cache import CachedFolder, cached_folder, checked_folder, key_of, reserved
+from bench.core.disk_cache import CachedFolder, cached_folder, checked_folder, key_of
 from bench.core.errors import SettingError
 from bench.core.hardware import computes_bf16
 from bench.core.progress import print_line
+from bench.core.reserved_array import reserved
 from bench.core.settings import Place
 from bench.core.value_check import check_value
 from bench.data.corpus import Corpus, Text

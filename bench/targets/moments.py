@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.core.disk_cache import cached_folder, reserved
+from bench.core.disk_cache import cached_folder
+from bench.core.reserved_array import reserved
 from bench.data.corpus import Corpus
 from bench.data.text import chunks
 from bench.targets.encoder import Encoder

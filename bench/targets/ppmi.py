@@ -14,8 +14,9 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
-from bench.core.disk_cache import cached_folder, reserved
+from bench.core.disk_cache import cached_folder
 from bench.core.errors import SettingError
+from bench.core.reserved_array import reserved
 from bench.core.settings import Width
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary

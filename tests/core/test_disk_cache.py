@@ -17,14 +17,16 @@ import pytest
 from filelock import Timeout
 
 from bench.core import disk_cache, file_lock
-from bench.core.disk_cache import CachedFolder, cached_folder, checksum, key_of, reserved
+from bench.core.disk_cache import CachedFolder, cached_folder, checksum, key_of
 from bench.core.errors import SettingError
+from bench.core.reserved_array import reserved
 
 # Forks share the imports. A worker that computes stops at row 5 until the file `released` exists.
 WORKERS = """
 import logging, os, sys, time
 from pathlib import Path
-from bench.core.disk_cache import cached_folder, reserved
+from bench.core.disk_cache import cached_folder
+from bench.core.reserved_array import reserved
 logging.basicConfig(format="%(message)s")
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 def fill(to, heartbeat):
