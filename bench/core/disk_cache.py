@@ -7,8 +7,12 @@ and a checksum of each file. The checksum (xxh3, as fast as memory) finds damage
 import hashlib
 import json
 import logging
+import os
 import shutil
+import socket
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,8 @@ from bench.core.file_lock import exclusive
 CONTENTS = "contents.json"  # settings, figures and checksums of a folder
 
 STALLED_SECONDS = 600.0  # a waiting process gives up if the working process sends no heartbeat for this time
+
+ABANDONED_SECONDS = 86400.0  # a temporary folder that gets no heartbeat for this time is removed
 
 BLOCK = 1 << 24  # bytes read at once for a checksum
 
@@ -107,20 +113,64 @@ def checksum(path: Path) -> str:
 
 
 def make_folder(path: Path, settings: dict[str, Any], fill: Fill, heartbeat: Callable[[], None]) -> None:
-    """Fill a temporary folder, then rename it: a process killed here leaves no half-filled folder in its place."""
-    temporary = path.with_suffix(".making")
+    """Fill a temporary folder, then rename it: a process killed here leaves no half-filled folder in its place.
+
+    The temporary folder has a name that no other writer uses: locks of some network drives do not reach other machines,
+    so that two machines may make the same folder at once.
+
+    Raises:
+        SettingError: the folder cannot be written, or `fill` raises it.
+    """
+    temporary = path.with_name(f"{path.name}.{machine()}.{uuid.uuid4().hex}.making")
+
+    def touch() -> None:
+        heartbeat()
+        os.utime(temporary)
+
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
         temporary.mkdir()
-        figures = fill(temporary, heartbeat)
+        remove_leftovers(path, temporary)
+        figures = fill(temporary, touch)
         for file in temporary.glob("*.tmp"):
             file.unlink()
         checksums = {file.name: checksum(file) for file in sorted(temporary.iterdir())}
         contents = {"settings": settings, "figures": figures, "xxh3": checksums}
         (temporary / CONTENTS).write_text(json.dumps(contents, indent=1))
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
+        move_into_place(temporary, path)
     except OSError as error:
         raise SettingError("cache_dir", f"{path} cannot be written ({error}); free the disk or give another") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def machine() -> str:
+    """Return a name of the running system, within which locks work: the id of its boot, else the name of the host."""
+    boot = Path("/proc/sys/kernel/random/boot_id")  # containers of one machine share it, unlike the name of the host
+    return boot.read_text().strip() if boot.exists() else socket.gethostname()
+
+
+def remove_leftovers(path: Path, temporary: Path) -> None:
+    """Remove the temporary folders of writers that were killed; the caller holds the lock of `path`.
+
+    Another temporary folder for `path` from this machine has no writer, as the lock is held here. The writer of any
+    other may be alive; its heartbeats change the folder's time.
+
+    Args:
+        temporary: the caller's own folder, made just now. Its time is by the clock of the drive, as all times here.
+    """
+    now = temporary.stat().st_mtime
+    for other in set(path.parent.glob("*.making")) - {temporary}:
+        with suppress(FileNotFoundError):  # another process has removed it
+            is_ours = other.name.rsplit(".", 2)[0] == f"{path.name}.{machine()}"
+            if is_ours or now - other.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Rename a filled folder to `path`; a sound folder that another writer has put there meanwhile stays."""
+    try:
+        temporary.rename(path)
+    except OSError:  # a folder is there already
+        if checked_folder(path) is None:
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.rename(path)

@@ -172,19 +172,20 @@ def test_wait_continues_while_a_slow_holder_sends_heartbeats(tmp_path, monkeypat
     assert lock.signs == 21
 
 
-def test_heartbeat_changes_the_time_of_the_lock(tmp_path):
+def test_heartbeat_changes_the_times_of_the_lock_and_the_temporary_folder(tmp_path):
     seen = []
 
     def fill(folder: Path, heartbeat: Callable[[], None]) -> dict[str, Any]:
         [marker] = (tmp_path / "cache").glob("*.lock")
         for _ in range(20):
-            os.utime(marker, ns=(0, 0))
+            for path in (marker, folder):
+                os.utime(path, ns=(0, 0))
             heartbeat()
-            seen.append(marker.stat().st_mtime_ns)
+            seen.extend(path.stat().st_mtime_ns for path in (marker, folder))
         return {}
 
     counted(tmp_path, fill)
-    assert len(seen) == 20 and min(seen) > 0
+    assert len(seen) == 40 and min(seen) > 0
 
 
 def test_checksum_is_compared_once_per_process(tmp_path, monkeypatch):
@@ -241,9 +242,43 @@ def test_error_while_filling_is_raised_and_leaves_no_folder(tmp_path):
     assert counted(tmp_path).array("numbers").sum() == SUM
 
 
-def test_rest_of_a_killed_process_is_removed(tmp_path):
-    rest = tmp_path / "cache" / f"{key_of(SETTINGS)}.making"
+@pytest.mark.parametrize(
+    ("key", "machine", "hours", "stays"),
+    [
+        ("this", "this", 0, False),
+        ("this", "another", 23, True),
+        ("this", "another", 25, False),
+        ("another", "this", 23, True),
+        ("another", "this", 25, False),
+    ],
+)
+def test_temporary_folder_of_another_writer_stays_while_the_writer_may_live(tmp_path, key, machine, hours, stays):
+    name = key_of(SETTINGS if key == "this" else {})
+    place = {"this": disk_cache.machine(), "another": f"another.{disk_cache.machine()}"}[machine]
+    rest = tmp_path / "cache" / f"{name}.{place}.0123.making"
     rest.mkdir(parents=True)
     (rest / "half.npy").write_bytes(b"half")
+    changed = time.time() - 3600 * hours
+    os.utime(rest, (changed, changed))
     assert counted(tmp_path).figures == {"total": SUM}
-    assert not rest.exists()
+    assert rest.exists() == stays
+
+
+def test_writers_that_no_lock_keeps_apart_fill_separate_folders_and_the_first_stays(tmp_path, monkeypatch, caplog):
+    """Another machine makes the whole folder while this one fills its own."""
+    numbers, first = tmp_path / "cache" / key_of(SETTINGS) / "numbers.npy", []
+
+    def fill(folder: Path, _: object) -> dict[str, Any]:
+        (folder / "numbers.npy").write_bytes(b"other bytes")
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(disk_cache, "machine", lambda: "elsewhere")
+            disk_cache.make_folder(numbers.parent, SETTINGS, count, lambda: None)
+        assert (folder / "numbers.npy").read_bytes() == b"other bytes"
+        first.append(numbers.stat().st_ino)
+        return {"total": -1}
+
+    found = counted(tmp_path, fill)
+    assert found.figures == {"total": SUM} and found.array("numbers").sum() == SUM
+    assert [numbers.stat().st_ino] == first
+    assert names(tmp_path) == {"", ".lock"}
+    assert not caplog.messages
