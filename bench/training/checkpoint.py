@@ -51,25 +51,32 @@ class Checkpoint:
             partial.unlink(missing_ok=True)
         self.last_saved = time.monotonic()
 
-    def usable_file(self) -> Path | None:
-        """Return the path if an interrupted run of this kind left an undamaged file; else delete the file."""
+    def is_usable(self) -> bool:
+        """True if an interrupted run of this kind left an undamaged file."""
+        return self.path.is_file() and not self.problem()
+
+    def file_to_continue(self) -> Path | None:
+        """Return the path of a usable file; delete an unusable one, for which the caller holds the lock of the cell."""
         if not self.path.is_file():
             return None
+        if problem := self.problem():
+            log.warning("%s %s; training starts from the first step", self.path, problem)
+            self.delete()
+            return None
+        return self.path
+
+    def problem(self) -> str:
+        """Return why a run of these settings must not continue from the file; empty if it may."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip() is not None  # torch writes a checksum per tensor
             state = {} if damaged else torch.load(self.path, weights_only=True, map_location="cpu", mmap=True)
         except (zipfile.BadZipFile, pickle.UnpicklingError, OSError, RuntimeError):
             damaged, state = True, {}
-        problem = "is damaged" if damaged else self.mismatch(state)
-        if problem:
-            log.warning("%s %s; training starts from the first step", self.path, problem)
-            self.delete()
-            return None
-        return self.path
+        return "is damaged" if damaged else self.mismatch(state)
 
     def mismatch(self, state: dict[str, Any]) -> str:
-        """Return why a run of these settings must not continue from a checkpoint; empty if it may."""
+        """Return why a run of these settings must not continue from this state; empty if it may."""
         if state.get("source_sha256") != self.source_sha256:
             return "was made by other code"
         if state.get("pretrained_sha256") != self.pretrained:

@@ -73,7 +73,7 @@ def train_or_load(
                 built.model.choose_gradients(device, trainer.world_size)  # for the costs that are measured next
             return trainer, training
         with STOP.held_back(), start_followers(config, trainer.world_size, rank.main_port):
-            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.usable_file(), weights_only=True)
+            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint.file_to_continue(), weights_only=True)
             training = {
                 "trained_words": budget.spent["words"],
                 "train_seconds": budget.spent["seconds"],
@@ -114,14 +114,14 @@ def without_foreign_times(training: dict[str, Any], machine: str, weights: str) 
 
 
 def continues_training(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> bool:
-    """True if weights or a checkpoint of an earlier run will be used."""
+    """True if weights or a checkpoint of an earlier run will be used; no file is changed, as no lock is held."""
     metadata = weights_metadata(weights_path(config))
     loads = (
         metadata is not None
         and rests_on(training_fields(metadata).get("weights_sha256"), pretrained)
         and not trains_anew(cfg, config)
     )
-    return loads or checkpoint_of(cfg, config, pretrained).usable_file() is not None
+    return loads or checkpoint_of(cfg, config, pretrained).is_usable()
 
 
 def checkpoint_of(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> Checkpoint:

@@ -20,6 +20,7 @@ from bench.run import run
 from bench.training.budget import Budget
 from bench.training.checkpoint import Checkpoint
 from bench.training.kept_weights import load_weights
+from bench.training.train import continues_training
 from bench.verify import differences, distance
 
 
@@ -141,6 +142,17 @@ def test_checkpoint_of_other_code_is_deleted_and_training_starts_from_the_first_
     with caplog.at_level(logging.WARNING, "bench"):
         assert same(whole, run(cfg)) == []
     assert caplog.text.count("was made by other code; training starts from the first step") == 1
+
+
+def test_question_whether_training_continues_leaves_an_unusable_checkpoint(tmp_path):
+    """It is asked before the lock of the cell is held, and the file may be that of a process that trains."""
+    cfg = settings(tmp_path, *SYSTEMS["softmax"])
+    config = resolved_config(cfg)
+    checkpoint = weights_path(config).with_suffix(".ckpt")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("of a run with other settings")
+    assert not continues_training(cfg, config, None)
+    assert checkpoint.is_file()
 
 
 def harmed(whole: bytes, harm: str) -> bytes:
