@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -33,11 +34,29 @@ def job(cfg: DictConfig) -> None:
     try:
         with STOP.catching():
             status = run_job(cfg, single=HydraConfig.get().mode == RunMode.RUN)
+    except SystemExit as refused:
+        status = refused.code
     except Stopped as stopped:
         print(f"stopped by {stopped}; the same command continues from here", file=sys.stderr)
         status = STOPPED
+    if status == BAD_INPUT:
+        delete_log(cfg)
     if status:
         sys.exit(status)
+
+
+def delete_log(cfg: DictConfig) -> None:
+    """Delete the folder of Hydra's log, and the folders above it if they are empty; a folder that the user chose stays.
+
+    Hydra makes the folder before the job can refuse its settings.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    experiment = Path(cfg.results_dir, cfg.experiment_name)
+    if folder.parent.resolve() == (experiment / "hydra").resolve():
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other runs have files there
+            folder.parent.rmdir()
+            experiment.rmdir()
 
 
 def run_job(cfg: DictConfig, *, single: bool) -> int:

@@ -141,6 +141,8 @@ BAD = {
     "budget.words": ["budget.words=-1"],
     "system.head.samples": ["system=sampled_softmax", "system.head.samples=5000"],
     "targets.encoder": ["system=cosine", "targets.encoder=./empty"],
+    "system.pretrained": ["system=gpt2", "system.pretrained=./empty"],
+    "system.model.path": ["system=predictions"],
 }
 
 
@@ -157,6 +159,7 @@ def test_bad_input_gives_one_line_and_writes_nothing(place, forked, setting, tmp
     assert line.startswith(f"{setting}: ")
     assert len(texts) <= 1 and all(each.startswith("corpus text: train ") for each in texts)  # size of the splits
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.glob("results/*"))  # of Hydra's log neither
 
 
 THEIR_PACKAGE = '''
