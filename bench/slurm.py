@@ -54,7 +54,11 @@ class CellSlurmJob(slurm.SlurmJob):
     watcher = SqueueWatcher(delay_s=POLL_SECONDS)
 
     def results(self) -> list[JobReturn]:
-        """Return the job's result; an empty result if the job failed or left none, and its cell then has no record."""
+        """Return the job's result; an empty result if the job failed or left none, and its cell then has no record.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; a line has said how to cancel the jobs, which continue.
+        """
         try:
             [returned] = super().results()
             if returned.status == JobStatus.COMPLETED:
@@ -62,6 +66,13 @@ class CellSlurmJob(slurm.SlurmJob):
             end = f"failed: {returned._return_value!r}"  # Hydra's property would raise it
         except (UncompletedJobError, FailedJobError):
             end = f"ended without a result: {self.state}"
+        except KeyboardInterrupt:  # ends the wait; Slurm knows nothing of it
+            array = self.job_id.partition("_")[0]
+            print_line(
+                f"the Slurm jobs of this sweep continue: cancel them by `scancel {array}`, or type the same command "
+                f"for the report when `squeue --jobs={array}` lists none"
+            )
+            raise
         overrides, *_ = self.submission().args
         line = f"job {self.job_id} ({' '.join(overrides)}) {end}; see {self.paths.stderr}"
         print_line(line)

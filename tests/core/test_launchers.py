@@ -82,6 +82,21 @@ def test_exception_that_a_job_returns_fails_its_own_cell_alone(monkeypatch, caps
     assert line.startswith("job 7_1 (system=mse) failed: ImportError('no such name'); see ")
 
 
+def test_interrupted_sweep_says_that_its_jobs_continue_and_how_to_cancel_them(monkeypatch, capsys, tmp_path):
+    def interrupted(self: slurm.SlurmJob) -> list[JobReturn]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm.SlurmJob, "results", interrupted)
+    for job in ("7_1", "7"):  # of an array; of a sweep of one cell
+        with pytest.raises(KeyboardInterrupt):
+            CellSlurmJob(tmp_path, job).results()
+        [line] = capsys.readouterr().err.splitlines()
+        assert line == (
+            "the Slurm jobs of this sweep continue: cancel them by `scancel 7`, or type the same command for the "
+            "report when `squeue --jobs=7` lists none"
+        )
+
+
 def test_launcher_without_plugin_passes():
     check_launcher(["hydra/launcher=basic", "hydra.launcher.n_jobs=2", "system=softmax"])
 
