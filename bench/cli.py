@@ -88,9 +88,9 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     path = json_path(stem)
     try:
         kept = not cfg.force and work.finished(path)
-        if kept and work.made_by_other_code(config, path):
+        if kept and (reason := work.outdated(config, path)):
             kept = cfg.stale == "keep"
-            progress.print_line(f"{stem.name}: made by other code; " + (KEPT if kept else RERUN))
+            progress.print_line(f"{stem.name}: {reason}; {KEPT if kept else RERUN}")
         if kept:
             progress.report_cell_end(stem.name, f"skipped: result exists ({path}); force=true runs it again", None)
             result = work.read(path)

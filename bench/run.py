@@ -34,6 +34,7 @@ from bench.evaluation.score import ScoredText
 from bench.training.build import Built, build_cell
 from bench.training.cell_logger import CellLogger
 from bench.training.loggers import cell_logger, log_finished
+from bench.training.pretrained_weights import replaced_weights
 from bench.training.train import continues_training, train_or_load
 
 
@@ -63,8 +64,12 @@ class CellJob(Job[Record]):
         }
         return {heading: "–" if value is None else format(value, form) for heading, (value, form) in figures.items()}
 
-    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
-        return made_by_other_code(self.read(path).source_sha256, config)
+    def outdated(self, config: dict[str, Any], path: Path) -> str:
+        record = self.read(path)
+        if made_by_other_code(record.source_sha256, config):
+            return "made by other code"
+        folder = replaced_weights(config, record)
+        return "" if folder is None else f"made from other weights than {folder} holds now"
 
     def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
         log_finished(config, stem, result)

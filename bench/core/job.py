@@ -62,9 +62,9 @@ class Job(ABC, Generic[Result]):
         """
         return self.result.finished(path)
 
-    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
-        """True if the result in the file was made by other code than the present; False if that code is unknown."""
-        return False
+    def outdated(self, config: dict[str, Any], path: Path) -> str:
+        """Return why the job may give another result today, such as `made by other code`; empty without a reason."""
+        return ""
 
     def log(self, config: dict[str, Any], stem: Path, result: Result) -> None:
         """Log a result that is on disk already, if the job has a logger that may lack it."""

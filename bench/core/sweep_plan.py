@@ -72,7 +72,7 @@ def planned(overrides: list[str], *, here: bool = True) -> PlannedJob:
     with contextlib.suppress(SettingError):  # a damaged result: the job reports it
         path = json_path(stem)
         is_finished = work.finished(path)
-        runs_again |= is_finished and cfg.stale == "rerun" and work.made_by_other_code(config, path)
+        runs_again |= is_finished and cfg.stale == "rerun" and bool(work.outdated(config, path))
         kept = is_finished and not runs_again
     weights = weights_path(config)
     cell = PlannedCell(

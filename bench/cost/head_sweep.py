@@ -103,8 +103,8 @@ class HeadSweep(Job[HeadLedger]):
         row = HeadRow(contender="all", part=part, vocabulary_size=size, status="failed", reason=str(error))
         return HeadLedger(**header(config), peak_gflops=[], rows=[row])
 
-    def made_by_other_code(self, config: dict[str, Any], path: Path) -> bool:
-        return has_other_code(self.read(path))
+    def outdated(self, config: dict[str, Any], path: Path) -> str:
+        return "made by other code" if has_other_code(self.read(path)) else ""
 
     def headline(self, result: HeadLedger) -> str:
         earlier = sum(row.measured_at is not None for row in result.rows)

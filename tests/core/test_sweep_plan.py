@@ -39,7 +39,7 @@ def unsound(job: PlannedJob, folder: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("again", ["force=true", "stale=rerun"])
 def test_job_that_runs_again_needs_a_result_of_this_sweep(hydra, tmp_path, monkeypatch, again):
-    monkeypatch.setattr(CellJob, "made_by_other_code", lambda *_: True)
+    monkeypatch.setattr(CellJob, "outdated", lambda *_: "made by other code")
     overrides = ["system=unigram", "corpus=kjv", f"results_dir={tmp_path}", again]
     stored(overrides, BEFORE)
     job = planned(overrides)
@@ -56,7 +56,7 @@ def test_job_that_runs_again_needs_a_result_of_this_sweep(hydra, tmp_path, monke
 
 
 def test_result_of_other_code_counts_in_a_sweep_that_keeps_it(hydra, tmp_path, monkeypatch):
-    monkeypatch.setattr(CellJob, "made_by_other_code", lambda *_: True)
+    monkeypatch.setattr(CellJob, "outdated", lambda *_: "made by other code")
     overrides = ["system=unigram", "corpus=kjv", f"results_dir={tmp_path}"]
     stored(overrides, BEFORE)
     job = planned(overrides)
