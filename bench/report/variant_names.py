@@ -16,13 +16,16 @@ CLASS = "_target_"  # last part of the key of a setting that names a class by it
 def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     """Choose the settings that distinguish the runs of one system at one V, shortest keys first.
 
-    A setting that follows from settings chosen before is left out: the name of a group implies the group's settings.
+    A setting that follows from settings chosen before is left out: the name of a group implies the group's settings. The
+    device comes last, as a variant that was measured on another machine is known by its settings.
     [runs, settings] -> [runs, chosen]
     """
     values = settings.to_numpy(object)
     varied = settings.loc[:, (values != values[:1]).any(0)]  # nunique of the many others is slow
     at_one_size = varied.groupby(sizes).nunique().max()
-    differing = sorted(at_one_size.index[at_one_size > 1], key=lambda key: (key.count("."), len(key), key))
+    differing = sorted(
+        at_one_size.index[at_one_size > 1], key=lambda key: (key == "device", key.count("."), len(key), key)
+    )
     chosen: list[str] = []
     for key in differing:
         if len(settings[[*chosen, key]].drop_duplicates()) > (len(settings[chosen].drop_duplicates()) if chosen else 1):

@@ -27,10 +27,18 @@ def test_label_names_backbone_and_device_when_they_differ():
         partial_record(device="cuda"),
     ]
     assert list(run_table.runs(records).label) == [
-        "softmax, cpu, gru",
-        "softmax, cpu, lstm",
-        "softmax, cuda",
+        "softmax, gru",
+        "softmax, lstm, cpu",
+        "softmax, lstm, cuda",
     ]
+
+
+def test_variant_measured_on_another_device_is_named_by_its_setting():
+    records = [
+        partial_record(config={"targets": {"name": name}, "system": {"head": {"targets": {"name": name}}}}, device=device)
+        for name, device in (("bert", "cpu"), ("random", "cuda"))
+    ]
+    assert list(run_table.runs(records).label) == ["softmax, BERT vectors", "softmax, random vectors"]
 
 
 def test_class_named_by_its_path_is_shown_by_its_last_part():
