@@ -16,8 +16,8 @@ CLASS = "_target_"  # last part of the key of a setting that names a class by it
 def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     """Choose the settings that distinguish the runs of one system at one V, shortest keys first.
 
-    A setting that follows from settings chosen before is left out: the name of a group implies the group's settings. The
-    device comes last, as a variant that was measured on another machine is known by its settings.
+    A setting that follows from settings chosen before is left out: the name of a group implies the group's settings.
+    The device comes last, as a variant that was measured on another machine is known by its settings.
     [runs, settings] -> [runs, chosen]
     """
     values = settings.to_numpy(object)

@@ -35,7 +35,9 @@ def test_label_names_backbone_and_device_when_they_differ():
 
 def test_variant_measured_on_another_device_is_named_by_its_setting():
     records = [
-        partial_record(config={"targets": {"name": name}, "system": {"head": {"targets": {"name": name}}}}, device=device)
+        partial_record(
+            config={"targets": {"name": name}, "system": {"head": {"targets": {"name": name}}}}, device=device
+        )
         for name, device in (("bert", "cpu"), ("random", "cuda"))
     ]
     assert list(run_table.runs(records).label) == ["softmax, BERT vectors", "softmax, random vectors"]
