@@ -49,6 +49,7 @@ ADDED_SYSTEMS = (  # systems added after cost ledgers were published: a ledger's
     "frozen_softmax",
     "initialised_softmax",
     "max_margin",
+    "projected_softmax",
     "rescued",
 )
 

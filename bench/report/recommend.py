@@ -57,19 +57,17 @@ def from_records(runs: pd.DataFrame) -> Iterator[Answer]:
                 if (found := best(cells, name)) is not None:
                     choice = {"size": f"{size:,}", "data": budget or NOT_RECORDED, "corpus": corpus}
                     choice |= {"device": device, "need": NEEDS[name].name}
-                    each = answer(choice, found, name, cells, timed[timed.vocabulary_size == size])
-                    if origin and name in TIMES:
-                        each.reasons.append(
-                            f"Times of {origin} alone: those of other machines or commits do not compare."
-                        )
-                    yield each
+                    yield answer(choice, found, name, cells, timed[timed.vocabulary_size == size], origin)
 
 
-def answer(choice: dict[str, str], found: Best, name: str, cells: pd.DataFrame, runs: pd.DataFrame) -> Answer:
+def answer(
+    choice: dict[str, str], found: Best, name: str, cells: pd.DataFrame, runs: pd.DataFrame, origin: str
+) -> Answer:
     """Return the answer for one need, with every figure of the best and of the next best.
 
     Args:
         cells, runs: of one V.
+        origin: machine and commit whose times the cells have; empty if all are from one.
     """
     cell, other, differs = found
     reasons = [f"{cell.label} {NEEDS[name].claim}: {figure(cell, name)}."]
@@ -83,6 +81,8 @@ def answer(choice: dict[str, str], found: Best, name: str, cells: pd.DataFrame, 
     reasons += better_floors(cells, cell, name)
     shown = [cell] if other is None else [cell, other]
     measured = {key: need.name for key, need in NEEDS.items() if any(pd.notna(each[key]) for each in shown)}
+    if origin and not measured.keys().isdisjoint(TIMES):
+        reasons.append(f"Times are those of {origin} alone: those of other machines or commits do not compare.")
     rows = [(need, *(figure(each, key) for each in shown)) for key, need in measured.items()]
     heads = f"{cell.label} or {other.label}" if other is not None and differs is False else cell.label
     return Answer(choice, heads, reasons, [each.label for each in shown], rows)

@@ -8,6 +8,8 @@ WORDS = {"bert": "BERT", "token": "tokens", "type": "types"}  # value of a `targ
 
 TARGETS = ("targets.context", "targets.name", "targets.level")  # in the order of their words: causal BERT tokens
 
+UNITS = {"targets.dimension": "columns"}  # settings whose value says enough with a unit beside it: 384 columns
+
 BARE = ("backbone", "device")  # settings whose value needs no name beside it
 
 CLASS = "_target_"  # last part of the key of a setting that names a class by its full path
@@ -64,9 +66,11 @@ def short_name(run: pd.Series, chosen: pd.DataFrame) -> str:
 
 
 def phrase(key: str, value: str) -> str:
-    """Return `gru`, `contextual inputs`, `optimizer lr 0.01`, `file 4f0a91c2`, `TheirHead` of `their.TheirHead`."""
+    """Return `gru`, `384 columns`, `contextual inputs`, `head width 64`, `file 4f0a91c2`, `Head` of `their.Head`."""
     if key in BARE:
         return value
+    if key in UNITS and value != "null":
+        return f"{value} {UNITS[key]}"
     if key.rpartition(".")[2] == CLASS:
         return value.rpartition(".")[2]
     if key.rpartition(".")[2] == "sha256":

@@ -31,6 +31,7 @@ SYSTEMS = {
     "max_margin": [*TRUNK, "targets=random", "system.head.margin=0.2"],
     "frozen_softmax": [*TRUNK, "targets=ppmi", "targets.dimension=4", "system.head.temperature=0.5"],
     "initialised_softmax": [*TRUNK, "targets=random", "system.head.samples=5"],
+    "projected_softmax": [*TRUNK, "system.head.width=4", "system.head.samples=null"],
     "rescued": [*TRUNK, "targets=random", "targets.dimension=4", "system.head.width=4"],
     "gpt2": ["system.model.pieces=300", "system.model.width=8", "system.model.layers=1", "system.model.context=16"],
     "ngram": ["system.model.order=2"],

@@ -28,7 +28,7 @@ def test_logarithm_is_uniform_and_choices_have_equal_shares():
 def test_systems_draw_the_same_trials():
     searches = """
         softmax sampled_softmax adaptive_softmax nce mse cosine vmf infonce gpt2 ngram
-        max_margin frozen_softmax initialised_softmax rescued
+        max_margin frozen_softmax projected_softmax initialised_softmax rescued
     """.split()
     for trial in (0, 7):
         configs = [plain("+experiment=tune", f"+search={search}", f"trial={trial}") for search in searches]

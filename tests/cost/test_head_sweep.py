@@ -126,7 +126,7 @@ def test_figures_of_softmax_equal_arithmetic(ledger):
 def test_indexes_of_equal_rows_are_shared_by_softmax_and_sampled_softmax(ledger):
     found = {row.contender: row.approximate for row in ledger.rows if row.approximate is not None}
     reading = {"mse", "cosine", "vmf", "infonce", "max_margin", "frozen_softmax", "initialised_softmax", "rescued"}
-    assert set(found) == {"softmax", "sampled_softmax", "nce", *reading}
+    assert set(found) == {"softmax", "sampled_softmax", "nce", "projected_softmax", *reading}
     assert found["softmax"] == found["sampled_softmax"] == found["nce"]
     assert {row.contender for row in ledger.rows if row.reads_targets} == reading
     for rows in found.values():

@@ -20,6 +20,7 @@ from bench.heads.infonce import InfoNCEHead
 from bench.heads.initialised_softmax import InitialisedSoftmaxHead
 from bench.heads.kernels import chunked_gradients as kernel
 from bench.heads.max_margin import MaxMarginHead, most_informative
+from bench.heads.projected_softmax import ProjectedSoftmaxHead
 from bench.heads.rescued import RescuedHead
 from bench.run import run
 from bench.targets.tables import Targets
@@ -72,6 +73,26 @@ def test_frozen_softmax_scores_as_infonce_with_the_same_parameters(vocabulary, t
     sampled.load_state_dict(frozen.state_dict())
     assert torch.equal(sampled.scores(batch[0]), frozen.scores(batch[0]))
     assert {name for name, _ in frozen.named_parameters()} == {"projection.weight", "projection.bias", "log_sharpness"}
+
+
+@pytest.mark.parametrize("samples", [None, 199])
+def test_projected_softmax_differs_from_initialised_softmax_in_its_first_rows_alone(
+    vocabulary, targets, batch, samples
+):
+    parts = {"hidden_size": H, "vocabulary": vocabulary, "samples": samples}
+    torch.manual_seed(0)
+    projected = ProjectedSoftmaxHead(width=D, **parts)
+    torch.manual_seed(0)
+    initialised = InitialisedSoftmaxHead(targets=targets, **parts)
+    states = projected.state_dict(), initialised.state_dict()
+    differing = [name for name, value in states[0].items() if not torch.equal(value, states[1][name])]
+    assert differing == ["classifier.words.weight"]
+    initialised.load_state_dict(projected.state_dict())
+    losses = []
+    for head in (projected, initialised):
+        torch.manual_seed(1)  # the draws of negatives
+        losses.append(head.loss(*batch))
+    assert torch.equal(*losses)
 
 
 @pytest.mark.parametrize("samples", [None, 199])

@@ -75,15 +75,25 @@ def test_encoding_and_better_floors_are_said():
     assert found["bits per byte"].reasons[-1] == "The floor ngram is better than every trained system: 1.900."
 
 
-def test_times_are_those_of_one_commit_and_the_answer_says_so():
+def test_times_are_those_of_one_commit_and_every_answer_that_shows_them_says_so():
     records = [
         partial_record(system=system, bits_per_byte=2.0, train_seconds=seconds, git_commit=commit * 40)
         for system, seconds, commit in (("softmax", 3.0, "a"), ("nce", 2.0, "a"), ("mse", 1.0, "b"))
     ]
     found = answered(records)
     assert found["training time"].headings == ["nce", "softmax"]
-    assert found["training time"].reasons[-1].startswith("Times of commit aaaaaaa alone")
-    assert not [said for said in found["bits per byte"].reasons if "Times of" in said]
+    for need in ("training time", "bits per byte"):
+        assert "training time" in [row[0] for row in found[need].rows]
+        assert found[need].reasons[-1].startswith("Times are those of commit aaaaaaa alone")
+
+
+def test_answer_without_times_names_no_machine():
+    records = [
+        partial_record(bits_per_byte=2.0, peak_mib=1.0, git_commit=commit * 40, seed=seed)
+        for seed, commit in enumerate("ab")
+    ]
+    for found in answered(records).values():
+        assert not [said for said in found.reasons if "Times" in said]
 
 
 def test_texts_have_answers_of_their_own_and_devices_have_those_about_costs():

@@ -43,6 +43,12 @@ def test_variant_measured_on_another_device_is_named_by_its_setting():
     assert list(run_table.runs(records).label) == ["softmax, BERT vectors", "softmax, random vectors"]
 
 
+def test_number_of_target_columns_is_shown_with_its_unit():
+    configs = [{"targets": {"name": "random", "dimension": dimension}} for dimension in (256, 384)]
+    runs = run_table.runs([partial_record(system="infonce", config=config) for config in configs])
+    assert list(runs.label) == ["infonce, 256 columns", "infonce, 384 columns"]
+
+
 def test_class_named_by_its_path_is_shown_by_its_last_part():
     configs = [{"system": {"head": {"_target_": f"their_package.heads.{name}"}}} for name in ("Narrow", "Wide")]
     runs = run_table.runs([partial_record(config=config) for config in configs])
