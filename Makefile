@@ -51,6 +51,7 @@ reference: pretrained
 	$(LADDER) system=infonce,frozen_softmax targets=random targets.dimension=50  # the dimension of GloVe's vectors
 	$(LADDER) system=infonce,frozen_softmax,cosine targets=static targets.centre=true targets.whiten=true
 	$(BENCH) +experiment=leak $(REFERENCE) $(TWO_CELLS)
+	$(BENCH) +experiment=proposal_rate $(REFERENCE) $(TWO_CELLS)
 	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=mse
 	$(BENCH) +experiment=target_ablation $(REFERENCE) $(TWO_CELLS) seed=0,1,2 system=cosine,infonce targets.normalise=true
 	$(BENCH) +experiment=equal_time $(REFERENCE) seed=0,1,2

@@ -23,6 +23,10 @@ AXES = {
         "seed": "012",
         "targets.context": ["causal", "bidirectional"],
     },
+    "proposal_rate": {
+        "system": ["mse", "cosine", "sampled_softmax"],
+        "optimizer.lr": ["5e-4", "1e-3", "2e-3", "4e-3", "8e-3", "1.6e-2"],
+    },
     "target_ablation": {
         "system": ["mse", "cosine", "infonce"],
         "targets.centre": ["false", "true"],

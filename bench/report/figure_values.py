@@ -52,7 +52,7 @@ def best(query: Query, folder: Path) -> Answer:
     first, others = ranked.iloc[0], ranked.iloc[1:]
     equal = [other for _, other in others.iterrows() if not differs(first, other, query.figure, len(others))]
     named = [first, *equal]
-    return Answer(text=" or ".join(each.label for each in named), seeds=min(int(each.seeds) for each in named))
+    return Answer(text="; ".join(each.label for each in named), seeds=min(int(each.seeds) for each in named))
 
 
 def differs(first: pd.Series, other: pd.Series, figure: str, rivals: int) -> bool:
