@@ -16,7 +16,14 @@ from omegaconf import DictConfig
 
 from bench.core import memory_limit, progress
 from bench.core.allocator import keep_freed_memory
-from bench.core.command_line import check_groups, check_launcher, check_options, check_text, typed_overrides
+from bench.core.command_line import (
+    check_groups,
+    check_launcher,
+    check_options,
+    check_text,
+    quote_pattern,
+    typed_overrides,
+)
 from bench.core.config_check import check_config
 from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
@@ -159,7 +166,7 @@ def main() -> None:
         check_options(sys.argv[1:])
         check_groups(sys.argv[1:])
         check_launcher(sys.argv[1:])
-        sys.argv[1:] = as_contenders(sys.argv[1:])
+        sys.argv[1:] = as_contenders(quote_pattern(sys.argv[1:]))
         job()
     except REFUSED as error:
         exit_with_refusal(error)

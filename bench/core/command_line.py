@@ -37,10 +37,11 @@ def check_text(arguments: list[str]) -> None:
 
 
 def check_options(arguments: list[str]) -> None:
-    """Check the options; Hydra would print its usage of twenty lines.
+    """Check the options; Hydra would print its usage of twenty lines, or a traceback.
 
     Raises:
-        SettingError: an option does not exist, and the line suggests the nearest; or its value does not.
+        SettingError: an option does not exist, and the line suggests the nearest; its value does not exist; or two
+            options name different commands.
     """
 
     def refuse(message: str) -> NoReturn:
@@ -49,11 +50,22 @@ def check_options(arguments: list[str]) -> None:
     parser = get_args_parser()
     parser.error = refuse
     known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
-    _, unknown = parser.parse_known_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    commands = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(options, name)]
+    if len(commands) > 1:
+        raise SettingError("command line", f"{' and '.join(f'--{name}' for name in commands)} exclude each other")
     for option in (each.partition("=")[0] for each in unknown if each.startswith("-")):
         near = difflib.get_close_matches(option, known, n=1)
         remedy = f"did you mean {near[0]}?" if near else "`python -m bench --help` lists what there is"
         raise SettingError(option, f"there is no such option; {remedy}")
+
+
+def quote_pattern(arguments: list[str]) -> list[str]:
+    """Quote the pattern of `competitors=glob(…)`, as a shell removes the user's quotes.
+
+    Hydra would read the bare pattern as a sweep over the files of a group `competitors`, of which there are none.
+    """
+    return [re.sub(r"^(\+{0,2}competitors=)(glob\(.*\))$", r"\1'\2'", each) for each in arguments]
 
 
 PLUGINS = {  # hydra/launcher -> its package, and the extra of this project that installs it

@@ -3,6 +3,8 @@
 Hydra would list each group by composing the configuration again, which takes longer than all imports together.
 """
 
+import itertools
+import re
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -42,8 +44,8 @@ def groups(tree: Path) -> str:
 
 
 def purpose(file: Path) -> str:
-    """Return the first sentence of a configuration file's first comment line; empty without such a line."""
-    for line in file.read_text().splitlines():
-        if line.startswith("# ") and not line.startswith("# @package"):
-            return line.removeprefix("# ").partition(". ")[0].rstrip(".")
-    return ""
+    """Return the first sentence of the comment at the head of a configuration file; empty without such a comment."""
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
+    comment = itertools.takewhile(lambda line: line.startswith("# "), lines)
+    sentences = " ".join(line.removeprefix("# ") for line in comment)
+    return re.split(r"(?<=[.?]) ", sentences, maxsplit=1)[0].rstrip(".")

@@ -35,11 +35,18 @@ class PlannedJob(NamedTuple):
 
 
 def jobs(config: DictConfig) -> list[list[str]]:
-    """Return the overrides of each job that Hydra's sweeper makes of the experiment's and the command line's axes."""
+    """Return the overrides of each job that Hydra's sweeper makes of the experiment's and the command line's axes.
+
+    Raises:
+        SettingError: an axis is a pattern that matches no choice, so that there are no jobs.
+    """
     axes = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides([*axes, *typed_overrides(config.hydra)])
     last = {override.get_key_element(): override for override in overrides}
+    for key, override in last.items():
+        if override.is_sweep_override() and not [*override.sweep_string_iterator()]:
+            raise SettingError(key, f"{override.input_line.partition('=')[2]} matches no choice, so there is no run")
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
 

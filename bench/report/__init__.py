@@ -123,7 +123,8 @@ def write_tables(folders: list[Path], out: Path, table_format: str, baseline: st
     runs = runs[~tuning.is_trial(runs)]
     if runs.empty:
         places = ", ".join(map(str, folders))
-        raise SettingError("folders", f"no records below {places}; run a sweep first, or name its folder")
+        remedy = "run a sweep first, or name its folder (tables of costs: without --format)"
+        raise SettingError("folders", f"no records below {places}; {remedy}")
     cells = run_table.cells(runs)
     baseline = known_baseline(baseline, runs)
     suffix, write = TABLE_FORMATS[table_format]

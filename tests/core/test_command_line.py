@@ -10,6 +10,7 @@ import pytest
 from hydra.errors import InstantiationException
 
 from bench import pretrained
+from bench.core.command_line import check_options, quote_pattern
 from bench.core.errors import SettingError
 from bench.core.record import SCHEMA, Record
 from bench.core.refusals import exiting_on_refusal
@@ -56,6 +57,23 @@ def test_sweep_that_does_not_compose_ends_before_its_first_cell(forked, place):
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("vocabulary.sise: no such setting exists for the chosen groups")
     assert "Traceback" not in run.stderr and records(place) == {}
+
+
+@pytest.mark.slow
+def test_pattern_that_matches_no_choice_is_refused(forked, place):
+    run = forked(place, "-m", *SMALL[1:], "system=glob(zzz*)")
+    assert (run.returncode, run.stderr) == (2, "system: glob(zzz*) matches no choice, so there is no run\n")
+
+
+def test_pattern_of_competitors_needs_no_second_quotes():
+    typed = ["competitors=glob(*,exclude=[truth])", "+competitors='glob(*)'", "competitors=[nce]", "system=glob(*)"]
+    assert quote_pattern(typed) == ["competitors='glob(*,exclude=[truth])'", *typed[1:]]
+
+
+def test_options_that_name_two_commands_are_refused():
+    with pytest.raises(SettingError, match="command line: --multirun and --cfg exclude each other"):
+        check_options(["--cfg", "job", "--multirun"])
+    check_options(["--cfg", "job", "--resolve"])
 
 
 @pytest.mark.slow
