@@ -20,7 +20,7 @@ WIKI_DUMP = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p0000303
 
 @functools.cache  # a sweep in one process opens its corpus once
 def wiki_sample(lowercase: bool = True, cache_dir: str | None = None) -> Corpus:
-    """Return 107 articles of the English Wikipedia from the test data of the `gensim` wheel.
+    """Return 106 articles of the English Wikipedia from the test data of the `gensim` wheel (a 107th is empty).
 
     Args:
         cache_dir: folder that keeps the tokenised text; null tokenises the text again in every process.
