@@ -163,11 +163,16 @@ class Strategy(Built):
 
 
 class Trainer(Built):
-    filled_in = ("logger", "callbacks", "max_epochs")
+    filled_in = (  # the budget ends training, and counts every step
+        "logger", "callbacks", "max_epochs", "max_steps", "max_time", "min_epochs", "min_steps", "limit_train_batches",
+        "overfit_batches", "fast_dev_run", "accumulate_grad_batches",
+    )  # fmt: skip
     passed_on_to = "pytorch_lightning.Trainer"
     accelerator: Literal["auto", "cpu", "gpu", "cuda"]  # Apple's GPU computes no float64, which evaluation needs
     devices: Literal["auto"] | Depth | Annotated[list[int], pydantic.Field(min_length=1, max_length=64)] = 1
     strategy: Strategy | None = None
+    # float16 scales gradients, which clipping and updates of single rows do not undo
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
 class Logger(Built):

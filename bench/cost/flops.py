@@ -14,6 +14,7 @@ from torch.utils.flop_counter import flop_registry
 
 from bench.core.errors import one_line
 from bench.core.progress import print_line
+from bench.cost.memory import buffers_restored
 from bench.models.language_model import LanguageModel
 from bench.targets.tables import Targets
 
@@ -109,9 +110,10 @@ def training_flops(model: LanguageModel, targets: Targets | None, batch: Any) ->
     if output_head is None:
         return {"flops_per_position": trunk}
     hidden = torch.zeros(batch.trained_words, output_head.hidden_size, device=model.device, requires_grad=True)
-    counted = flops_or_none(
-        lambda: count_flops(lambda: output_head.loss(hidden, *head_targets(batch))), type(output_head).__name__
-    )
+    with buffers_restored(output_head):
+        counted = flops_or_none(
+            lambda: count_flops(lambda: output_head.loss(hidden, *head_targets(batch))), type(output_head).__name__
+        )
     output_head.zero_grad(set_to_none=True)
     head = None if counted is None else counted / batch.trained_words
     parts = [head, trunk, targets.flops_per_position() if targets is not None and batch.vectors is not None else 0]

@@ -1,4 +1,4 @@
-"""Memory of a call and sizes of models and optimiser states, in MiB."""
+"""Memory of a call, sizes of models and optimiser states in MiB, and buffers that a measurement leaves unchanged."""
 
 import contextlib
 import gc
@@ -43,6 +43,18 @@ def quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def buffers_restored(module: nn.Module) -> Iterator[None]:
+    """Set all buffers back afterwards: steps that only measure a cost must not move a batch norm or a queue."""
+    kept = [buffer.detach().clone() for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in zip(module.buffers(), kept, strict=True):
+                buffer.copy_(before)
 
 
 def mib(tensors: Iterable[Tensor]) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench.cost.flops import head_targets
-from bench.cost.memory import mib, peak_mib, state_of, trained
+from bench.cost.memory import buffers_restored, mib, peak_mib, state_of, trained
 from bench.cost.timing import milliseconds
 from bench.models.language_model import LanguageModel
 
@@ -22,7 +22,7 @@ Precision = Callable[[], AbstractContextManager[Any]]  # context of a forward pa
 
 
 def training_cost(model: LanguageModel, batch: Any, precision: Precision) -> dict[str, float]:
-    """Measure the training costs of a trained model, whose weights do not change.
+    """Measure the training costs of a trained model, whose weights and buffers are the same afterwards.
 
     Returns:
         `parameters`, the number of trained ones; `peak_mib`, peak of weights, gradients, optimiser state and
@@ -43,14 +43,15 @@ def training_cost(model: LanguageModel, batch: Any, precision: Precision) -> dic
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # a step allocates the optimiser's state and leaves the weights unchanged
         group["weight_decay"] = 0.0
-    step(learn=True)
-    figures = {
-        "parameters": trained(model),
-        "peak_mib": mib([*model.parameters(), *model.buffers(), *state_of(optimizer)])
-        + peak_mib(lambda: step(learn=True), model.device),
-    }
-    if model.output_head is not None:
-        figures["head_train_ms_per_1k"] = head_milliseconds(model.output_head, batch, precision)
+    with buffers_restored(model):
+        step(learn=True)
+        figures = {
+            "parameters": trained(model),
+            "peak_mib": mib([*model.parameters(), *model.buffers(), *state_of(optimizer)])
+            + peak_mib(lambda: step(learn=True), model.device),
+        }
+        if model.output_head is not None:
+            figures["head_train_ms_per_1k"] = head_milliseconds(model.output_head, batch, precision)
     model.eval()
     return figures
 

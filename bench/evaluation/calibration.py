@@ -24,6 +24,8 @@ MOST_STEPS = 60  # Newton steps; each reads all blocks at least once
 
 MOST_HALVINGS = 12  # of the length of a step, before the fit ends
 
+UNREAD = 1e-3  # a · (spread of the scores of half of the words) below which p hardly depends on the scores
+
 FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding errors: scores and unigram are then indistinguishable
 
 
@@ -41,7 +43,8 @@ class Calibration(NamedTuple):
 def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
     """Find the a and b that minimise the mean nats.
 
-    The problem is convex; solved by Newton's method with backtracking, from the unigram model.
+    The problem is convex; solved by Newton's method with backtracking, from the unigram model. Scores far below all
+    others, such as −1e9 of a mask, let that start stop at once; then the fit begins at a scale of the other scores.
 
     Args:
         blocks: function that yields the same scores and words in every call.
@@ -50,7 +53,18 @@ def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
     Raises:
         Diverged: scores that are not finite.
     """
-    now = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    found, nats = descend(blocks, log_unigram, Calibration(0.0, 1.0))
+    scores, _ = next(iter(blocks()))
+    low, high = scores[0].float().quantile(scores.new_tensor([0.25, 0.75], dtype=torch.float32)).tolist()
+    if 0 < abs(found.scale) * (high - low) < UNREAD:
+        other, its_nats = descend(blocks, log_unigram, Calibration(1 / (high - low), 1.0))
+        return other if its_nats < nats - TOLERANCE else found
+    return found
+
+
+def descend(blocks: ScoreBlocks, log_unigram: Tensor, start: Calibration) -> tuple[Calibration, float]:
+    """Return the minimum by Newton's method from a start, and the mean nats before the last step."""
+    now = torch.tensor(start, dtype=torch.float64)
     nats, gradient, hessian = moments(blocks, log_unigram, now)
     for _ in range(MOST_STEPS):
         # the Hessian is singular if scores are constant or a linear function of the log unigram: pseudo-inverse, of
@@ -71,7 +85,7 @@ def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
         else:
             break  # the possible improvement is below rounding errors
         now, (nats, gradient, hessian) = now + length * direction, trial
-    return Calibration(*now.tolist())
+    return Calibration(*now.tolist()), nats
 
 
 def cached_rows(scores: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:

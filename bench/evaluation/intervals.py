@@ -33,15 +33,12 @@ class BlockSums:
 
     @classmethod
     def from_seeds(cls, seeds: Sequence[Mapping[str, Sequence[float]]]) -> "BlockSums | None":
-        """Collect the block sums of all seeds.
-
-        None if a seed has no blocks or fewer than `FEWEST_BLOCKS`, or if two seeds read different texts.
-        """
+        """Collect the block sums of all seeds; None if a seed has no blocks, or if two seeds read different texts."""
         if not seeds or any(not seed or seed["words"] != seeds[0]["words"] for seed in seeds):
             return None
         names = [name for name in seeds[0] if all(name in seed for seed in seeds)]
         sums = {name: np.array([seed[name] for seed in seeds], np.float64) for name in names}
-        return cls(sums) if sums["words"].shape[1] >= FEWEST_BLOCKS else None
+        return cls(sums)
 
     def __len__(self) -> int:
         return self.sums["words"].shape[1]
@@ -60,11 +57,11 @@ class BlockSums:
 def interval(name: str, cell: BlockSums | None) -> tuple[float, float] | None:
     """Return the 95 % interval over documents of a metric's mean over seeds.
 
-    None if the metric was not measured, or is undefined in more than 2.5 % of the resamples: one end of the interval
-    may be among these.
+    None if the metric was not measured, if there are fewer than `FEWEST_BLOCKS` blocks, or if the metric is undefined
+    in more than 2.5 % of the resamples: one end of the interval may be among these.
     """
     formula = METRICS[name].formula
-    if cell is None or formula is None:
+    if cell is None or formula is None or len(cell) < FEWEST_BLOCKS:
         return None
     return percentile_interval(mean_over_seeds(formula, cell.resampled), len(cell))
 
@@ -92,8 +89,10 @@ def common_formula(name: str, first: BlockSums, second: BlockSums) -> Formula | 
 def percentile_interval(values: NDArray[np.float64], blocks: int) -> tuple[float, float] | None:
     """Return the 95 % percentile interval, widened for few documents by Student's t (Hesterberg 2015). [R]
 
-    None if more than 2.5 % of the values are NaN.
+    None if more than 2.5 % of the values are NaN, or if there are fewer than `FEWEST_BLOCKS` blocks.
     """
+    if blocks < FEWEST_BLOCKS:
+        return None
     defined = values[~np.isnan(values)]
     if len(defined) < (1 - UNDEFINED) * len(values):
         return None

@@ -40,9 +40,10 @@ class Regressor(Head):
             self.projection.bias.copy_(shares @ targets.table)
 
     def __init_subclass__(cls, **options: object):
-        """Drop the inherited `minimiser` if a subclass redefines `loss`: it belongs to the loss of the parent class."""
+        """Drop the inherited `minimiser` if a subclass redefines what it belongs to: the loss, or the decoder."""
+        own = set(vars(cls))
         super().__init_subclass__(**options)
-        if "loss" in vars(cls) and "minimiser" not in vars(cls):
+        if own & {"loss", "queries", "rows"} and "minimiser" not in own:
             cls.minimiser = Regressor.minimiser
 
     def predictions(self, hidden: Tensor) -> Tensor:

@@ -74,9 +74,9 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
         both = encoded.merge(others, on=alike, suffixes=("", "_of_rival"))
         share = both.trained_words / both.trained_words_of_rival
         saved = both.train_seconds_of_rival * share - both.train_seconds
-        error = np.hypot(both.train_seconds_se.fillna(0), both.train_seconds_se_of_rival.fillna(0) * share)
+        error = np.hypot(both.train_seconds_se, both.train_seconds_se_of_rival * share)  # NaN if either has one seed
         for column, seconds in (("count", saved), ("low", saved + 2 * error), ("high", saved - 2 * error)):
-            both[column] = uses_until_saved(both.encode_seconds, seconds)
+            both[column] = uses_until_saved(both.encode_seconds, seconds.fillna(saved))
         for label, here in both.groupby("label"):
             values = {str(size): Value() for size in sizes}
             for _, cell in here.iterrows():
@@ -86,7 +86,8 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
         return None
     caption = (
         "Number of such runs after which the training time saved equals the time of encoding the training text once; "
-        "later runs read the cache. [ ] is ± two standard errors over seeds. Never: a run saves no time."
+        "later runs read the cache. [ ] is ± two standard errors over seeds; none if either system has one seed. "
+        "Never: a run saves no time."
     )
     title = ", ".join(part for part in (IN_RUNS, *cells[GROUP].iloc[0]) if part)
     return Table(title, caption, rows, [Part([size_column(size) for size in sizes])])

@@ -31,11 +31,12 @@ Transform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Slope(NamedTuple):
-    """A slope over log N, and its 95 % interval over documents and seeds."""
+    """A slope over log N, and its 95 % interval over documents and, if their spread is known, over seeds."""
 
     value: float
     low: float
     high: float
+    over_seeds: bool = True
 
 
 def columns(name: str) -> list[Column]:
@@ -66,7 +67,8 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
         caption = (
             f"From {extent} training words: bits per byte ∝ N^−α by least squares, and the growth of the difference to "
             f"{name} per ten times as many words; above zero the gap widens. [ ] is a 95 % interval over documents and "
-            "seeds; the variance over seeds is assumed equal at every N. If no N has two seeds: over documents only. "
+            "seeds; the variance over seeds is assumed equal at every N. If the system or the baseline has one seed at "
+            "every N: over documents only, and never highlighted. "
             "Misfit is the largest distance of a measured figure from the law. If the last two sizes give another α "
             "than all, the law does not hold and must not be extended. Highlighted: a gap whose interval, which is not "
             "corrected for the number of systems, excludes zero."
@@ -82,59 +84,75 @@ def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
     fitted = exponent(line)
     if fitted is not None:
         values |= {"exponent": value(fitted), "misfit": Value(rounded(misfit(line), 3))}
-        values["last_exponent"] = value(exponent(line[-2:]))
+        values["last_exponent"] = value(exponent(line, sizes=2))
     others = [(each, baseline(each, cells[cells.budget == each.budget], name)) for _, each in line.iterrows()]
     pairs = [(ours, theirs) for ours, theirs in others if theirs is not None and theirs.label != ours.label]
     pairs = [pair for pair in pairs if pair[1].variant == pairs[0][1].variant]  # one baseline at every N
     if len(pairs) >= FEWEST_SIZES and (gap := gap_growth(pairs)) is not None:
-        values |= {"gap": value(gap, is_gap=True), "last_gap": value(gap_growth(pairs[-2:]), is_gap=True)}
+        values |= {"gap": value(gap, is_gap=True), "last_gap": value(gap_growth(pairs, sizes=2), is_gap=True)}
     return TableRow(first.label, "" if first.competes else first.kind, values, int(line.seeds.max()))
 
 
-def exponent(line: pd.DataFrame) -> Slope | None:
-    """Return α of bits per byte ∝ N^−α; None without block sums of the same test text in every cell."""
-    cells = [each for _, each in line.iterrows()]
-    found = slope(np.log(line.words.to_numpy()), [cells], np.log)
-    return found and Slope(-found.value, -found.high, -found.low)
-
-
-def gap_growth(pairs: list[tuple[pd.Series, pd.Series]]) -> Slope | None:
-    """Return the growth of the difference in bits per byte per tenfold words; None as in `exponent`."""
-    words = np.log10([ours.words for ours, _ in pairs])
-    return slope(words, [list(each) for each in zip(*pairs, strict=True)], np.asarray)
-
-
-def slope(place: NDArray[np.float64], lines: list[list[pd.Series]], transform: Transform) -> Slope | None:
-    """Fit a line to the bits per byte of one system, or to those of the first system minus those of the second.
-
-    The variance over seeds is pooled over the cells of a system; the degrees of freedom of two systems are those of
-    Satterthwaite (1946).
+def exponent(line: pd.DataFrame, sizes: int | None = None) -> Slope | None:
+    """Return α of bits per byte ∝ N^−α; None without block sums of the same test text in every cell.
 
     Args:
-        place: logarithms of N. [K]
+        sizes: number of the largest N that the law is fitted to; None for all.
+    """
+    cells = [each for _, each in line.iterrows()]
+    found = slope(np.log(line.words.to_numpy()), [cells], np.log, sizes)
+    return found and found._replace(value=-found.value, low=-found.high, high=-found.low)
+
+
+def gap_growth(pairs: list[tuple[pd.Series, pd.Series]], sizes: int | None = None) -> Slope | None:
+    """Return the growth of the difference in bits per byte per tenfold words; None and `sizes` as in `exponent`."""
+    words = np.log10([ours.words for ours, _ in pairs])
+    return slope(words, [list(each) for each in zip(*pairs, strict=True)], np.asarray, sizes)
+
+
+def slope(
+    place: NDArray[np.float64], lines: list[list[pd.Series]], transform: Transform, sizes: int | None
+) -> Slope | None:
+    """Fit a line to the bits per byte of one system, or to those of the first system minus those of the second.
+
+    The variance over seeds is pooled over all cells of a system, also those outside the fit; the degrees of freedom of
+    two systems are those of Satterthwaite (1946). If a trained system has one seed in every cell, the spread of its
+    seeds is unknown, and the interval is over documents alone.
+
+    Args:
+        place: logarithms of N, rising. [K]
         lines: the cells of each system, in the order of `place`. [K] each
         transform: of bits per byte, before the fit.
+        sizes: number of the largest N that the line is fitted to; None for all.
     """
     blocks: list[BlockSums] = [each.blocks for line in lines for each in line]
     if None in blocks or any(not np.array_equal(each.sums["words"][0], blocks[0].sums["words"][0]) for each in blocks):
         return None
-    draws, mean, variance, uncertainty = 0.0, 0.0, 0.0, 0.0
+    draws, mean, variance, uncertainty, over_seeds = 0.0, 0.0, 0.0, 0.0, True
+    fitted = np.arange(len(place)) >= len(place) - (sizes or len(place))
+    centred = np.where(fitted, place - place[fitted].mean(), 0.0)
     for sign, line in zip((1, -1), lines, strict=False):
-        weights = sign * (place - place.mean()) / np.square(place - place.mean()).sum()  # [K]
+        weights = sign * centred / np.square(centred).sum()  # [K]
         bits = [evaluate(BITS, each.blocks.totals).ravel() for each in line]  # [S] each
         mean += sum(weight * transform(values.mean()) for weight, values in zip(weights, bits, strict=True))
         seeds = [transform(values) for values in bits]
         resampled = [transform(mean_over_seeds(BITS, each.blocks.resampled)) for each in line]  # [R] each
         draws = draws + sum(weight * each for weight, each in zip(weights, resampled, strict=True))
-        if line[0].kind not in UNTRAINED and (left := sum(len(values) - 1 for values in seeds)):
+        if line[0].kind in UNTRAINED:
+            continue
+        left = sum(len(values) - 1 for values in seeds)
+        over_seeds &= left > 0
+        if left:
             pooled = sum(np.square(values - values.mean()).sum() for values in seeds) / left
             own = pooled * sum(weight**2 / len(values) for weight, values in zip(weights, seeds, strict=True))
             variance, uncertainty = variance + own, uncertainty + own**2 / left
     ends = percentile_interval(draws, len(blocks[0]))
     if ends is None:
         return None
-    reach = variance**0.5 * -special.stdtrit(variance**2 / uncertainty, SIGNIFICANCE_LEVEL / 2) if uncertainty else 0.0
-    return Slope(mean, mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach))
+    reach = 0.0
+    if over_seeds and uncertainty:
+        reach = variance**0.5 * -special.stdtrit(variance**2 / uncertainty, SIGNIFICANCE_LEVEL / 2)
+    return Slope(mean, mean - hypot(mean - ends[0], reach), mean + hypot(ends[1] - mean, reach), over_seeds)
 
 
 def misfit(line: pd.DataFrame) -> float:
@@ -144,10 +162,10 @@ def misfit(line: pd.DataFrame) -> float:
 
 
 def value(found: Slope | None, is_gap: bool = False) -> Value:
-    """Format a slope and its interval; a gap has a sign, and leads if its interval excludes zero."""
+    """Format a slope and its interval; a gap has a sign, and leads if its interval over seeds too excludes zero."""
     if found is None:
         return Value()
     sign = "+" if is_gap else ""
     text = signed(found.value, warranted_decimals(found.low, found.high), sign)
-    is_certain = found.low > 0 or found.high < 0
+    is_certain = found.over_seeds and (found.low > 0 or found.high < 0)
     return Value(text, bracketed(found.low, found.high, sign), leads=is_gap and is_certain)

@@ -6,9 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.core.errors import SettingError
+from bench.evaluation.intervals import common_formula, mean_over_seeds
+from bench.evaluation.metrics import METRICS
 from bench.report import run_table, significance
 from bench.report.figure_query import Query
 from bench.report.glossary import COLUMNS, TIMES
@@ -79,13 +82,31 @@ class Cell:
             return Answer((self.value(query) / other.value(query),), seeds=seeds)
         test = None if query.operator == "over" else significance.difference(self.means, other.means, query.figure)
         if test is None and query.form == "value":
-            return Answer((self.value(query) - other.value(query),), seeds=seeds)
+            return Answer((self.difference(other, query),), seeds=seeds)
         if test is None or (query.form == "p" and test.p is None):
             problem = f"has no {query.form}: only one seed, different test texts, or a metric that is not paired"
             raise SettingError(query.figure, problem)
         scale = COLUMNS[query.figure].scale * query.factor
         numbers = {"value": test[:1], "interval": test[1:3], "p": test[3:]}[query.form]
         return Answer(tuple(each if query.form == "p" else each * scale for each in numbers), seeds=seeds)
+
+    def difference(self, other: "Cell", query: Query) -> float:
+        """Return the difference to another cell; of a metric of words, on the words that both systems have ranked.
+
+        Raises:
+            SettingError: the systems read different test texts, or were ranked on different words of one.
+        """
+        ours, theirs = self.means.blocks, other.means.blocks
+        if query.figure not in METRICS or METRICS[query.figure].formula is None or ours is None or theirs is None:
+            return self.value(query) - other.value(query)
+        same_text = np.array_equal(ours.sums["words"][0], theirs.sums["words"][0])
+        formula = common_formula(query.figure, ours, theirs) if same_text else None
+        if formula is None:
+            raise SettingError(query.figure, f"{self.name} and {other.name} were measured on different test words")
+        first, second = (float(mean_over_seeds(formula, each.totals)[0]) for each in (ours, theirs))
+        return (
+            measured(first - second, query, f"{self.name} or {other.name}") * COLUMNS[query.figure].scale * query.factor
+        )
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def growth(query: Query, folder: Path) -> Answer:
     if found is None:
         raise SettingError(query.figure, "has no law: test texts differ, or records have no sums of documents")
     seeds = [int(line.seeds.max()) for line in lines if line.kind.iloc[0] not in UNTRAINED]
-    numbers = found[1:] if query.form.startswith("interval") else found[:1]
+    numbers = (found.low, found.high) if query.form.startswith("interval") else (found.value,)
     return Answer(tuple(each * query.factor for each in numbers), seeds=min(seeds) if seeds else None)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.evaluation.intervals import FEWEST_BLOCKS
 from bench.evaluation.metric_definition import Column, Metric
 from bench.report import significance
 from bench.report.glossary import COST, quality, shown_quality
@@ -187,8 +188,7 @@ def facts(runs: pd.DataFrame) -> str:
 def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
     """Explain ±, brackets and †, if the table has them; and say what could not be compared."""
     parts = ["± is the standard error over seeds" if cells.seeds.max() > 1 else "one seed: no standard error"]
-    if cells.blocks.notna().any():
-        counts = sorted({len(blocks) for blocks in cells.blocks.dropna()})
+    if counts := sorted({len(blocks) for blocks in cells.blocks.dropna() if len(blocks) >= FEWEST_BLOCKS}):
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
         over = "seeds and test text" if cells.seeds.max() > 1 else "the test text"
         parts.append(f"[ ] is a 95 % interval over {over}, from {number} blocks of documents resampled")

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from bench.evaluation.intervals import BlockSums, common_formula, interval
+from bench.evaluation.intervals import FEWEST_BLOCKS, BlockSums, common_formula, interval
 from bench.evaluation.metric_definition import Formula, Ratio, evaluate
 
 SIGNIFICANCE_LEVEL = 0.05  # size of the test; intervals cover 1 − SIGNIFICANCE_LEVEL
@@ -72,9 +72,12 @@ def paired_test(
         trained: True for a system that other training seeds change; a count model and a known truth have no such part.
 
     Returns:
-        None if a system lacks the metric, if the metric is undefined without one of the blocks, or if the texts differ.
+        None if a system lacks the metric, if the metric is undefined without one of the blocks, if the texts differ, or
+        if they have fewer than `FEWEST_BLOCKS` blocks.
     """
-    if not (first and second and np.array_equal(first.sums["words"][0], second.sums["words"][0])):
+    if first is None or second is None or len(first) < FEWEST_BLOCKS:
+        return None
+    if not (np.array_equal(first.sums["words"][0], second.sums["words"][0])):
         return None
     formula = common_formula(name, first, second)
     if formula is None or (not isinstance(formula, Ratio) and None in (interval(name, first), interval(name, second))):

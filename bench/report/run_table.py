@@ -88,11 +88,12 @@ def registered_only() -> list[str]:
 
 
 def excess_bits(frame: pd.DataFrame) -> pd.Series:
-    """Return bits per word above the limit; NaN if the limit is unknown. [N]"""
+    """Return bits per word above the limit on the same test words; NaN if that is unknown. [N]"""
     bits = np.log2(frame.word_perplexity)
-    limit = bits[(frame.kind == "limit") & (frame.status == "ok")]
-    limit = limit.groupby([frame.corpus, frame.vocabulary_size]).mean()
-    return bits - limit.reindex(pd.MultiIndex.from_frame(frame[["corpus", "vocabulary_size"]])).to_numpy()
+    words = frame.blocks.map(lambda sums: tuple(sums.get("words", ())))  # tell apart how much of a test text was read
+    texts = pd.MultiIndex.from_arrays([frame.corpus, frame.vocabulary_size, pd.factorize(words)[0]])
+    limit = pd.Series(bits.to_numpy(), texts)[((frame.kind == "limit") & (frame.status == "ok")).to_numpy()]
+    return bits - limit.groupby(level=[0, 1, 2]).mean().reindex(texts).to_numpy()
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:

@@ -28,16 +28,18 @@ DECODING = "generation."  # settings of generated text distinguish no variants: 
 
 
 def labels(frame: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Return each run's label, and the settings that distinguish it from its system's other runs at one V.
+    """Return each run's label, and the settings that distinguish it from its system's other runs at one V and budget.
 
-    Without a label of their own, runs of one system with different settings would be averaged as if they were seeds.
+    Without a label of their own, runs of one system with different settings would be averaged as if they were seeds. A
+    variant has one label at every V and budget, also where it is the only one, so that a line connects all its cells.
 
     Args:
         settings: of each run; "null" where a record is older than a setting.
     """
     label, written = frame.system.astype(str), pd.Series("", frame.index, dtype=object)
-    for (*_, system), family in frame.groupby([*GROUP, "system"]):
-        chosen = deciding_settings(settings.loc[family.index], family.vocabulary_size)
+    for (_, system), family in frame.groupby(["corpus", "system"]):
+        tables = family.groupby(["vocabulary_size", "budget"], dropna=False).ngroup()
+        chosen = deciding_settings(settings.loc[family.index], tables)
         label[family.index] = variant_labels(system, chosen)
         written[family.index] = [written_out(run) for _, run in chosen.iterrows()]
     return label, written

@@ -15,18 +15,21 @@ BARE = ("backbone", "device")  # settings whose value needs no name beside it
 CLASS = "_target_"  # last part of the key of a setting that names a class by its full path
 
 
-def deciding_settings(settings: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
-    """Choose the settings that distinguish the runs of one system at one V, shortest keys first.
+def deciding_settings(settings: pd.DataFrame, tables: pd.Series) -> pd.DataFrame:
+    """Choose the settings that distinguish the runs of one system within one table, shortest keys first.
 
     A setting that follows from settings chosen before is left out: the name of a group implies the group's settings.
     The device comes last, as a variant that was measured on another machine is known by its settings.
     [runs, settings] -> [runs, chosen]
+
+    Args:
+        tables: number of each run's table, as of its V and budget. [runs]
     """
     values = settings.to_numpy(object)
     varied = settings.loc[:, (values != values[:1]).any(0)]  # nunique of the many others is slow
-    at_one_size = varied.groupby(sizes).nunique().max()
+    in_one_table = varied.groupby(tables).nunique().max()
     differing = sorted(
-        at_one_size.index[at_one_size > 1], key=lambda key: (key == "device", key.count("."), len(key), key)
+        in_one_table.index[in_one_table > 1], key=lambda key: (key == "device", key.count("."), len(key), key)
     )
     chosen: list[str] = []
     for key in differing:

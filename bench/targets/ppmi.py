@@ -16,6 +16,7 @@ from scipy import sparse
 
 from bench.core.disk_cache import cached_folder
 from bench.core.errors import SettingError
+from bench.core.progress import print_line
 from bench.core.reserved_array import reserved
 from bench.core.settings import Width
 from bench.data.corpus import Text
@@ -25,6 +26,8 @@ from bench.targets.tables import Targets, TypeLevel
 SMOOTHING = 0.75  # exponent on the counts of context words, as in the paper; rare contexts would dominate otherwise
 
 VERSION = 1  # of the computation; a higher number makes every cached table again
+
+EMPTY = 1e-5  # norm below which a row is the rounding of the SVD, as its word has no PMI
 
 ITERATIONS = 7  # power iterations of the randomised SVD, scikit-learn's value for few components
 
@@ -43,7 +46,9 @@ def ppmi(
     """Return rows U · √Σ of the SVD of max(0, PMI(w, c) − log shift), w and c both the V ids.
 
     Only the training words of the cell are counted, so the table is the control for what a pre-trained encoder has
-    learnt from other text. `<unk>` counts as one word. Rows are cached as float16.
+    learnt from other text. `<unk>` counts as one word. A word without any PMI above log shift, such as a frequent one
+    at a large shift, has no row of its own; it gets the mean of the other rows, and a line says how many words that
+    are. Rows are cached as float16.
 
     Args:
         level: `type`; counted vectors belong to words, not to occurrences.
@@ -53,7 +58,7 @@ def ppmi(
         unit_length: scale the rows to length 1.
 
     Raises:
-        SettingError: a dimension that is not less than V.
+        SettingError: a dimension that is not less than V, or a shift that leaves no word a row.
     """
     size = len(vocabulary)
     if dimension >= size:
@@ -76,7 +81,18 @@ def ppmi(
         "shift": shift,
     }
     found = cached_folder(Path(cache_dir) / "ppmi", settings, what="counting word vectors", fill=fill)
-    return Targets(name, level, torch.from_numpy(found.array("rows").astype(np.float32)), normalise=unit_length)
+    rows = torch.from_numpy(found.array("rows").astype(np.float32))
+    empty = rows.norm(dim=1) < EMPTY
+    if empty.all():
+        raise SettingError("targets.shift", f"no pair of words has a PMI above log {shift:g}; lower it")
+    if empty.any():
+        share = vocabulary.counts[empty.numpy()].sum() / vocabulary.counts.sum()
+        print_line(
+            f"targets.shift: {int(empty.sum()):,} of {size:,} words ({share:.2%} of the training words) have no row, "
+            f"as no PMI of theirs is above log {shift:g} or in the {dimension} components; they share the rows' mean"
+        )
+        rows[empty] = rows[~empty].mean(0)
+    return Targets(name, level, rows, normalise=unit_length)
 
 
 def cooccurrences(ids: np.ndarray, text: Text, size: int, window: int) -> sparse.csr_array:

@@ -65,7 +65,9 @@ def weights_metadata(path: Path) -> dict[str, str] | None:
 
 def training_fields(metadata: dict[str, str]) -> dict[str, Any]:
     """Return the record's fields about training; those that older weights lack are None."""
-    return {"cpu_share": None, "source_sha256": None, "machines": None} | json.loads(metadata["training"])
+    return {"cpu_share": None, "source_sha256": None, "machines": None, "validation_words": None} | json.loads(
+        metadata["training"]
+    )
 
 
 def save_weights(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:

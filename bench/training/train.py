@@ -66,6 +66,7 @@ def train_or_load(
         if training is not None:
             if made_by_other_code(training["source_sha256"], config):
                 print_line(f"{path}: made by other code; {KEPT}")
+            training = without_foreign_curve(training, built, path.stem)
             training = without_foreign_times(training, machine, path.stem)
             if logger is not None:
                 logger.log_rows(("curve", row) for row in training["curve"])
@@ -80,11 +81,13 @@ def train_or_load(
                 "train_ms_per_1k": budget.train_ms_per_1k,
                 "cpu_share": budget.cpu_share if device.type == "cpu" else None,
                 "curve": budget.curve,
+                "validation_words": len(built.evaluation_data.validation),
                 "source_sha256": cell_sha256(config),
                 "machines": budget.machines,
             }
             save_weights(built.model, path, training | {"weights_sha256": pretrained})
             checkpoint.delete()
+            training = without_foreign_curve(training, built, path.stem)
             training = without_foreign_times(training, machine, path.stem)
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
         print_line(
@@ -93,6 +96,20 @@ def train_or_load(
             "again with force=true on a free machine"
         )
     return trainer, training
+
+
+def without_foreign_curve(training: dict[str, Any], built: Built, weights: str) -> dict[str, Any]:
+    """Return the record's fields about training, without a learning curve on another number of validation words.
+
+    Args:
+        training: fields that weights were kept with, and `validation_words`: None for weights that older code kept.
+        weights: name of the weights, for the line that says so.
+    """
+    fields = {name: value for name, value in training.items() if name != "validation_words"}
+    if training["validation_words"] in (None, len(built.evaluation_data.validation)):
+        return fields
+    print_line(f"{weights}: its learning curve is of {training['validation_words']:,} validation words; left out here")
+    return fields | {"curve": []}
 
 
 def without_foreign_times(training: dict[str, Any], machine: str, weights: str) -> dict[str, Any]:

@@ -191,6 +191,27 @@ def test_peak_memory_is_the_sum_of_tensors_that_exist_at_once():
     assert peak_mib(step, CPU) == pytest.approx(8, rel=0.01)
 
 
+def test_measuring_costs_changes_no_buffer_of_the_model(vocabulary):
+    class Normed(SoftmaxHead):
+        def __init__(self, **parts):
+            super().__init__(**parts)
+            self.norm = nn.BatchNorm1d(16)
+
+        def loss(self, hidden: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+            return super().loss(self.norm(hidden), words)
+
+    trunk = RNN(cell=nn.LSTM, vocabulary_size=len(vocabulary), input_width=None, hidden_size=16, layers=1, dropout=0.0)
+    model = WordModel(
+        trunk, Normed(hidden_size=16, vocabulary=vocabulary), Inputs(vocabulary), lr=1e-3, weight_decay=0.0
+    )
+    words = torch.zeros(2, 8, dtype=torch.long)
+    batch = Batch(words, words, None, fresh=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training_flops(model, None, batch)
+    training_cost(model, batch, contextlib.nullcontext)
+    assert {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])} == set()
+
+
 def test_costs_of_a_trained_model_are_measured_in_the_trainers_precision(vocabulary):
     active, seen = [], []
 

@@ -218,7 +218,7 @@ def test_gradient_of_expected_loss_vanishes_at_the_minimiser(language_data, head
     assert gradient.abs().max() < 1e-6
 
 
-def test_head_with_a_loss_of_its_own_inherits_no_minimiser():
+def test_head_with_a_loss_or_a_decoder_of_its_own_inherits_no_minimiser():
     class Renamed(MSEHead):
         """The same loss."""
 
@@ -226,8 +226,18 @@ def test_head_with_a_loss_of_its_own_inherits_no_minimiser():
         def loss(self, hidden, words, vectors=None):
             return (self.projection(hidden) - self.target_vectors(words, vectors)).abs().sum(-1).mean()
 
+    class OtherQueries(MSEHead):
+        def queries(self, hidden):
+            return 2 * super().queries(hidden)
+
     assert Renamed.minimiser is MSEHead.minimiser
-    assert OtherLoss.minimiser is MaxMarginHead.minimiser is InfoNCEHead.minimiser is Regressor.minimiser
+    assert (
+        OtherLoss.minimiser
+        is OtherQueries.minimiser
+        is MaxMarginHead.minimiser
+        is InfoNCEHead.minimiser
+        is Regressor.minimiser
+    )
 
 
 def test_head_whose_scores_are_no_product_is_refused_in_one_line(language_data, truth):

@@ -81,13 +81,14 @@ def test_interval_is_none_when_metric_was_not_measured():
     assert isnan(value("brier", measured.sums))
 
 
-def test_block_sums_are_none_when_blocks_are_missing_too_few_or_of_another_text():
+def test_block_sums_are_none_when_blocks_are_missing_or_of_another_text():
     seed = {"words": [9.0] * 6, "ranked": [9.0] * 6, "hits_at_1": [1.0] * 6}
     assert len(BlockSums.from_seeds([seed, seed])) == 6
     assert BlockSums.from_seeds([]) is None
     assert BlockSums.from_seeds([seed, {}]) is None
     assert BlockSums.from_seeds([seed, seed | {"words": [8.0] * 6}]) is None
-    assert BlockSums.from_seeds([{name: sums[:5] for name, sums in seed.items()}]) is None
+    five = BlockSums.from_seeds([{name: sums[:5] for name, sums in seed.items()}])
+    assert len(five) == 5 and intervals.interval("accuracy_at_1", five) is None
 
 
 def test_brier_lm_has_interval_only_when_factors_are_safely_positive():

@@ -24,12 +24,17 @@ def test_encoding_is_paid_back_in_runs():
     records = [
         Record(system="softmax", seed=seed, train_seconds=30.0 + seed, trained_words=1000, **common) for seed in (0, 2)
     ]
-    records += [Record(system="mse", seed=0, train_seconds=22.0, trained_words=2000, encode_seconds=80.0, **common)]
+    records += [
+        Record(system="mse", seed=seed, train_seconds=22.0, trained_words=2000, encode_seconds=80.0, **common)
+        for seed in (0, 2)
+    ]
     sheet = break_even.table_in_runs(run_table.cells(run_table.runs(records)))
     assert sheet.title == "After how many runs the encoding has paid for itself, c"
     assert {row.label: str(row.values["1000"]) for row in sheet.rows} == {
         "mse against softmax": "2.0 [1.8, 2.2]"  # 80 s against 62 − 22, give or take 4
     }
+    of_one_seed = break_even.table_in_runs(run_table.cells(run_table.runs(records[:3])))
+    assert [str(row.values["1000"]) for row in of_one_seed.rows] == ["2.0"]
     assert break_even.table_in_runs(run_table.cells(run_table.runs(records[:2]))) is None
 
 

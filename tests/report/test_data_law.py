@@ -19,6 +19,8 @@ WORDS = (1_000, 10_000, 100_000, 1_000_000)
 
 ALPHA = 0.05
 
+EQUAL = (0.0, 0.0)  # two seeds of equal figures
+
 
 def grown(system: str, bits: dict[int, float], shifts: tuple[float, ...] = (0.0,), kind: str = "classifier"):
     """Return records of a system with these bits per byte at each number of words, and a seed per shift."""
@@ -66,20 +68,57 @@ def test_exponent_of_an_exact_power_law_is_found_without_misfit():
 def test_growth_of_the_gap_is_exact_if_both_systems_find_the_same_documents_difficult():
     lines = lines_of([*grown("softmax", power_law()), *grown("cosine", widening(0.02), kind="regressor")])
     pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
-    assert gap_growth(pairs) == pytest.approx((0.02, 0.02, 0.02))
+    assert gap_growth(pairs)[:3] == pytest.approx((0.02, 0.02, 0.02))
 
 
-def test_spread_of_seeds_widens_the_interval_by_student_s_t_of_all_sizes():
+@pytest.mark.parametrize("sizes", [None, 2])
+def test_spread_of_seeds_widens_the_interval_by_student_s_t_of_all_sizes(sizes):
     spread = 0.01
-    lines = lines_of(
-        [*grown("softmax", power_law()), *grown("cosine", widening(0.02), (-spread, spread), kind="regressor")]
-    )
+    records = [*grown("softmax", power_law(), EQUAL), *grown("cosine", widening(0.02), (-spread, spread), "regressor")]
+    lines = lines_of(records)
     pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
-    found = gap_growth(pairs)
-    places = np.log10(WORDS) - np.log10(WORDS).mean()
-    error = (2 * spread**2 / 2 / (places**2).sum()) ** 0.5  # variance of two seeds, of their mean, of the slope
+    found = gap_growth(pairs, sizes)
+    places = np.log10(WORDS[-sizes:] if sizes else WORDS)
+    # variance of two seeds, of their mean, of the slope
+    error = (2 * spread**2 / 2 / np.square(places - places.mean()).sum()) ** 0.5
     reach = stats.t.ppf(0.975, len(WORDS)) * error
-    assert found == pytest.approx((0.02, 0.02 - reach, 0.02 + reach))
+    assert found == pytest.approx((0.02, 0.02 - reach, 0.02 + reach, True))
+
+
+def test_spread_of_seeds_of_the_small_sizes_holds_for_the_last_two_too():
+    spread = 0.01
+    small = {words: bits for words, bits in widening(0.02).items() if words <= WORDS[1]}
+    large = {words: bits for words, bits in widening(0.02).items() if words > WORDS[1]}
+    records = [*grown("softmax", power_law(), EQUAL), *grown("cosine", small, (-spread, spread), "regressor")]
+    lines = lines_of([*records, *grown("cosine", large, kind="regressor")])
+    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    reach = stats.t.ppf(0.975, 2) * (2 * spread**2 / 0.5) ** 0.5  # of one seed; places −0.5 and 0.5
+    assert gap_growth(pairs, 2) == pytest.approx((0.02, 0.02 - reach, 0.02 + reach, True))
+
+
+@pytest.mark.parametrize("seeds", [((0.0,), (-0.01, 0.01)), ((-0.01, 0.01), (0.0,))])
+def test_interval_is_over_documents_alone_and_leads_nothing_if_one_side_has_one_seed(seeds):
+    ours, theirs = seeds
+    records = [*grown("softmax", power_law(), theirs), *grown("cosine", widening(0.02), ours, kind="regressor")]
+    lines = lines_of(records)
+    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    assert gap_growth(pairs) == pytest.approx((0.02, 0.02, 0.02, False))
+    (table,) = table_of(records)
+    gap = {row.label: row.values for row in table.rows}["cosine"]["gap"]
+    assert float(gap.text) == 0.02 and not gap.leads
+
+
+def test_variant_at_one_number_of_words_alone_leaves_the_law_of_another_as_it_is():
+    def over(name: str, dimension: int, records: list[Record]) -> list[Record]:
+        targets = {"name": name, **({"dimension": dimension} if name == "random" else {})}
+        return [dataclasses.replace(each, config=each.config | {"targets": targets}) for each in records]
+
+    last = {WORDS[-1]: power_law()[WORDS[-1]] + 0.2}
+    records = [*over("random", 384, grown("nce", power_law())), *over("bert", 0, grown("nce", widening(0.0)))]
+    (expected,) = table_of(records, "nce, BERT vectors")
+    (table,) = table_of([*records, *over("random", 256, grown("nce", last))], "nce, BERT vectors")
+    assert [row.values for row in table.rows] == [row.values for row in expected.rows]
+    assert len(table.rows) == 2 and table.rows[0].label == "nce, 384 columns, random vectors"
 
 
 def sampled_line(random: np.random.Generator) -> pd.DataFrame:
@@ -101,7 +140,7 @@ def test_interval_covers_the_exponent_in_nineteen_of_twenty_samples():
 
 
 def test_table_has_a_row_per_system_and_highlights_a_gap_that_widens():
-    records = [*grown("softmax", power_law()), *grown("cosine", widening(0.02), (-0.001, 0.001), kind="regressor")]
+    records = [*grown("softmax", power_law(), EQUAL), *grown("cosine", widening(0.02), (-0.001, 0.001), "regressor")]
     (table,) = table_of(records)
     rows = {row.label: row.values for row in table.rows}
     assert list(rows) == ["softmax", "cosine"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from factories.figure_texts import MEAN, cells, config, filled, printed, problem, seeds_of, write_records
-from factories.records import DIFFICULTY, blocked_record, write_all
+from factories.records import DIFFICULTY, blocked_record, partial_record, write_all
 
 from bench.report import significance
 from bench.report.glossary import every_column
@@ -76,6 +76,36 @@ def test_growth_over_training_words_is_that_of_the_law(tmp_path):
     assert "has no law" in problem(tmp_path, "growth of accuracy_at_1 of system=cosine")
     line = problem(tmp_path, "growth of bits_per_byte of system=cosine budget.words=1000")
     assert line.endswith("was measured at 0 numbers of words; a law needs 3")
+
+
+@pytest.mark.parametrize("documents", [18, 5])
+def test_difference_is_that_on_the_words_that_both_systems_ranked(tmp_path, documents):
+    def record(system: str, ranked: float, hits: list[float], searched_hits: float):
+        each = [1.0] * documents
+        blocks = {
+            "words": [100.0] * documents, "bytes": [500.0] * documents, "nats": [700.0] * documents,
+            "ranked": [ranked] * documents, "hits_at_1": hits,
+            "searched": [10.0] * documents, "searched_hits_at_1": [searched_hits * one for one in each],
+        }  # fmt: skip
+        accuracy = sum(hits) / (ranked * documents)
+        config = {"system": {"name": system}}
+        return partial_record(system=system, accuracy_at_1=accuracy, blocks=blocks, config=config)
+
+    # all 100 words of a document: 20 right; of the ten that the search ranked: 3, against 2 of the other system
+    write_all([record("softmax", 100.0, [20.0] * documents, 3.0)], tmp_path / "runs")
+    write_all([record("gpt2", 10.0, [2.0] * documents, 2.0)], tmp_path / "runs")
+    assert printed(tmp_path, "accuracy_at_1 of system=gpt2 minus system=softmax", "+0.0") == "−10.0"
+
+
+@pytest.mark.parametrize("documents", [18, 5])
+def test_difference_on_different_test_texts_is_refused(tmp_path, documents):
+    def record(system: str, words: float):
+        blocks = {"words": [words] * documents, "bytes": [500.0] * documents, "nats": [700.0] * documents}
+        return partial_record(system=system, bits_per_byte=2.0, blocks=blocks, config={"system": {"name": system}})
+
+    write_all([record("softmax", 100.0), record("mse", 90.0)], tmp_path / "runs")
+    line = problem(tmp_path, "bits_per_byte of system=mse minus system=softmax")
+    assert line.endswith("were measured on different test words")
 
 
 def test_growth_of_trunks_that_differ_is_refused(tmp_path):

@@ -103,6 +103,17 @@ def test_languages_of_one_name_are_texts_of_their_own_with_an_excess_each():
     assert len(run_table.cells(runs)) == 4
 
 
+def test_excess_is_above_the_limit_on_the_same_test_words():
+    def record(system: str, perplexity: float, words: float):
+        config = {"evaluation": {"test_words": 6 * words}}
+        return partial_record(system=system, word_perplexity=perplexity, blocks={"words": [words] * 6}, config=config)
+
+    records = [record("truth", 64.0, 100.0), record("softmax", 128.0, 100.0), record("softmax", 256.0, 400.0)]
+    assert list(run_table.runs(records).excess.fillna(-1)) == pytest.approx([0, 1, -1])
+    runs = run_table.runs([*records, record("truth", 128.0, 400.0)])
+    assert list(runs.excess) == pytest.approx([0, 1, 1, 0])
+
+
 def user_text(path: str, sha256: str, **fields: object):
     corpus = {"name": "text", "path": path, "content_sha256": sha256, "source": {"path": path}}
     return partial_record(corpus="text", config={"corpus": corpus}, bits_per_byte=2.0, **fields)

@@ -93,6 +93,28 @@ def test_words_with_the_same_neighbours_have_similar_rows(tmp_path):
     assert within.min() > 0.99 and cosines[nouns][:, verbs].abs().max() < 0.01
 
 
+def test_word_without_pmi_above_the_shift_has_the_mean_of_the_other_rows(tmp_path, capsys):
+    """`the` stands beside every noun alike, so that its PMI is low; a noun stands beside its own verb."""
+    documents = [["the", f"n{i}", f"v{i}"] for i in range(10) for _ in range(20)]
+    corpus = build_corpus("pairs", {"train": documents, "validation": documents[:20], "test": documents[:20]})
+    vocabulary = Vocabulary(corpus, 21)
+    made = ppmi(
+        vocabulary=vocabulary,
+        cache_dir=str(tmp_path),
+        **SETTINGS | {"dimension": 20, "window": 1, "shift": 3.0, "unit_length": True},
+    )
+    assert made.table.norm(dim=1).numpy() == pytest.approx(1.0)
+    the = list(vocabulary.words).index("the")
+    assert made.table[[i for i in range(21) if i != the]].unique(dim=0).shape[0] == 20
+    line = "targets.shift: 1 of 21 words (33.33% of the training words) have no row, as no PMI of theirs is above log 3"
+    assert line in capsys.readouterr().err
+
+
+def test_shift_that_leaves_no_pmi_is_refused_in_one_line(vocabulary, tmp_path):
+    with pytest.raises(SettingError, match=r"^targets.shift: no pair of words has a PMI above log 10000; lower it$"):
+        ppmi(vocabulary=vocabulary, cache_dir=str(tmp_path), **SETTINGS | {"shift": 1e4})
+
+
 def test_configuration_builds_rows_of_unit_length(vocabulary, tmp_path, pytestconfig):
     group = OmegaConf.load(pytestconfig.rootpath / "conf" / "targets" / "ppmi.yaml")
     group.dimension = 16

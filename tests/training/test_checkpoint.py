@@ -97,6 +97,18 @@ def test_times_of_weights_that_another_machine_trained_are_left_out(straight, tm
     assert line in capsys.readouterr().err.splitlines()
 
 
+def test_curve_on_another_number_of_validation_words_is_left_out(straight, tmp_path, capsys):
+    cfg, whole = straight("softmax")
+    weights = weights_path(resolved_config(cfg))
+    again = settings(tmp_path, *SYSTEMS["softmax"], "evaluation.validation_words=300")
+    place = weights_path(resolved_config(again))
+    place.parent.mkdir(parents=True)
+    shutil.copy(weights, place)
+    other = run(again)
+    assert (other.curve, other.train_seconds) == ([], whole.train_seconds) and whole.curve
+    assert f"{place.stem}: its learning curve is of " in capsys.readouterr().err
+
+
 def test_times_of_a_training_that_two_machines_share_are_left_out(straight, tmp_path, monkeypatch):
     _, whole = straight("cosine")
     cfg = settings(tmp_path / "cut", *SYSTEMS["cosine"])
