@@ -52,10 +52,22 @@ class CausalJudge:
 
     @torch.inference_mode()
     def nats(self, prompt: Sequence[str], text: Sequence[str]) -> float:
-        """Return −log p of the text's pieces after the prompt."""
-        context = self.begin + self.tokenizer(" ".join(prompt), add_special_tokens=False).input_ids
-        pieces = self.tokenizer(" " + " ".join(text), add_special_tokens=False).input_ids
-        ids = torch.tensor([context + pieces], device=self.device)  # [1, T]
+        """Return −log p of the text's pieces after the prompt.
+
+        Prompt and text are read as one line, since some tokenisers put a space before every line of their own.
+
+        Raises:
+            SettingError: the line is too long for the model, or its pieces do not begin with those of the prompt.
+        """
+        before, line = (
+            self.tokenizer(" ".join(words), add_special_tokens=False).input_ids for words in (prompt, [*prompt, *text])
+        )
+        if line[: len(before)] != before:
+            raise SettingError(
+                "--judge", f"the tokeniser of {self.name} joins words; give a model that splits at spaces"
+            )
+        context = self.begin + before
+        ids = torch.tensor([self.begin + line], device=self.device)  # [1, T]
         longest = getattr(self.lm.config, "max_position_embeddings", math.inf)
         if ids.shape[1] > longest:
             problem = f"{self.name} reads {longest} pieces, and a prompt with its text has {ids.shape[1]}"

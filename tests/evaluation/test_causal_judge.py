@@ -1,10 +1,11 @@
 """Perplexity per word of texts under a pre-trained causal LM, beside the model's own loss."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tokenizers import processors
+from tokenizers import normalizers, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.core.errors import SettingError
@@ -50,6 +51,28 @@ def test_texts_begin_with_the_bos_that_the_tokeniser_adds(judge, llama_folder, t
         log_p = with_bos.lm(torch.cat([ids, text], 1)).logits[0].log_softmax(1)
     expected = -log_p[ids.shape[1] - 1 : -1].gather(1, text.T).sum().item()
     assert with_bos.nats(["a", "b", "a"], ["b"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_text_is_priced_without_the_space_that_a_tokeniser_puts_before_every_line(llama_folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")  # as in Llama 2
+    tokenizer.save_pretrained(tmp_path)
+    AutoModelForCausalLM.from_pretrained(llama_folder).save_pretrained(tmp_path)
+    judge, (prompt, text) = CausalJudge(str(tmp_path)), (["a", "b"], ["b", "a"])
+    ids = torch.tensor([tokenizer("a b b a", add_special_tokens=False).input_ids])
+    read = len(tokenizer("a b", add_special_tokens=False).input_ids)
+    with torch.no_grad():
+        log_p = judge.lm(ids).logits[0].log_softmax(1)
+    expected = -log_p[read - 1 : -1].gather(1, ids[0, read:, None]).sum().item()
+    assert judge.nats(prompt, text) == pytest.approx(expected, rel=1e-5)
+
+
+def test_tokeniser_that_joins_words_is_refused(judge, monkeypatch):
+    ids = {"a b": [1, 2], "a b a": [1, 3]}
+    joined = lambda line, **_: SimpleNamespace(input_ids=ids[line])  # noqa: E731
+    monkeypatch.setattr(judge, "tokenizer", joined)
+    with pytest.raises(SettingError, match=r"^--judge: the tokeniser of .* joins words; give a model that splits at"):
+        judge.nats(["a", "b"], ["a"])
 
 
 def test_perplexity_without_words_is_none(judge):
