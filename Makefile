@@ -82,6 +82,8 @@ reference-books: pretrained
 	$(BOOK_SCALING) seed=0 budget.words=10000000 system=adaptive_softmax,mse
 	$(BOOK_SCALING) seed=0,1,2 system=initialised_softmax targets=random  # controls: without BERT's knowledge; narrower rows
 	$(BOOK_SCALING) seed=0,1,2 system=initialised_softmax targets=random targets.dimension=256 budget.words=3000000
+	$(BOOK_SCALING) seed=0,1,2 system=projected_softmax  # controls: the projection alone; narrower rows
+	$(BOOK_SCALING) seed=0,1,2 system=projected_softmax system.head.width=256 budget.words=3000000
 	$(BOOK_SCALING) seed=0,1,2 system=ngram system.model.order=5
 	$(call DIAGNOSE_BOOKS,results/reference/data_scaling)
 	$(FILL)

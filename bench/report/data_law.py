@@ -78,7 +78,10 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
 
 
 def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
-    """Return the fitted figures of one system, whose cells are sorted by their number of words."""
+    """Return the fitted figures of one system, whose cells are sorted by their number of words.
+
+    α is smaller, the larger N is: a system without the smallest or the largest N of the table says which it has.
+    """
     first = line.iloc[0]
     values = {each.name: Value() for each in columns(name)}
     fitted = exponent(line)
@@ -90,7 +93,10 @@ def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
     pairs = [pair for pair in pairs if pair[1].variant == pairs[0][1].variant]  # one baseline at every N
     if len(pairs) >= FEWEST_SIZES and (gap := gap_growth(pairs)) is not None:
         values |= {"gap": value(gap, is_gap=True), "last_gap": value(gap_growth(pairs, sizes=2), is_gap=True)}
-    return TableRow(first.label, "" if first.competes else first.kind, values, int(line.seeds.max()))
+    sizes = (f"{each:,.0f}" for each in (line.words.min(), line.words.max()))
+    is_whole = {line.words.min(), line.words.max()} == {cells.words.min(), cells.words.max()}
+    label = first.label if is_whole else f"{first.label} ({' to '.join(sizes)} words)"
+    return TableRow(label, "" if first.competes else first.kind, values, int(line.seeds.max()))
 
 
 def exponent(line: pd.DataFrame, sizes: int | None = None) -> Slope | None:

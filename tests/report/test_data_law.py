@@ -149,6 +149,12 @@ def test_table_has_a_row_per_system_and_highlights_a_gap_that_widens():
     assert "1,000 to 1,000,000 training words" in table.caption
 
 
+def test_system_without_the_largest_number_of_words_names_those_it_has():
+    three = {words: bits for words, bits in widening(0.02).items() if words < max(WORDS)}
+    (table,) = table_of([*grown("softmax", power_law()), *grown("cosine", three)])
+    assert [row.label for row in table.rows] == ["softmax", "cosine (1,000 to 100,000 words)"]
+
+
 def test_larger_trunk_at_one_number_of_words_is_not_part_of_the_law():
     *records, last = grown("softmax", power_law())
     larger = last.config | {"backbone": {"trunk": {"hidden_size": 1024}}}
