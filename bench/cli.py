@@ -30,7 +30,7 @@ from bench.core.environment import config_dir, silence_libraries, substitute_unp
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
 from bench.core.help_page import help_page
 from bench.core.refusals import REFUSED, exit_with_refusal, explain_refusal
-from bench.core.signals import STOP, STOPPED, Stopped
+from bench.core.signals import STOP, STOPPED, Stopped, interrupting
 from bench.core.source_hash import KEPT, RERUN
 from bench.cost.system_argument import as_contenders
 
@@ -167,11 +167,12 @@ def main() -> None:
         check_groups(sys.argv[1:])
         check_launcher(sys.argv[1:])
         sys.argv[1:] = as_contenders(quote_pattern(sys.argv[1:]))
-        job()
+        with interrupting():
+            job()
     except REFUSED as error:
         exit_with_refusal(error)
-    except KeyboardInterrupt:  # outside the jobs, whose handler takes signals
-        print("stopped by SIGINT; the same command continues from here", file=sys.stderr)
+    except KeyboardInterrupt as stopped:  # outside the jobs, whose handler takes signals
+        print(f"stopped by {str(stopped) or 'SIGINT'}; the same command continues from here", file=sys.stderr)
         sys.exit(STOPPED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]

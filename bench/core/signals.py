@@ -57,4 +57,29 @@ class Stop:
             raise Stopped(self.asked)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Raised in a sweep's own process by either signal; joblib then ends its workers, as on Ctrl-C."""
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Let either signal raise Interrupted within the block, in a process's main thread; a job has its own handler.
+
+    By default SIGTERM would end this process alone, and leave worker processes that train on.
+    """
+
+    def interrupt(number: int, _: Any) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, interrupt) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 STOP = Stop()  # one object, as a process has one set of signal handlers

@@ -1,8 +1,10 @@
 """What the command line suggests: the nearest choice, setting or option, how to continue, what completes a word."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,18 @@ def test_interrupt_outside_a_job_says_how_to_continue(monkeypatch, capsys):
         cli.main()
     assert ended.value.code == STOPPED
     assert capsys.readouterr().err == "stopped by SIGINT; the same command continues from here\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_to_a_sweeps_own_process_interrupts_it_and_says_how_to_continue(monkeypatch, capsys, number):
+    monkeypatch.setattr(cli, "job", lambda: (os.kill(os.getpid(), number), time.sleep(10)))
+    monkeypatch.setattr(sys, "argv", ["bench", "system=softmax"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == STOPPED and signal.getsignal(number) is before
+    assert capsys.readouterr().err == f"stopped by {number.name}; the same command continues from here\n"
 
 
 def test_single_run_ends_with_its_figures_its_files_and_the_command_of_the_report(tmp_path: Path, capsys):
