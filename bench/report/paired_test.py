@@ -77,7 +77,7 @@ def paired_test(
     """
     if first is None or second is None or len(first) < FEWEST_BLOCKS:
         return None
-    if not (np.array_equal(first.sums["words"][0], second.sums["words"][0])):
+    if not np.array_equal(first.sums["words"][0], second.sums["words"][0]):
         return None
     formula = common_formula(name, first, second)
     if formula is None or (not isinstance(formula, Ratio) and None in (interval(name, first), interval(name, second))):
