@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,20 @@ STOPPED = 75  # exit status EX_TEMPFAIL of sysexits.h: the same command continue
 
 class Stopped(BaseException):
     """Raised by a signal. Not an Exception, so that the cell does not count as failed."""
+
+
+@contextmanager
+def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Give both signals a handler within the block; applies in a process's main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, handler) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, earlier in before.items():
+            signal.signal(each, earlier)
 
 
 class Stop:
@@ -29,17 +43,12 @@ class Stop:
 
     @contextmanager
     def catching(self) -> Iterator[None]:
-        """Handle both signals within the block; applies in a process's main thread alone."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {each: signal.signal(each, self) for each in SIGNALS}
-        try:
-            yield
-        finally:
-            self.asked = None
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        """Handle both signals within the block."""
+        with handling(self):
+            try:
+                yield
+            finally:
+                self.asked = None
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
@@ -63,7 +72,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """Let either signal raise Interrupted within the block, in a process's main thread; a job has its own handler.
+    """Let either signal raise Interrupted within the block; a job has its own handler.
 
     By default SIGTERM would end this process alone, and leave worker processes that train on.
     """
@@ -71,15 +80,8 @@ def interrupting() -> Iterator[None]:
     def interrupt(number: int, _: Any) -> None:
         raise Interrupted(signal.Signals(number).name)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handling(interrupt):
         yield
-        return
-    before = {each: signal.signal(each, interrupt) for each in SIGNALS}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 STOP = Stop()  # one object, as a process has one set of signal handlers
