@@ -53,6 +53,10 @@ class Vocabulary:
         """Natural logarithm of each id's share of the training words. [V] float32"""
         return np.log(self.counts / self.counts.sum()).astype(np.float32)
 
+    def share(self, chosen: np.ndarray) -> float:
+        """Return the share of the training words that are among these ids. [V] bool"""
+        return float(self.counts[chosen].sum() / self.counts.sum())
+
     def encode(self, lexicon_indices: np.ndarray) -> np.ndarray:
         """Return the ids of lexicon indices. [N] -> [N]"""
         return self.ids[lexicon_indices]

@@ -61,7 +61,7 @@ def interval(name: str, cell: BlockSums | None) -> tuple[float, float] | None:
     in more than 2.5 % of the resamples: one end of the interval may be among these.
     """
     formula = METRICS[name].formula
-    if cell is None or formula is None or len(cell) < FEWEST_BLOCKS:
+    if cell is None or formula is None:
         return None
     return percentile_interval(mean_over_seeds(formula, cell.resampled), len(cell))
 

@@ -78,17 +78,17 @@ class Cell:
         """Return the difference to another cell, its interval or its p, paired on the same documents; or the ratio."""
         counts = [each.seeds for each in (self, other) if each.seeds is not None]
         seeds = min(counts) if counts else None
-        if query.operator == "over" and query.form == "value":
-            return Answer((self.value(query) / other.value(query),), seeds=seeds)
+        if query.form == "value":
+            is_ratio = query.operator == "over"
+            number = self.value(query) / other.value(query) if is_ratio else self.difference(other, query)
+            return Answer((number,), seeds=seeds)
         test = None if query.operator == "over" else significance.difference(self.means, other.means, query.figure)
-        if test is None and query.form == "value":
-            return Answer((self.difference(other, query),), seeds=seeds)
         if test is None or (query.form == "p" and test.p is None):
             problem = f"has no {query.form}: only one seed, different test texts, or a metric that is not paired"
             raise SettingError(query.figure, problem)
         scale = COLUMNS[query.figure].scale * query.factor
-        numbers = {"value": test[:1], "interval": test[1:3], "p": test[3:]}[query.form]
-        return Answer(tuple(each if query.form == "p" else each * scale for each in numbers), seeds=seeds)
+        numbers = (test.p,) if query.form == "p" else (test.low * scale, test.high * scale)
+        return Answer(numbers, seeds=seeds)
 
     def difference(self, other: "Cell", query: Query) -> float:
         """Return the difference to another cell; of a metric of words, on the words that both systems have ranked.

@@ -86,7 +86,7 @@ def ppmi(
     if empty.all():
         raise SettingError("targets.shift", f"no pair of words has a PMI above log {shift:g}; lower it")
     if empty.any():
-        share = vocabulary.counts[empty.numpy()].sum() / vocabulary.counts.sum()
+        share = vocabulary.share(empty.numpy())
         print_line(
             f"targets.shift: {int(empty.sum()):,} of {size:,} words ({share:.2%} of the training words) have no row, "
             f"as no PMI of theirs is above log {shift:g} or in the {dimension} components; they share the rows' mean"

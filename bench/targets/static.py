@@ -118,7 +118,7 @@ def report_missing(file_name: str, vocabulary: Vocabulary, missing: Tensor) -> N
     count = int(missing.sum())
     if not count:
         return
-    share = vocabulary.counts[missing.numpy()].sum() / vocabulary.counts.sum()
+    share = vocabulary.share(missing.numpy())
     print_line(
         f"targets.path: {file_name} lacks {count:,} of {len(vocabulary) - 1:,} words ({share:.2%} of the training "
         "words); they share the mean of the known rows"

@@ -66,8 +66,7 @@ def train_or_load(
         if training is not None:
             if made_by_other_code(training["source_sha256"], config):
                 print_line(f"{path}: made by other code; {KEPT}")
-            training = without_foreign_curve(training, built, path.stem)
-            training = without_foreign_times(training, machine, path.stem)
+            training = of_this_run(training, len(built.evaluation_data.validation), machine, path.stem)
             if logger is not None:
                 logger.log_rows(("curve", row) for row in training["curve"])
             if isinstance(built.model, WordModel):
@@ -87,8 +86,7 @@ def train_or_load(
             }
             save_weights(built.model, path, training | {"weights_sha256": pretrained})
             checkpoint.delete()
-            training = without_foreign_curve(training, built, path.stem)
-            training = without_foreign_times(training, machine, path.stem)
+            training = of_this_run(training, len(built.evaluation_data.validation), machine, path.stem)
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
         print_line(
             f"{record_stem(config).name}: other work slowed this run: its training thread had a processor "
@@ -98,36 +96,30 @@ def train_or_load(
     return trainer, training
 
 
-def without_foreign_curve(training: dict[str, Any], built: Built, weights: str) -> dict[str, Any]:
-    """Return the record's fields about training, without a learning curve on another number of validation words.
+def of_this_run(training: dict[str, Any], validation_words: int, machine: str, weights: str) -> dict[str, Any]:
+    """Return the record's fields about training, without a curve and times that are not those of this run's settings.
+
+    The curve is left out if it was measured on another number of validation words, and the times if another machine
+    measured some of these: nodes of a cluster share kept weights and checkpoints, and a record names one device.
 
     Args:
-        training: fields that weights were kept with, and `validation_words`: None for weights that older code kept.
-        weights: name of the weights, for the line that says so.
-    """
-    fields = {name: value for name, value in training.items() if name != "validation_words"}
-    if training["validation_words"] in (None, len(built.evaluation_data.validation)):
-        return fields
-    print_line(f"{weights}: its learning curve is of {training['validation_words']:,} validation words; left out here")
-    return fields | {"curve": []}
-
-
-def without_foreign_times(training: dict[str, Any], machine: str, weights: str) -> dict[str, Any]:
-    """Return the record's fields about training, without times if another machine measured some of these.
-
-    Nodes of a cluster share kept weights and checkpoints, and a record names one device.
-
-    Args:
-        training: fields that weights were kept with, and `machines`: None for weights that older code kept.
+        training: fields that weights were kept with, and `validation_words` and `machines`: None for weights that older
+            code kept.
         machine: text of `machine_of`, of this machine.
-        weights: name of the weights, for the line that says so.
+        weights: name of the weights, for the line that says what is left out.
     """
-    fields = {name: value for name, value in training.items() if name != "machines"}
-    if training["machines"] in (None, [machine]):
-        return fields
-    print_line(f"{weights}: trained on {' and on '.join(training['machines'])}; its training times are left out here")
-    curve = [{unit: value for unit, value in row.items() if unit != "seconds"} for row in fields["curve"]]
-    return fields | {"train_seconds": None, "train_ms_per_1k": None, "cpu_share": None, "curve": curve}
+    fields = {name: value for name, value in training.items() if name not in ("machines", "validation_words")}
+    if training["validation_words"] not in (None, validation_words):
+        print_line(
+            f"{weights}: its learning curve is of {training['validation_words']:,} validation words; left out here"
+        )
+        fields["curve"] = []
+    if training["machines"] not in (None, [machine]):
+        trained_on = " and on ".join(training["machines"])
+        print_line(f"{weights}: trained on {trained_on}; its training times are left out here")
+        curve = [{unit: value for unit, value in row.items() if unit != "seconds"} for row in fields["curve"]]
+        fields |= {"train_seconds": None, "train_ms_per_1k": None, "cpu_share": None, "curve": curve}
+    return fields
 
 
 def continues_training(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> bool:

@@ -52,6 +52,12 @@ def lines_of(records: list[Record]) -> dict[str, pd.DataFrame]:
     return {label: line.sort_values("words") for label, line in cells.groupby("label")}
 
 
+def pairs_of(records: list[Record]) -> list[tuple[pd.Series, pd.Series]]:
+    """Return the cells of cosine and of softmax at each number of words."""
+    lines = lines_of(records)
+    return [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+
+
 def table_of(records: list[Record], name: str = "softmax"):
     runs = run_table.runs(records)
     return [*law_tables(runs, run_table.cells(runs), name)]
@@ -66,8 +72,7 @@ def test_exponent_of_an_exact_power_law_is_found_without_misfit():
 
 
 def test_growth_of_the_gap_is_exact_if_both_systems_find_the_same_documents_difficult():
-    lines = lines_of([*grown("softmax", power_law()), *grown("cosine", widening(0.02), kind="regressor")])
-    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    pairs = pairs_of([*grown("softmax", power_law()), *grown("cosine", widening(0.02), kind="regressor")])
     assert gap_growth(pairs)[:3] == pytest.approx((0.02, 0.02, 0.02))
 
 
@@ -75,8 +80,7 @@ def test_growth_of_the_gap_is_exact_if_both_systems_find_the_same_documents_diff
 def test_spread_of_seeds_widens_the_interval_by_student_s_t_of_all_sizes(sizes):
     spread = 0.01
     records = [*grown("softmax", power_law(), EQUAL), *grown("cosine", widening(0.02), (-spread, spread), "regressor")]
-    lines = lines_of(records)
-    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    pairs = pairs_of(records)
     found = gap_growth(pairs, sizes)
     places = np.log10(WORDS[-sizes:] if sizes else WORDS)
     # variance of two seeds, of their mean, of the slope
@@ -90,8 +94,7 @@ def test_spread_of_seeds_of_the_small_sizes_holds_for_the_last_two_too():
     small = {words: bits for words, bits in widening(0.02).items() if words <= WORDS[1]}
     large = {words: bits for words, bits in widening(0.02).items() if words > WORDS[1]}
     records = [*grown("softmax", power_law(), EQUAL), *grown("cosine", small, (-spread, spread), "regressor")]
-    lines = lines_of([*records, *grown("cosine", large, kind="regressor")])
-    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    pairs = pairs_of([*records, *grown("cosine", large, kind="regressor")])
     reach = stats.t.ppf(0.975, 2) * (2 * spread**2 / 0.5) ** 0.5  # of one seed; places −0.5 and 0.5
     assert gap_growth(pairs, 2) == pytest.approx((0.02, 0.02 - reach, 0.02 + reach, True))
 
@@ -100,8 +103,7 @@ def test_spread_of_seeds_of_the_small_sizes_holds_for_the_last_two_too():
 def test_interval_is_over_documents_alone_and_leads_nothing_if_one_side_has_one_seed(seeds):
     ours, theirs = seeds
     records = [*grown("softmax", power_law(), theirs), *grown("cosine", widening(0.02), ours, kind="regressor")]
-    lines = lines_of(records)
-    pairs = [*zip(*(each.iloc for each in (lines["cosine"], lines["softmax"])), strict=True)]
+    pairs = pairs_of(records)
     assert gap_growth(pairs) == pytest.approx((0.02, 0.02, 0.02, False))
     (table,) = table_of(records)
     gap = {row.label: row.values for row in table.rows}["cosine"]["gap"]
