@@ -48,6 +48,7 @@ reference: pretrained
 	$(LADDER) system=mse,cosine,infonce,frozen_softmax,initialised_softmax targets=softmax_rows \
 		targets.path=$$(ls results/reference/objective_ladder/softmax-*-s0-????????.json)
 	$(LADDER) system=max_margin,vmf,rescued targets=bert,random
+	$(LADDER) system=mse targets=bert optimizer.lr=3e-3  # the rate of rescued
 	$(LADDER) system=infonce,frozen_softmax targets=random targets.dimension=50  # the dimension of GloVe's vectors
 	$(LADDER) system=infonce,frozen_softmax,cosine targets=static targets.centre=true targets.whiten=true
 	$(BENCH) +experiment=leak $(REFERENCE) $(TWO_CELLS)
@@ -73,18 +74,20 @@ define DIAGNOSE_BOOKS
 	$(BIN)/python -m bench.diagnose --judge models/smollm2-135m $$(grep -l '"words": *10000000,' $(1)/*.json)
 	$(BIN)/python -m bench.diagnose $(1)/cosine-*-s0-*.json
 endef
-BOOK_SCALING := $(BENCH) +experiment=data_scaling $(ON_BOOKS)
+BOOK_SCALING := $(BENCH) +experiment=data_scaling $(ON_BOOKS) trainer.precision=$(PRECISION)
+PASSES := $(BENCH) +experiment=passes $(ON_BOOKS) trainer.precision=$(PRECISION) seed=0,1,2
 reference-books: pretrained
 	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=300000,1000000
 	$(BENCH) +experiment=learning_rate $(ON_BOOKS) budget.words=3000000 optimizer.lr=2e-3,4e-3,8e-3
-	$(BOOK_SCALING) seed=0,1,2 budget.words=300000,1000000,3000000
-	$(BOOK_SCALING) seed=0,1,2 budget.words=10000000 system=sampled_softmax,initialised_softmax,infonce,cosine,ngram
-	$(BOOK_SCALING) seed=0 budget.words=10000000 system=adaptive_softmax,mse
+	$(BOOK_SCALING) seed=0,1,2
 	$(BOOK_SCALING) seed=0,1,2 system=initialised_softmax targets=random  # controls: without BERT's knowledge; narrower rows
+	$(BOOK_SCALING) seed=0,1,2 system=infonce targets=random budget.words=300000,1000000,3000000
 	$(BOOK_SCALING) seed=0,1,2 system=initialised_softmax targets=random targets.dimension=256 budget.words=3000000
 	$(BOOK_SCALING) seed=0,1,2 system=projected_softmax  # controls: the projection alone; narrower rows
 	$(BOOK_SCALING) seed=0,1,2 system=projected_softmax system.head.width=256 budget.words=3000000
 	$(BOOK_SCALING) seed=0,1,2 system=ngram system.model.order=5
+	$(PASSES)
+	$(PASSES) system=initialised_softmax targets=random
 	$(call DIAGNOSE_BOOKS,results/reference/data_scaling)
 	$(FILL)
 

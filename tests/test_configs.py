@@ -36,7 +36,7 @@ COMPETITORS = "softmax sampled_softmax adaptive_softmax mse cosine infonce gpt2 
 
 # tested by test_random_search, tests/cost, test_gpu_reference and test_rate_by_words
 ELSEWHERE = {"tune", "cost_sweep", "cost_sweep_model", "cost_encoder", "cost_loop", "gpu_reference", "data_scaling"}
-ELSEWHERE |= {"learning_rate"}
+ELSEWHERE |= {"learning_rate", "passes"}
 ELSEWHERE |= {"objective_ladder", "objective_ladder_classifiers", "target_ablation"}  # tested by test_ladder
 ELSEWHERE |= {"proposal", "proposal_rate", "leak"}  # tested by test_ladder
 

@@ -9,7 +9,7 @@ from bench.report.glossary import COLUMNS
 from bench.report.leaderboard import Leaderboard, text
 from bench.report.number_format import NULL
 from bench.report.record_facts import budget_order
-from bench.report.significance import is_certain
+from bench.report.significance import certain
 
 
 class Need(NamedTuple):
@@ -49,7 +49,7 @@ def best(cells: pd.DataFrame, field: str) -> Best | None:
     first, *others = (cell for _, cell in trained.iterrows())
     if not others:
         return Best(first, None, None)
-    return Best(first, others[0], is_certain(first, others[0], field, rivals=len(others)))
+    return Best(first, others[0], certain(first, others, field)[0])
 
 
 def figure(cell: pd.Series, field: str) -> str:

@@ -11,6 +11,7 @@ from bench.report.data_law import FEWEST_SIZES, exponent, gap_growth
 from bench.report.figure_query import Query
 from bench.report.figure_sides import COLUMNS, Answer, side
 from bench.report.named_settings import selected_runs, written
+from bench.report.number_format import signed, warranted_decimals
 from bench.report.record_facts import UNTRAINED
 from bench.report.words_plots import with_words
 
@@ -35,7 +36,10 @@ def answer(query: Query, folder: Path) -> Answer:
 
 
 def best(query: Query, folder: Path) -> Answer:
-    """Return the names of the best trained system and of those that do not differ from it significantly."""
+    """Return the best trained system, and those that do not differ from it significantly, each with its difference.
+
+    Without a p, as with one seed, two systems differ if the interval of their difference excludes zero.
+    """
     runs = selected_runs(folder, query.first)
     tables = runs[[*run_table.GROUP, "vocabulary_size"]].drop_duplicates()
     if len(tables) > 1:
@@ -49,22 +53,19 @@ def best(query: Query, folder: Path) -> Answer:
     if cells.empty:
         raise SettingError(query.figure, f"no trained system in {folder} has it")
     ranked = cells.sort_values([query.figure, "label"], ascending=[column.direction == "lower", True])
-    first, others = ranked.iloc[0], ranked.iloc[1:]
-    equal = [other for _, other in others.iterrows() if not differs(first, other, query.figure, len(others))]
-    named = [first, *equal]
-    return Answer(text="; ".join(each.label for each in named), seeds=min(int(each.seeds) for each in named))
-
-
-def differs(first: pd.Series, other: pd.Series, figure: str, rivals: int) -> bool:
-    """True if two cells differ significantly, or without a p, as of one seed, if the interval excludes zero.
-
-    Figures without an interval, such as numbers of parameters, differ.
-    """
-    certain = significance.is_certain(first, other, figure, rivals)
-    if certain is not None:
-        return certain
-    found = significance.difference(first, other, figure)
-    return found is None or found.low > 0 or found.high < 0
+    first, *others = (cell for _, cell in ranked.iterrows())
+    names, seeds = [first.label], [int(first.seeds)]
+    for other, differs in zip(others, significance.certain(first, others, query.figure), strict=True):
+        found = significance.difference(other, first, query.figure)
+        if found is None:  # figures without an interval, such as numbers of parameters, differ
+            continue
+        low, high = (column.scale * end for end in (found.low, found.high))
+        if differs is None:  # no p, as with one seed
+            differs = low > 0 or high < 0
+        if not differs:
+            names.append(f"{other.label} ({signed(column.scale * found.mean, warranted_decimals(low, high))})")
+            seeds.append(int(other.seeds))
+    return Answer(text="; ".join(names), seeds=min(seeds))
 
 
 def growth(query: Query, folder: Path) -> Answer:

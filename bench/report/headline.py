@@ -7,7 +7,7 @@ import pandas as pd
 from bench.report.best import NEEDS, Best, best, figure, main_board
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import listed, mean_and_error
-from bench.report.significance import is_certain
+from bench.report.significance import certain
 
 
 def headline(boards: Sequence[Leaderboard], timed: pd.DataFrame) -> list[str]:
@@ -87,7 +87,8 @@ def certainty(cell: pd.Series, other: pd.Series, board: Leaderboard, field: str)
         comparison = board.comparisons.by_cell.get((cell.label, field))
         differs = None if comparison is None or comparison.p is None else comparison.is_significant
     else:
-        differs = is_certain(cell, other, field, rivals=int(board.cells.competes.sum()) - 1)
+        rivals = [each for _, each in board.cells[board.cells.competes].iterrows() if each.label != other.label]
+        differs = certain(other, rivals, field)[[each.label for each in rivals].index(cell.label)]
     return {None: " (not tested)", True: " (significant)", False: " (not significant)"}[differs]
 
 

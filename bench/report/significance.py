@@ -1,6 +1,6 @@
 """Compare the cells of one table with a baseline: full softmax, or the system that the reader names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, isnan
 
@@ -195,10 +195,12 @@ def difference_value(comparison: Comparison | None, column: Column) -> Value:
     return Value(text, bracketed(low, high, "+"), shown_p, leads=comparison.is_significant)
 
 
-def is_certain(cell: pd.Series, other: pd.Series, column: str, rivals: int) -> bool | None:
-    """True if a difference is significant, corrected for the number of `rivals` that one cell is compared with.
+def certain(first: pd.Series, others: Sequence[pd.Series], column: str) -> list[bool | None]:
+    """Return for each of the other cells whether its difference from the first is significant; None if it has no p.
 
-    None if there is no p value.
+    p is corrected by Holm's method for the number of other cells.
     """
-    test = difference(cell, other, column)
-    return None if test is None or test.p is None else bool(test.p * rivals < SIGNIFICANCE_LEVEL)
+    tests = [difference(first, other, column) for other in others]
+    known = [index for index, test in enumerate(tests) if test is not None and test.p is not None]
+    corrected = dict(zip(known, holm([tests[index].p for index in known]), strict=True))
+    return [corrected[index] < SIGNIFICANCE_LEVEL if index in corrected else None for index in range(len(tests))]

@@ -44,6 +44,13 @@ def test_experiment_is_a_grid_of_rates_for_every_trained_system_of_data_scaling(
     assert cells("+experiment=learning_rate") == 6 * 3 * 4
 
 
+def test_passes_differ_in_the_number_of_steps_and_not_in_the_text():
+    once, more = (plain("+experiment=passes", f"budget.words={words}") for words in (300000, 1000000))
+    assert once["corpus"] == more["corpus"]
+    assert once["corpus"]["train_words"] == once["budget"]["words"] == 300000
+    assert cells("+experiment=passes", "system=cosine") == 2
+
+
 GRID = (Path(__file__).parents[2] / "results" / "reference" / "learning_rate").glob("*.json")
 
 

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         ("bits_per_byte of system=cosine targets.level=type over system=softmax where seed=0", "0.00", "1.20"),
         ("100*diagnosis.lost_to_fit of system=cosine targets.level=token", "0.0", "12.5"),
         ("diagnosis.read_outs.probe.nats of system=cosine targets.level=token", "0.0", "5.5"),
-        ("best bits_per_byte where vocabulary.size=1000", "?", "nce; softmax"),
+        ("best bits_per_byte where vocabulary.size=1000", "?", "nce; softmax (0.00)"),
         ("best bits_per_byte where kind=regressor", "?", "cosine, types"),
     ],
 )
@@ -125,7 +125,7 @@ def test_growth_of_trunks_that_differ_is_refused(tmp_path):
 def test_best_names_a_rival_of_one_seed_whose_interval_holds_zero(tmp_path):
     records = [*seeds_of("softmax", 2.0), *seeds_of("nce", 2.02, noise=0.05, seeds=1)]
     write_all([*records, *seeds_of("adaptive_softmax", 2.5, noise=0.05, seeds=1)], tmp_path / "runs")
-    assert printed(tmp_path, "best bits_per_byte where vocabulary.size=1000") == "softmax; nce"
+    assert printed(tmp_path, "best bits_per_byte where vocabulary.size=1000") == "softmax; nce (+0.010)"
 
 
 def test_best_of_a_figure_without_intervals_is_one_system(folder):

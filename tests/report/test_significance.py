@@ -11,6 +11,7 @@ from factories.reports import rows_of, written_report
 from bench.core.record import Record, write_record
 from bench.evaluation.metrics import METRICS
 from bench.report import leaderboard, report, run_table, significance
+from bench.report.paired_test import PairedTest
 
 
 def seeds_of(system: str, bits: float, noise: float = 0.0, seeds: int = 3, **fields: object) -> list[Record]:
@@ -155,3 +156,12 @@ def test_pre_trained_model_does_not_lead_and_is_tested_across_its_seeds():
     assert values["softmax"].leads and not values["smollm2-135m (pre-trained)"].leads
     one_seed = cells_of([*seeds_of("softmax", 2.0), *seeds_of("smollm2-135m", 1.5, seeds=1, config=pretrained)])
     assert significance.compare(one_seed).by_cell["smollm2-135m", "bits_per_byte"].p is None
+
+
+def test_rivals_of_one_system_are_corrected_by_holm_and_those_without_p_are_not_counted(monkeypatch):
+    """By Bonferroni, only the first of these differs."""
+    tests = [PairedTest(1, 0, 2, p) for p in (0.01, 0.02, None, 0.04)]
+    monkeypatch.setattr(significance, "difference", lambda first, other, column: tests[other])
+    assert significance.certain(None, range(4), "bits_per_byte") == [True, True, None, True]
+    tests[0] = PairedTest(1, 0, 2, 0.02)
+    assert significance.certain(None, range(4), "bits_per_byte") == [False, False, None, False]
