@@ -66,7 +66,7 @@ class CellSlurmJob(slurm.SlurmJob):
             end = f"failed: {returned._return_value!r}"  # Hydra's property would raise it
         except (UncompletedJobError, FailedJobError):
             end = f"ended without a result: {self.state}"
-        except KeyboardInterrupt:  # ends the wait; Slurm knows nothing of it
+        except KeyboardInterrupt:  # ends the wait alone; the jobs continue in Slurm
             array = self.job_id.partition("_")[0]
             print_line(
                 f"the Slurm jobs of this sweep continue: cancel them by `scancel {array}`, or type the same command "

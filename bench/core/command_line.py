@@ -53,7 +53,8 @@ def check_options(arguments: list[str]) -> None:
     options, unknown = parser.parse_known_args(arguments)
     commands = [name for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(options, name)]
     if len(commands) > 1:
-        raise SettingError("command line", f"{' and '.join(f'--{name}' for name in commands)} exclude each other")
+        problem = f"{' and '.join(f'--{name}' for name in commands)} exclude each other; give one"
+        raise SettingError("command line", problem)
     for option in (each.partition("=")[0] for each in unknown if each.startswith("-")):
         near = difflib.get_close_matches(option, known, n=1)
         remedy = f"did you mean {near[0]}?" if near else "`python -m bench --help` lists what there is"

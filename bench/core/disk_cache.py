@@ -152,11 +152,11 @@ def machine() -> str:
 def remove_leftovers(path: Path, temporary: Path) -> None:
     """Remove the temporary folders of writers that were killed; the caller holds the lock of `path`.
 
-    Another temporary folder for `path` from this machine has no writer, as the lock is held here. The writer of any
-    other may be alive; its heartbeats change the folder's time.
+    The caller holds the lock, so another temporary folder of this machine for `path` has no writer. Every other
+    temporary folder may have a writer, whose heartbeats change the folder's time.
 
     Args:
-        temporary: the caller's own folder, made just now. Its time is by the clock of the drive, as all times here.
+        temporary: the caller's own folder, made just now; its time of change is the present by the drive's clock.
     """
     now = temporary.stat().st_mtime
     for other in set(path.parent.glob("*.making")) - {temporary}:

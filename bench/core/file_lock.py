@@ -26,7 +26,8 @@ def exclusive(
         path: the file; the lock is a file beside it.
         doing: "encoding wiki_sample, train", as in "another process is encoding wiki_sample, train".
         setting: key of the folder, for errors.
-        stalled_seconds: time without a heartbeat from the holder after which the others give up; None: never.
+        stalled_seconds: time without a heartbeat of the holder after which waiting processes give up; None if they
+            wait without end.
 
     Yields:
         A function to call as a heartbeat.

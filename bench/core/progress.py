@@ -114,7 +114,7 @@ def weight(cell: PlannedCell) -> float:
     return (1 + cell.size / GROWTH_WORDS) * (1 + cell.words / REST_WORDS)
 
 
-TALLY = Tally()  # of this process; SweepCallback sets `total` and `cells`
+TALLY = Tally()  # of this process; `bench.sweep.SweepCallback` sets all fields but `seconds`
 
 
 def clock(seconds: float) -> str:

@@ -17,7 +17,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Give both signals a handler within the block; applies in a process's main thread alone."""
+    """Give both signals a handler within the block; outside the main thread, change nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -115,8 +115,9 @@ def adaptive(inputs: SyntheticInputs) -> Operations:
 
 
 def sampled(sparse: bool, inputs: SyntheticInputs) -> Operations:
-    """Build sampled softmax as commonly written: k log-uniform draws with replacement, log-q correction, accidental
-    hits masked.
+    """Build sampled softmax as commonly written: shared draws, log-q correction, accidental hits masked.
+
+    The k draws of a step are log-uniform and with replacement.
 
     Args:
         sparse: True for sparse gradients of the embedding rows.

@@ -49,6 +49,7 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean cosine of pairs of rows, to five digits. [N, D], [N, D]"""
     return float(f"{cosines(one, other).mean():.5g}")
 
 

@@ -113,8 +113,10 @@ def compare_with_baseline(result: EncoderResult, baseline: EncoderResult | None,
 def drift_vectors(
     results: list[EncoderResult], sample: Sample, window: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray] | None:
-    """Return the arguments of `drifts`: vectors of cheap contexts by name, exact vectors, and exact vectors within a
-    causal pass; each [N, D]. None if there are no exact vectors."""
+    """Return the arguments of `drifts`; None if there are no exact vectors. [N, D] each
+
+    The arguments are vectors of cheap contexts by name, exact vectors, and exact vectors within a causal pass.
+    """
     sound = (each for each in results if each.status == "ok" and each.variant.baseline is None)
     by_context = {each.variant.context: each for each in sound if each.variant.window == window}
     exact = by_context.pop("prefix", None)

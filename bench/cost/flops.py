@@ -83,8 +83,7 @@ class StrictFlops(TorchDispatchMode):
 
 
 def count_flops(step: Callable[[], Tensor]) -> int | None:
-    """Count the FLOPs of one call and of the backward pass of the scalar that it returns; None if an op has no
-    formula."""
+    """Count the FLOPs of one call and of the backward pass of its scalar result; None if an op has no formula."""
     with torch.random.fork_rng(), StrictFlops() as counter:  # draws made here must not change the run's own
         step().backward()
     return counter.flops

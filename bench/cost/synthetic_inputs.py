@@ -47,12 +47,12 @@ class SyntheticInputs:
 
     @property
     def positions(self) -> int:
-        """Return N."""
+        """Number of positions, N."""
         return len(self.words)
 
     @property
     def hidden_size(self) -> int:
-        """Return H."""
+        """Width of the hidden states, H."""
         return self.hidden.shape[1]
 
     @property

@@ -53,7 +53,7 @@ def repeated_ms(call: Callable[[], object], device: torch.device, seconds: float
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Time limit of the body; applies in the main thread alone.
+    """Limit the time of the body; outside the main thread, set no limit.
 
     Raises:
         TooLong: the body was cut off.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SCHEME = 4  # raise the number when the same text gives other words, splits or files: older caches are then ignored
 
-SETTLED_SECONDS = 2.0  # a file changed later than this before it was hashed may change again at the same clock reading
+SETTLED_SECONDS = 2.0  # a file that changed this shortly before it was hashed may change again with equal time
 
 Stamps = list[tuple[str, int, int, int]]  # what tells whether files have changed; see `stamps_of`
 

@@ -23,7 +23,7 @@ AT_RANDOM = f"split by document at random, seed {SPLIT_SEED}"
 
 SHARES = {"validation": 0.05, "test": 0.20}  # of the words; intervals need many test documents
 
-LARGE = 0.20  # share of all words; a larger document is for training, of which it would leave too little otherwise
+LARGE = 0.20  # share of all words; a larger document is for training, as too little would remain without it
 
 SPLIT_NAMES = {
     "train": "train",

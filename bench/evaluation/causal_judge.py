@@ -42,7 +42,7 @@ class CausalJudge:
         """
         return self._perplexity(tuple(map(tuple, prompts)), tuple(map(tuple, texts)))
 
-    @functools.lru_cache(maxsize=3)  # noqa: B019 - one judge per command; the real text stays, as two others follow it
+    @functools.lru_cache(maxsize=3)  # noqa: B019 - one judge per command; keeps the real text, which all records share
     def _perplexity(self, prompts: Words, texts: Words) -> float | None:
         words = sum(map(len, texts))
         if not words:

@@ -60,7 +60,7 @@ class Column:
     source: str = ""  # paper or standard, with its year; empty if the definition says all
     scale: float = 1.0  # shown value = scale × recorded value
     digits: int = 3  # significant digits, at most
-    grows: bool = False  # a cost that V changes: it has a panel in the figure of costs against V
+    grows: bool = False  # True for a cost that depends on V: a panel in the figure of costs against V
 
     @property
     def arrow(self) -> str:
@@ -79,7 +79,7 @@ class Metric(Column):
     formula: Formula | None = None
     place: Literal["headline", "detail", "record"] = "detail"  # first table, folded table, or in no table
     is_compared: bool = False  # in the table of differences to the baseline, and tested for significance
-    assumes_density: bool = False  # a mere proxy for scores that are no log-probabilities
+    assumes_density: bool = False  # True: a proxy if the scores are no log-probabilities
 
 
 def evaluate(formula: Formula, sums: Sums) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Exact rank of a word in a vocabulary under a model of word pieces: best-first search over the vocabulary's trie.
 
-M searched positions, R of them at a time."""
+M searched positions, R of them at a time.
+"""
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from bench.evaluation.subword_trie import Trie
 from bench.models.causal_lm import SubwordModel
 
 CELLS = 2**23  # numbers in the largest tensor of a block
-SAFE_SUMS = 1e-25, 1e30  # of exponentials in float32: terms that underflow are nothing beside such a sum
-NODES_PER_ROUND = 8  # fewer: more rounds; more: reads that a better bound makes needless
+SAFE_SUMS = 1e-25, 1e30  # sums of exponentials in which terms that underflow float32 are negligible
+NODES_PER_ROUND = 8  # fewer nodes need more rounds; more nodes cause reads that a later bound would spare
 
 
 def search(model: SubwordModel, text: Text, positions: np.ndarray, trie: Trie, k: int = 10) -> np.ndarray:

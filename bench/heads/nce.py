@@ -16,10 +16,11 @@ from bench.heads.softmax import SoftmaxHead
 
 
 class NCEHead(SoftmaxHead):
-    """Minimise −log σ(s(w) − log k q(w)) − Σ_j log σ(log k q(j) − s(j)), j over k draws from q; full softmax in tests.
+    """Minimise −log σ(s(w) − log k q(w)) − Σ_j log σ(log k q(j) − s(j)), j over k draws from q.
 
-    The normaliser is fixed at 1: biases start at the unigram, where it is nearly 1. The noise q is the unigram too, so
-    every logit starts near −log k. A draw that equals the true word is kept: the optimum s(w) = log p(w) assumes it.
+    Evaluation scores all V words. The normaliser is fixed at 1: biases start at the unigram, where the normaliser is
+    nearly 1. The noise q is the unigram too, so every logit starts near −log k. A draw that equals the true word is
+    kept: the optimum s(w) = log p(w) assumes such draws.
 
     Args:
         samples: k, draws of noise per step, with replacement, shared by the positions of the step.

@@ -16,8 +16,9 @@ class ProjectedSoftmaxHead(Head):
     """p(w) ∝ exp((W h + c) · e_w + b_w), all parameters learnt; b_w begins at log q(w).
 
     For D < H, a softmax layer of low rank: Sainath et al. 2013, "Low-rank Matrix Factorization for Deep Neural Network
-    Training with High-dimensional Output Targets". Its V · (D + 1) + (H + 1) · D parameters then are fewer than the
-    softmax's V · (H + 1). For D >= H, it expresses what a softmax expresses, with other parameters.
+    Training with High-dimensional Output Targets". Its V · (D + 1) + (H + 1) · D parameters are fewer than the
+    softmax's V · (H + 1) if V > (H + 1) · D / (H − D). For D >= H, it expresses what a softmax expresses, with other
+    parameters.
 
     Args:
         width: D.

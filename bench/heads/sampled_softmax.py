@@ -35,7 +35,7 @@ class SampledSoftmaxHead(SoftmaxHead):
         if not 1 <= samples < len(vocabulary):
             raise SettingError(
                 "system.head.samples",
-                f"{samples} draws without replacement need 1 <= samples < {len(vocabulary)} = V",
+                f"{samples} draws without replacement need 1 <= samples < {len(vocabulary)} = V; lower it",
             )
         self.samples = samples
 

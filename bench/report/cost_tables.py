@@ -167,7 +167,7 @@ def baselines(frame: pd.DataFrame) -> pd.Series:
 
 
 def is_baseline(contender: str) -> bool:
-    """Return True if another library's contender has this name."""
+    """True if another library's contender has this name."""
     return contender.startswith(BASELINE)
 
 

@@ -1,4 +1,4 @@
-"""Crossovers of two costs, and the epochs after which an encoding has paid for itself. B draws, G grid sizes."""
+"""Crossovers of two costs, and the epochs in which training saves the time of an encoding. B draws, G grid sizes."""
 
 from dataclasses import dataclass
 from math import inf
@@ -98,7 +98,7 @@ class Epochs:
 
 
 def break_even(encode_ms: float, ours: np.ndarray, theirs: np.ndarray, rounds: int) -> Epochs:
-    """Return the passes until encoding has paid for itself.
+    """Return the passes until the time saved in training equals the time of encoding.
 
     Args:
         encode_ms: of one word.

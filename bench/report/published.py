@@ -1,6 +1,6 @@
 """Print the figures of a Markdown text again from the records that they name (bench/report/figure_links.py).
 
-A number keeps its printed decimals; `?` stands for one that was never printed.
+A number keeps its printed decimals; write `?` in place of a number that has not been printed yet.
 
 A text may copy a passage of another text with its links: `<!-- copy results/README.md answer -->` … `<!-- end -->`
 holds all that is between `<!-- begin answer -->` and `<!-- end -->` there.

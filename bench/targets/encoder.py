@@ -86,7 +86,7 @@ class Encoder:
         device: torch.device | str | None = None,
     ):
         self.options = {"context": context, "pooling": pooling, "special_tokens": special_tokens, "window": window}
-        for name, value in {**self.options, "precision": precision}.items():  # another would silently act like one
+        for name, value in {**self.options, "precision": precision}.items():  # an unknown one would raise no error
             check_value(f"targets.{name}", value, EncoderSettings.__annotations__[name])
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = best_precision(self.device) if precision == "auto" else precision
@@ -150,7 +150,7 @@ class Encoder:
                 yield positions, finite(vectors.half())
                 speed = f"{progress.tasks[task].speed or 0:,.0f} words/s"
                 progress.update(task, advance=len(positions), speed=speed)
-        del self._model  # frees its memory: a run that fills the cache then has the peak of a run that reads it
+        del self._model  # frees the model's memory: filling the cache then has the same peak as reading it
 
     def report_unknown(self, corpus: Corpus) -> None:
         """Print the share of words that the tokenizer does not know, such as those of another script."""

@@ -84,7 +84,7 @@ class EncoderModel:
         Args:
             lexicon: L types.
             words: [N] indices into the lexicon.
-            starts: [documents + 1], as in `bench.data.corpus.Text`.
+            starts: [documents + 1], as in `bench.data.text.Text`.
         """
         for first, end in shards(starts):
             begin = int(starts[first])

@@ -48,7 +48,7 @@ class Budget(pl.Callback):
         flops_per_position: of a training step, for the curve; None leaves `flops` out.
         gradient_clip: the largest norm of all gradients together; None clips none.
         checkpoint: written at intervals, and before a signal to stop is followed.
-        bar: shows how far training is.
+        bar: progress bar of the cell.
         machine: text that names this machine; a checkpoint may come from another.
     """
 
@@ -73,7 +73,7 @@ class Budget(pl.Callback):
         self.curve: list[dict[str, float]] = []
         self.training_rows: list[dict[str, float]] = []
         self.pending = list(VALIDATION_SHARES)
-        self.machines = [machine]  # that trained, the first first
+        self.machines = [machine]  # names of the machines that trained, in order
         self.gradient_norm: torch.Tensor | None = None  # before clipping
         self.random: dict[str, Any] | None = None  # state from a checkpoint
 
@@ -115,7 +115,7 @@ class Budget(pl.Callback):
         self._start_clocks()
 
     def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
-        if self.random is not None:  # restored here, for Lightning draws before its first step too
+        if self.random is not None:  # restored here, since Lightning draws before the first step
             restore_random_state(self.random)
             self.random = None
         set_learning_rate(trainer.optimizers[0], model.lr, self.share)

@@ -34,7 +34,7 @@ class CellLogger(Logger):
         self.marker, self.is_broken, self.exit_code = marker, False, 1
         self.state: str | None = None  # of the record that was logged, for the marker
 
-    name = version = None  # Lightning names checkpoints after these; it writes none here
+    name = version = None  # Lightning names checkpoints after these; no checkpoint is written here
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Do nothing: the run was started with its settings."""

@@ -1,6 +1,6 @@
 """Train one further rank of a cell: `python -m bench.training.ddp_worker PORT RANK`, its configuration on stdin.
 
-It trains only: rank 0 validates, evaluates and writes.
+The worker trains only; rank 0 validates, evaluates and writes.
 """
 
 import json

@@ -71,7 +71,7 @@ def training_fields(metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def save_weights(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:
-    """Write weights and the record's fields about training to one file, atomically; a full disk costs no result."""
+    """Write weights and the record's fields about training to one file, atomically; warn if the disk is full."""
     temporary = path.with_suffix(".partial")
     try:
         save_model(model, temporary, metadata={"training": json.dumps(training), "sha256": digest(model.state_dict())})

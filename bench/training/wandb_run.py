@@ -65,7 +65,7 @@ class WandbCellLogger(CellLogger):
         self.run.log(metrics, step=step)
 
     def write_record(self, record: Record) -> None:
-        """Numbers, status and origin into the summary, generations into a table."""
+        """Write numbers, status and origin into the summary, and generations into a table."""
         self.run.summary.update(summary_of(record))
         texts = [[row["prompt"], row["greedy"], row["sampled"]] for row in record.generations]
         if texts:

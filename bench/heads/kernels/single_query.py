@@ -24,10 +24,10 @@ ROWS_PER_PASS = 2**12  # rows that are converted together when an index is built
 
 @cache
 def multiplies_int8(device: torch.device) -> bool:
-    """True if the device's products of 8-bit integers are fast and exact: a CPU with VNNI (Vector Neural Network
-    Instructions).
+    """True if the device's products of 8-bit integers are fast and exact, as on a CPU with VNNI.
 
-    Without these instructions, or if ONEDNN_MAX_CPU_ISA forbids them, sums of two products saturate at 16 bits.
+    Without these Vector Neural Network Instructions, or if ONEDNN_MAX_CPU_ISA forbids them, sums of two products
+    saturate at 16 bits.
     """
     if device.type != "cpu" or not torch.cpu._is_vnni_supported():
         return False
