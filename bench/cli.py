@@ -100,7 +100,7 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
             progress.print_line(f"{stem.name}: {reason}; {KEPT if kept else RERUN}")
         if kept:
             progress.report_cell_end(stem.name, f"skipped: result exists ({path}); force=true runs it again", None)
-            result = work.read(path)
+            result = work.result.read(path)
             work.log(config, stem, result)
             if single:
                 show_result(path, weights_path(config), work.summary(result))

@@ -65,7 +65,7 @@ class CellJob(Job[Record]):
         return {heading: "–" if value is None else format(value, form) for heading, (value, form) in figures.items()}
 
     def outdated(self, config: dict[str, Any], path: Path) -> str:
-        record = self.read(path)
+        record = Record.read(path)
         if made_by_other_code(record.source_sha256, config):
             return "made by other code"
         folder = replaced_weights(config, record)

@@ -51,6 +51,8 @@ def main() -> None:
         "--mode", choices=modes, default=os.environ.get("WANDB_MODE", "offline"), help="default offline"
     )
     given = parser.parse_args()
+    if given.mode not in modes:  # argparse does not check a default
+        parser.error(f"WANDB_MODE={given.mode} sends and keeps nothing; give --mode offline or --mode online")
     with exiting_on_refusal():
         count, broken = upload(given.folders, project=given.project, mode=given.mode, entity=given.entity)
     if broken or "offline" in FAILED_MODES:

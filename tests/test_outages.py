@@ -172,3 +172,10 @@ def test_experiment_name_outside_results_folder_is_refused(run, place, tmp_path,
     done = run(place, f"results_dir={tmp_path}/a/b", "logger=none", "experiment_name=../../x", mode)
     assert_refused(done, "experiment_name: it names a folder")
     assert not list(tmp_path.iterdir())
+
+
+def test_experiment_name_outside_results_folder_is_refused_on_an_axis_before_any_job_runs(run, place, tmp_path):
+    axes = ("experiment_name=x,../../y", "batch.streams=0")
+    done = run(place, f"results_dir={tmp_path}/a/b", "logger=none", *axes)
+    assert_refused(done, "experiment_name: it names a folder")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,5 +1,6 @@
 """Check a resolved configuration before any work starts: a key without a type and bounds is refused."""
 
+import re
 from typing import Any
 
 from hydra.utils import instantiate
@@ -46,7 +47,9 @@ def check_folder(experiment_name: Any) -> None:
     Raises:
         SettingError: it is not.
     """
-    if not str(experiment_name).replace("-", "_").isidentifier() or len(str(experiment_name).encode()) > 60:
+    name = str(experiment_name)
+    marked = re.search(r"[^\w-]", name)  # Python's identifiers may hold combining marks, which `folder_name` replaces
+    if marked or not name.replace("-", "_").isidentifier() or len(name.encode()) > 60:
         raise SettingError("experiment_name", "it names a folder: use at most 60 letters, digits, - and _")
 
 

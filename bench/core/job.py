@@ -46,14 +46,6 @@ class Job(ABC, Generic[Result]):
         """Return the figures that a single run ends with, by their headings."""
         return {}
 
-    def read(self, path: Path) -> Result:
-        """Read a result's file.
-
-        Raises:
-            SettingError: the file holds no such result.
-        """
-        return self.result.read(path)
-
     def finished(self, path: Path) -> bool:
         """True if the file holds the result of a job that succeeded.
 

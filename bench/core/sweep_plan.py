@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from bench.core.command_line import typed_overrides
-from bench.core.config_check import check_config
+from bench.core.config_check import check_config, check_folder
 from bench.core.errors import SettingError
 from bench.core.job import Job, job_of
 from bench.core.paths import plain_config, resolved_config, weights_path
@@ -66,9 +66,18 @@ def plan_jobs(grid: list[list[str]], *, here: bool = True) -> list[PlannedJob]:
 
 
 def planned(overrides: list[str], *, here: bool = True) -> PlannedJob:
-    """Compose a job's configuration and look for its result."""
+    """Compose a job's configuration and look for its result.
+
+    Raises:
+        SettingError: the experiment's name leaves the folder of results, into which Hydra writes before the job begins.
+    """
     try:
         cfg = compose("config", overrides)
+        experiment_name = cfg.experiment_name
+    except REFUSED as error:
+        return PlannedJob(overrides, str(explain_refusal(error, overrides)))
+    check_folder(experiment_name)
+    try:
         check_config(plain_config(cfg), here=here)
         config = resolved_config(cfg)
         work = job_of(config)
@@ -102,7 +111,7 @@ def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str
         return
     path = json_path(job.stem)
     try:
-        result = job.work.read(path) if path.is_file() else None
+        result = job.work.result.read(path) if path.is_file() else None
     except REFUSED as error:
         yield "failed", f"{' '.join(job.overrides)}: {explain_refusal(error, job.overrides)}"
         return

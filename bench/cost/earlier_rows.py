@@ -20,7 +20,7 @@ from bench.core.provenance import ledger_header
 from bench.core.source_hash import source_sha256
 from bench.core.trust import called_targets
 from bench.cost.our_heads import systems
-from bench.cost.schema import HeadLedger, HeadRow
+from bench.cost.schema import HeadLedger, HeadRow, ledger_class
 
 # limits on the time of measuring, which do not change what a figure means; `act_seconds` and `visit_seconds` are
 # earlier names of two of them, which published ledgers still have
@@ -57,7 +57,8 @@ def comparable_ledgers(config: dict[str, Any], folder: Path) -> list[HeadLedger]
         kept = meaning(settings)
         return kept | {"vocabulary": None, "cost": kept["cost"] | {"contenders": None}}
 
-    ledgers = [HeadLedger.read(path) for path in folder.glob(f"{HeadLedger.prefix}*.json")]
+    paths = folder.glob(f"{HeadLedger.prefix}*.json")  # records of vmf too
+    ledgers = [HeadLedger.read(path) for path in paths if ledger_class(path) is HeadLedger]
     same = [ledger for ledger in ledgers if at_any_v(ledger.config) == at_any_v(config)]
     return sorted(same, key=lambda ledger: ledger.finished_at)
 

@@ -24,8 +24,6 @@ from bench.targets.tables import make_encoder
 
 EMBEDDED = "all-MiniLM-L6-v2"  # the encoder of targets.encoder=null
 
-TIME_LIMITS = ("rounds",)  # settings that do not change what a figure means
-
 
 class EncoderCost(Group):
     words: Annotated[int, pydantic.Field(ge=256, le=2**17)]
@@ -46,7 +44,7 @@ class EncoderSweep(Job[EncoderLedger]):
     result = EncoderLedger
 
     def record_stem(self, config: dict[str, Any]) -> Path:
-        kept = {"cost": {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}}
+        kept = {"cost": {key: value for key, value in config["cost"].items() if key != "rounds"}}
         kept |= {"corpus": config["corpus"], "seed": config["seed"]}
         kept["targets"] = {key: value for key, value in config["targets"].items() if key not in ("context", "level")}
         return ledger_stem(config, EncoderLedger.prefix, kept)

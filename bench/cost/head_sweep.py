@@ -104,7 +104,7 @@ class HeadSweep(Job[HeadLedger]):
         return HeadLedger(**header(config), peak_gflops=[], rows=[row])
 
     def outdated(self, config: dict[str, Any], path: Path) -> str:
-        return "made by other code" if has_other_code(self.read(path)) else ""
+        return "made by other code" if has_other_code(HeadLedger.read(path)) else ""
 
     def headline(self, result: HeadLedger) -> str:
         earlier = sum(row.measured_at is not None for row in result.rows)

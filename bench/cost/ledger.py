@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from bench.core.history import ADDED
 from bench.core.identity import short_hash
+from bench.core.paths import folder_name
 from bench.core.secrets import scrub
 from bench.core.stored_result import StoredResult
 
@@ -74,4 +75,4 @@ def ledger_stem(config: dict[str, Any], prefix: str, kept: dict[str, Any], added
     Args:
         kept: all settings that the ledger's figures depend on.
     """
-    return Path(config["results_dir"]) / config["experiment_name"] / f"{prefix}-{short_hash(kept, added)}"
+    return Path(config["results_dir"]) / folder_name(config["experiment_name"]) / f"{prefix}-{short_hash(kept, added)}"

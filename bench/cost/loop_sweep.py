@@ -20,8 +20,6 @@ from bench.cost.schema import LoopLedger, LoopRow
 from bench.cost.training_loops import LoopTimings, measure
 from bench.training.budget import VALIDATION_SHARES
 
-TIME_LIMITS = ("rounds",)  # settings that do not change what a figure means
-
 DEPENDS_ON = (
     "seed", "inputs", "vocabulary", "batch", "optimizer", "budget", "checkpoint", "corpus", "targets", "backbone",
     "trainer", "logger", "evaluation",
@@ -50,7 +48,7 @@ class LoopSweep(Job[LoopLedger]):
 
     def record_stem(self, config: dict[str, Any]) -> Path:
         kept = {key: config[key] for key in DEPENDS_ON}
-        kept["cost"] = {key: value for key, value in config["cost"].items() if key not in TIME_LIMITS}
+        kept["cost"] = {key: value for key, value in config["cost"].items() if key != "rounds"}
         configs = [OmegaConf.to_container(cfg.system, resolve=True) for cfg in identifying_systems()]
         kept["systems"] = [each | FIRST_RATES.get(each["name"], {}) for each in configs]
         return ledger_stem(config, LoopLedger.prefix, kept, ADDED_SINCE_LOOPS)

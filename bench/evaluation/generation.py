@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.errors import Diverged, SettingError
+from bench.core.errors import SettingError
 from bench.data.corpus import Corpus, concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
@@ -17,8 +17,6 @@ from bench.evaluation.sampling import PLAIN, Sampling
 from bench.models.language_model import ClosedVocabularyModel, rows_of
 
 PROMPTS, PROMPT_WORDS = 4, 4  # number of prompts taken from the corpus, and most words of each
-
-MOST_DRAWS = 1000  # draws per word by a model's own sampler, before an error; draws of `<unk>` are discarded
 
 
 @torch.inference_mode()
@@ -39,27 +37,17 @@ def generate(
     Args:
         decoder: exact decoder of the model; finds the best word.
         greedy: if True, choose the word of the highest raw score (the nearest word of a regressor); if False, draw.
-        calibration: calibration of the distribution to draw from; not read if `greedy` is True or if the model has its
-            own sampler.
+        calibration: calibration of the distribution to draw from; not read if `greedy` is True.
         seed: seed of the draws.
         sampling: temperature, top-k and top-p of the draws.
-
-    Raises:
-        Diverged: `MOST_DRAWS` draws of the model's own sampler were all `<unk>`.
-        SettingError: the model has a sampler of its own, and `sampling` asks for another distribution.
     """
     log_unigram = torch.from_numpy(vocabulary.log_unigram)
-    generator, own_generator = (torch.Generator(device).manual_seed(seed) for device in ("cpu", model.device))
+    generator = torch.Generator().manual_seed(seed)
     words = list(prompt)
     states, features = state_after(model, words)
     for _ in range(count):
         if greedy:
             chosen = int(decoder.best_word(features))
-        elif (sampled := sample_word(model, features, vocabulary.unk, own_generator)) is not None:
-            if sampling != PLAIN:
-                problem = "the model draws words by its own sampler, which takes none of these; leave all three out"
-                raise SettingError("temperature, top-k, top-p", problem)
-            chosen = sampled
         else:
             scores = model.scores(features)[0].float().cpu()
             chosen = draw_word(scores, calibration, log_unigram, vocabulary.unk, generator, sampling)
@@ -83,15 +71,6 @@ def state_after(model: ClosedVocabularyModel, words: list[int]) -> tuple[Any | N
         return None, model.features(text, None)[-1:]
     states = rows_of(states, slice(-1, None))
     return states, states[0]
-
-
-def sample_word(model: ClosedVocabularyModel, features: Tensor, unk: int, generator: torch.Generator) -> int | None:
-    """Draw a word other than `<unk>` by the model's own sampler; None if the model has no sampler. [1, …] -> id"""
-    for _ in range(MOST_DRAWS):
-        sampled = model.sample(features, generator)
-        if sampled is None or int(sampled) != unk:
-            return None if sampled is None else int(sampled)
-    raise Diverged(f"{MOST_DRAWS} draws of the head's sampler were all <unk>")
 
 
 def draw_word(

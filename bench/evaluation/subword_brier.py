@@ -14,8 +14,7 @@ from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import draw
 from bench.evaluation.subword_search import initial_pieces
 from bench.models.causal_lm import SubwordModel
-
-CELLS = 2**23  # numbers in a block of logits
+from bench.models.piece_readers import CELLS
 
 
 def brier_n(model: SubwordModel, text: Text, positions: np.ndarray) -> np.ndarray:

@@ -46,8 +46,7 @@ class SubwordEvaluator(Evaluator):
         sampling: Sampling = PLAIN,
     ) -> list[str]:
         """Write piece by piece; words that no vocabulary holds can occur."""
-        words = vocabulary.corpus.words_of(prompt)
-        return self.model.generate(words, count, greedy=greedy, seed=seed, distribution=sampling)
+        return self.model.generate(prompt, count, greedy=greedy, seed=seed, distribution=sampling)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
         """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.

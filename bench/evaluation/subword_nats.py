@@ -21,9 +21,7 @@ from bench.evaluation.subword_search import initial_pieces, log_sums, search
 from bench.evaluation.subword_trie import build_trie
 from bench.models.causal_lm import SubwordModel
 from bench.models.causal_lm_builders import weights_digest
-from bench.models.piece_readers import plain_logits
-
-CELLS = 2**23  # numbers in a block of logits
+from bench.models.piece_readers import CELLS, plain_logits
 
 KEPT: dict[str, np.ndarray] = {}  # results of `once_per_model`, the latest last
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from bench.data.corpus import Text
 from bench.evaluation.subword_trie import Trie
 from bench.models.causal_lm import SubwordModel
+from bench.models.piece_readers import CELLS
 
-CELLS = 2**23  # numbers in the largest tensor of a block
 SAFE_SUMS = 1e-25, 1e30  # sums of exponentials in which terms that underflow float32 are negligible
 NODES_PER_ROUND = 8  # fewer nodes need more rounds; more nodes cause reads that a later bound would spare
 

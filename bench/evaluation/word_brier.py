@@ -28,7 +28,7 @@ def brier_n(
 
     Args:
         states: states of the model before each position, as `model.states` returns them.
-        first: two draws of the first word from the calibrated scores; replaced if the model has its own sampler. [N, 2]
+        first: two draws of the first word from the calibrated scores. [N, 2]
         words: ids of the text. [N]
         document: number of the document of each position. [N]
         scorer: draws from calibrated scores; holds the random generator of all draws.
@@ -43,29 +43,12 @@ def brier_n(
 
     def draw(states: Any, uniform: Tensor) -> Tensor:
         blocks = zip(states[0].split(rows_at_once), uniform.split(rows_at_once), strict=True)
-        return torch.cat([draw_words(model, features, scorer, block) for features, block in blocks])
+        return torch.cat([scorer.draw(model.scores(features).float(), block) for features, block in blocks])
 
-    before = rows_of(states, at)
-    first = first[at]
-    if len(starts) and model.sample(before[0][:1], scorer.random) is not None:
-        first = draw(before, torch.empty_like(first, dtype=torch.float32))  # a sampler reads no uniform numbers
-    drawn = brier_lm.continue_draws(before, first, true, scorer.unk, model.proceed, draw, scorer.random)
+    drawn = brier_lm.continue_draws(
+        rows_of(states, at), first[at], true, scorer.unk, model.proceed, draw, scorer.random
+    )
     one, other = drawn.cpu().numpy().swapaxes(0, 1)
     truth = true.cpu().numpy()
     counts = (brier_lm.shared_words(*pair) for pair in ((one, truth), (other, truth), (one, other)))
     return brier_lm.at_positions(brier_lm.estimates_of(*counts), starts, len(document))
-
-
-def draw_words(model: ClosedVocabularyModel, features: Tensor, scorer: BlockScorer, uniform: Tensor) -> Tensor:
-    """Draw two words per row by the model's sampler or, without a sampler, from calibrated scores.
-
-    Args:
-        uniform: random numbers in [0, 1), which a model's sampler does not read. [n, 2]
-
-    Returns:
-        Ids. [n, 2]
-    """
-    drawn = model.sample(features, scorer.random)
-    if drawn is None:
-        return scorer.draw(model.scores(features).float(), uniform)
-    return torch.stack([drawn, model.sample(features, scorer.random)], 1)

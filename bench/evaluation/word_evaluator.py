@@ -4,10 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
-from bench.data.corpus import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.exact_decoder import ANSWERS, ExactDecoder
@@ -44,12 +42,7 @@ class WordEvaluator(Evaluator):
     def generate_batch(
         self, vocabulary: Vocabulary, prompts: list[list[int]], count: int, **options: Any
     ) -> list[list[str]]:
-        """Write all continuations side by side, except for a model that draws by its own sampler."""
-        with torch.inference_mode():
-            features = self.model.features(concatenate([np.array(prompts[0])]), None)[:1]
-            own_sampler = self.model.sample(features, torch.Generator(features.device)) is not None
-        if own_sampler and not options["greedy"]:
-            return super().generate_batch(vocabulary, prompts, count, **options)
+        """Write all continuations side by side."""
         decoder = self.exact_decoder(vocabulary.unk)
         return generate_batch(self.model, decoder, vocabulary, prompts, count, **options)
 

@@ -3,7 +3,6 @@
 N positions, H hidden size, V vocabulary size, D embedding size.
 """
 
-import torch
 from torch import Tensor, nn
 
 from bench.data.vocabulary import Vocabulary
@@ -50,13 +49,6 @@ class Head(nn.Module):
         """Return rows [V, K] and offsets [V] if scores are queries(hidden) @ rows.T + offsets, else None.
 
         An index can search such rows; offsets are None if they are all 0.
-        """
-        return None
-
-    def sample(self, hidden: Tensor, generator: torch.Generator) -> Tensor | None:
-        """Draw one word per hidden state from the head's own distribution. [N, H] -> ids [N] int64
-
-        None if the head has no sampler: BrierLM and generation then draw from its calibrated scores.
         """
         return None
 

@@ -168,7 +168,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
 
     def generate(
         self,
-        prompt: list[str],
+        prompt: list[int],
         count: int,
         *,
         greedy: bool,
@@ -178,15 +178,13 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         """Write `count` words after the prompt, piece by piece, in one document without end.
 
         Args:
-            prompt: words.
+            prompt: lexicon indices.
             greedy: take the likeliest piece each time; else draw from the distribution.
             seed: of the draws.
             distribution: logits of the next piece -> probabilities of the draw.
         """
         random = torch.Generator().manual_seed(seed)
-        line = [self.pieces.begin]
-        for word in prompt:
-            line += self.pieces.tokenizer.encode(" " + word, add_special_tokens=False)
+        line = [self.pieces.begin, *self.pieces.encode_words(np.array(prompt, int)).tolist()]
         start = word_start = len(line)  # of the continuation, and of the word being written
         begins = torch.zeros(self.lm.config.vocab_size, dtype=torch.bool)
         begins[: len(self.pieces.begins)] = torch.from_numpy(self.pieces.begins)

@@ -126,13 +126,6 @@ class ClosedVocabularyModel(LanguageModel):
         """Return the states after one more word per sequence. Tensors [n, …], ids [n] -> tensors [n, …]"""
         raise NotImplementedError
 
-    def sample(self, features: Tensor, generator: torch.Generator) -> Tensor | None:
-        """Draw one word per row by the model's own sampler. [n, …] -> ids [n]
-
-        None if the model has no sampler; evaluation then draws from the calibrated scores.
-        """
-        return None
-
     def rows(self) -> tuple[Tensor, Tensor | None] | None:
         """Return rows [V, K], and offsets [V] or None, if scores are queries @ rows.T + offsets; else None."""
         return None

@@ -198,9 +198,6 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
     def scores(self, features: Tensor) -> Tensor:
         return self.head.scores(features)
 
-    def sample(self, features: Tensor, generator: torch.Generator) -> Tensor | None:
-        return self.head.sample(features, generator)
-
     def rows(self) -> tuple[Tensor, Tensor | None] | None:
         return self.head.rows()
 

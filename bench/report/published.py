@@ -96,8 +96,8 @@ def check_seeds(found: Figure, result: Answer) -> None:
         raise SettingError(found.printed, f"rests on {words}; say “{words}” in its paragraph, list item or table")
 
 
-def corrected_p(found: list[Figure]) -> dict[str, float]:
-    """Return every p of a text by its query, corrected for their number by Holm's method.
+def corrected_p(found: list[Figure]) -> dict[tuple[Path, str], float]:
+    """Return every p of a text by its folder and query, corrected for their number by Holm's method.
 
     A p that cannot be computed is left out: printing it says why.
     """
@@ -105,7 +105,7 @@ def corrected_p(found: list[Figure]) -> dict[str, float]:
     for each in found:
         if each.query.form == "p":
             with contextlib.suppress(SettingError):
-                [values[each.written]] = answer(each.query, each.folder).numbers
+                [values[each.folder, each.written]] = answer(each.query, each.folder).numbers
     return dict(zip(values, holm([*values.values()]), strict=True))
 
 
@@ -125,7 +125,7 @@ def fill(path: Path) -> tuple[list[str], list[str]]:
     changes, problems = [], []
     for each in reversed(found):
         try:
-            new = reprinted(each, p_values.get(each.written))
+            new = reprinted(each, p_values.get((each.folder, each.written)))
         except SettingError as error:
             problems.insert(0, str(error))
             continue

@@ -110,8 +110,7 @@ class Budget(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Log the rows that a checkpoint brought; a logger that has them skips them."""
         rows = [*(("training", row) for row in self.training_rows), *(("curve", row) for row in self.curve)]
-        for logger in trainer.loggers:
-            logger.log_rows(rows)
+        log_rows(trainer.loggers, rows)
         self._start_clocks()
 
     def on_train_batch_start(self, trainer: pl.Trainer, model: pl.LightningModule, batch: Any, _: int) -> None:
@@ -178,7 +177,7 @@ class Budget(pl.Callback):
         if self.gradient_norm is not None:
             row["gradient_norm"] = float(self.gradient_norm)
         self.training_rows.append(row)
-        log_row(trainer.loggers, "training", row)
+        log_rows(trainer.loggers, [("training", row)])
 
     def _spent_with_flops(self) -> dict[str, float]:
         if self.flops_per_position is None:
@@ -192,13 +191,13 @@ class Budget(pl.Callback):
         figures = self.validate()
         model.train()
         self.curve.append({**self._spent_with_flops(), **figures})
-        log_row(trainer.loggers, "curve", self.curve[-1])
+        log_rows(trainer.loggers, [("curve", self.curve[-1])])
 
 
-def log_row(loggers: list[CellLogger], kind: str, row: dict[str, float]) -> None:
-    """Log one row of this kind."""
+def log_rows(loggers: list[CellLogger], rows: list[tuple[str, dict[str, float]]]) -> None:
+    """Log rows, each with its kind."""
     for logger in loggers:
-        logger.log_rows([(kind, row)])
+        logger.log_rows(rows)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, share: float) -> None:

@@ -8,7 +8,7 @@ from factories.configurations import CONFIG
 from omegaconf import OmegaConf
 
 from bench.core.errors import SettingError
-from bench.core.paths import check_results_folder, record_stem, weights_path
+from bench.core.paths import check_results_folder, folder_name, record_stem, weights_path
 
 HOSTILE = [
     "../../x",
@@ -60,6 +60,13 @@ def test_experiment_name_outside_the_results_folder_is_refused_before_anything_i
     with pytest.raises(SettingError, match=r"^experiment_name: it names a folder"):
         check_results_folder(configured(tmp_path, experiment_name=name), [])
     assert not list(tmp_path.iterdir())
+
+
+def test_experiment_name_with_combining_marks_is_refused(tmp_path):
+    """Its records and its report would lie in two folders: the marks are replaced in the name of the first."""
+    assert "हिन्दी".isidentifier() and folder_name("हिन्दी") != "हिन्दी"
+    with pytest.raises(SettingError, match=r"^experiment_name: it names a folder"):
+        check_results_folder(configured(tmp_path, experiment_name="हिन्दी"), [])
 
 
 def test_check_leaves_a_sound_results_folder_unchanged(tmp_path):

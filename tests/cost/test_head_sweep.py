@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from factories.configurations import composed, composed_with_hydra
+from factories.records import partial_record, write_all
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -378,6 +379,7 @@ def test_job_reads_the_next_smaller_ledger_of_the_same_sweep(tree, tmp_path):
     for size in (100, 200, 400):
         write_empty_ledger(size)
     write_empty_ledger(250, "cost.hidden_size=32"), write_empty_ledger(260, "seed=1")
+    write_all([partial_record(system="vmf")], tmp_path / "cost_sweep")  # its name begins as a ledger's does
     assert smaller(config)["softmax"].vocabulary_size == 200
 
 

@@ -119,6 +119,22 @@ def test_fit_that_does_not_help_on_validation_is_undone(language_data, truth):
     assert nats_and_accuracy(probe, case.calibration_inputs, case.unk)[0] <= start + 1e-6
 
 
+@pytest.mark.parametrize(("gains", "chosen"), [([0, 0, 2, 1], 1e-2), ([2, 1], 1e-3), ([0, 0, 0, 0, 0], 1e-3)])
+def test_higher_rates_are_tried_until_the_nats_have_fallen_and_rise_again(
+    language_data, truth, monkeypatch, gains, chosen
+):
+    """A fit that does not help is undone, so that low rates can give exactly the initial nats."""
+    case, tried = regressor_case(language_data, truth, MSEHead), []
+
+    def made_up(read_out, features, words, case, rate, start) -> float:
+        tried.append(rate)
+        return start - (gains[len(tried) - 1] if len(tried) <= len(gains) else 2)
+
+    monkeypatch.setattr(ladder, "fit", made_up)
+    fitted(WordBias(case, case.calibration), *training_sample(case), case)
+    assert tried == [*ladder.RATES[: len(gains)], chosen]
+
+
 def test_fits_that_choose_the_learning_rate_are_freed_at_once(language_data, truth, monkeypatch):
     monkeypatch.setattr(ladder, "EPOCHS", 1)
     case, made, adam = regressor_case(language_data, truth, MSEHead), [], torch.optim.Adam

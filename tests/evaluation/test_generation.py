@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from factories.models import context_sensitive_model, word_model
+from factories.models import context_sensitive_model
 
-from bench.core.errors import Diverged, SettingError
+from bench.core.errors import SettingError
 from bench.data.corpus import build_corpus, concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
@@ -156,33 +156,3 @@ def test_best_word_excludes_unk_with_and_without_an_index(vocabulary, monkeypatc
     assert torch.equal(decoder.best(hidden, 5), scores.topk(5).indices)
     scores[:, vocabulary.unk] = -torch.inf
     assert torch.equal(decoder.best_word(hidden), scores.argmax(1))
-
-
-class OwnSampler(SoftmaxHead):
-    """Head whose sampler draws word 7 or `<unk>`, independent of scores."""
-
-    def sample(self, hidden, generator):
-        choice = torch.randint(2, (len(hidden),), generator=generator)
-        return torch.where(choice == 1, 7, self.unk)
-
-
-def test_generation_and_brier_draw_from_sampler_of_the_head(vocabulary, evaluation_data):
-    model = word_model(vocabulary)
-    model.head = OwnSampler(hidden_size=model.backbone.hidden_size, vocabulary=vocabulary)
-    model.head.unk = vocabulary.unk
-    evaluator = WordEvaluator(model)
-    drawn = evaluator.generate(vocabulary, [3], 20, greedy=False, calibration=None, seed=0)
-    assert drawn == [vocabulary.words[7]] * 20
-    scored = evaluator.score(evaluation_data)
-    positions = ~np.isnan(scored.brier_n[:, 0])
-    hit = (scored.word[positions] == 7).mean()
-    # Brier-1 = 2 p(y) - sum of p squared, with p(7) = 1/2 and no probability for other words
-    assert positions.sum() > 100
-    assert scored.brier_n[positions, 0].mean() == pytest.approx(2 * 0.5 * hit - 0.25, abs=0.12)
-
-
-def test_generation_raises_when_sampler_draws_only_unk(vocabulary):
-    model = word_model(vocabulary)
-    model.head.sample = lambda hidden, generator: torch.full((len(hidden),), vocabulary.unk)
-    with pytest.raises(Diverged, match=r"^1000 draws of the head's sampler were all <unk>$"):
-        WordEvaluator(model).generate(vocabulary, [3], 1, greedy=False, calibration=None, seed=0)

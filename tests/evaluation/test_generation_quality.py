@@ -61,14 +61,6 @@ def test_draws_follow_the_distribution_without_unk():
     assert ends.tolist() == [0, 2]
 
 
-def test_model_with_its_own_sampler_is_drawn_from_by_that_sampler(model, vocabulary, monkeypatch):
-    word = vocabulary.lexicon_index(9 if vocabulary.unk != 9 else 8)
-    drawn = int(vocabulary.encode(np.array([word]))[0])
-    monkeypatch.setattr(type(model), "sample", lambda self, features, generator: torch.tensor([drawn]))
-    texts = WordEvaluator(model).generate_batch(vocabulary, PROMPTS, 3, greedy=False, **PLAIN)
-    assert texts == [[vocabulary.words[drawn]] * 3] * 3
-
-
 def test_model_of_word_pieces_continues_every_prompt():
     model, vocabulary = tiny_model(), Vocabulary(CORPUS, 20)
     evaluator = SubwordEvaluator(model)

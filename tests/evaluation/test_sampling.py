@@ -4,7 +4,6 @@ import pytest
 import torch
 from factories.models import word_model
 
-from bench.core.errors import SettingError
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.sampling import PLAIN, Sampling
 from bench.evaluation.word_evaluator import WordEvaluator
@@ -39,12 +38,3 @@ def test_top_1_is_the_greedy_word_and_a_low_temperature_nearly_so(vocabulary):
     for sampling in (Sampling(top_k=1), Sampling(top_p=1e-6), Sampling(temperature=1e-3)):
         assert evaluator.generate(vocabulary, [3], 8, greedy=False, sampling=sampling, **options) == greedy
     assert evaluator.generate(vocabulary, [3], 8, greedy=False, **options) != greedy
-
-
-def test_model_with_its_own_sampler_refuses_another_distribution(vocabulary):
-    model = word_model(vocabulary)
-    model.head.sample = lambda hidden, generator: torch.full((len(hidden),), 7)
-    options = {"greedy": False, "calibration": Calibration(1.0, 0.0), "seed": 0}
-    assert WordEvaluator(model).generate(vocabulary, [3], 2, **options) == [vocabulary.words[7]] * 2
-    with pytest.raises(SettingError, match=r"^temperature, top-k, top-p: the model draws words by its own sampler"):
-        WordEvaluator(model).generate(vocabulary, [3], 2, sampling=Sampling(top_k=5), **options)

@@ -164,20 +164,23 @@ def test_export_refuses_bad_settings_and_words_with_spaces_in_one_line(tmp_path,
     assert not (tmp_path / "text").exists()
 
 
+# enough words for a map to be better than two numbers, whatever the rounding of the machine
+WHOLE_TEXT = "corpus.words=60000 evaluation.calibration_words=2000 budget.words=null budget.seconds=1".split()
+
+
 @pytest.fixture
 def example(tmp_path, monkeypatch) -> Path:
     """Run the script of the documentation on the text of a small cell; return the file of predictions."""
     monkeypatch.chdir(tmp_path)
-    export.export(settings(tmp_path, "system=unigram", "budget.words=null", "budget.seconds=1"), tmp_path / "my_text")
+    export.export(settings(tmp_path, "system=unigram", *WHOLE_TEXT), tmp_path / "my_text")
     [script] = re.findall(r"```python\n(   # predict.py\n.*?)   ```", SCRIPT.read_text(), re.DOTALL)
     exec(compile(re.sub(r"^   ", "", script, flags=re.MULTILINE), str(SCRIPT), "exec"), {})
     return tmp_path / "predictions.safetensors"
 
 
 def test_script_of_the_documentation_is_scored_and_diagnosed(example, tmp_path, monkeypatch):
-    monkeypatch.setattr(ladder, "SEGMENTS", 64)
-    shared = ["system=predictions", f"system.model.path={example}", "budget.words=null", "budget.seconds=1"]
-    cfg = settings(tmp_path, *shared)
+    monkeypatch.setattr(ladder, "SEGMENTS", 512)
+    cfg = settings(tmp_path, "system=predictions", f"system.model.path={example}", *WHOLE_TEXT)
     record = run(cfg)
     assert record.status == "ok" and record.generations == [] and record.train_seconds is None
     assert record.accuracy_at_1 > 2 / record.vocabulary_size and record.weights_sha256
@@ -200,8 +203,7 @@ def test_predictions_without_the_training_text_have_no_fitted_read_outs(example,
 
     kept = {name: each for name, each in load_file(example).items() if name != "train"}
     save_file(kept, tmp_path / "less.safetensors")
-    cfg = settings(tmp_path, "system=predictions", "system.model.path=less.safetensors", "budget.words=null",
-                   "budget.seconds=1", "system.name=mine")  # fmt: skip
+    cfg = settings(tmp_path, "system=predictions", "system.model.path=less.safetensors", "system.name=mine", *WHOLE_TEXT)
     assert run(cfg).status == "ok"
     path = json_path(record_stem(resolved_config(cfg)))
     monkeypatch.setattr(sys, "argv", ["bench.diagnose", str(path)])

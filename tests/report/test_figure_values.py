@@ -153,6 +153,13 @@ def test_p_values_of_a_text_are_corrected_for_their_number(folder):
     assert f"[p = {holm(tests)[1]:.3f}]".replace("0.", ".") in text
 
 
+def test_equal_comparisons_of_two_folders_are_two_comparisons(folder):
+    write_all([*seeds_of("softmax", 2.0), *seeds_of("nce", 2.5, noise=0.05)], folder / "others")
+    query = "p of bits_per_byte of system=nce minus system=softmax"
+    close, far = filled(folder, "\n".join(f'[?]({name} "{query}")' for name in ("runs", "others"))).splitlines()
+    assert close.startswith("[p = ") and far.startswith("[p < .001]")
+
+
 def test_ledger_row_must_be_the_only_one(folder):
     assert printed(folder, "step_ms of contender=cosine vocabulary_size=1000", "?", "costs") == "2.00"
     line = problem(folder, "step_ms of contender=cosine", where="costs")

@@ -195,6 +195,15 @@ def test_upload_of_a_run_that_does_not_end_exits_with_failed(capsys, monkeypatch
     assert capsys.readouterr().err.splitlines()[-1].startswith("2 runs could not be logged in full; ")
 
 
+def test_upload_in_a_mode_that_keeps_nothing_is_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setattr(sys, "argv", ["bench.wandb_upload", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    remedy = "WANDB_MODE=disabled sends and keeps nothing; give --mode offline or --mode online"
+    assert remedy in capsys.readouterr().err
+
+
 def test_call_that_hangs_is_left_behind():
     begin = time.perf_counter()
     assert cell_logger.call_with_limit(lambda: time.sleep(60), seconds=0.2) == "no answer in 0.2 s"

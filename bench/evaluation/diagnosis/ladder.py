@@ -50,16 +50,17 @@ def training_sample(case: Case) -> tuple[Tensor, Tensor]:
 def fitted(read_out: ReadOut, features: Tensor, words: Tensor, case: Case) -> ReadOut:
     """Fit a read-out to a sample, at the learning rate with the fewest validation nats, and return it.
 
-    Rates are tried in rising order, on a part of the sample, until the validation nats no longer fall.
+    Rates are tried in rising order, on a part of the sample, until the validation nats have fallen and no longer fall.
     """
     initial, start = free_state(read_out), nats_and_accuracy(read_out, case.calibration_inputs, case.unk)[0]
-    chosen, fewest = RATES[0], float("inf")
+    chosen, fewest = RATES[0], start
     for rate in RATES:
         nats = fit(read_out, features[::PILOT], words[::PILOT], case, rate, start)
         restore(read_out, initial)
-        if nats >= fewest:
+        if nats < fewest:
+            chosen, fewest = rate, nats
+        elif fewest < start:
             break
-        chosen, fewest = rate, nats
     fit(read_out, features, words, case, chosen, start)
     return read_out
 
