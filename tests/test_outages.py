@@ -175,7 +175,7 @@ def test_experiment_name_outside_results_folder_is_refused(run, place, tmp_path,
 
 
 def test_experiment_name_outside_results_folder_is_refused_on_an_axis_before_any_job_runs(run, place, tmp_path):
-    axes = ("experiment_name=x,../../y", "batch.streams=0")
+    axes = ("hydra.mode=MULTIRUN", "experiment_name=x,../../y", "batch.streams=0")
     done = run(place, f"results_dir={tmp_path}/a/b", "logger=none", *axes)
     assert_refused(done, "experiment_name: it names a folder")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -203,7 +203,8 @@ def test_predictions_without_the_training_text_have_no_fitted_read_outs(example,
 
     kept = {name: each for name, each in load_file(example).items() if name != "train"}
     save_file(kept, tmp_path / "less.safetensors")
-    cfg = settings(tmp_path, "system=predictions", "system.model.path=less.safetensors", "system.name=mine", *WHOLE_TEXT)
+    file = "system.model.path=less.safetensors"
+    cfg = settings(tmp_path, "system=predictions", "system.name=mine", file, *WHOLE_TEXT)
     assert run(cfg).status == "ok"
     path = json_path(record_stem(resolved_config(cfg)))
     monkeypatch.setattr(sys, "argv", ["bench.diagnose", str(path)])
