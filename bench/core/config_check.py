@@ -38,6 +38,9 @@ def check_config(config: dict[str, Any], *, here: bool = True) -> None:
         raise SettingError("budget", "words and seconds are both null, so training would never end; set one")
     if here and config["trainer"]["accelerator"] in ("gpu", "cuda") and not gpu_available():
         raise SettingError("trainer", "no GPU is available; trainer=auto takes the devices that are there")
+    devices, strategy = config["trainer"].get("devices", 1), config["trainer"].get("strategy")
+    if strategy is None and devices != 1 and not (isinstance(devices, list) and len(devices) == 1):
+        raise SettingError("trainer.devices", "several devices need trainer=ddp; give 1, or a list of one device")
     check_folder(config["experiment_name"])
 
 

@@ -109,6 +109,7 @@ class Budget(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         """Log the rows that a checkpoint brought; a logger that has them skips them."""
+        STOP.take_back()  # in Lightning's handler of SIGTERM, the ranks of trainer=ddp wait for each other without end
         rows = [*(("training", row) for row in self.training_rows), *(("curve", row) for row in self.curve)]
         log_rows(trainer.loggers, rows)
         self._start_clocks()

@@ -1,5 +1,7 @@
 """One cell on several devices trains what it trains on one."""
 
+import signal
+
 import pytest
 import torch
 from factories.cells import SYSTEMS, settings
@@ -9,7 +11,9 @@ from bench.core.config_check import check_config
 from bench.core.errors import SettingError
 from bench.core.hardware import mixed
 from bench.core.paths import resolved_config, weights_path
+from bench.core.signals import STOP, Stopped
 from bench.run import run
+from bench.training.budget import Budget
 from bench.training.distributed import threads_per_rank
 
 DETERMINATE = {"gpt2": ["system.model.dropout=0"]}  # dropout differs from device to device
@@ -48,6 +52,28 @@ def test_two_devices_train_the_same_model_as_one(tmp_path, system):
             assert (apart > 1e-4).float().mean() < 0.03 and apart.mean() < 3e-5
         else:
             assert apart.max() < 1e-4, name
+
+
+@pytest.mark.slow
+def test_signal_ends_a_cell_on_two_devices_at_the_end_of_its_step(tmp_path, monkeypatch):
+    """Lightning's own handler of SIGTERM would let rank 0 wait for a broadcast that rank 1 never begins."""
+    cfg = settings(tmp_path, *SYSTEMS["softmax"], *TWO, "checkpoint.seconds=1000")
+
+    def interrupted(budget: Budget, *given: object, clip=Budget.on_before_optimizer_step) -> None:
+        clip(budget, *given)
+        if budget.spent["words"]:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Budget, "on_before_optimizer_step", interrupted)
+    with STOP.catching(), pytest.raises(Stopped, match="SIGTERM"):
+        run(cfg)
+
+
+@pytest.mark.parametrize("devices", ["2", "[0,1]", "auto"])
+def test_several_devices_without_a_strategy_are_refused(tmp_path, devices):
+    """Lightning's own strategy waits for ever for a parameter without a gradient, as adaptive softmax has."""
+    with pytest.raises(SettingError, match=r"^trainer.devices: several devices need trainer=ddp"):
+        check_config(resolved_config(settings(tmp_path, f"trainer.devices={devices}")))
 
 
 def test_missing_gpu_is_refused_in_one_line(monkeypatch, tmp_path):
