@@ -105,13 +105,18 @@ def weights_beside(record: Path, config: dict[str, Any]) -> Path:
     return record.parent / "weights" / weights_path(config).name
 
 
+def system_of_cell(config: dict[str, Any]) -> str:
+    """Return the name of a cell's system in tables, which says whether its inputs see the future."""
+    leaks = config.get("inputs") == "contextual" and config["targets"].get("context") == "bidirectional"
+    return config["system"]["name"] + (" (inputs see the future)" if leaks and "head" in config["system"] else "")
+
+
 def identifying_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that identify a cell."""
     system = config["system"]
-    leaks = config["inputs"] == "contextual" and config["targets"].get("context") == "bidirectional"
     return {
         "experiment": config["experiment_name"],
-        "system": system["name"] + (" (inputs see the future)" if leaks and "head" in system else ""),
+        "system": system_of_cell(config),
         "head": system["head"]["_target_"].rsplit(".", 1)[-1] if "head" in system else None,
         "backbone": config["backbone"]["name"] if "head" in system else None,
         "corpus": config["corpus"]["name"],

@@ -17,6 +17,8 @@ from bench.report.run_table import CELL, GROUP
 
 WAYS = ("greedy", "sampled")  # of decoding
 
+TABLE = (*GROUP, "vocabulary_size")  # fields that tell apart the lines of one system
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -65,7 +67,9 @@ def against_cost(cells: pd.DataFrame) -> dict[str, Chart]:
         return {}
     trained = named(cells[cells.competes], GROUP)
     return {
-        f"bits_per_byte_against_{cost}": lines(trained, cost, "bits_per_byte", f"Bits per byte against {title}", title)
+        f"bits_per_byte_against_{cost}": lines(
+            trained, cost, "bits_per_byte", f"Bits per byte against {title}, without the encoder's", title
+        )
         for cost, title in TRAINING_COSTS.items()
     }
 
@@ -87,14 +91,14 @@ def costs(cells: pd.DataFrame) -> dict[str, Chart]:
 def learning_curves(runs: pd.DataFrame) -> dict[str, Chart]:
     """Return validation nats during training against words, seconds and FLOPs."""
     means = [run_table.curve(cell).assign(**dict(zip(CELL, key, strict=True))) for key, cell in runs.groupby(CELL)]
-    frame = named(pd.concat([mean for mean in means if len(mean)] or [runs.head(0)]), (*GROUP, "vocabulary_size"))
+    frame = named(pd.concat([mean for mean in means if len(mean)] or [runs.head(0)]), TABLE)
     y, title = "validation_nats", "Validation nats against"
     return {f"{y}_against_{unit}": lines(frame, unit, y, f"{title} {name}", name) for unit, name in CURVE_UNITS.items()}
 
 
 def accuracy_by_frequency(cells: pd.DataFrame) -> dict[str, Chart]:
     """Return accuracy@1 per tenth of the test words, most frequent words first."""
-    measured = named(cells[cells.accuracy_by_decile.notna()], (*GROUP, "vocabulary_size"))
+    measured = named(cells[cells.accuracy_by_decile.notna()], TABLE)
     rows = [
         {"line": cell["line"], "tenth": tenth, "accuracy_at_1": 100 * float(share)}
         for cell in measured.to_dict("records")
@@ -108,9 +112,11 @@ def diagnosis(runs: pd.DataFrame) -> dict[str, Chart]:
     """Return what takes a regressor's accuracy, as shares of its reference's accuracy: the bars of one sum to 100 %."""
     measured = runs[runs.diagnosis.notna() & (runs.status == "ok")]
     rows = []
-    for name, cell in by_name(measured, (*GROUP, "vocabulary_size")):
+    for name, cell in by_name(measured, TABLE):
         parts = mean_parts(list(cell.diagnosis))
         whole = parts["reference_accuracy_at_1"]
+        if not whole:  # no share of it exists
+            continue
         shares = {OWN[0]: parts["accuracy_at_1"]} | {CAUSES[each][0]: parts[each] for each in CAUSES if each in parts}
         rows += [{"line": f"{name}: {cause}", "share": 100 * part / whole} for cause, part in shares.items()]
     return {"diagnosis": bars(pd.DataFrame(rows), "share", "Accuracy@1 lost, % of the reference's accuracy")}
@@ -123,14 +129,17 @@ def generation_quality(runs: pd.DataFrame) -> dict[str, Chart]:
 
 
 def generation_frame(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return figures of generated text: a row per system and way of decoding, of the lowest seed, and real text."""
+    """Return figures of generated text: a row per system and way of decoding, of the lowest seed, and per real text."""
     measured = runs[runs.generation_quality.notna() & (runs.status == "ok")].sort_values("seed")
     rows: list[dict[str, Any]] = []
-    for name, cell in by_name(measured, (*GROUP, "vocabulary_size")):
+    for name, cell in by_name(measured, TABLE):
         figures = cell.generation_quality.iloc[0]
         rows += [figures_row(f"{name}, {way}", figures[way]) for way in WAYS]
-        real = figures_row(REAL, figures["real"])
-    return pd.DataFrame([*rows, real] if rows else [])
+    for name, cell in named(measured.assign(label=REAL), TABLE).groupby("line"):
+        # the first judge depends on the training text; the second has not judged every record
+        real = max((each["real"] for each in cell.generation_quality), key=lambda real: len(figures_row(name, real)))
+        rows.append(figures_row(name, real))
+    return pd.DataFrame(rows)
 
 
 def figures_row(name: str, measured: Mapping[str, float | None]) -> dict[str, Any]:

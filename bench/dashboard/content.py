@@ -21,7 +21,7 @@ class Content:
 
     experiment: str
     folder: Path  # the first that holds records of the experiment
-    records: dict[Path, Record]
+    records: dict[Path, Record]  # that last finished last
     runs: pd.DataFrame
     charts: dict[str, Chart]
     tables: dict[str, pd.DataFrame]
@@ -41,7 +41,7 @@ class Content:
         return cls(
             experiment,
             folders[0],
-            records,
+            {path: records[path] for path in in_order},
             runs,
             {f"{experiment}/{name}": chart for name, chart in charts(runs).items()},
             {f"{experiment}/{name}": frame for name, frame in tables(runs).items()},

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,8 @@ def log_summary(content: Content, *, project: str, mode: str, entity: str | None
     """
     identity, folder = run_id({"experiment_name": content.experiment}, JOB_TYPE), content.folder
     markers = Markers(folder, identity, project, entity)
-    state = hashlib.sha256(b"".join(path.read_bytes() for path in content.records)).hexdigest()
+    shown = [*content.records, *content.figures.values(), *reports(content)]
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in shown)).hexdigest()
     if markers.hold(state, mode):
         return True
     arguments = {
@@ -74,9 +76,14 @@ def records_artifact(content: Content) -> wandb.Artifact:
 
     Values per test position stay on disk: they are several times larger than the records.
     """
-    name = re.sub(r"[^\w.-]", "_", f"{content.experiment}-records")
-    artifact = wandb.Artifact(name, type="records", description=f"Records of the experiment {content.experiment}")
-    for path in (*content.records, *(content.folder / name for name in REPORT_FILES)):
-        if path.is_file():
-            artifact.add_file(str(path), name=path.name)
+    title = re.sub(r"[^\w.-]", "_", f"{content.experiment}-records", flags=re.ASCII)
+    artifact = wandb.Artifact(title, type="records", description=f"Records of the experiment {content.experiment}")
+    files = {path.name: path for path in (*content.records, *reports(content))}  # of a cell in two folders the later
+    for name, path in files.items():
+        artifact.add_file(str(path), name=name)
     return artifact
+
+
+def reports(content: Content) -> list[Path]:
+    """Return the files of the report that exist."""
+    return [path for name in REPORT_FILES if (path := content.folder / name).is_file()]

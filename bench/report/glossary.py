@@ -23,8 +23,8 @@ COST = (
     Column("parameters", "params M", "lower", "millions", "trained parameters",
           "Size of the whole model.", scale=1e-6, grows=True),
     Column("flops_per_position", "MFLOP/word", "lower", "10⁶ FLOPs", "a training step, per position",
-          "Arithmetic of the whole model; a multiply-add is 2. The one cost that no machine changes.", scale=1e-6,
-          grows=True),
+          "Arithmetic of the whole model, without the encoder's; a multiply-add is 2. The one cost that no machine "
+          "changes.", scale=1e-6, grows=True),
 )  # fmt: skip
 
 TIMES = tuple(column.name for column in COST if column.unit.split()[0] in ("s", "ms"))  # costs that a clock measured

@@ -83,7 +83,7 @@ def quality_vs_cost(runs: pd.DataFrame, cells: pd.DataFrame, styles: LineStyles)
             Line2D([], [], markersize=diameter, label=f"V = {abbreviated(size)}", **dot)
             for size, diameter in diameters.items()
         ]
-    how = "Lower left is better. Training time without the encoder's. " + (
+    how = "Lower left is better. Training time and FLOPs without the encoder's. " + (
         "The larger the marker, the larger V." if len(sizes) > 1 else f"V = {sizes[0]:,}."
     )
     units = {"train_seconds": "seconds", "train_flops": "FLOPs"}

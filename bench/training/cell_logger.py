@@ -82,11 +82,20 @@ class CellLogger(Logger):
 
 
 class CsvCellLogger(CellLogger):
-    """`metrics.csv` in the cell's folder; a resumed cell writes all rows again."""
+    """`metrics.csv` in the cell's folder.
 
-    def __init__(self, folder: Path, cell: str):
+    A cell that continues from a checkpoint writes all rows again. A record has no rows of training: the file of a
+    finished cell is kept as `<cell>-earlier.csv` when its record is logged again.
+    """
+
+    def __init__(self, folder: Path, cell: str, is_finished: bool = False):
         super().__init__(folder / cell / "logged")
-        (folder / cell / "metrics.csv").unlink(missing_ok=True)  # Lightning would warn of it
+        metrics, earlier = folder / cell / "metrics.csv", folder / f"{cell}-earlier.csv"
+        if not is_finished:
+            earlier.unlink(missing_ok=True)
+        elif metrics.exists() and not earlier.exists():
+            metrics.rename(earlier)
+        metrics.unlink(missing_ok=True)  # Lightning would warn of it
         self.marker.unlink(missing_ok=True)
         self.logger = CSVLogger(folder, name=cell, version="")
 

@@ -25,7 +25,7 @@ def csv(
     """Log to `<folder>/logs/<cell>/metrics.csv`; None if the record of that time was logged."""
     if is_logged(folder / "logs" / cell / "logged", finished_at):
         return None
-    return CsvCellLogger(folder / "logs", cell)
+    return CsvCellLogger(folder / "logs", cell, is_finished=finished_at is not None)
 
 
 def weights_and_biases(

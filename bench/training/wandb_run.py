@@ -8,6 +8,7 @@ from typing import Any
 import wandb
 
 from bench.core.dotted import flatten
+from bench.core.paths import system_of_cell
 from bench.core.record import Record
 from bench.training.cell_logger import FINISH_SECONDS, STEP_METRICS, CellLogger, is_logged, summary_of
 
@@ -90,12 +91,15 @@ def start_run(folder: Path, cell: str, config: dict[str, Any], mode: str, place:
     Args:
         place: `project`, `entity` and `resume` of `wandb.init`.
     """
-    tags = [config["system"]["name"], config["corpus"]["name"], f"v{config['vocabulary']['size'] or 'all'}"]
+    system = system_of_cell(config)
+    tags = [system, config["corpus"]["name"], f"v{config['vocabulary']['size'] or 'all'}"]
+    if targets := config["system"].get("head", {}).get("targets"):
+        tags += [str(targets[name]) for name in ("name", "level") if name in targets]
     arguments = {
         "id": run_id(config, cell),
         "name": cell,
         "group": config["experiment_name"],
-        "job_type": config["system"]["name"],
+        "job_type": system,
         "tags": tags,
         "config": flatten(config),
         "dir": folder,

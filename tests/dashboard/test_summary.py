@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from factories.experiments import write_experiments
 from factories.offline_runs import columns_of, entries, offline_runs, summary_of
+from factories.records import partial_record, write_all
 
 from bench.core.record import read_records
+from bench.dashboard import summary
 from bench.dashboard.content import contents
 from bench.dashboard.summary import log_summary
 from bench.training.cell_logger import STEP_METRICS
@@ -46,20 +49,20 @@ def test_history_of_a_cell_has_three_axes_in_every_row(uploaded, starts):
 
 def test_summary_of_a_cell_holds_the_figures_of_its_record(uploaded, starts):
     for path, record in read_records([uploaded]):
-        summary = summary_of(starts[path.stem][0])
-        assert summary["bits_per_byte"] == pytest.approx(record.bits_per_byte)
-        assert [summary[f"accuracy_by_decile/{i}"] for i in range(1, 11)] == pytest.approx(record.accuracy_by_decile)
-        assert summary["generation_quality/sampled/distinct_2"] == record.generation_quality["sampled"]["distinct_2"]
-        assert summary.get("diagnosis/lost_to_fit") == (record.diagnosis or {}).get("lost_to_fit")
-        assert (summary["status"], summary["vocabulary_size"]) == ("ok", record.vocabulary_size)
+        logged = summary_of(starts[path.stem][0])
+        assert logged["bits_per_byte"] == pytest.approx(record.bits_per_byte)
+        assert [logged[f"accuracy_by_decile/{i}"] for i in range(1, 11)] == pytest.approx(record.accuracy_by_decile)
+        assert logged["generation_quality/sampled/distinct_2"] == record.generation_quality["sampled"]["distinct_2"]
+        assert logged.get("diagnosis/lost_to_fit") == (record.diagnosis or {}).get("lost_to_fit")
+        assert (logged["status"], logged["vocabulary_size"]) == ("ok", record.vocabulary_size)
 
 
 def test_summary_run_holds_leaderboard_texts_figures_and_records(starts):
     run, start = starts["sweep: summary"]
     assert (start["run_group"], start["job_type"], start["tags"]) == ("sweep", "summary", ["summary", "wiki_sample"])
-    summary, columns = summary_of(run), columns_of(run)
+    logged, columns = summary_of(run), columns_of(run)
     assert columns["sweep/leaderboard"][:6] == ["corpus", "budget", "V", "system", "seeds", "bits per byte ↓"]
-    assert summary["sweep/figures/quality_vs_cost"]["_type"] == "html-file"
+    assert logged["sweep/figures/quality_vs_cost"]["_type"] == "html-file"
     [artifact] = [each for each in entries(run, "artifact") if each["type"] == "records"]
     names = {content["path"] for content in artifact["manifest"]["contents"]}
     assert "leaderboard.md" in names and len([name for name in names if name.endswith(".json")]) == 12
@@ -70,3 +73,26 @@ def test_summary_run_is_logged_once_per_state_of_the_records(uploaded):
     for content in contents([uploaded]):
         log_summary(content, project="test", mode="offline")
     assert offline_runs(uploaded) == before
+
+
+def test_figures_that_a_report_adds_are_logged_although_the_records_are_unchanged(tmp_path, monkeypatch):
+    write_experiments(tmp_path)
+    [content] = contents([tmp_path / "single"])
+    (tmp_path / "single" / "figures").mkdir(exist_ok=True)
+    states = []
+    monkeypatch.setattr(summary.Markers, "hold", lambda markers, state, mode: states.append(state) or True)
+    for name in ("one.svg", "one.svg", "two.svg"):
+        (tmp_path / "single" / "figures" / name).write_text("<svg/>")
+        [content] = contents([tmp_path / "single"])
+        log_summary(content, project="test", mode="offline")
+    assert states[0] == states[1] != states[2]
+
+
+def test_artifact_holds_the_later_record_of_a_cell_that_lies_in_two_folders(tmp_path):
+    for folder, time in (("later", "2026-02-02"), ("earlier", "2026-01-01")):
+        write_all([partial_record(bits_per_byte=2.0, finished_at=time, experiment="größe")], tmp_path / folder)
+    [content] = contents([tmp_path / "later", tmp_path / "earlier"])
+    artifact = summary.records_artifact(content)
+    assert artifact.name == "gr__e-records"
+    [entry] = artifact.manifest.entries.values()
+    assert "2026-02-02" in Path(entry.local_path).read_text()

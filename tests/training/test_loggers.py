@@ -83,6 +83,25 @@ def test_csv_of_a_resumed_cell_holds_each_row_once(tmp_path):
         assert [row["words"] for row in csv.DictReader(file)] == ["10", "20", "40"]
 
 
+def test_csv_of_training_is_kept_when_the_finished_record_is_logged_again(tmp_path):
+    with loggers.cell_logger(named("csv"), tmp_path / "one") as logger:
+        logger.log_rows([("training", {**CURVE[0], "loss": 9.0})])
+    for _ in range(2):
+        loggers.log_finished(named("csv"), tmp_path / "one", FINISHED)
+        (tmp_path / "logs" / "one" / "logged").unlink()  # as if the record had changed
+    assert "training/loss" in (tmp_path / "logs" / "one-earlier.csv").read_text()
+    assert "training/loss" not in (tmp_path / "logs" / "one" / "metrics.csv").read_text()
+
+
+def test_wandb_run_says_which_targets_a_head_reads_and_that_its_inputs_see_the_future(tmp_path):
+    targets = {"name": "bert", "level": "token", "context": "bidirectional"}
+    system = {"name": "mse", "head": {"targets": targets}}
+    config = {**OFFLINE, "system": system, "inputs": "contextual", "targets": targets}
+    with loggers.cell_logger(config, tmp_path / "one") as logger:
+        assert logger.run.job_type == "mse (inputs see the future)"
+        assert {"mse (inputs see the future)", "bert", "token"} < set(logger.run.tags)
+
+
 def test_wandb_run_of_a_cell_has_the_same_id_after_a_resume_and_another_for_another_cell(tmp_path):
     ids = []
     for cell in ("one", "one", "two"):
