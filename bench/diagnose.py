@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object
-
-from bench.core.environment import silence_libraries, substitute_unprintable
+from bench.core.environment import cache_of, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, Diverged, SettingError, one_line
 from bench.core.paths import weights_beside
 from bench.core.provenance import git_commit
 from bench.core.record import Record, ledger_kind
+from bench.core.refusals import REFUSED, explain_refusal
 from bench.core.trust import add_option
+from bench.core.value_check import find_target
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.causal_judge import CausalJudge
 from bench.evaluation.diagnosis.diagnose import diagnose
@@ -98,8 +98,8 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
 def is_diagnosed(system: dict[str, Any]) -> bool:
     """True if a system's head is a regressor of this project, or if it is the predictions of another program."""
     if "head" not in system:
-        return get_object(system["model"]["_target_"]) is StoredPredictions
-    head = get_object(system["head"]["_target_"])
+        return find_target("system.model._target_", system["model"]["_target_"]) is StoredPredictions
+    head = find_target("system.head._target_", system["head"]["_target_"])
     return isinstance(head, type) and issubclass(head, Regressor)
 
 
@@ -112,7 +112,7 @@ def targets_of(record: Record, built: Built) -> Targets:
     if built.targets.level == "type":
         return built.targets
     settings = json.dumps(record.config["targets"])
-    targets = make_targets(settings, built.evaluation_data.vocabulary, record.config["cache_dir"])
+    targets = make_targets(settings, built.evaluation_data.vocabulary, cache_of(record.config))
     if not rests_on(record.weights_sha256, targets.weights_sha256):
         raise SettingError("RUN", "its encoder has changed since this cell was run; run it with force=true")
     return targets
@@ -129,7 +129,7 @@ def written_quality(record: Record, built: Built, judge: CausalJudge | None) -> 
     calibration = None
     if record.calibration_scale is not None:
         calibration = Calibration(record.calibration_scale, record.calibration_prior)
-    encoder = sentence_encoder(record.config["cache_dir"])
+    encoder = sentence_encoder(cache_of(record.config))
     evaluator = evaluator_of(built.model)
     return generation_quality(evaluator, built.evaluation_data, calibration, encoder, record.seed, judge)
 
@@ -214,9 +214,10 @@ def main() -> None:
             continue
         try:
             print(f"{path.name.removesuffix('.json')}: {measure(path, arguments)}", flush=True)
-        except (SettingError, Diverged) as error:
+        except (*REFUSED, Diverged) as error:
             failed = True
-            print(error if isinstance(error, SettingError) else f"{path}: {one_line(error)}", file=sys.stderr)
+            line = f"{path}: {one_line(error)}" if isinstance(error, Diverged) else explain_refusal(error, [])
+            print(line, file=sys.stderr)
     sys.exit(BAD_INPUT if failed else 0)
 
 

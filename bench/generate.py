@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from bench.core.environment import substitute_unprintable
+from bench.core.environment import cache_of, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.paths import weights_beside
 from bench.core.record import Record
@@ -18,7 +17,7 @@ from bench.core.refusals import exiting_on_refusal
 from bench.core.settings import Count, Seed
 from bench.core.source_hash import made_by_other_code
 from bench.core.trust import add_option, check_targets
-from bench.core.value_check import check_value
+from bench.core.value_check import check_value, find_target
 
 if TYPE_CHECKING:  # torch and all that it takes is imported after the checks
     from torch import Tensor
@@ -59,7 +58,7 @@ def kept_model(path: Path, record: Record) -> "Built":
     from bench.training.build import build_cell
     from bench.training.kept_weights import load_weights, rests_on
 
-    config, weights = record.config, weights_beside(path, record.config)
+    config, weights = record.config | {"cache_dir": cache_of(record.config)}, weights_beside(path, record.config)
     built = build_cell(OmegaConf.create(config), kept_table(config, weights))
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
         raise SettingError("RUN", "the text has changed since this cell was run; run it again")
@@ -84,7 +83,9 @@ def kept_table(config: dict[str, Any], weights: Path) -> "Tensor | None":
     from bench.heads._regressor import Regressor
 
     head = config["system"].get("head")
-    if head is None or not issubclass(get_class(head["_target_"]), Regressor) or not weights.is_file():
+    if head is None or not weights.is_file():
+        return None
+    if not issubclass(find_target("system.head._target_", head["_target_"]), Regressor):
         return None
     try:
         with safe_open(weights, "pt") as file:

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bench.core.cpu_threads import limit_threads
-from bench.core.environment import silence_libraries, substitute_unprintable
+from bench.core.environment import cache_of, silence_libraries, substitute_unprintable
 from bench.core.errors import SettingError
 from bench.core.provenance import reproducibility_fields
 from bench.core.record import MEASURED_LATER, Record
@@ -52,8 +51,11 @@ def run_again(record: Record, path: Path) -> Record:
             "checkpoint": {"seconds": 1e9},
             "logger": OmegaConf.create({"_target_": "bench.training.loggers.none"}),
         }
-        cache = os.environ.get("HEAD_BENCH_CACHE") or str(Path(record.config["cache_dir"]).expanduser())
-        return run(OmegaConf.create({**record.config, **replaced, "cache_dir": cache}))
+        repeated = run(OmegaConf.create({**record.config, **replaced, "cache_dir": cache_of(record.config)}))
+        if repeated.status != "ok":
+            problem = f"{path} cannot be repeated: the run ended as {repeated.status} ({repeated.reason})"
+            raise SettingError("RECORD", problem)
+        return repeated
 
 
 def differences(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:

@@ -14,9 +14,11 @@ from bench.core.errors import SettingError
 from bench.core.paths import record_stem, resolved_config
 from bench.core.record import Record
 from bench.core.stored_result import json_path
+from bench.data.corpus_cache import open_corpus
 from bench.evaluation import generation_quality
 from bench.evaluation.diagnosis import ladder
 from bench.run import run
+from bench.training import build
 from bench.verify import differences
 
 LARGER = ["corpus.words=24000", "evaluation.test_words=null"]  # test documents enough for prompts
@@ -159,6 +161,40 @@ def test_missing_weights_and_records_are_refused_in_one_line(cells, said, tmp_pa
     moved.write_bytes(cells["cosine"].read_bytes())
     status, _, problems = said(moved, "--force")
     assert status == 2 and "is missing or damaged" in problems[-1]
+
+
+def changed(path: Path, folder: Path, **config: object) -> Path:
+    """Copy a record with its weights, with other settings in its configuration; return the copy."""
+    shutil.copytree(path.parent, folder)
+    record = json.loads((folder / path.name).read_text())
+    for key, value in config.items():
+        record["config"][key] = record["config"][key] | value if isinstance(value, dict) else value
+    (folder / path.name).write_text(json.dumps(record))
+    return folder / path.name
+
+
+def test_record_that_cannot_be_built_is_one_line_and_the_next_is_measured(cells, said, tmp_path):
+    moved = changed(
+        cells["unigram"],
+        tmp_path / "a",
+        corpus={"source": {"_target_": "bench.data.sources.files.text", "path": "/moved"}},
+    )
+    foreign = changed(cells["cosine"], tmp_path / "b", system={"head": {"_target_": "their.Mine"}})
+    sound = changed(cells["softmax"], tmp_path / "c")
+    status, lines, errors = said("--trust", "their.Mine", "--force", moved, foreign, sound)
+    assert status == 2 and len(lines) == 1 and lines[0].startswith(sound.stem)
+    assert len(errors) == 2 and "/moved" in errors[0]
+    assert errors[1].startswith("system.head._target_: 'their.Mine' cannot be imported")
+
+
+def test_record_of_another_user_is_measured_with_the_cache_of_this_user(cells, said, tmp_path, monkeypatch):
+    theirs, caches = changed(cells["unigram"], tmp_path / "a", cache_dir="~nobody/cache"), []
+    monkeypatch.setattr(diagnose, "sentence_encoder", caches.append)
+    monkeypatch.setattr(diagnose, "generation_quality", lambda *_: None)
+    monkeypatch.setattr(build, "open_corpus", lambda source, cache: caches.append(cache) or open_corpus(source, cache))
+    monkeypatch.setenv("HEAD_BENCH_CACHE", str(tmp_path / "cache"))
+    assert said("--force", theirs)[0] == 0
+    assert caches == [str(tmp_path / "cache")] * 2
 
 
 def test_second_judge_measures_again_only_what_it_has_not_judged(cells, said, llama_folder, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -77,3 +78,8 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="The `srun` command is available")
+
+
+def cache_of(config: dict[str, Any]) -> str:
+    """Return the cache for work on a stored record: HEAD_BENCH_CACHE, else the record's own, maybe another user's."""
+    return os.environ.get("HEAD_BENCH_CACHE") or str(Path(config["cache_dir"]).expanduser())
