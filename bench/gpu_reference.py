@@ -43,6 +43,12 @@ REPORT_SECONDS = 20  # kept at the end for the report
 COMMAND = [sys.executable, "-m", "bench"]
 
 
+OWN = set(  # groups of settings that this job reads itself
+    "experiment experiment_name results_dir cache_dir force device precision scale limit_seconds only steps trainer "
+    "logger hydra".split()
+)
+
+
 class Step(Group):
     """One command of the plan."""
 
@@ -113,11 +119,15 @@ def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:
         typed: overrides of the command line; those of the groups that a step takes are passed on.
 
     Raises:
-        SettingError: `only` names a step that does not exist.
+        SettingError: `only` names a step that does not exist, or an override is read by no step.
     """
     steps, only = config["steps"], config["only"]
     if unknown := [name for name in only or [] if name not in steps]:
         raise SettingError("only", unknown_choice(unknown[0], steps))
+    taken = {group for step in steps.values() for group in step.get("takes", [])}
+    for key in map(key_of, typed):
+        if key.split(".")[0] not in taken | OWN:
+            raise SettingError(key, f"no step reads it; the groups that are passed on are {', '.join(sorted(taken))}")
     folder, rows = readable(f"{config['results_dir']}/{config['experiment_name']}"), []
     for name in only or steps:
         step = Step.model_validate(steps[name])

@@ -95,6 +95,12 @@ def test_each_cell_of_each_step_has_a_sound_configuration(monkeypatch, more):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("typed", ["seed=7", "backbone.trunk.hidden_size=1024", "vocabulary.size=77"])
+def test_override_that_no_step_reads_is_refused(typed):
+    with pytest.raises(SettingError, match=rf"^{typed.partition('=')[0]}: no step reads it; .* are corpus, targets$"):
+        planned_rows(plain("+experiment=gpu_reference"), [typed])
+
+
 def test_cells_of_data_scaling_read_the_words_of_their_budget_once():
     for budget in (300_000, 10_000_000):
         cfg = composed("+experiment=data_scaling", f"budget.words={budget}")

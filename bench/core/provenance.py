@@ -113,6 +113,18 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def timed_on(device: str) -> dict[str, Any]:
+    """Return the fields of a cost ledger that name the machine: the device, and the number of CPU threads.
+
+    Args:
+        device: `cpu` or `cuda`.
+    """
+    import torch
+
+    name = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else cpu_name()
+    return {"device": name, "threads": torch.get_num_threads()}
+
+
 def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds: int) -> dict[str, Any]:
     """Return the fields that every cost ledger has beside its rows.
 
@@ -120,14 +132,11 @@ def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds
         device: `cpu` or `cuda`; the ledger holds the name of that device.
         precision: precision of the computation.
     """
-    import torch
-
     reproduces = reproducibility_fields(config)
     return {
         "experiment": config["experiment_name"],
-        "device": torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else cpu_name(),
+        **timed_on(device),
         "precision": precision,
-        "threads": torch.get_num_threads(),
         "rounds": rounds,
         **{key: reproduces[key] for key in ("config", "versions", "git_commit")},
         "finished_at": now(),

@@ -16,11 +16,13 @@ from bench.core.settings import Count, Group, Settings
 from bench.cost.encoder_drift import drifts
 from bench.cost.encoder_rounds import drift_vectors, measure
 from bench.cost.encoder_variants import EncoderVariant, EqualLengthReader, PlainReader, make_sample
-from bench.cost.ledger import ledger_stem
+from bench.cost.ledger import ledger_stem, measured_elsewhere
 from bench.cost.schema import EncoderLedger, EncoderRow
 from bench.data.corpus_cache import open_corpus
 from bench.targets.encoder import Encoder
+from bench.targets.encoder_files import weights_sha256
 from bench.targets.tables import make_encoder
+from bench.training.pretrained_weights import changed_folder
 
 EMBEDDED = "all-MiniLM-L6-v2"  # the encoder of targets.encoder=null
 
@@ -68,6 +70,13 @@ class EncoderSweep(Job[EncoderLedger]):
         ledger = EncoderLedger(**header(config, variants[0].encoder, len(sample.text)), rows=rows, drift=drift)
         ledger.write(stem)
         return ledger
+
+    def outdated(self, config: dict[str, Any], path: Path) -> str:
+        ledger = EncoderLedger.read(path)
+        source, recorded = config["targets"].get("encoder"), (ledger.weights_sha256, ledger.finished_at)
+        if (folder := changed_folder(source, weights_sha256, *recorded)) is not None:
+            return f"made from other weights than {folder} holds now"
+        return measured_elsewhere(ledger, config["cost"]["device"])
 
     def failure(self, config: dict[str, Any], error: SettingError) -> EncoderLedger:
         row = EncoderRow(contender="all", status="failed", reason=str(error))

@@ -31,7 +31,7 @@ from bench.cost.earlier_rows import (
     smaller_rows,
 )
 from bench.cost.head_rounds import measure
-from bench.cost.ledger import ledger_stem
+from bench.cost.ledger import ledger_stem, measured_elsewhere
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, identifying_systems, systems, whole_model
 from bench.cost.schema import HeadLedger, HeadRow
@@ -104,7 +104,8 @@ class HeadSweep(Job[HeadLedger]):
         return HeadLedger(**header(config), peak_gflops=[], rows=[row])
 
     def outdated(self, config: dict[str, Any], path: Path) -> str:
-        return "made by other code" if has_other_code(HeadLedger.read(path)) else ""
+        ledger = HeadLedger.read(path)
+        return "made by other code" if has_other_code(ledger) else measured_elsewhere(ledger, config["cost"]["device"])
 
     def headline(self, result: HeadLedger) -> str:
         earlier = sum(row.measured_at is not None for row in result.rows)
@@ -115,9 +116,12 @@ def selected_contenders(cfg: DictConfig) -> list[Contender]:
     """Return the systems, and for heads alone their baselines; or those of them that `cost.contenders` names.
 
     Raises:
-        SettingError: a name that no contender has.
+        SettingError: a name that no contender has, or a trunk of another width than `cost.hidden_size`.
     """
     if cfg.cost.part == "model":
+        width = cfg.backbone.get("trunk", {}).get("hidden_size", cfg.cost.hidden_size)
+        if width != cfg.cost.hidden_size:
+            raise SettingError("backbone.trunk.hidden_size", f"it is {width}; give cost.hidden_size={width} instead")
         contenders = [whole_model(each, cfg.backbone, streams=cfg.batch.streams) for each in systems()]
     else:
         contenders = [*map(head_alone, systems()), *BASELINE_LOSSES, *BASELINE_SEARCHES]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from bench.core.history import ADDED
 from bench.core.identity import short_hash
 from bench.core.paths import folder_name
+from bench.core.provenance import timed_on
 from bench.core.secrets import scrub
 from bench.core.stored_result import StoredResult
 
@@ -76,3 +77,15 @@ def ledger_stem(config: dict[str, Any], prefix: str, kept: dict[str, Any], added
         kept: all settings that the ledger's figures depend on.
     """
     return Path(config["results_dir"]) / folder_name(config["experiment_name"]) / f"{prefix}-{short_hash(kept, added)}"
+
+
+def measured_elsewhere(ledger: Ledger, device: str) -> str:
+    """Return a reason to measure again if the times are those of another machine or number of threads; else empty.
+
+    Args:
+        device: `cpu` or `cuda`, of the configuration.
+    """
+    here = timed_on(device)
+    if (ledger.device, ledger.threads) == (here["device"], here["threads"]):
+        return ""
+    return f"measured on {ledger.device} with {ledger.threads} threads"

@@ -14,7 +14,7 @@ from bench.core.progress import Bar
 from bench.core.provenance import ledger_header, trains_on_gpu
 from bench.core.settings import Count, Group, Settings, SizedVocabulary
 from bench.cost.contender import selected_names
-from bench.cost.ledger import ledger_stem
+from bench.cost.ledger import ledger_stem, measured_elsewhere
 from bench.cost.our_heads import identifying_systems, systems
 from bench.cost.schema import LoopLedger, LoopRow
 from bench.cost.training_loops import LoopTimings, measure
@@ -76,6 +76,9 @@ class LoopSweep(Job[LoopLedger]):
     def failure(self, config: dict[str, Any], error: SettingError) -> LoopLedger:
         row = LoopRow(contender="all", status="failed", reason=str(error))
         return LoopLedger(**header(config), logger_start_seconds=[], rows=[row])
+
+    def outdated(self, config: dict[str, Any], path: Path) -> str:
+        return measured_elsewhere(LoopLedger.read(path), "cuda" if trains_on_gpu(config) else "cpu")
 
     def headline(self, result: LoopLedger) -> str:
         return f"{result.measured} systems measured"

@@ -19,12 +19,16 @@ def as_contenders(arguments: list[str]) -> list[str]:
     """Replace `system=a,b` by `cost.contenders=[a,b,'peer:*']` if the experiment has contenders.
 
     Raises:
-        SettingError: `system` is no list of names, or `cost.contenders` is given too.
+        SettingError: `system` is no list of names, `cost.contenders` is given too, or a system's setting is changed.
     """
     systems = [each for each in arguments if each.startswith("system=")]
+    options = [each for each in arguments if each.lstrip("+~").startswith("system.")]
     experiments = [each for each in arguments if re.match(r"\+?experiment=\w+$", each)]
-    if not systems or not experiments or not has_contenders(experiments):
+    if not (systems or options) or not experiments or not has_contenders(experiments):
         return arguments
+    if options:
+        problem = "a cost experiment measures every system as its file in conf/system says; give it a file of its own"
+        raise SettingError(options[0].lstrip("+~").partition("=")[0], problem)
     names = systems[-1].partition("=")[2]
     if any(each.lstrip("+").startswith("cost.contenders=") for each in arguments):
         raise SettingError("system", "cost.contenders names the systems already; give one of the two")

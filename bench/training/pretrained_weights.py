@@ -15,25 +15,39 @@ CAUSAL_LM = "bench.models.causal_lm.SubwordModel"
 
 
 def replaced_weights(config: dict[str, Any], record: Record) -> Path | None:
-    """Return the local folder of pre-trained weights that a cell reads if it holds others than those of the record.
-
-    A folder that has not changed since the record was finished is not read; another is read once per process. None
-    stands for every other folder, one without readable weights included.
-    """
+    """Return the local folder of pre-trained weights that a cell reads if it holds others than those of the record."""
     system = config["system"]
     if "head" in system:
         targets = config["targets"] if config["inputs"] == "contextual" else system["head"].get("targets") or {}
         source, sha256_of = targets.get("encoder"), encoder_files.weights_sha256
     else:
         source, sha256_of = system["model"].get("pretrained"), causal_lm_sha256
-    is_ours = "head" in system or system["model"]["_target_"] == CAUSAL_LM  # others hash their weights in their own way
-    if not is_ours or None in (source, record.weights_sha256, record.finished_at):
+        if system["model"]["_target_"] != CAUSAL_LM:  # others hash their weights in their own way
+            return None
+    return changed_folder(source, sha256_of, record.weights_sha256, record.finished_at)
+
+
+def changed_folder(
+    source: str | None, sha256_of: Callable[[Path], str], recorded: str | None, finished_at: str | None
+) -> Path | None:
+    """Return the local folder of pre-trained weights if it holds others than those that a result was made from.
+
+    A folder that has not changed since the result was finished is not read; another is read once per process. None
+    stands for every other folder, one without readable weights included.
+
+    Args:
+        source: folder, or name on the hub; None for the embedded weights.
+        sha256_of: computes the hash of a folder's weights.
+        recorded: hash of the weights that the result was made from.
+        finished_at: time of the result.
+    """
+    if None in (source, recorded, finished_at):
         return None
     folder = Path(source).expanduser()
     with contextlib.suppress(OSError, SettingError):
         changed = last_change(folder)
-        if changed >= datetime.fromisoformat(record.finished_at).timestamp():
-            return folder if once(sha256_of, folder, changed) != record.weights_sha256 else None
+        if changed >= datetime.fromisoformat(finished_at).timestamp():
+            return folder if once(sha256_of, folder, changed) != recorded else None
     return None
 
 

@@ -1,5 +1,6 @@
 """Head ledger: its contenders, baselines that do equal work, rounds, and contenders that fail."""
 
+import dataclasses
 import re
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from bench.cost.baseline_search import BASELINE_SEARCHES
 from bench.cost.contender import Contender, Missing, Operations
 from bench.cost.head_rounds import measure
 from bench.cost.head_sweep import HeadSweep
+from bench.cost.ledger import measured_elsewhere
 from bench.cost.measurement import Limits, Measurement
 from bench.cost.our_heads import head_alone, row_adam, systems, whole_model
 from bench.cost.schema import HeadLedger, HeadRow, ledger_class
@@ -492,6 +494,18 @@ def test_bad_setting_is_reported_in_one_line(tree, override, line):
     with pytest.raises(SettingError, match=line):
         check_config(OmegaConf.to_container(cfg, resolve=True))
         HeadSweep().run(cfg)
+
+
+def test_trunk_of_another_width_than_the_cost_is_refused(tree):
+    cfg = configured("cost_sweep_model", "cost.hidden_size=16", "backbone.trunk.hidden_size=32")
+    with pytest.raises(SettingError, match=r"^backbone.trunk.hidden_size: it is 32; give cost.hidden_size=32 instead"):
+        head_sweep.selected_contenders(cfg)
+
+
+def test_ledger_of_another_number_of_threads_is_said_to_be_measured_elsewhere(ledger, tmp_path):
+    assert measured_elsewhere(ledger, "cpu") == ""
+    other = dataclasses.replace(ledger, threads=ledger.threads + 1)
+    assert measured_elsewhere(other, "cpu") == f"measured on {ledger.device} with {ledger.threads + 1} threads"
 
 
 @pytest.mark.parametrize(("experiment", "part"), [("cost_sweep", "head"), ("cost_sweep_model", "model")])

@@ -41,6 +41,10 @@ def test_other_arguments_stay_as_typed(arguments):
     ("more", "problem"),
     [
         (["system=softmax", "cost.contenders=[mse]"], "^system: cost.contenders names the systems already; give one"),
+        (
+            ["system.head._target_=their.Head"],
+            r"^system.head._target_: a cost experiment measures every system as its file",
+        ),
         (["system=glob(*)"], r"^system: glob.* is not a list of names; give e.g. cost.contenders="),
     ],
 )
