@@ -8,7 +8,8 @@ DECODE = "wall clock of the top 10 for {}: of the head alone, without the trunk;
 COST = (
     Column("train_seconds", "train s", "lower", "s", "wall clock of the training steps, validation left out",
           "Price of the quality in this row."),
-    Column("encode_seconds", "encode s", "lower", "s", "encoding the training text once; its vectors are then cached",
+    Column("encode_seconds", "encode s", "lower", "s",
+           "encoding the training text once, on the machine that did it; its vectors are then cached",
           "A regressor needs the vectors before its first step; add this time to the training time."),
     Column("train_ms_per_1k", "train ms/1k", "lower", "ms per 1,000 words", "a step of the whole model",
           "Forward, backward and optimiser, of the whole model."),
