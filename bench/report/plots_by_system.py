@@ -23,11 +23,6 @@ NAME_WIDTH = 36  # characters; a longer name is wrapped
 NAME_HEIGHT = 0.19  # inches per line
 
 
-def measured(cells: pd.DataFrame, fields: tuple[str, ...]) -> list[Column]:
-    """Return the measures among `fields` for which at least one cell has a value."""
-    return [COLUMNS[field] for field in fields if cells[field].notna().any()]
-
-
 def plot_by_system(axis: Axes, cells: pd.DataFrame, column: Column, styles: LineStyles, bars: bool) -> None:
     """Plot one measure at one V: a row per system, with its standard error and, at the right, its value.
 
@@ -53,7 +48,7 @@ def figure_by_system(
     cells: pd.DataFrame, styles: LineStyles, fields: tuple[str, ...], title: str, how: str, bars: bool
 ) -> Figure | None:
     """Return a panel per measure, with the systems in the order of their bits per byte; None with several V."""
-    entries = measured(cells, fields)
+    entries = [COLUMNS[field] for field in fields if cells[field].notna().any()]
     if not entries or cells.vocabulary_size.nunique() > 1:
         return None
     cells = cells.sort_values("bits_per_byte", kind="stable")

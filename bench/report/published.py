@@ -27,7 +27,8 @@ P_VALUE = re.compile(r"p [<=] \.\d+|\?")
 
 COPY = re.compile(r"(?P<begin><!-- copy (?P<source>\S+) (?P<name>\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
-TARGET = re.compile(r"(\]\(|\]: )(?![a-z]+:|#)([^\s()]+)")  # of a link or a picture, unless it is an address
+# target of a link, of a picture or of a reference, which begins its line, unless it is an address
+TARGET = re.compile(r"(\]\(|^\[[^\]]+\]: )(?![a-z]+:|#)([^\s()]+)", re.MULTILINE)
 
 FEWEST = 3  # seeds behind a figure whose passage does not have to say their number
 

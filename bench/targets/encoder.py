@@ -89,7 +89,8 @@ class Encoder:
         for name, value in {**self.options, "precision": precision}.items():  # an unknown one would raise no error
             check_value(f"targets.{name}", value, EncoderSettings.__annotations__[name])
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = best_precision(self.device) if precision == "auto" else precision
+        best = "bf16" if computes_bf16(self.device) else "fp32"
+        self.precision = best if precision == "auto" else precision
         self.folder = encoder_files.find_encoder(source)
         self.config = encoder_files.read_config(self.folder, layer)
         self.width: int = self.config.hidden_size
@@ -195,8 +196,3 @@ def finite(vectors: torch.Tensor) -> torch.Tensor:
     if not vectors.isfinite().all():
         raise SettingError("targets.encoder", "some vectors are infinite or NaN in float16; give another encoder")
     return vectors
-
-
-def best_precision(device: torch.device) -> str:
-    """Return bf16 if the hardware computes in bfloat16, else fp32."""
-    return "bf16" if computes_bf16(device) else "fp32"

@@ -89,7 +89,7 @@ def test_comments_and_pictures_and_plain_links_are_no_figures(folder):
 def test_passage_of_another_text_is_copied_with_its_links(folder):
     (folder / "below").mkdir()
     figure = '[2.016](../runs/a.md "bits_per_byte of system=softmax") or [2.02][s]'
-    passage = f'It is {figure}. ![p](a.svg) [w](https://a.org)\n\n[s]: ../runs "bits_per_byte of system=softmax"\n'
+    passage = f'{figure}: more. ![p](a.svg) [w](https://a.org)\n\n[s]: ../runs "bits_per_byte of system=softmax"\n'
     source = f"<!-- begin answer -->\n{passage}<!-- end -->\n"
     (folder / "below" / "source.md").write_text(source)
     text = filled(folder, "# Title\n<!-- copy below/source.md answer -->\nold\n<!-- end -->\nrest\n")
