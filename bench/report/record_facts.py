@@ -46,7 +46,9 @@ def kind_of(record: Record) -> str:
 def budget(config: Mapping[str, Any]) -> str:
     """Return the limits that all systems of one table share; empty if the record does not say."""
     words, seconds = (config.get("budget", {}).get(unit) for unit in ("words", "seconds"))
-    data, time = words and f"{words:,} words", seconds and f"{seconds:g} s of training"
+    text = (config.get("corpus") or {}).get("train_words")
+    again = f" from a text of {text:,}" if words and text and text < words else ""  # several passes
+    data, time = words and f"{words:,} words{again}", seconds and f"{seconds:g} s of training"
     if data and time:
         return f"equal limits: {data} or {time}"
     return f"equal data: {data}" if data else f"equal time: {time}" if time else ""

@@ -131,6 +131,14 @@ def test_texts_of_two_contents_have_the_names_of_their_folders():
     assert list(runs.corpus) == names
 
 
+@pytest.mark.parametrize(("text", "more"), [(300, " from a text of 300"), (1000, ""), (5000, ""), (None, "")])
+def test_budget_names_the_text_if_it_is_read_more_than_once(text, more):
+    """Equal numbers of words read from texts of two sizes are no equal data."""
+    config = {"budget": {"words": 1000, "seconds": None}, "corpus": {"name": "c", "train_words": text}}
+    [budget] = run_table.runs([partial_record(config=config)]).budget
+    assert budget == f"equal data: 1,000 words{more}"
+
+
 def test_variant_is_the_same_at_every_budget_and_another_for_another_trunk():
     def config(words: int, hidden: int) -> dict:
         return {
