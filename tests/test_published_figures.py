@@ -21,14 +21,16 @@ def figures_of(path: Path) -> list[Figure]:
 
 
 @cache
-def p_values(path: Path) -> dict[str, float]:
+def p_values(path: Path) -> dict[tuple[Path, str], float]:
     return corrected_p(figures_of(path))
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_figures_are_those_of_their_records(path):
     """`python -m bench.report --fill results/README.md README.md` prints the figures again."""
-    again = [(figure, reprinted(figure, p_values(path).get(figure.written))) for figure in figures_of(path)]
+    again = [
+        (figure, reprinted(figure, p_values(path).get((figure.folder, figure.written)))) for figure in figures_of(path)
+    ]
     assert len(again) > 20
     changed = [(figure, now) for figure, now in again if figure.printed != now]
     assert [(figure.line, figure.written, figure.printed, now) for figure, now in changed] == []
