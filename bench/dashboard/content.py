@@ -21,7 +21,7 @@ class Content:
 
     experiment: str
     folder: Path  # the first that holds records of the experiment
-    records: dict[Path, Record]  # that last finished last
+    records: dict[Path, Record]  # in the order in which they finished
     runs: pd.DataFrame
     charts: dict[str, Chart]
     tables: dict[str, pd.DataFrame]
