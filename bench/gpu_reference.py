@@ -43,12 +43,6 @@ REPORT_SECONDS = 20  # kept at the end for the report
 COMMAND = [sys.executable, "-m", "bench"]
 
 
-OWN = set(  # groups of settings that this job reads itself
-    "experiment experiment_name results_dir cache_dir force device precision scale limit_seconds only steps trainer "
-    "logger hydra".split()
-)
-
-
 class Step(Group):
     """One command of the plan."""
 
@@ -66,6 +60,11 @@ class GpuReferenceSettings(Settings):
     limit_seconds: Annotated[float, pydantic.Field(ge=60, le=1e6)]
     only: list[str] | None
     steps: dict[str, Step]
+
+
+# groups of settings that this job reads itself
+OWN = {"experiment", "experiment_name", "results_dir", "cache_dir", "force", "trainer", "logger", "hydra"}
+OWN |= GpuReferenceSettings.model_fields.keys() - Settings.model_fields.keys()
 
 
 class GpuReference(Job[StepLedger]):

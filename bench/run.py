@@ -34,7 +34,7 @@ from bench.evaluation.score import ScoredText
 from bench.training.build import Built, build_cell
 from bench.training.cell_logger import CellLogger
 from bench.training.loggers import cell_logger, log_finished
-from bench.training.pretrained_weights import replaced_weights
+from bench.training.pretrained_weights import reason_to_repeat, replaced_weights
 from bench.training.train import continues_training, train_or_load
 
 
@@ -68,8 +68,7 @@ class CellJob(Job[Record]):
         record = Record.read(path)
         if made_by_other_code(record.source_sha256, config):
             return "made by other code"
-        folder = replaced_weights(config, record)
-        return "" if folder is None else f"made from other weights than {folder} holds now"
+        return reason_to_repeat(replaced_weights(config, record))
 
     def log(self, config: dict[str, Any], stem: Path, result: Record) -> None:
         log_finished(config, stem, result)

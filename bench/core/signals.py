@@ -35,7 +35,6 @@ class Stop:
     def __init__(self) -> None:
         self.asked: str | None = None  # name of the signal that arrived
         self.held = False
-        self.catches = False
 
     def __call__(self, number: int, _: Any) -> None:
         self.asked = signal.Signals(number).name
@@ -46,15 +45,14 @@ class Stop:
     def catching(self) -> Iterator[None]:
         """Handle both signals within the block."""
         with handling(self):
-            self.catches = threading.current_thread() is threading.main_thread()
             try:
                 yield
             finally:
-                self.asked, self.catches = None, False
+                self.asked = None
 
     def take_back(self) -> None:
         """Handle both signals again if another library has given them its own handler within `catching`."""
-        if self.catches:
+        if self in map(signal.getsignal, SIGNALS):
             for each in SIGNALS:
                 signal.signal(each, self)
 

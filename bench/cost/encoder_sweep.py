@@ -22,7 +22,7 @@ from bench.data.corpus_cache import open_corpus
 from bench.targets.encoder import Encoder
 from bench.targets.encoder_files import weights_sha256
 from bench.targets.tables import make_encoder
-from bench.training.pretrained_weights import changed_folder
+from bench.training.pretrained_weights import changed_folder, reason_to_repeat
 
 EMBEDDED = "all-MiniLM-L6-v2"  # the encoder of targets.encoder=null
 
@@ -74,9 +74,8 @@ class EncoderSweep(Job[EncoderLedger]):
     def outdated(self, config: dict[str, Any], path: Path) -> str:
         ledger = EncoderLedger.read(path)
         source, recorded = config["targets"].get("encoder"), (ledger.weights_sha256, ledger.finished_at)
-        if (folder := changed_folder(source, weights_sha256, *recorded)) is not None:
-            return f"made from other weights than {folder} holds now"
-        return measured_elsewhere(ledger, config["cost"]["device"])
+        changed = changed_folder(source, weights_sha256, *recorded)
+        return reason_to_repeat(changed) or measured_elsewhere(ledger, config["cost"]["device"])
 
     def failure(self, config: dict[str, Any], error: SettingError) -> EncoderLedger:
         row = EncoderRow(contender="all", status="failed", reason=str(error))

@@ -9,7 +9,7 @@ from bench.report.glossary import COLUMNS
 from bench.report.leaderboard import Leaderboard, text
 from bench.report.number_format import NULL
 from bench.report.record_facts import budget_order
-from bench.report.significance import certain
+from bench.report.significance import compared_with
 
 
 class Need(NamedTuple):
@@ -49,7 +49,8 @@ def best(cells: pd.DataFrame, field: str) -> Best | None:
     first, *others = (cell for _, cell in trained.iterrows())
     if not others:
         return Best(first, None, None)
-    return Best(first, others[0], certain(first, others, field)[0])
+    comparison = compared_with(first, others, field).get(others[0].label)
+    return Best(first, others[0], comparison and comparison.differs)
 
 
 def figure(cell: pd.Series, field: str) -> str:

@@ -55,15 +55,14 @@ def best(query: Query, folder: Path) -> Answer:
     ranked = cells.sort_values([query.figure, "label"], ascending=[column.direction == "lower", True])
     first, *others = (cell for _, cell in ranked.iterrows())
     names, seeds = [first.label], [int(first.seeds)]
-    for other, differs in zip(others, significance.certain(first, others, query.figure), strict=True):
-        found = significance.difference(other, first, query.figure)
-        if found is None:  # figures without an interval, such as numbers of parameters, differ
+    compared = significance.compared_with(first, others, query.figure)
+    for other in others:
+        if (comparison := compared.get(other.label)) is None:  # figures without an interval, such as parameters, differ
             continue
-        low, high = (column.scale * end for end in (found.low, found.high))
-        if differs is None:  # no p, as with one seed
-            differs = low > 0 or high < 0
-        if not differs:
-            names.append(f"{other.label} ({signed(column.scale * found.mean, warranted_decimals(low, high))})")
+        mean, low, high = (column.scale * each for each in comparison.test[:3])
+        excludes_zero = low > 0 or high < 0
+        if not (excludes_zero if comparison.differs is None else comparison.differs):
+            names.append(f"{other.label} ({signed(mean, warranted_decimals(low, high))})")
             seeds.append(int(other.seeds))
     return Answer(text="; ".join(names), seeds=min(seeds))
 

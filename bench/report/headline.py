@@ -7,7 +7,7 @@ import pandas as pd
 from bench.report.best import NEEDS, Best, best, figure, main_board
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import listed, mean_and_error
-from bench.report.significance import certain
+from bench.report.significance import compared_with
 
 
 def headline(boards: Sequence[Leaderboard], timed: pd.DataFrame) -> list[str]:
@@ -85,10 +85,10 @@ def certainty(cell: pd.Series, other: pd.Series, board: Leaderboard, field: str)
     """Return ` (significant)`, ` (not significant)` or ` (not tested)`; of a baseline as the other tables say."""
     if board.comparisons.baselines.get(cell.label) == other.label:
         comparison = board.comparisons.by_cell.get((cell.label, field))
-        differs = None if comparison is None or comparison.p is None else comparison.is_significant
     else:
         rivals = [each for _, each in board.cells[board.cells.competes].iterrows() if each.label != other.label]
-        differs = certain(other, rivals, field)[[each.label for each in rivals].index(cell.label)]
+        comparison = compared_with(other, rivals, field).get(cell.label)
+    differs = comparison and comparison.differs
     return {None: " (not tested)", True: " (significant)", False: " (not significant)"}[differs]
 
 

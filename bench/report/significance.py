@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, isnan
+from typing import TypeVar
 
 import pandas as pd
 from scipy import special
@@ -15,6 +16,8 @@ from bench.report.number_format import bracketed, p_text, signed, warranted_deci
 from bench.report.paired_test import FEWEST_DOCUMENTS, SIGNIFICANCE_LEVEL, PairedTest, holm, paired_test
 from bench.report.record_facts import UNTRAINED
 from bench.report.table import Part, Table, TableRow, Value
+
+Key = TypeVar("Key")
 
 REFERENCE, STAND_IN = "softmax", "sampled_softmax"  # the baseline unless the reader names another, and its stand-in
 
@@ -29,6 +32,11 @@ class Comparison:
     @property
     def is_significant(self) -> bool:
         return self.p is not None and self.p < SIGNIFICANCE_LEVEL
+
+    @property
+    def differs(self) -> bool | None:
+        """True if the difference is significant; None if it has no p."""
+        return None if self.p is None else self.is_significant
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,11 @@ def compare(cells: pd.DataFrame, name: str = REFERENCE) -> Comparisons:
         if pd.notna(other[column])
         if (test := difference(cell, other, column)) is not None
     }
-    known = [key for key, test in tests.items() if test.p is not None]
-    corrected = dict(zip(known, holm([tests[key].p for key in known]), strict=True))
     return Comparisons(
         name=name,
         baselines={label: other.label for label, other in baselines.items() if other is not None},
         without=[cell.label for cell, other in pairs if other is None and len(candidates(cells, name))],
-        by_cell={key: Comparison(test, corrected.get(key)) for key, test in tests.items()},
+        by_cell=corrected(tests),
     )
 
 
@@ -195,12 +201,18 @@ def difference_value(comparison: Comparison | None, column: Column) -> Value:
     return Value(text, bracketed(low, high, "+"), shown_p, leads=comparison.is_significant)
 
 
-def certain(first: pd.Series, others: Sequence[pd.Series], column: str) -> list[bool | None]:
-    """Return for each of the other cells whether its difference from the first is significant; None if it has no p.
+def compared_with(first: pd.Series, others: Sequence[pd.Series], column: str) -> dict[str, Comparison]:
+    """Compare one figure of other cells with that of the first, and correct p by Holm's method.
 
-    p is corrected by Holm's method for the number of other cells.
+    Returns:
+        By the label of a cell; those without an interval are left out.
     """
-    tests = [difference(first, other, column) for other in others]
-    known = [index for index, test in enumerate(tests) if test is not None and test.p is not None]
-    corrected = dict(zip(known, holm([tests[index].p for index in known]), strict=True))
-    return [corrected[index] < SIGNIFICANCE_LEVEL if index in corrected else None for index in range(len(tests))]
+    tests = {other.label: difference(other, first, column) for other in others}
+    return corrected({label: test for label, test in tests.items() if test is not None})
+
+
+def corrected(tests: Mapping[Key, PairedTest]) -> dict[Key, Comparison]:
+    """Correct the p of paired tests for the number of those that have one (Holm 1979)."""
+    known = [key for key, test in tests.items() if test.p is not None]
+    p_values = dict(zip(known, holm([tests[key].p for key in known]), strict=True))
+    return {key: Comparison(test, p_values.get(key)) for key, test in tests.items()}

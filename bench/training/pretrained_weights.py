@@ -51,6 +51,11 @@ def changed_folder(
     return None
 
 
+def reason_to_repeat(changed: Path | None) -> str:
+    """Return why a result may differ today, for `Job.outdated`; empty if no folder of weights has changed."""
+    return "" if changed is None else f"made from other weights than {changed} holds now"
+
+
 def last_change(folder: Path) -> float:
     """Return the time of the last change of a folder's weights in seconds; 0 for a folder without any.
 

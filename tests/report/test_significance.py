@@ -161,7 +161,12 @@ def test_pre_trained_model_does_not_lead_and_is_tested_across_its_seeds():
 def test_rivals_of_one_system_are_corrected_by_holm_and_those_without_p_are_not_counted(monkeypatch):
     """By Bonferroni, only the first of these differs."""
     tests = [PairedTest(1, 0, 2, p) for p in (0.01, 0.02, None, 0.04)]
-    monkeypatch.setattr(significance, "difference", lambda first, other, column: tests[other])
-    assert significance.certain(None, range(4), "bits_per_byte") == [True, True, None, True]
+    rivals = [pd.Series({"label": name}) for name in "abcd"]
+    monkeypatch.setattr(significance, "difference", lambda other, first, column: tests["abcd".index(other.label)])
+
+    def found() -> list[bool | None]:
+        return [each.differs for each in significance.compared_with(None, rivals, "bits_per_byte").values()]
+
+    assert found() == [True, True, None, True]
     tests[0] = PairedTest(1, 0, 2, 0.02)
-    assert significance.certain(None, range(4), "bits_per_byte") == [False, False, None, False]
+    assert found() == [False, False, None, False]
