@@ -49,6 +49,7 @@ def bfloat16_hardware(monkeypatch):
 def chunking(request, monkeypatch):
     """Run each test with one chunk of one slab, and with many chunks of many slabs, the last ones smaller."""
     cached, small = request.param
+    monkeypatch.setattr(linear_cross_entropy_module, "LOGITS_AT_ONCE", {})
     monkeypatch.setattr(kernel, "CACHED_CELLS", cached)
     monkeypatch.setattr(kernel, "SMALL_CELLS", small)
     monkeypatch.setattr(bfloat16_gradients, "SLAB_CELLS", 4 * cached)
@@ -273,17 +274,28 @@ def test_float16_products_do_not_overflow():
         assert (computed - expected).norm() < 0.02 * expected.norm()
 
 
-def test_gpu_computes_all_logits_at_once_up_to_its_limit(monkeypatch):
-    limit = linear_cross_entropy_module.LOGITS_ON_GPU
-    cuda = torch.device("cuda")
-    assert linear_cross_entropy_module.holds_all_logits(cuda, 2, limit // 2)
-    assert not linear_cross_entropy_module.holds_all_logits(cuda, 2, limit // 2 + 1)
-    assert not linear_cross_entropy_module.holds_all_logits(torch.device("cpu"), 1, 1)
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_all_logits_are_computed_at_once_up_to_the_limit_of_the_device(kind, monkeypatch):
+    monkeypatch.setattr(linear_cross_entropy_module, "LOGITS_AT_ONCE", {kind: 1000})
+    device = torch.device(kind)
+    assert linear_cross_entropy_module.holds_all_logits(device, 2, 500, torch.float32)
+    assert not linear_cross_entropy_module.holds_all_logits(device, 2, 501, torch.float32)
+    in_16_bits = linear_cross_entropy_module.holds_all_logits(device, 2, 500, torch.bfloat16)
+    assert in_16_bits == (kind == "cuda")
+    assert not linear_cross_entropy_module.holds_all_logits(torch.device("mps"), 1, 1, torch.float32)
+
+
+@pytest.mark.parametrize("frozen", [None, 0, 1, 2])
+def test_loss_of_all_logits_at_once_equals_that_of_chunks(frozen, monkeypatch):
     leaves, words = inputs(40, 6, 30)
     words[::7] = -100
+    if frozen is not None:
+        leaves[frozen].requires_grad_(False)
+    trained = [leaf for leaf in leaves if leaf.requires_grad]
     chunked = linear_cross_entropy(*leaves, words)
-    monkeypatch.setattr(linear_cross_entropy_module, "holds_all_logits", lambda *_: True)
+    monkeypatch.setattr(linear_cross_entropy_module, "LOGITS_AT_ONCE", {"cpu": 40 * 30})
+    monkeypatch.setattr(linear_cross_entropy_module.LinearCrossEntropy, "apply", None)  # chunks would fail
     whole = linear_cross_entropy(*leaves, words)
     assert_close(whole, chunked)
-    for one, other in zip(gradients(whole, leaves), gradients(chunked, leaves), strict=True):
+    for one, other in zip(gradients(whole, trained), gradients(chunked, trained), strict=True):
         assert_close(one, other)

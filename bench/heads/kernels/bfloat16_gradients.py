@@ -22,7 +22,7 @@ from bench.heads.kernels.chunked_gradients import (
 )
 from bench.heads.kernels.huge_pages import empty_in_huge_pages
 
-LEAST_TOKENS = 256  # positions per chunk, at least
+LEAST_TOKENS = 512  # positions per chunk, at least: each chunk reads and writes the gradient of the weight once
 
 CHUNK_CELLS = 2**25  # exponentials n · V of a chunk, unless the least number of positions has more: 64 MiB
 

@@ -15,9 +15,10 @@ from bench.core.hardware import computes_bf16
 from bench.heads.kernels.bfloat16_gradients import gradients_in_bfloat16
 from bench.heads.kernels.chunked_gradients import Layer, gradients_by_chunks
 
-# Logits N · V that a GPU holds at once. Two calls of torch are then 1.5 times (V = 100,000) to 4 times (V = 10,000) as
-# fast as chunks, measured on an H200 with 4,096 positions; at V = 100,000 they take 4 GiB of memory instead of 1.
-LOGITS_ON_GPU = 2**29
+# Logits N · V that a device holds at once, where two calls of torch are faster than chunks. On an H200 with 4,096
+# positions 1.5 times (V = 100,000) to 4 times (V = 10,000) as fast; at V = 100,000 they take 4 GiB of memory instead of
+# 1. On two cores of a Xeon 1.7 times for 115 positions and 4,000 words, as in a tail of adaptive softmax.
+LOGITS_AT_ONCE = {"cuda": 2**29, "cpu": 2**20}
 
 OPS = torch.library.Library("bench", "FRAGMENT")  # kept: torch removes the op with the object
 
@@ -27,7 +28,7 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Compute `F.cross_entropy(F.linear(hidden, weight, bias), words, ignore_index=ignore_index)` in bounded memory.
 
-    On a GPU, up to `LOGITS_ON_GPU` logits are computed by just these calls.
+    Up to `LOGITS_AT_ONCE` logits are computed by just these calls, on a CPU only if products are in float32 or float64.
 
     Under autocast, products are in autocast's type; sums, exponentials and gradients are in float32.
 
@@ -41,14 +42,18 @@ def linear_cross_entropy(
     Returns:
         Mean loss in nats. []
     """
-    if holds_all_logits(hidden.device, len(hidden), len(weight)):
+    if holds_all_logits(hidden.device, len(hidden), len(weight), product_dtype(hidden)):
         return F.cross_entropy(F.linear(hidden, weight, bias), words, ignore_index=ignore_index)
     return LinearCrossEntropy.apply(hidden, weight, bias, words, ignore_index, torch.is_grad_enabled())
 
 
-def holds_all_logits(device: torch.device, positions: int, size: int) -> bool:
-    """True if the device computes the logits of these positions over this vocabulary at once sooner than in chunks."""
-    return device.type == "cuda" and positions * size <= LOGITS_ON_GPU
+def holds_all_logits(device: torch.device, positions: int, size: int, product: torch.dtype) -> bool:
+    """True if the logits of these positions over a vocabulary of this size are computed at once, not in chunks.
+
+    In 16 bits a CPU computes them in chunks, whose gradients are more exact than those of rounded logits.
+    """
+    exact = device.type != "cpu" or product in (torch.float32, torch.float64)
+    return exact and positions * size <= LOGITS_AT_ONCE.get(device.type, 0)
 
 
 class LinearCrossEntropy(torch.autograd.Function):
