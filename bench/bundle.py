@@ -136,8 +136,8 @@ def main() -> None:
     """Print what was assembled, its size and the commands to type on the GPU machine; or one line on bad input."""
     substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.bundle", description=__doc__.split(": ", 1)[0] + ".")
-    parser.add_argument("--file", action="append", default=[], type=Path, help="to carry: a target table, a text")
-    parser.add_argument("--has", action="append", default=[], help="a package that the GPU machine has: scipy")
+    parser.add_argument("--file", action="append", default=[], type=Path, help="file or folder to carry, e.g. a text")
+    parser.add_argument("--has", action="append", default=[], help="package that the GPU machine has, such as scipy")
     arguments = parser.parse_args()
     with exiting_on_refusal():
         contents = bundle(arguments.file, arguments.has)

@@ -35,7 +35,7 @@ def export(cfg: DictConfig, folder: Path) -> Vocabulary:
     corpus = vocabulary.corpus
     spaced = next((word for word in corpus.lexicon if word.split() != [word]), None)
     if spaced is not None:
-        raise SettingError("corpus", f"its word {spaced!r} holds white space, which parts words here; part it first")
+        raise SettingError("corpus", f"the word {spaced!r} holds white space, which separates words; split it first")
     lines = {split: documents(corpus, split) for split in SPLITS}
     lines |= {"vocabulary": vocabulary.words, "corpus_sha256": [corpus.digest]}
     for name, content in lines.items():
@@ -53,7 +53,7 @@ def main() -> None:
     """Write the files and print their sizes; or print one line on bad input."""
     substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.export", description=SUMMARY)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the text files; it may exist")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the text files; may exist")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of python -m bench: vocabulary.size=20000")
     arguments = parser.parse_args()
     with exiting_on_refusal():

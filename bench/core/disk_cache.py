@@ -150,7 +150,7 @@ def machine() -> str:
 
 
 def remove_leftovers(path: Path, temporary: Path) -> None:
-    """Remove the temporary folders of writers that were killed; the caller holds the lock of `path`.
+    """Remove the temporary folders of writers that were killed.
 
     The caller holds the lock, so another temporary folder of this machine for `path` has no writer. Every other
     temporary folder may have a writer, whose heartbeats change the folder's time.

@@ -21,7 +21,7 @@ def write_atomically(path: Path, put: Callable[[IO[bytes]], object], setting: st
     """Write into a temporary file beside `path`, then rename: a reader sees all of it or nothing.
 
     Raises:
-        SettingError: the folder, which `setting` names, is read-only, full or none at all.
+        SettingError: the folder that `setting` names is read-only, full, or not a folder.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def check_free_space(folder: Path) -> None:
     """Check before training that the folder can take a record.
 
     Raises:
-        SettingError: it cannot be written, or has less than `LEAST_FREE_MIB` to give.
+        SettingError: the folder cannot be written, or has less than `LEAST_FREE_MIB` free.
     """
     write_atomically(folder / ".room", lambda file: file.write(b"?")).unlink(missing_ok=True)
     if (free := shutil.disk_usage(folder).free >> 20) < LEAST_FREE_MIB:

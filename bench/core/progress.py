@@ -47,7 +47,7 @@ class Tally:
 
     done: int = 0
     alone: bool = True  # no other process runs cells of this sweep at the same time
-    began: float = 0.0  # time in seconds when a sweep began that several processes share
+    began: float = 0.0  # time in seconds at which the sweep began, if several processes share it
     processes: int | None = 1  # number of them; None if a cluster decides it
     cells: list[PlannedCell] = field(default_factory=lambda: [PlannedCell("", 0, pending=True)])  # in order
     seconds: list[tuple[PlannedCell, float]] = field(default_factory=list)  # one entry for each cell that ran

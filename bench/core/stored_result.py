@@ -94,7 +94,7 @@ class StoredResult:
         return dataclasses.replace(result, config=current(result.config))
 
     def check_name(self, path: Path) -> None:
-        """Check that the result belongs into the file; a subclass whose name follows from its configuration overrides.
+        """Check that the result belongs in the file; a subclass whose file name depends on its settings overrides this.
 
         Raises:
             SettingError: the file name belongs to other settings.

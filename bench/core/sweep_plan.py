@@ -46,7 +46,8 @@ def jobs(config: DictConfig) -> list[list[str]]:
     last = {override.get_key_element(): override for override in overrides}
     for key, override in last.items():
         if override.is_sweep_override() and not [*override.sweep_string_iterator()]:
-            raise SettingError(key, f"{override.input_line.partition('=')[2]} matches no choice, so there is no run")
+            pattern = override.input_line.partition("=")[2]
+            raise SettingError(key, f"{pattern} matches no choice; `python -m bench --help` lists the choices")
     [batch] = BasicSweeper.split_arguments(list(last.values()), max_batch_size=None)
     return batch
 

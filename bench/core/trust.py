@@ -15,7 +15,7 @@ from bench.core.errors import SettingError
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Add `--trust` to a command that builds a record's cell."""
     parser.add_argument(
-        "--trust", action="append", default=[], metavar="TARGET", help="a class of another package that it may run"
+        "--trust", action="append", default=[], metavar="TARGET", help="class of another package that may be run"
     )
 
 

@@ -22,8 +22,8 @@ from bench.heads.kernels.topk import TopKIndex
 
 BLOCK = 1024  # rows that are added between two checks of the time limit
 
-# share of the remaining time, extrapolated at the speed so far, that must fit the limit; below 1, so that an index
-# near the limit is built on although later rows are usually slower
+# An index is given up if the time so far and this share of the remaining time, extrapolated at the speed so far, exceed
+# the limit. The share is below 1, so that an index whose estimate is near the limit is not given up too early.
 TRUSTED = 0.5
 
 NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links per node, and nodes that a search keeps; more find more, slower
@@ -111,7 +111,7 @@ def measure_index(
         added, now = min(start + BLOCK, len(rows)), time.perf_counter()
         if now - begin + TRUSTED * (now - trained) * (len(rows) / added - 1) > seconds and added < len(rows):
             reached = f"{added:,} of {len(rows):,} rows after {now - begin:.2g} s, too slow to end within {seconds:g} s"
-            return {"index": kind.name, "reason": f"{reached}; cost.index_seconds allows more"}
+            return {"index": kind.name, "reason": f"{reached}; raise cost.index_seconds"}
     built = time.perf_counter() - begin
     answers = index.search(queries, exact.shape[1])[1]
     common = [len(np.intersect1d(one, other)) for one, other in zip(answers, exact, strict=True)]

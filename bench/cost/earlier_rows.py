@@ -57,7 +57,7 @@ def comparable_ledgers(config: dict[str, Any], folder: Path) -> list[HeadLedger]
         kept = meaning(settings)
         return kept | {"vocabulary": None, "cost": kept["cost"] | {"contenders": None}}
 
-    paths = folder.glob(f"{HeadLedger.prefix}*.json")  # records of vmf too
+    paths = folder.glob(f"{HeadLedger.prefix}*.json")  # the pattern matches records of vmf too
     ledgers = [HeadLedger.read(path) for path in paths if ledger_class(path) is HeadLedger]
     same = [ledger for ledger in ledgers if at_any_v(ledger.config) == at_any_v(config)]
     return sorted(same, key=lambda ledger: ledger.finished_at)

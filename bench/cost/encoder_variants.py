@@ -124,7 +124,7 @@ def encode(reader: EncoderModel, sample: Sample) -> np.ndarray:
 
 
 def encode_pieces(reader: EncoderModel, pieces: np.ndarray, begins: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Run the passes alone. A timer leaves spelling out: each type is spelt once, at no cost over a whole text.
+    """Run the passes alone: spelling is not timed, as each type is spelt once, a small cost over a whole text.
 
     -> [N, D] float32
     """

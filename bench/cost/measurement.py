@@ -76,10 +76,10 @@ class Measurement(Result):
         """
         if self.smaller is None:
             return
-        at, allows = f"at V = {self.smaller.vocabulary_size:,}", "cost.longest_seconds allows more"
+        at, remedy = f"at V = {self.smaller.vocabulary_size:,}", "raise cost.longest_seconds"
         if self.smaller.step_ms is None and self.smaller.status == "slow":
-            raise TooLong(f"not tried, as {at} it was cut off already; {allows}")
+            raise TooLong(f"not tried, as {at} it was cut off already; {remedy}")
         if self.smaller.step_ms:
             seconds = self.smaller.step_ms[1] / 1e3
             if 2 * seconds * size / self.smaller.vocabulary_size > limits.longest_seconds:
-                raise TooLong(f"not tried, as {at} it took {seconds:.2g} s; {allows}")
+                raise TooLong(f"not tried, as {at} it took {seconds:.2g} s; {remedy}")

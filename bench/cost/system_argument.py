@@ -27,7 +27,7 @@ def as_contenders(arguments: list[str]) -> list[str]:
     if not (systems or options) or not experiments or not has_contenders(experiments):
         return arguments
     if options:
-        problem = "a cost experiment measures every system as its file in conf/system says; give it a file of its own"
+        problem = "a cost experiment measures every system as its file in conf/system says; give the variant a file"
         raise SettingError(options[0].lstrip("+~").partition("=")[0], problem)
     names = systems[-1].partition("=")[2]
     if any(each.lstrip("+").startswith("cost.contenders=") for each in arguments):

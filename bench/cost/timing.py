@@ -63,7 +63,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def cut_off(*_: object) -> None:
-        raise TooLong(f"more than {seconds:g} s; cost.longest_seconds allows more")
+        raise TooLong(f"takes more than {seconds:g} s; raise cost.longest_seconds")
 
     before = signal.signal(signal.SIGALRM, cut_off)
     signal.setitimer(signal.ITIMER_REAL, seconds)

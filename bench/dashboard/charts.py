@@ -109,7 +109,7 @@ def accuracy_by_frequency(cells: pd.DataFrame) -> dict[str, Chart]:
 
 
 def diagnosis(runs: pd.DataFrame) -> dict[str, Chart]:
-    """Return what takes a regressor's accuracy, as shares of its reference's accuracy: the bars of one sum to 100 %."""
+    """Return where a regressor's accuracy is lost, in % of its reference's accuracy: its bars sum to 100 %."""
     measured = runs[runs.diagnosis.notna() & (runs.status == "ok")]
     rows = []
     for name, cell in by_name(measured, TABLE):

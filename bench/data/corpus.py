@@ -126,10 +126,11 @@ def assemble_corpus(
 def sort_types(words: Sequence[str], counts: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return the lexicon's order of types, given their counts in the training split, and the types in this order. [L]
 
-    Types fall by training frequency, equal ones by a hash of their spelling. A vocabulary ends within words of equal
-    count. In alphabetical order, `<unk>` would replace the end of the alphabet, and the speller, which is fitted to the
-    replaced words, would expect only such words: 5.6 nats more per unknown word at V = 20,000 of 24,541. `<unk>` in the
-    text is no type of its own frequency: it comes last, so that no vocabulary gives it an id beside the unknown word's.
+    Types fall by training frequency; those of equal frequency are ordered by a hash of their spelling. A vocabulary
+    ends among words of equal count. If these were in alphabetical order, `<unk>` would replace the end of the alphabet,
+    and the speller, which is fitted to the replaced words, would expect only such words: 5.6 nats more per unknown word
+    at V = 20,000 of 24,541. `<unk>` in the text is no type of its own frequency: it comes last, so that no vocabulary
+    gives it an id beside the unknown word's.
     """
     falling = (-counts).tolist()
     hashes = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words]

@@ -138,7 +138,7 @@ class Pieces:
         return before
 
     def counts(self, text: Text, size: int) -> np.ndarray:
-        """Return how often `encode_text(text)` has each piece id below `size`, or below the highest. [size] int64"""
+        """Return how often each piece id is in `encode_text(text)`; at least `size` entries. [size or more] int64"""
         types, documents = np.zeros(len(self.lengths), np.int64), len(text.starts) - 1
         for chunk in chunks(len(text)):
             types += np.bincount(text.words[chunk], minlength=len(types))

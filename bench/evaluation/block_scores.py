@@ -44,7 +44,7 @@ class BlockScorer(NamedTuple):
         return torch.stack([raw.rank, calibrated.rank, nats, raw_nats, rank_nats, brier, *draws])
 
     def _read(self, scores: Tensor, words: Tensor) -> tuple[Tensor, ...]:
-        """Pass over a few rows: all that needs every score of a row. [n, V], [n]
+        """Compute from a few rows everything that needs all scores of a row. [n, V], [n]
 
         Returns:
             Raw nats, nats, Σ p² over words except `<unk>`, highest logits and `masses` of the calibrated distribution,

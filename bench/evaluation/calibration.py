@@ -24,7 +24,7 @@ MOST_STEPS = 60  # Newton steps; each reads all blocks at least once
 
 MOST_HALVINGS = 12  # of the length of a step, before the fit ends
 
-UNREAD = 1e-3  # a · (spread of the scores of half of the words) below which p hardly depends on the scores
+UNREAD = 1e-3  # a · (interquartile range of one row's scores) below which p hardly depends on the scores
 
 FLAT = 1e-6  # correlations beyond 1 - FLAT are rounding errors: scores and unigram are then indistinguishable
 
@@ -43,8 +43,9 @@ class Calibration(NamedTuple):
 def fit(blocks: ScoreBlocks, log_unigram: Tensor) -> Calibration:
     """Find the a and b that minimise the mean nats.
 
-    The problem is convex; solved by Newton's method with backtracking, from the unigram model. Scores far below all
-    others, such as −1e9 of a mask, let that start stop at once; then the fit begins at a scale of the other scores.
+    The problem is convex. Newton's method with backtracking solves it from the unigram model. If some scores are far
+    below all others, such as −1e9 of a mask, the method may stop there at once; it then starts again from a scale that
+    suits the other scores.
 
     Args:
         blocks: function that yields the same scores and words in every call.

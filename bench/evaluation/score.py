@@ -162,10 +162,10 @@ def score_blocks(model: ClosedVocabularyModel, features: Tensor, words: Tensor, 
 
 
 def kept(blocks: ScoreBlocks, cells: int) -> ScoreBlocks:
-    """Return a function that yields the blocks from memory; the blocks as they are if memory is not to hold them.
+    """Return a function that yields the blocks from memory, or `blocks` itself if they are too large to keep.
 
     Args:
-        cells: number of scores that are kept at the same time: at most `KEPT_CELLS`.
+        cells: number of scores that would be in memory at the same time; above `KEPT_CELLS` nothing is kept.
     """
     if cells > KEPT_CELLS:
         return blocks
@@ -188,7 +188,7 @@ def document_and_word(data: EvaluationData) -> dict[str, np.ndarray]:
 def spelling_nats(model: ClosedVocabularyModel, data: EvaluationData, text: Text) -> np.ndarray:
     """Return −log p(spelling | `<unk>`) of words without an id, and 0 of other words. [N] float32
 
-    By the byte model of spellings, except if the model knows the probability of words within `<unk>`.
+    The byte model of spellings gives the price, unless the model itself knows p(word | `<unk>`).
     """
     hidden = data.vocabulary.encode(text.words) == data.vocabulary.unk
     nats = np.zeros(len(hidden), np.float32)

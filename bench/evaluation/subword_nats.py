@@ -83,10 +83,11 @@ def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
 
 
 def piece_nats(model: SubwordModel, text: Text) -> tuple[np.ndarray, np.ndarray]:
-    """Compute nats, after each piece of the encoded text, of the next piece and of "a word begins". [P] float64 each
+    """Compute, after each piece of the text, the nats of the next piece and of "a word begins". [P] float64 each
 
     Windows of C pieces advance by C / 2; the later half of each is measured, and all of a document's first window. A
-    BOS that differs from EOS is the first input of every window. Nothing follows a document's end token: 0.
+    BOS that differs from EOS is the first input of every window. Both values are 0 at a document's end token, which
+    nothing follows.
     """
     line = model.pieces.encode_text(text)
     begins, ends = model.pieces.document_edges(text)  # [D], [D]

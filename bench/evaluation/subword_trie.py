@@ -13,7 +13,7 @@ class Trie:
     """The vocabulary's spellings as a tree: node 0 is the root, and the children of a node have consecutive numbers.
 
     Args:
-        longest: most pieces of a word; words of more are left out and have no rank within the top 10.
+        longest: most pieces of a word; a word with more pieces is left out and never has a rank within the top 10.
     """
 
     def __init__(self, pieces: Pieces, vocabulary: Vocabulary, *, longest: int, device: torch.device):

@@ -93,7 +93,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
             self.linear_output = has_linear_output(self.lm)
 
     def training_step(self, batch: PieceBatch, _: int) -> Tensor:
-        """Return the mean cross-entropy per piece; memory for its logits [B, T, S] only if the output is not linear."""
+        """Return the mean cross-entropy per piece; all logits [B, T, S] are held only if the output is not linear."""
         inputs, following = batch.pieces[:, :-1], batch.pieces[:, 1:].flatten()
         if self.linear_output:
             states = self.lm.base_model(inputs, use_cache=False).last_hidden_state  # [B, T, H]
@@ -118,7 +118,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         return StepData(batches)
 
     def flops_per_position(self, _: PieceBatch) -> float:
-        """Return training FLOPs per *word*: those of one batch divided by its words; an architecture may fail here.
+        """Return training FLOPs per *word*: those of one batch divided by its words; some architectures raise here.
 
         The batch is the first of seed 0, whatever is trained on, so that runs of all seeds report the same number.
         """

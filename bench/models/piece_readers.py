@@ -128,7 +128,7 @@ class CachedTree:
         ).logits
 
     def mask(self, parents: Tensor) -> Tensor:
-        """Record what new nodes see, and return 0 for this and the least float elsewhere. [R, Q] -> [R, 1, Q, T + G]"""
+        """Record what new nodes see; return the mask: 0 if seen, else the least float. [R, Q] -> [R, 1, Q, T + G]"""
         rows, count = parents.shape
         lines = F.pad(self.sees, (0, 0, 1, 0))  # [R, 1 + G, G]
         above = lines.gather(1, parents[..., None].expand(-1, -1, lines.shape[2]))  # [R, Q, G]

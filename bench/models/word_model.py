@@ -119,7 +119,7 @@ class WordModel(pl.LightningModule, ClosedVocabularyModel):
         self.choose_gradients(self.trainer.strategy.root_device, self.trainer.world_size)
 
     def choose_gradients(self, device: torch.device, devices: int) -> None:
-        """Use row-sparse gradients where these are faster; Lightning sums those of several devices: these are dense."""
+        """Use row-sparse gradients where they are faster; on several devices dense ones, which Lightning sums."""
         self.use_sparse_gradients(row_sparse_is_faster(self.parameters(), device) and devices == 1)
 
     def on_train_end(self) -> None:

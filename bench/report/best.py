@@ -62,7 +62,8 @@ def figure(cell: pd.Series, field: str) -> str:
 def main_board(boards: Sequence[Leaderboard]) -> Leaderboard | None:
     """Return the leaderboard that a page opens with.
 
-    The one of most trained systems; of several, with most seeds; then of the largest V, and of the most training words.
+    That is the leaderboard with the most trained systems; among equals, the one with the most seeds, then with the
+    largest V, then with the most training words.
     """
 
     def size(board: Leaderboard) -> tuple[float, ...]:

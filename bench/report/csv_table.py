@@ -26,7 +26,7 @@ def write(boards: Sequence[Leaderboard], path: Path) -> None:
 
 
 def row(cell: pd.Series, board: Leaderboard) -> dict[str, Any]:
-    """Return one cell. Times of seeds that ran on several machines or commits are no cost of either: left empty."""
+    """Return the row of one cell. Costs are left empty if its seeds ran on several machines or commits."""
     facts = {"corpus": board.corpus, "budget": board.budget, "vocabulary_size": board.size}
     facts |= {name: cell[name] for name in ("label", "system", "kind", "seeds", "settings")}
     facts |= {"failures": "; ".join(cell.failures), "baseline": board.comparisons.baselines.get(cell.label, "")}

@@ -130,7 +130,8 @@ def table_places(table: str, defined: Definitions) -> Iterator[Place]:
     for line in body:
         label, *cells = CELL.finditer(line)
         if len(cells) != len(columns) - 1:
-            raise SettingError(line.strip()[:60], f"has {len(cells) + 1} cells in a table of {len(columns)} columns")
+            problem = f"has {len(cells) + 1} cells in a table of {len(columns)} columns; give a cell per column"
+            raise SettingError(line.strip()[:60], problem)
         named = next(links(label[1], defined), None)
         for cell, column in zip(cells, columns[1:], strict=True):
             start = begin + cell.start(1)

@@ -84,7 +84,8 @@ class Cell:
             return Answer((number,), seeds=seeds)
         test = None if query.operator == "over" else significance.difference(self.means, other.means, query.figure)
         if test is None or (query.form == "p" and test.p is None):
-            problem = f"has no {query.form}: only one seed, different test texts, or a metric that is not paired"
+            causes = "only one seed, different test texts, or a figure that is not paired"
+            problem = f"has no {query.form}: {causes}; select cells of one test text and of two or more seeds"
             raise SettingError(query.figure, problem)
         scale = COLUMNS[query.figure].scale * query.factor
         numbers = (test.p,) if query.form == "p" else (test.low * scale, test.high * scale)
@@ -102,7 +103,8 @@ class Cell:
         same_text = np.array_equal(ours.sums["words"][0], theirs.sums["words"][0])
         formula = common_formula(query.figure, ours, theirs) if same_text else None
         if formula is None:
-            raise SettingError(query.figure, f"{self.name} and {other.name} were measured on different test words")
+            problem = f"{self.name} and {other.name} were measured on different test words; select cells of one text"
+            raise SettingError(query.figure, problem)
         first, second = (float(mean_over_seeds(formula, each.totals)[0]) for each in (ours, theirs))
         return (
             measured(first - second, query, f"{self.name} or {other.name}") * COLUMNS[query.figure].scale * query.factor
@@ -187,5 +189,5 @@ def measured(value: Any, query: Query, label: str) -> Any:
     if isinstance(value, dict | list):
         raise SettingError(query.figure, "holds several numbers; name one by its path")
     if value is None or pd.isna(value):
-        raise SettingError(query.figure, f"was not measured for {label}")
+        raise SettingError(query.figure, f"was not measured for {label}; select another cell, or measure it")
     return value

@@ -81,7 +81,8 @@ def growth(query: Query, folder: Path) -> Answer:
         raise SettingError(query.figure, f"was measured at {len(shared)} numbers of words; a law needs {FEWEST_SIZES}")
     found = gap_growth([*zip(*(each.iloc for each in lines), strict=True)]) if query.operator else exponent(lines[0])
     if found is None:
-        raise SettingError(query.figure, "has no law: test texts differ, or records have no sums of documents")
+        problem = "has no law: test texts differ, or records have no sums per document; run the cells again"
+        raise SettingError(query.figure, problem)
     seeds = [int(line.seeds.max()) for line in lines if line.kind.iloc[0] not in UNTRAINED]
     numbers = (found.low, found.high) if query.form.startswith("interval") else (found.value,)
     return Answer(tuple(each * query.factor for each in numbers), seeds=min(seeds) if seeds else None)

@@ -105,7 +105,8 @@ def new_figure(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure as wide as a README and its panels [rows, columns].
 
-    `how` to read the figure and one legend of the `handles` are below the panels; without `how`, nothing is.
+    Below the panels are the text `how`, which says how to read the figure, and a legend of the `handles`; neither if
+    `how` is empty.
     """
     for handle in handles:
         handle.set_label(wrapped(str(handle.get_label())))

@@ -1,4 +1,4 @@
-"""Figures and facts of a record that it has no field for: kind of system, budget, trunk, origin, further metrics."""
+"""Figures and facts that a record has no field for: kind of system, budget, trunk, origin, further metrics."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def budget(config: Mapping[str, Any]) -> str:
 
 
 def budget_order(text: str) -> tuple[str, float]:
-    """Return the sorting key of a text of `budget`: its kind, then the size of its limit, not the digits' order."""
+    """Return the sorting key of a text that `budget` returned: its kind, then its limit as a number."""
     number = re.search(r"\d[\d,.]*", text)
     return text[: number.start()] if number else text, float(number.group().replace(",", "")) if number else 0.0
 
@@ -75,7 +75,7 @@ def trunk(record: Record) -> str:
 
 
 def origin(record: Record) -> str:
-    """Return machine, its sharing and git commit of a run, as far as known: times of other origins do not compare."""
+    """Return device, number of cells on it, and commit, as far as known; times of two origins do not compare."""
     shared = f"shared by {record.cells_at_once} cells" if (record.cells_at_once or 1) > 1 else ""
     commit = f"commit {record.git_commit[:7]}" if record.git_commit else ""
     return ", ".join(part for part in (record.device, shared, commit) if part)

@@ -23,7 +23,7 @@ def words_of(config: dict[str, Any]) -> float:
 
 
 def with_words(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells at whose corpus and V there are several numbers of training words, which are column `words`.
+    """Return the cells of each corpus and V with several numbers of training words; column `words` has the number.
 
     Args:
         runs: of these cells.

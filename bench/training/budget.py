@@ -95,7 +95,7 @@ class Budget(pl.Callback):
 
     @property
     def train_ms_per_1k(self) -> float:
-        """Median over steps, the optimiser's included."""
+        """Median over steps, ms per 1,000 words; a step includes the optimiser's update."""
         return median(self.step_ms_per_1k)
 
     @property

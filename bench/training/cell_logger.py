@@ -108,7 +108,7 @@ class CsvCellLogger(CellLogger):
 
 
 def call_with_limit(call: Callable[[], object], seconds: float = FINISH_SECONDS) -> str | None:
-    """Call a function in a thread that is left behind after a number of seconds.
+    """Call a function in a thread, and wait for it at most a number of seconds; a slower call is abandoned.
 
     Returns:
         What went wrong, in a few words; None if nothing did.

@@ -22,7 +22,7 @@ def none(**_: Any) -> None:
 def csv(
     *, folder: Path, cell: str, config: dict[str, Any], resume: bool = False, finished_at: str | None = None
 ) -> CellLogger | None:
-    """Log to `<folder>/logs/<cell>/metrics.csv`; None if the record of that time was logged."""
+    """Log to `<folder>/logs/<cell>/metrics.csv`; None if the record that finished at `finished_at` was logged."""
     if is_logged(folder / "logs" / cell / "logged", finished_at):
         return None
     return CsvCellLogger(folder / "logs", cell, is_finished=finished_at is not None)

@@ -32,8 +32,8 @@ def changed_folder(
 ) -> Path | None:
     """Return the local folder of pre-trained weights if it holds others than those that a result was made from.
 
-    A folder that has not changed since the result was finished is not read; another is read once per process. None
-    stands for every other folder, one without readable weights included.
+    A folder that has not changed since the result was finished is not read; any other is read once per process. None
+    if the weights are the same, if the source is no local folder, or if there are no readable weights or no hash.
 
     Args:
         source: folder, or name on the hub; None for the embedded weights.

@@ -62,7 +62,10 @@ def test_sweep_that_does_not_compose_ends_before_its_first_cell(forked, place):
 @pytest.mark.slow
 def test_pattern_that_matches_no_choice_is_refused(forked, place):
     run = forked(place, "-m", *SMALL[1:], "system=glob(zzz*)")
-    assert (run.returncode, run.stderr) == (2, "system: glob(zzz*) matches no choice, so there is no run\n")
+    assert (run.returncode, run.stderr) == (
+        2,
+        "system: glob(zzz*) matches no choice; `python -m bench --help` lists the choices\n",
+    )
 
 
 def test_pattern_of_competitors_needs_no_second_quotes():

@@ -236,7 +236,7 @@ def test_index_beyond_the_time_limit_reports_how_many_rows_it_holds(inputs):
     found = approximate((lambda hidden: hidden, rows, None), torch.randn(4, 8), seconds=0.0)
     assert set(found[0]) == {"index", "reason"} and found[0]["index"] == "hnsw"
     assert re.fullmatch(
-        r"1,024 of 3,000 rows after [\d.e-]+ s, too slow to end within 0 s; cost.index_seconds allows more",
+        r"1,024 of 3,000 rows after [\d.e-]+ s, too slow to end within 0 s; raise cost.index_seconds",
         found[0]["reason"],
     )
 
@@ -327,7 +327,7 @@ def test_step_is_not_tried_when_predicted_time_exceeds_the_limit(inputs):
     ):
         [result] = measure([stepping(step)], inputs, LIMITS, lambda *_: None, row)[0]
         assert result.status == "slow"
-        assert result.reason == f"step: not tried, as {why}; cost.longest_seconds allows more"
+        assert result.reason == f"step: not tried, as {why}; raise cost.longest_seconds"
 
 
 def test_step_runs_when_predicted_time_is_within_the_limit(inputs):
@@ -421,7 +421,7 @@ def test_first_call_beyond_the_time_limit_is_slow(inputs):
     limits = Limits(rounds=2, operation_seconds=1, repeat_seconds=0, longest_seconds=0.2)
     [result] = measure([fake_contender("slow", [], loss=endless)], inputs, limits, lambda *_: None)[0]
     assert time.perf_counter() - begin < 10
-    assert (result.status, result.reason) == ("slow", "step: more than 0.2 s; cost.longest_seconds allows more")
+    assert (result.status, result.reason) == ("slow", "step: takes more than 0.2 s; raise cost.longest_seconds")
 
 
 def test_missing_package_is_reported_with_the_remedy(inputs):

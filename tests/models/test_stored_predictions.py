@@ -159,7 +159,7 @@ def test_export_refuses_bad_settings_and_words_with_spaces_in_one_line(tmp_path,
     documents = [["new york", "b", *"cdefghij" * 3]]
     spaced = build_corpus("spaced", dict.fromkeys(export.SPLITS, documents))
     monkeypatch.setattr(export, "open_corpus", lambda source, cache: spaced)
-    with pytest.raises(SettingError, match=r"^corpus: its word 'new york' holds white space"):
+    with pytest.raises(SettingError, match=r"^corpus: the word 'new york' holds white space"):
         export.export(cfg, tmp_path / "text")
     assert not (tmp_path / "text").exists()
 

@@ -105,7 +105,7 @@ def test_difference_on_different_test_texts_is_refused(tmp_path, documents):
 
     write_all([record("softmax", 100.0), record("mse", 90.0)], tmp_path / "runs")
     line = problem(tmp_path, "bits_per_byte of system=mse minus system=softmax")
-    assert line.endswith("were measured on different test words")
+    assert line.endswith("were measured on different test words; select cells of one text")
 
 
 def test_growth_of_trunks_that_differ_is_refused(tmp_path):
