@@ -7,21 +7,18 @@ every system. A record that has its figures is skipped.
 import argparse
 import dataclasses
 import functools
-import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.core.environment import cache_of, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, Diverged, SettingError, one_line
-from bench.core.paths import weights_beside
 from bench.core.provenance import git_commit
 from bench.core.record import Record, ledger_kind
 from bench.core.refusals import REFUSED, explain_refusal
-from bench.core.trust import add_option
+from bench.core.trust import add_option, finished_record
 from bench.core.value_check import find_target
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.causal_judge import CausalJudge
@@ -30,24 +27,13 @@ from bench.evaluation.diagnosis.inputs import Case
 from bench.evaluation.evaluator import evaluator_of
 from bench.evaluation.generation_frechet import sentence_encoder
 from bench.evaluation.generation_quality import generation_quality
-from bench.generate import checked_record, kept_model
 from bench.heads._regressor import Regressor
-from bench.models.language_model import ClosedVocabularyModel
 from bench.models.stored_predictions import StoredPredictions
-from bench.models.truth_model import TruthModel
-from bench.targets.tables import EncoderSettings, Targets
+from bench.targets.tables import Targets
 from bench.training.build import Built, make_targets
+from bench.training.kept_model import kept_model
 from bench.training.kept_weights import rests_on
-
-# heads whose distribution can stand for p(word | context), best first
-REFERENCES = {
-    "softmax": "bench.heads.softmax.SoftmaxHead",
-    "sampled_softmax": "bench.heads.sampled_softmax.SampledSoftmaxHead",
-}
-
-ALIKE = ("vocabulary", "backbone", "inputs", "budget", "batch", "evaluation", "seed")  # shared with the reference
-
-TRUTH = Calibration(1.0, 0.0)  # the truth needs no calibration
+from bench.training.reference import reference_of
 
 
 def measure(path: Path, arguments: argparse.Namespace) -> str:
@@ -58,7 +44,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
     """
     if path.is_file() and (status := Record.read(path).status) != "ok":
         return f"skipped: the cell ended as {status}"
-    record = checked_record(path, arguments.trust)
+    record = finished_record("RUN", path, arguments.trust)
     is_regressor = is_diagnosed(record.config["system"])
     lacks_diagnosis = is_regressor and (arguments.force or record.diagnosis is None)
     if record.config["system"].get("kind") == "regressor" and not is_regressor:
@@ -82,7 +68,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
             measured.append("generation quality")
             record.write(path.with_name(path.name.removesuffix(".json")))
     if lacks_diagnosis:
-        name, model, calibration = reference_of(path, record, built, arguments)
+        name, model, calibration = reference_of(path, record, built, given=arguments.reference, trusted=arguments.trust)
         case = Case(built.model, targets_of(record, built), model, calibration, built.evaluation_data)
         record = dataclasses.replace(
             record, diagnosis={"reference": name, "git_commit": git_commit(), **diagnose(case)}
@@ -132,65 +118,6 @@ def written_quality(record: Record, built: Built, judge: CausalJudge | None) -> 
     encoder = sentence_encoder(cache_of(record.config))
     evaluator = evaluator_of(built.model)
     return generation_quality(evaluator, built.evaluation_data, calibration, encoder, record.seed, judge)
-
-
-def reference_of(
-    path: Path, record: Record, built: Built, arguments: argparse.Namespace
-) -> tuple[str, ClosedVocabularyModel, Calibration | None]:
-    """Return name, model and known calibration of the reference of a regressor.
-
-    Without `--reference`, the reference is the truth where it is known, else a softmax cell beside the record.
-
-    Raises:
-        SettingError: there is no reference, or the one that is given reads other words.
-    """
-    vocabulary = built.evaluation_data.vocabulary
-    if arguments.reference is None and vocabulary.corpus.language is not None:
-        return "truth", TruthModel(corpus=vocabulary.corpus, vocabulary=vocabulary), TRUTH
-    chosen = arguments.reference or next(candidates(path, record), None)
-    if chosen is None:
-        problem = f"{path.name} has no cell of {' or '.join(REFERENCES)} beside it with its settings and kept weights"
-        raise SettingError("--reference", f"{problem}; run system=softmax with its settings, or give a record")
-    other = checked_record(chosen, arguments.trust)
-    reference = kept_model(chosen, other)
-    same = reference.evaluation_data.vocabulary
-    if other.corpus_sha256 != record.corpus_sha256 or same.words != vocabulary.words or not same_test(built, reference):
-        raise SettingError("--reference", f"{chosen} has another text or V than {path}; give a cell of its text and V")
-    if not isinstance(reference.model, ClosedVocabularyModel):
-        raise SettingError("--reference", f"{chosen} has no distribution over a closed vocabulary; give a softmax")
-    return chosen.name.removesuffix(".json"), reference.model, None
-
-
-def same_test(one: Built, other: Built) -> bool:
-    """True if both cells are evaluated on the same numbers of validation and test words."""
-    texts = ((len(each.evaluation_data.validation), len(each.evaluation_data.test)) for each in (one, other))
-    return len(set(texts)) == 1
-
-
-def candidates(path: Path, record: Record) -> Iterator[Path]:
-    """Yield records beside `path` that can be the reference and have kept weights, best first.
-
-    Records of one system may differ in their learning rate or their head; the best is that with the fewest nats on the
-    validation text.
-    """
-    beside = [each for each in sorted(path.parent.glob("*.json")) if ledger_kind(each) is None]
-    records = [(each, Record.read(each)) for each in beside]
-    records = [(each, other) for each, other in records if other.status == "ok" and other.validation_nats is not None]
-    records.sort(key=lambda each: each[1].validation_nats)
-    for head, (other_path, other) in itertools.product(REFERENCES.values(), records):
-        shares = inputs_of(other.config) == inputs_of(record.config) and all(
-            other.config.get(key) == record.config.get(key) for key in ALIKE
-        )
-        its_head = other.config["system"].get("head", {}).get("_target_")  # a name may say which inputs the cell reads
-        fits = (its_head, other.corpus_sha256) == (head, record.corpus_sha256)
-        if shares and fits and weights_beside(other_path, other.config).is_file():
-            yield other_path
-
-
-def inputs_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the encoder whose vectors a cell reads as inputs; empty if it reads word ids."""
-    targets = config["targets"] if config["inputs"] == "contextual" else {}
-    return {name: targets.get(name) for name in EncoderSettings.__annotations__ if targets}
 
 
 def main() -> None:

@@ -4,25 +4,16 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import pydantic
-from omegaconf import OmegaConf
 
-from bench.core.environment import cache_of, substitute_unprintable
+from bench.core.environment import substitute_unprintable
 from bench.core.errors import SettingError
-from bench.core.paths import weights_beside
-from bench.core.record import Record
 from bench.core.refusals import exiting_on_refusal
 from bench.core.settings import Count, Seed
-from bench.core.source_hash import made_by_other_code
-from bench.core.trust import add_option, check_targets
-from bench.core.value_check import check_value, find_target
-
-if TYPE_CHECKING:  # torch and all that it takes is imported after the checks
-    from torch import Tensor
-
-    from bench.training.build import Built
+from bench.core.trust import add_option, finished_record
+from bench.core.value_check import check_value
 
 BOUNDS = {  # option -> its type
     "words": Annotated[int, pydantic.Field(ge=1, le=10_000)],
@@ -34,66 +25,6 @@ BOUNDS = {  # option -> its type
 }
 
 
-def checked_record(path: Path, trusted: list[str]) -> Record:
-    """Read the record at `path`.
-
-    Raises:
-        SettingError: no such record, a run that failed, or code that is not trusted.
-    """
-    if not path.is_file():
-        raise SettingError("RUN", f"{path} does not exist; give the .json of a finished cell")
-    record = Record.read(path)
-    check_targets(record.config, trusted)
-    if record.status != "ok":
-        raise SettingError("RUN", f"{path} is a cell that ended as {record.status}; give one that is ok")
-    return record
-
-
-def kept_model(path: Path, record: Record) -> "Built":
-    """Build the cell of the record at `path`, and load the weights that its run kept.
-
-    Raises:
-        SettingError: the run kept no weights, or its text or its pre-trained model has changed.
-    """
-    from bench.training.build import build_cell
-    from bench.training.kept_weights import load_weights, rests_on
-
-    config, weights = record.config | {"cache_dir": cache_of(record.config)}, weights_beside(path, record.config)
-    built = build_cell(OmegaConf.create(config), kept_table(config, weights))
-    if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
-        raise SettingError("RUN", "the text has changed since this cell was run; run it again")
-    if built.datamodule is not None:
-        if not rests_on(record.weights_sha256, built.model.weights_sha256):
-            raise SettingError(
-                "RUN", "its pre-trained model has changed since this cell was run; run it with force=true"
-            )
-        training = load_weights(built.model, weights)
-        if training is None:
-            problem = f"{weights} is missing or damaged (published records have no weights); run the cell again"
-            raise SettingError("RUN", problem)
-        if made_by_other_code(training["source_sha256"], config):
-            print(f"{weights}: made by other code; the text may differ from that of the run", file=sys.stderr)
-    return built
-
-
-def kept_table(config: dict[str, Any], weights: Path) -> "Tensor | None":
-    """Return the target table that the kept weights of a regressor hold [V, D]; None without such weights."""
-    from safetensors import SafetensorError, safe_open
-
-    from bench.heads._regressor import Regressor
-
-    head = config["system"].get("head")
-    if head is None or not weights.is_file():
-        return None
-    if not issubclass(find_target("system.head._target_", head["_target_"]), Regressor):
-        return None
-    try:
-        with safe_open(weights, "pt") as file:
-            return file.get_tensor("head.table")
-    except SafetensorError:  # damaged, which `load_weights` reports
-        return None
-
-
 def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield each prompt with each of its continuations; say on stderr which words of a prompt are unknown.
 
@@ -101,12 +32,14 @@ def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         SettingError: an option out of its bounds, a run without weights, or a prompt without a known word.
     """
     check_options(arguments)
-    record = checked_record(arguments.run, arguments.trust)
+    record = finished_record("RUN", arguments.run, arguments.trust)
 
+    # torch and all that it takes is imported after the checks
     from bench.evaluation.calibration import Calibration
     from bench.evaluation.evaluator import evaluator_of
     from bench.evaluation.generation import read_prompt
     from bench.evaluation.sampling import Sampling
+    from bench.training.kept_model import kept_model
 
     built = kept_model(arguments.run, record)
     evaluator, vocabulary = evaluator_of(built.model), built.evaluation_data.vocabulary

@@ -166,7 +166,7 @@ def measure(
         model.to(device)  # training and loading leave the model on the CPU
         figures |= training | training_cost(model, move_data_to_device(batch, device), precision)
     evaluator = evaluator_of(model)
-    figures["validation_nats"] = evaluator.validation_quality(data)["validation_nats"]
+    figures["validation_nats"] = evaluator.validation_nats(data)
     scored = evaluator.score(data)
     figures |= quality(scored, data.vocabulary, data.test, search_words=data.search_words)
     figures["is_density"] = model.is_density

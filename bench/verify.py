@@ -16,7 +16,7 @@ from bench.core.errors import BAD_INPUT, SettingError
 from bench.core.provenance import reproducibility_fields
 from bench.core.record import MEASURED_LATER, Record
 from bench.core.refusals import REFUSED, exiting_on_refusal, explain_refusal
-from bench.core.trust import add_option, check_targets
+from bench.core.trust import add_option, finished_record
 from bench.run import run
 
 TIMES = (
@@ -33,17 +33,13 @@ TIMES = (
 CIRCUMSTANCES = ("config", "versions", "device", "cells_at_once", "git_commit", "source_sha256", "finished_at")
 
 
-def repeatable(path: Path) -> Record:
+def repeatable(path: Path, trusted: list[str]) -> Record:
     """Read a record that can be run again.
 
     Raises:
-        SettingError: no such file, its cell failed, or its training was ended by a time limit.
+        SettingError: see `finished_record`; or its training was ended by a time limit.
     """
-    if not path.is_file():
-        raise SettingError("RECORD", f"{path} does not exist; give the .json of a finished cell")
-    record = Record.read(path)
-    if record.status != "ok":
-        raise SettingError("RECORD", f"{path} is a cell that ended as {record.status}; give one that is ok")
+    record = finished_record("RECORD", path, trusted)
     if record.config["budget"]["seconds"] is not None:
         problem = f"{path} was trained until a time limit; only a budget in words can be repeated"
         raise SettingError("RECORD", problem)
@@ -134,9 +130,7 @@ def main() -> None:
     add_option(parser)
     arguments = parser.parse_args()
     with exiting_on_refusal():
-        records = {path: repeatable(path) for path in arguments.records}
-        for record in records.values():
-            check_targets(record.config, arguments.trust)
+        records = {path: repeatable(path, arguments.trust) for path in arguments.records}
     silence_libraries()
     limit_threads()
     status = 0

@@ -18,7 +18,8 @@ from bench.data.corpus_cache import open_corpus
 from bench.evaluation import generation_quality
 from bench.evaluation.diagnosis import ladder
 from bench.run import run
-from bench.training import build
+from bench.training import build, reference
+from bench.training.reference import candidates
 from bench.verify import differences
 
 LARGER = ["corpus.words=24000", "evaluation.test_words=null"]  # test documents enough for prompts
@@ -83,22 +84,22 @@ def test_records_get_their_fields_once_and_keep_all_others(cells, said):
 
 def test_softmax_cell_beside_a_record_is_its_reference(cells):
     record = Record.read(cells["cosine"])
-    assert [*diagnose.candidates(cells["cosine"], record)] == [cells["softmax"]]
+    assert [*candidates(cells["cosine"], record)] == [cells["softmax"]]
     other_seed = Record(**{**vars(record), "config": record.config | {"seed": 9}})
-    assert [*diagnose.candidates(cells["cosine"], other_seed)] == []
+    assert [*candidates(cells["cosine"], other_seed)] == []
 
 
 def test_best_of_several_softmax_cells_on_validation_is_the_reference(cells, monkeypatch, tmp_path):
-    monkeypatch.setattr(diagnose, "weights_beside", lambda path, config: path)
+    monkeypatch.setattr(reference, "weights_beside", lambda path, config: path)
     cosine, softmax = (Record.read(cells[system]) for system in ("cosine", "softmax"))
     for stem, better in {"a": -0.1, "b": 0.2, "c": 0.1}.items():  # nats
         dataclasses.replace(softmax, validation_nats=softmax.validation_nats - better).write(tmp_path / stem)
-    found = diagnose.candidates(tmp_path / "cosine.json", cosine)
+    found = candidates(tmp_path / "cosine.json", cosine)
     assert [path.stem for path in found] == ["b", "c", "a"]
 
 
 def test_reference_of_contextual_inputs_reads_the_same_encoder(cells, monkeypatch, tmp_path):
-    monkeypatch.setattr(diagnose, "weights_beside", lambda path, config: path)
+    monkeypatch.setattr(reference, "weights_beside", lambda path, config: path)
     cosine, softmax = (Record.read(cells[system]) for system in ("cosine", "softmax"))
     reader = {"encoder": None, "context": "causal", "window": 128, "layer": -1}
 
@@ -111,9 +112,9 @@ def test_reference_of_contextual_inputs_reads_the_same_encoder(cells, monkeypatc
         reading(softmax, **changed).write(tmp_path / stem)
     softmax.write(tmp_path / "ids")
     for changed, expected in (({}, "causal"), ({"context": "bidirectional"}, "future"), ({"window": 8}, "short")):
-        found = diagnose.candidates(tmp_path / "cosine.json", reading(cosine, name="mine", **changed))
+        found = candidates(tmp_path / "cosine.json", reading(cosine, name="mine", **changed))
         assert [path.stem for path in found] == [expected]
-    assert [path.stem for path in diagnose.candidates(tmp_path / "cosine.json", cosine)] == ["ids"]
+    assert [path.stem for path in candidates(tmp_path / "cosine.json", cosine)] == ["ids"]
 
 
 def test_reference_that_is_given_gives_the_gap_to_its_record(cells, said):

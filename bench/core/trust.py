@@ -1,4 +1,7 @@
-"""Check the classes that a record names: building its cell runs them, so only trusted classes are allowed."""
+"""Records whose cells may be built again: building a cell runs the classes that its record names.
+
+Only classes of this project, and those that the user trusts, are allowed.
+"""
 
 import argparse
 import functools
@@ -10,6 +13,7 @@ import yaml
 
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
+from bench.core.record import Record
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +21,25 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust", action="append", default=[], metavar="TARGET", help="class of another package that may be run"
     )
+
+
+def finished_record(argument: str, path: Path, trusted: list[str]) -> Record:
+    """Read the record of a cell that is to be built again.
+
+    Args:
+        argument: name of the command's argument, for refusals.
+        trusted: classes of other packages that the user trusts.
+
+    Raises:
+        SettingError: no such record, a run that failed, or code that is not trusted.
+    """
+    if not path.is_file():
+        raise SettingError(argument, f"{path} does not exist; give the .json of a finished cell")
+    record = Record.read(path)
+    check_targets(record.config, trusted)
+    if record.status != "ok":
+        raise SettingError(argument, f"{path} is a cell that ended as {record.status}; give one that is ok")
+    return record
 
 
 def check_targets(config: Any, trusted: list[str]) -> None:

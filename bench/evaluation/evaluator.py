@@ -35,16 +35,18 @@ class Evaluator(ABC):
         """
 
     @abstractmethod
-    def validation_quality(self, data: EvaluationData) -> dict[str, float]:
-        """Return the validation figures of a record; at least `validation_nats`, in nats per word.
+    def validation_nats(self, data: EvaluationData) -> float:
+        """Return the nats per word on half of the calibration sample; each word is read with its whole history.
 
-        Out-of-vocabulary words are priced by their spelling. The figures are measured on half of the calibration
-        sample; the model reads each word with its whole history.
+        Out-of-vocabulary words are priced by their spelling.
         """
 
     @abstractmethod
     def validate(self, data: EvaluationData) -> dict[str, float]:
-        """Return the figures of `validation_quality` from a smaller sample, cheap enough for use during training."""
+        """Return a point of the learning curve from a smaller sample, cheap enough for use during training.
+
+        It holds at least `validation_nats`, in nats per word.
+        """
 
     @abstractmethod
     def generate(

@@ -103,12 +103,10 @@ def score(model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | N
     )
 
 
-def validation_quality(
-    model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | None = None
-) -> dict[str, float]:
-    """Calibrate on the even positions of the validation sample, and measure on the odd positions.
+def validation_nats(model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | None = None) -> float:
+    """Calibrate on the even positions of the validation sample, and return the nats per word on the odd positions.
 
-    `validation_nats` include the nats of the spelling of out-of-vocabulary words.
+    They include the nats of the spelling of out-of-vocabulary words.
 
     Args:
         halves: result of `validation_halves`; computed if None.
@@ -118,11 +116,7 @@ def validation_quality(
         scorer = fit_block_scorer(data, halves.even, model.device)
         rows = torch.cat([scorer.measure(*block) for block in halves.odd()], dim=1)
     measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
-    spelling = float(spelling_nats(model, data, data.validation)[measured].mean())
-    return {
-        "validation_nats": float(rows[2].mean()) + spelling,
-        "validation_accuracy_at_1": float((rows[0] <= 1).double().mean()),
-    }
+    return float(rows[2].mean()) + float(spelling_nats(model, data, data.validation)[measured].mean())
 
 
 def fit_block_scorer(data: EvaluationData, blocks: ScoreBlocks, device: torch.device) -> BlockScorer:

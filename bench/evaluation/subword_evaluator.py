@@ -22,11 +22,11 @@ class SubwordEvaluator(Evaluator):
     def score(self, data: EvaluationData) -> ScoredText:
         return ScoredText(**score_words(self.model, data.test, data.vocabulary, search_words=data.search_words))
 
-    def validation_quality(self, data: EvaluationData) -> dict[str, float]:
+    def validation_nats(self, data: EvaluationData) -> float:
         """Return nats per word on the positions of the validation sample that other models are measured on."""
         nats = once_per_model(word_nats, self.model, data.validation)
         measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
-        return {"validation_nats": float(nats[measured].mean())}
+        return float(nats[measured].mean())
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
         """Measure nats per word on the words that word models are measured on; each segment is a document."""

@@ -11,7 +11,7 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.exact_decoder import ANSWERS, ExactDecoder
 from bench.evaluation.generation import generate
 from bench.evaluation.generation_batch import generate_batch
-from bench.evaluation.score import EvaluationData, ScoredText, score, validation_halves, validation_quality
+from bench.evaluation.score import EvaluationData, ScoredText, score, validation_halves, validation_nats
 from bench.evaluation.validation import validate
 from bench.models.language_model import ClosedVocabularyModel
 
@@ -30,8 +30,8 @@ class WordEvaluator(Evaluator):
     def score(self, data: EvaluationData) -> ScoredText:
         return score(self.model, data, self.validation_halves(data))
 
-    def validation_quality(self, data: EvaluationData) -> dict[str, float]:
-        return validation_quality(self.model, data, self.validation_halves(data))
+    def validation_nats(self, data: EvaluationData) -> float:
+        return validation_nats(self.model, data, self.validation_halves(data))
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
         return validate(self.model, data)

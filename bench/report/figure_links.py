@@ -54,7 +54,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Figure:
+class PrintedFigure:
     """One figure as printed in a text; its passage is the paragraph, the list item or the table that holds it."""
 
     path: Path
@@ -72,7 +72,7 @@ class Figure:
         return f"{self.path}:{self.line}: {self.written}"
 
 
-def figures(path: Path, text: str) -> list[Figure]:
+def figures(path: Path, text: str) -> list[PrintedFigure]:
     """Find the figures of a text, in order.
 
     Args:
@@ -92,12 +92,12 @@ def figures(path: Path, text: str) -> list[Figure]:
     return found
 
 
-def figure(path: Path, text: str, begin: int, passage: str, link: Link, row: Mapping[str, str]) -> Figure:
+def figure(path: Path, text: str, begin: int, passage: str, link: Link, row: Mapping[str, str]) -> PrintedFigure:
     """Return the figure of a link in the passage that begins at `begin`."""
     start, end = begin + link.start, begin + link.end
     target = path.parent / link.target
     settings_of_row = " ".join(f"{key}={value}" for key, value in row.items())
-    return Figure(
+    return PrintedFigure(
         path=path,
         line=text.count("\n", 0, start) + 1,
         start=start,

@@ -114,7 +114,7 @@ def rows(cells: pd.DataFrame, comparisons: Comparisons = NOT_COMPARED) -> list[T
         values[column.name] = [
             Value(
                 text=texts[i],
-                interval=significance.interval(cell, column, limit),
+                interval=significance.interval_text(cell, column, limit),
                 note="proxy" if is_proxy(cell, column) else "",
                 leads=cell.competes and texts[i] == best and not is_proxy(cell, column),
                 differs=compared[i] is not None and compared[i].is_significant,

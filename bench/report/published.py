@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
-from bench.report.figure_links import Figure, figures
+from bench.report.figure_links import PrintedFigure, figures
 from bench.report.figure_query import Query
 from bench.report.figure_sides import Answer
 from bench.report.figure_values import answer
@@ -35,7 +35,7 @@ FEWEST = 3  # seeds behind a figure whose passage does not have to say their num
 COUNTS = {1: "one seed", 2: "two seeds"}
 
 
-def reprinted(found: Figure, p: float | None = None) -> str:
+def reprinted(found: PrintedFigure, p: float | None = None) -> str:
     """Return a figure's text with the numbers that the records give.
 
     Args:
@@ -55,7 +55,7 @@ def reprinted(found: Figure, p: float | None = None) -> str:
         raise SettingError(found.name, str(error)) from None
 
 
-def printed_again(found: Figure, result: Answer, p: float | None) -> str:
+def printed_again(found: PrintedFigure, result: Answer, p: float | None) -> str:
     """Return the printed text with other numbers."""
     if found.query.form == "best":
         return result.text
@@ -84,7 +84,7 @@ def warranted(numbers: list[float], query: Query) -> int:
     return max(0, digits - 1 - exponent(numbers[0], digits)) if numbers[0] else 0
 
 
-def check_seeds(found: Figure, result: Answer) -> None:
+def check_seeds(found: PrintedFigure, result: Answer) -> None:
     """Check that the passage says so if a figure rests on fewer than three seeds.
 
     Raises:
@@ -97,7 +97,7 @@ def check_seeds(found: Figure, result: Answer) -> None:
         raise SettingError(found.printed, f"rests on {words}; say “{words}” in its paragraph, list item or table")
 
 
-def corrected_p(found: list[Figure]) -> dict[tuple[Path, str], float]:
+def corrected_p(found: list[PrintedFigure]) -> dict[tuple[Path, str], float]:
     """Return every p of a text by its folder and query, corrected for their number by Holm's method.
 
     A p that cannot be computed is left out: printing it says why.

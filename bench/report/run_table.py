@@ -116,7 +116,7 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     row |= {"seeds": len(good), "failures": [failure(run) for _, run in bad.iterrows()]}
     row["origins"] = sorted(set(good.origin))
     row["is_proxy"] = bool(good.is_density.eq(False).any())
-    means, errors = mean_and_error(good[figures()].to_numpy(float))
+    means, errors = means_and_errors(good[figures()].to_numpy(float))
     row |= dict(zip(figures(), means, strict=True))
     row |= {f"{name}_se": each for name, each in zip(figures(), errors, strict=True)}
     has_draws = good.brier_n.notna() | good.blocks.map(lambda sums: "drawn" in sums)
@@ -131,7 +131,7 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def mean_and_error(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def means_and_errors(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard error of each column over the rows that are not NaN; NaN of none, and errors of one.
 
     [N, K] -> [K], [K]. By NumPy: pandas takes twenty times as long for a few rows, and a report has hundreds of cells.

@@ -132,7 +132,7 @@ def difference(cell: pd.Series, other: pd.Series, column: str) -> PairedTest | N
     return paired_test(name, cell.blocks, other.blocks, trained)
 
 
-def interval(cell: pd.Series, column: Column, limit: pd.Series | None) -> str:
+def interval_text(cell: pd.Series, column: Column, limit: pd.Series | None) -> str:
     """Return a quality figure's 95 % interval as text; empty if it has none."""
     ends = interval_ends(cell, column, limit)
     return "" if ends is None else bracketed(*(column.scale * each for each in ends))

@@ -55,7 +55,7 @@ def build_cell(cfg: DictConfig, table: Tensor | None = None) -> Built:
     evaluation_data = evaluation_data_of(cfg, whole)
     vocabulary = evaluation_data.vocabulary
     prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
-    built = word_system(cfg, evaluation_data, table) if "head" in cfg.system else whole_model(cfg, evaluation_data)
+    built = word_system(cfg, evaluation_data, table) if "head" in cfg.system else model_system(cfg, evaluation_data)
     report_splits(whole)  # after all that can refuse the settings: a refusal is one line
     return built
 
@@ -96,7 +96,7 @@ def make_targets(settings: str, vocabulary: Vocabulary, cache_dir: str) -> Targe
     return instantiate(json.loads(settings), vocabulary=vocabulary, cache_dir=cache_dir)
 
 
-def whole_model(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
+def model_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
     """Build a language model that brings its own output layer.
 
     Raises:

@@ -74,7 +74,7 @@ def test_predictions_of_a_regressor_score_as_the_regressor_does(
     one, two = own.score(data), other.score(data)
     np.testing.assert_array_equal(one.rank, two.rank)
     np.testing.assert_allclose(one.nats, two.nats, rtol=1e-4)
-    assert own.validation_quality(data) == pytest.approx(other.validation_quality(data), rel=1e-4)
+    assert own.validation_nats(data) == pytest.approx(other.validation_nats(data), rel=1e-4)
     assert one.brier_n is None and not model.is_density and not model.writes
     assert own.decoder(data, 4)(4).shape == (4, 10)
 

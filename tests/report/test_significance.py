@@ -61,7 +61,7 @@ def test_interval_is_wider_when_seeds_differ():
     mean = 2.00625
     expected = mean - np.hypot(mean - low, reach), mean + np.hypot(high - mean, reach)
     assert significance.interval_ends(three, column) == pytest.approx(expected, abs=1e-6)
-    assert significance.interval(three, column, None) == "[1.74, 2.28]"
+    assert significance.interval_text(three, column, None) == "[1.74, 2.28]"
 
 
 def test_no_mark_is_set_when_a_system_has_one_seed():

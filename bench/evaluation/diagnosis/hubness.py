@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.evaluation.diagnosis.inputs import CELLS, Case, Inputs
+from bench.evaluation.diagnosis.inputs import Case, Inputs
 from bench.evaluation.ranks import count_ranks
+from bench.evaluation.score import CELLS
 from bench.targets.tables import whitening
 
 NEIGHBOURS = 10  # k of N_k(w), and of the local density that CSLS subtracts

@@ -14,14 +14,12 @@ from torch import Tensor
 
 from bench.core.errors import SettingError
 from bench.evaluation.calibration import Calibration, fit
-from bench.evaluation.score import EvaluationData, evenly_spaced, kept, vocabulary_ids
+from bench.evaluation.score import CELLS, EvaluationData, evenly_spaced, kept, vocabulary_ids
 from bench.heads._regressor import Regressor
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.stored_predictions import StoredPredictions
 from bench.models.word_model import WordModel
 from bench.targets.tables import Targets
-
-CELLS = 2**22  # of a block of scores; 16 MiB in float32
 
 OCCURRENCES = 2**15  # training occurrences whose vectors are averaged at once; bounds memory
 

@@ -7,8 +7,6 @@ that it cannot be worse for want of training steps.
 n positions of a step, N positions, H hidden size, K columns of a query, V vocabulary size.
 """
 
-import copy
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -96,7 +94,7 @@ def fit(read_out: ReadOut, features: Tensor, words: Tensor, case: Case, rate: fl
 
 def free_state(read_out: ReadOut) -> list[Tensor]:
     """Return a copy of the free parameters."""
-    return [copy.deepcopy(parameter.data) for parameter in read_out.free_parameters()]
+    return [parameter.detach().clone() for parameter in read_out.free_parameters()]
 
 
 def restore(read_out: ReadOut, state: list[Tensor]) -> None:
