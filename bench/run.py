@@ -154,7 +154,7 @@ def measure(
     """
     model, data = built.model, built.evaluation_data
     corpus = data.vocabulary.corpus
-    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, **pretrained}
+    figures: dict[str, Any] = {"corpus_sha256": corpus.digest, "text_words": len(corpus.train), **pretrained}
     if corpus.language is not None:
         figures["entropy_rate_bits"] = corpus.language.entropy_rate_bits
     if built.datamodule is not None:

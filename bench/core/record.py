@@ -84,7 +84,8 @@ class Record(StoredResult):
     calibration_prior: float | None = None  # b
 
     # cost
-    trained_words: int | None = None
+    text_words: int | None = None  # length of the training text; floors, speller and prior count all of it
+    trained_words: int | None = None  # words of training steps; more than text_words if the text was read again
     train_seconds: float | None = None  # training steps alone, without validation
     cpu_share: float | None = None  # of train_seconds that the training thread had a processor; training on a CPU only
     train_ms_per_1k: float | None = None  # whole model per 1,000 positions, with the optimiser

@@ -1,15 +1,16 @@
 """Quality of generated text beside real text: the field `generation_quality` of a record."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bench.core.progress import print_line
 from bench.data.corpus import Text
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.causal_judge import CausalJudge
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.generation_frechet import Vectors, frechet_distance, frechet_interval, sentence_vectors
+from bench.evaluation.generation_frechet import frechet_distance, frechet_interval, sentence_vectors
 from bench.evaluation.generation_judge import Judge
 from bench.evaluation.generation_metrics import copied, distinct, repeated
 from bench.evaluation.score import EvaluationData
@@ -20,6 +21,8 @@ PROMPTS, PROMPT_WORDS, WORDS = 64, 16, 64  # number of prompts; words of a promp
 LEAST_PROMPTS = 8  # with fewer, nothing is measured
 
 Texts = list[list[str]]
+
+MOST_UNKNOWN = 0.1  # of the real words, for a distance between sentence vectors
 
 SHOWN = 4  # texts that a record keeps, evenly chosen among the prompts
 
@@ -52,18 +55,16 @@ def generation_quality(
     for way in ("greedy", "sampled"):
         options = {"greedy": way == "greedy", "calibration": calibration, "seed": seed}
         texts[way] = evaluator.generate_batch(vocabulary, prompts, WORDS, **options)
-    real = sentence_vectors(encoder, texts["real"])
-    vectors = {way: sentence_vectors(encoder, texts[way]) for way in ("greedy", "sampled")}
-    vectors["real"] = sentence_vectors(encoder, [corpus.words_of(words[PROMPT_WORDS:]) for words in others])
+    compared = texts | {"real": [corpus.words_of(words[PROMPT_WORDS:]) for words in others]}
     spelt = [corpus.words_of(prompt) for prompt in prompts]
-    figures = text_metrics(data, spelt, causal_judge)
+    figures, apart = text_metrics(data, spelt, causal_judge), distances(encoder, compared, texts["real"])
     shown = np.unique(np.linspace(0, len(prompts) - 1, SHOWN).astype(int))
     return {
         "prompts": len(prompts),
         "prompt_words": PROMPT_WORDS,
         "words": WORDS,
         "causal_judge": causal_judge and causal_judge.name,
-        **{way: figures(texts[way]) | distances(vectors[way], real) for way in texts},
+        **{way: figures(texts[way]) | apart[way] for way in texts},
         "texts": [
             {"prompt": " ".join(spelt[i])} | {way: " ".join(texts[way][i]) for way in ("real", "greedy", "sampled")}
             for i in shown
@@ -111,7 +112,18 @@ def text_metrics(
     return measure
 
 
-def distances(vectors: Vectors, real: Vectors) -> dict[str, float]:
-    """Return the Fréchet distance to the real continuations, and its interval."""
-    low, high = frechet_interval(vectors, real)
-    return {"frechet": frechet_distance(vectors, real), "frechet_low": low, "frechet_high": high}
+def distances(encoder: Encoder, texts: Mapping[str, Texts], real: Texts) -> dict[str, dict[str, float | None]]:
+    """Return the Fréchet distance of each set of texts to the real continuations, and its interval.
+
+    None if the encoder's tokenizer has no pieces for more than `MOST_UNKNOWN` of the real words.
+    """
+    unknown = encoder.unknown_share([word for text in real for word in text])
+    if unknown > MOST_UNKNOWN:
+        print_line(f"no Fréchet distance: {encoder.folder} has no word pieces for {unknown:.0%} of the real words")
+        return {way: {"frechet": None, "frechet_low": None, "frechet_high": None} for way in texts}
+    target, found = sentence_vectors(encoder, real), {}
+    for way, each in texts.items():
+        vectors = sentence_vectors(encoder, each)
+        low, high = frechet_interval(vectors, target)
+        found[way] = {"frechet": frechet_distance(vectors, target), "frechet_low": low, "frechet_high": high}
+    return found

@@ -65,18 +65,23 @@ def count_text(count: float) -> str:
 
 
 def table_in_runs(cells: pd.DataFrame) -> Table | None:
-    """Return the runs until each cell of one corpus and budget has saved the time of its encoding."""
+    """Return the runs until each cell of one corpus and budget has saved the time of its encoding.
+
+    A rival that reads vectors of the same encoder needs the same encoding: only what a cell needs beyond that counts.
+    """
     sizes = sorted(set(cells.vocabulary_size))
     encoded = cells[cells.encode_seconds.notna() & (cells.trained_words > 0)]
     rows, alike = [], ["vocabulary_size", "trunk"]
     for rival in RIVALS:
         others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates(alike)
         both = encoded.merge(others, on=alike, suffixes=("", "_of_rival"))
+        both["extra_seconds"] = both.encode_seconds - both.encode_seconds_of_rival.fillna(0)
+        both = both[both.extra_seconds > 0]
         share = both.trained_words / both.trained_words_of_rival
         saved = both.train_seconds_of_rival * share - both.train_seconds
         error = np.hypot(both.train_seconds_se, both.train_seconds_se_of_rival * share)  # NaN if either has one seed
         for column, seconds in (("count", saved), ("low", saved + 2 * error), ("high", saved - 2 * error)):
-            both[column] = uses_until_saved(both.encode_seconds, seconds.fillna(saved))
+            both[column] = uses_until_saved(both.extra_seconds, seconds.fillna(saved))
         for label, here in both.groupby("label"):
             values = {str(size): Value() for size in sizes}
             for _, cell in here.iterrows():

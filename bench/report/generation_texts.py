@@ -66,13 +66,19 @@ def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any
     size, first = found
     labels = list(first)
     some = first[labels[0]]
-    rows = [(REAL, "", figures(some["real"]))]
-    rows += [(label, way, figures(first[label][way])) for label in labels for way in ("greedy", "sampled")]
+    judge = next((name for each in first.values() if (name := each.get("causal_judge"))), None)
+    judged = next((each for each in first.values() if each.get("causal_judge") == judge), some)
+    rows = [(REAL, "", figures(judged["real"]))]
+    for label in labels:
+        # perplexities of two judges do not compare
+        other = {} if first[label].get("causal_judge") == judge else {"causal_judge_perplexity": None}
+        rows += [(label, way, figures(first[label][way] | other)) for way in ("greedy", "sampled")]
     shown = {label: {text["prompt"]: text for text in first[label]["texts"]} for label in labels}
     return {
         "size": size,
         **{name: some[name] for name in ("prompts", "prompt_words", "words")},
         "headings": HEADINGS,
+        "judge": judge,
         "rows": rows,
         "labels": labels,
         "texts": [
@@ -87,5 +93,6 @@ def figures(measured: Mapping[str, float | None]) -> list[str]:
     texts = [
         NULL if (value := measured.get(each.field)) is None else mean_and_error(value * each.scale) for each in HEADINGS
     ]
-    texts[-1] += f" {bracketed(measured['frechet_low'], measured['frechet_high'])}"
+    if texts[-1] != NULL:
+        texts[-1] += f" {bracketed(measured['frechet_low'], measured['frechet_high'])}"
     return texts

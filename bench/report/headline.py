@@ -7,6 +7,7 @@ import pandas as pd
 from bench.report.best import NEEDS, Best, best, figure, main_board
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import listed, mean_and_error
+from bench.report.shared_words import on_shared_words
 from bench.report.significance import compared_with
 
 
@@ -73,7 +74,10 @@ def against(cell: pd.Series, other: pd.Series, board: Leaderboard) -> str:
         f"{certainty(cell, other, board, 'bits_per_byte')}"
     ]
     if pd.notna(cell.accuracy_at_1) and pd.notna(other.accuracy_at_1):
-        ours, theirs = (figure(each, "accuracy_at_1").partition(" ±")[0].removesuffix("%") for each in (cell, other))
+        pair = on_shared_words(pd.DataFrame([cell, other]), "accuracy_at_1")
+        ours, theirs = (
+            figure(each, "accuracy_at_1").partition(" ±")[0].removesuffix("%") for _, each in pair.iterrows()
+        )
         parts.append(
             f"its first answer is right for {ours.strip()} % of the words against {theirs.strip()} %"
             f"{certainty(cell, other, board, 'accuracy_at_1')}"

@@ -14,7 +14,8 @@ from bench.report.markdown import table_lines, write_document
 from bench.report.number_format import UNDEFINED, extent, listed, mean_and_error
 from bench.report.origins import by_origin
 from bench.report.paired_test import FEWEST_DOCUMENTS
-from bench.report.record_facts import budget_order
+from bench.report.record_facts import UNTRAINED, budget_order
+from bench.report.shared_words import on_shared_words
 from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
@@ -148,10 +149,13 @@ def is_proxy(cell: pd.Series, column: Column) -> bool:
 
 
 def leading_text(cells: pd.DataFrame, column: Column, texts: list[str]) -> str | None:
-    """Return the best text of a column; proxies do not compete, nor do italic rows."""
-    means = cells[column.name].reset_index(drop=True)
+    """Return the best text of a column; proxies do not compete, nor do italic rows.
+
+    Systems that were ranked on different words are compared on those that they share.
+    """
     competes = [cell.competes and not is_proxy(cell, column) for _, cell in cells.iterrows()]
-    means = means[competes].dropna()
+    competing = cells.reset_index(drop=True)[competes]
+    means = on_shared_words(competing[competing[column.name].notna()], column.name)[column.name]
     if means.empty:
         return None
     return texts[means.idxmin() if column.direction == "lower" else means.idxmax()]
@@ -176,6 +180,9 @@ def facts(runs: pd.DataFrame) -> str:
         parts.append(f"entropy rate {extent(good.entropy_rate_bits, 3)} bits per word")
     if left_out := int(runs.replaced.sum()):
         parts.append(f"runs left out since they differ in `generation.*` alone: {left_out}")
+    unlike = [label for label, seeds in good.groupby("label") if differs_by_seed(seeds)]
+    if unlike:
+        parts.append(f"seeds of different code or pre-trained weights: {listed(sorted(unlike))}")
     commits = sorted({commit[:7] for commit in good.git_commit.dropna()})
     if len(commits) > 1:
         parts.append(f"records of {len(commits)} git commits ({', '.join(commits)})")
@@ -185,13 +192,20 @@ def facts(runs: pd.DataFrame) -> str:
     return " · ".join(parts)
 
 
+def differs_by_seed(seeds: pd.DataFrame) -> bool:
+    """True if the seeds of one cell were made by different code, or from different pre-trained weights."""
+    return any(seeds[name].nunique() > 1 for name in ("source_sha256", "weights_sha256"))
+
+
 def legend(cells: pd.DataFrame, comparisons: Comparisons) -> str:
     """Explain ±, brackets and †, if the table has them; and say what could not be compared."""
     parts = ["± is the standard error over seeds" if cells.seeds.max() > 1 else "one seed: no standard error"]
     if counts := sorted({len(blocks) for blocks in cells.blocks.dropna() if len(blocks) >= FEWEST_BLOCKS}):
         number = "–".join(str(each) for each in dict.fromkeys((counts[0], counts[-1])))
         over = "seeds and test text" if cells.seeds.max() > 1 else "the test text"
-        parts.append(f"[ ] is a 95 % interval over {over}, from {number} blocks of documents resampled")
+        is_single = (cells.seeds == 1) & ~cells.kind.isin(UNTRAINED)
+        alone = " (of one seed: over the test text alone)" if cells.seeds.max() > 1 and is_single.any() else ""
+        parts.append(f"[ ] is a 95 % interval over {over}{alone}, from {number} blocks of documents resampled")
     if any(each.is_significant for each in comparisons.by_cell.values()):
         parts.append(
             f"† differs from {comparisons.shown_name}: p < .05 in a paired t-test across seeds and documents, "

@@ -12,6 +12,7 @@ from bench.report.glossary import COLUMNS, TIMES
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import mean_and_error
 from bench.report.origins import with_times_of_one_origin
+from bench.report.shared_words import on_shared_words, same_words
 
 CHOICES = {  # heading of each choice of a reader, in the order of the page
     "size": "Vocabulary size V",
@@ -28,6 +29,8 @@ TESTED = {
     False: "The difference is not significant: the test cannot separate the two.",
     None: "The difference was not tested, since a test needs two seeds and enough documents.",
 }
+
+OTHER_WORDS = "The two were measured on different test words, so that these figures do not compare."
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,18 @@ def answer(
         cells, runs: of one V.
         origin: machine and commit whose times the cells have; empty if all are from one.
     """
-    cell, other, differs = found
+    cell, other, differs, on_sample = found
     reasons = [f"{cell.label} {NEEDS[name].claim}: {figure(cell, name)}."]
     if other is not None:
-        said = TESTED[differs]
+        known = [each.blocks for each in (cell, other) if each.blocks is not None]
+        said = TESTED[differs] if same_words(known) else OTHER_WORDS
         if name not in QUALITY:
             differs, said = apart(*(runs[runs.label == each.label][name].dropna() for each in (cell, other)))
         reasons.append(f"Next best is {other.label}: {figure(other, name)}. {said}")
     if name == "train_seconds" and pd.notna(cell.encode_seconds):
         reasons.append(f"Encoding its text took {mean_and_error(cell.encode_seconds)} s more, once, before training.")
+    if on_sample:
+        reasons.append("These figures are of the test words on which all of these systems were ranked.")
     reasons += better_floors(cells, cell, name)
     shown = [cell] if other is None else [cell, other]
     measured = {key: need.name for key, need in NEEDS.items() if any(pd.notna(each[key]) for each in shown)}
@@ -101,7 +107,8 @@ def better_floors(cells: pd.DataFrame, cell: pd.Series, name: str) -> Iterator[s
     """Yield a sentence for each floor whose quality is above that of the best trained system."""
     if name in QUALITY:
         sign = 1 if COLUMNS[name].direction == "lower" else -1
-        for _, floor in cells[(cells.kind == "floor") & (sign * cells[name] < sign * cell[name])].iterrows():
+        compared = on_shared_words(cells[(cells.kind == "floor") | cells.competes], name)
+        for _, floor in compared[(compared.kind == "floor") & (sign * compared[name] < sign * cell[name])].iterrows():
             yield f"The floor {floor.label} is better than every trained system: {figure(floor, name)}."
 
 

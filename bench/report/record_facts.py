@@ -43,15 +43,29 @@ def kind_of(record: Record) -> str:
     return "regressor" if record.is_density is False or reads_targets else "classifier"
 
 
-def budget(config: Mapping[str, Any]) -> str:
-    """Return the limits that all systems of one table share; empty if the record does not say."""
+def budget(config: Mapping[str, Any], text: float | None = None) -> str:
+    """Return the limits that all systems of one table share; empty if the record does not say.
+
+    Args:
+        text: number of words of the training text, if it is known.
+    """
     words, seconds = (config.get("budget", {}).get(unit) for unit in ("words", "seconds"))
-    text = (config.get("corpus") or {}).get("train_words")
-    again = f" from a text of {text:,}" if words and text and text < words else ""  # several passes
-    data, time = words and f"{words:,} words{again}", seconds and f"{seconds:g} s of training"
+    limit = (config.get("corpus") or {}).get("train_words")
+    length = limit if text is None else int(text)
+    source = ""
+    if words and length and is_read_again(words, length):
+        source = f" from a text of {min(length, limit or length):,}"
+    elif words and text is not None and is_read_again(length, words):
+        source = f" of a text of {length:,}, all of which floors count"
+    data, time = words and f"{words:,} words{source}", seconds and f"{seconds:g} s of training"
     if data and time:
         return f"equal limits: {data} or {time}"
     return f"equal data: {data}" if data else f"equal time: {time}" if time else ""
+
+
+def is_read_again(words: float, text: float) -> bool:
+    """True if a training of `words` words reads a text of `text` words more than once; batches may end 2 % later."""
+    return text < 0.98 * words
 
 
 def budget_order(text: str) -> tuple[str, float]:

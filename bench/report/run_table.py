@@ -56,13 +56,22 @@ def runs(records: list[Record]) -> pd.DataFrame:
     frame["kind"] = pd.Series([kind_of(record) for record in records], frame.index, dtype=object)
     frame["excess"] = excess_bits(frame)
     frame["competes"] = frame.kind.isin(COMPETING)
-    frame["budget"] = [budget(config) for config in frame.config]
+    frame["text_words"] = text_words(frame)
+    frame["budget"] = [
+        budget(config, text if text > 0 else None) for config, text in zip(frame.config, frame.text_words, strict=True)
+    ]
     settings = pd.DataFrame([settings_of(run) for _, run in frame.iterrows()], frame.index, dtype=object)
     frame["label"], frame["settings"] = labels(frame, settings.fillna("null"))
     frame["variant"] = variants(frame, settings)
     frame["trunk"] = pd.Series([trunk(record) for record in records], frame.index, dtype=object)
     frame["origin"] = pd.Series([origin(record) for record in records], frame.index, dtype=object)
     return one_per_seed(frame)
+
+
+def text_words(frame: pd.DataFrame) -> pd.Series:
+    """Return the number of words of each run's training text; NaN if no run of the same text and limit recorded it."""
+    limits = [str((config.get("corpus") or {}).get("train_words")) for config in frame.config]
+    return frame.text_words.groupby([frame.corpus, pd.Series(limits, frame.index, dtype=object)]).transform("max")
 
 
 def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Figure of quality as the training text grows: does the distance between heads close with more data, at what time?"""
 
+from math import isnan, nan
 from typing import Any
 
 import pandas as pd
@@ -10,16 +11,24 @@ from bench.report import run_table
 from bench.report.glossary import COLUMNS
 from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import HOW, LineStyles, draw_lines, handles_of, new_figure, set_log_scale
+from bench.report.record_facts import is_read_again
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
 
 TIME = "seconds of training, those of encoding the text included"
 
 
-def words_of(config: dict[str, Any]) -> float:
-    """Return the limit of training words of a run; NaN without one, or beside a limit of time."""
-    budget = config.get("budget", {})
-    return float("nan") if budget.get("words") is None or budget.get("seconds") else float(budget["words"])
+def words_of(config: dict[str, Any], text: float) -> float:
+    """Return the limit of training words of a run; NaN without one, beside a limit of time, or in a text read again.
+
+    Args:
+        text: number of words of the training text; NaN if it is not known.
+    """
+    budget, limit = config.get("budget", {}), (config.get("corpus") or {}).get("train_words")
+    words, length = budget.get("words"), limit if isnan(text) else text
+    if words is None or budget.get("seconds") or (length and is_read_again(words, length)):
+        return nan
+    return float(words)
 
 
 def with_words(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -28,7 +37,8 @@ def with_words(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: of these cells.
     """
-    words = {budget: words_of(config) for budget, config in zip(runs.budget, runs.config, strict=True)}
+    sources = zip(runs.budget, runs.config, runs.text_words, strict=True)
+    words = {budget: words_of(config, text) for budget, config, text in sources}
     cells = cells.assign(words=cells.budget.map(words).astype(float))
     cells = cells[cells.words.notna() & cells.bits_per_byte.notna()]
     return cells[cells.groupby(["corpus", "vocabulary_size"]).words.transform("nunique") > 1]

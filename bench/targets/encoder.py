@@ -164,6 +164,11 @@ class Encoder:
                 f"{int(used.sum()):,} words ({share:.2%} of the training words); their vectors differ by context alone"
             )
 
+    def unknown_share(self, words: list[str]) -> float:
+        """Return the share of words that the tokenizer has no pieces for."""
+        types, counts = np.unique(words, return_counts=True)
+        return float(counts[self._model.unknown(types.tolist())].sum() / counts.sum())
+
     def vectors(self, words: list[str]) -> torch.Tensor:
         """Return the vectors of one document's words, which `encode` rounds to float16. [n, D] float32, CPU"""
         lexicon, indices = np.unique(words, return_inverse=True)

@@ -26,6 +26,7 @@ from bench.models.spelling import Speller
 from bench.models.word_batches import Inputs, WordData
 from bench.models.word_model import WordModel
 from bench.targets.tables import Targets, make_encoder
+from bench.training.warnings import warn
 
 LEAST_WORDS = 10  # of validation and of test; fewer give no figure
 
@@ -57,6 +58,7 @@ def build_cell(cfg: DictConfig, table: Tensor | None = None) -> Built:
     prompts_of(vocabulary, cfg.generation.prompts, lowercase=cfg.corpus.lowercase)  # fails before training, not after
     built = word_system(cfg, evaluation_data, table) if "head" in cfg.system else model_system(cfg, evaluation_data)
     report_splits(whole)  # after all that can refuse the settings: a refusal is one line
+    warn(cfg, vocabulary)
     return built
 
 

@@ -110,6 +110,22 @@ def test_greedy_text_of_a_bigram_repeats_more_than_its_drawn_text(data, encoder)
     assert all(len(text["greedy"].split()) == 64 for text in figures["texts"])
 
 
+def test_text_that_the_encoder_cannot_read_has_no_frechet_distance(data, encoder, monkeypatch, capsys):
+    reader = encoder(context="bidirectional", special_tokens="both")
+    monkeypatch.setattr(reader, "unknown_share", lambda words: 0.11)
+    model = CountModel(corpus=data.vocabulary.corpus, vocabulary=data.vocabulary, order=1)
+    figures = quality.generation_quality(WordEvaluator(model), data, Calibration(1.0, 0.0), reader, 0)
+    assert [figures[way]["frechet"] for way in ("real", "greedy", "sampled")] == [None] * 3
+    assert figures["greedy"]["judge_perplexity"] > 1
+    captured = capsys.readouterr()
+    said = " ".join((captured.out + captured.err).split())
+    assert "no Fréchet distance" in said and "has no word pieces for 11% of the real words" in said
+
+
+def test_share_of_words_without_pieces_counts_every_occurrence(encoder):
+    assert encoder().unknown_share(["the", "ქართული", "the", "ქართული", "ქართული"]) == pytest.approx(0.6)
+
+
 def test_short_test_text_is_not_measured(data, encoder):
     short = EvaluationData(data.vocabulary, data.speller, data.validation, data.test.head(400), 100, 10)
     model = CountModel(corpus=data.vocabulary.corpus, vocabulary=data.vocabulary, order=1)

@@ -38,6 +38,21 @@ def test_encoding_is_paid_back_in_runs():
     assert break_even.table_in_runs(run_table.cells(run_table.runs(records[:2]))) is None
 
 
+def test_encoding_that_the_rival_needs_too_is_not_charged():
+    def record(system: str, seed: int, **fields: float) -> Record:
+        common = {"experiment": "e", "backbone": "lstm", "corpus": "c", "vocabulary_size": 1000, "trained_words": 1000}
+        return Record(system=system, head=system, seed=seed, **common, **fields)
+
+    alike = [
+        record("sampled_softmax", 0, train_seconds=30.0, encode_seconds=80.0),
+        record("mse", 0, train_seconds=22.0, encode_seconds=80.0),
+    ]
+    assert break_even.table_in_runs(run_table.cells(run_table.runs(alike))) is None
+    more = [alike[0], record("mse", 0, train_seconds=22.0, encode_seconds=96.0)]
+    [row] = break_even.table_in_runs(run_table.cells(run_table.runs(more))).rows
+    assert (row.label, str(row.values["1000"])) == ("mse against sampled_softmax", "2.0")  # 16 s more against 30 − 22
+
+
 def test_run_is_compared_with_the_rival_of_its_own_trunk():
     def record(system: str, backbone: str, bits: float, seconds: float, **fields: float) -> Record:
         common = {"experiment": "e", "head": system, "corpus": "c", "vocabulary_size": 1000, "seed": 0}

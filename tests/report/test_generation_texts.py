@@ -44,6 +44,27 @@ def test_table_has_real_text_first_and_both_ways_of_each_system():
     assert [text["greedy"] for text in texts] == ["the the", "of the"]
 
 
+def test_perplexities_of_another_judge_are_left_out_and_the_judge_is_named(tmp_path):
+    records = [record("softmax", "of the"), record("mse", "the the"), record("ngram", "a a")]
+    for each, judge in zip(records, ("one", "two", None), strict=True):
+        each.generation_quality["causal_judge"] = judge
+    section = section_of(*records)
+    at = [each.field for each in HEADINGS].index("causal_judge_perplexity")
+    shown = {(label, way): values[at] for label, way, values in section["rows"]}
+    kept = section["judge"]
+    assert kept in ("one", "two") and shown[REAL, ""] == "0.500"
+    judges = {"softmax": "one", "mse": "two", "ngram": None}
+    assert {label: shown[label, "greedy"] for label in judges} == {
+        label: "0.500" if judge == kept else "–" for label, judge in judges.items()
+    }
+    assert f"LM: {kept}." in written_report(records, tmp_path)[1]
+
+
+def test_distance_that_was_not_measured_is_a_dash():
+    section = section_of(record("softmax", "of the", frechet=None))
+    assert section["rows"][1][2][-1] == "–"
+
+
 def test_section_is_on_the_page_and_its_text_is_escaped(tmp_path):
     _, html = written_report([record("softmax", "<script>alert(1)</script>")], tmp_path)
     assert "Quality of generated text, V = 1,000" in html

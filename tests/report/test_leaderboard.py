@@ -114,6 +114,21 @@ def test_caption_names_a_system_that_was_ranked_on_fewer_words(tmp_path: Path):
     assert "softmax ranked" not in markdown
 
 
+def test_caption_names_a_system_whose_seeds_were_made_by_different_code(tmp_path: Path):
+    records = [partial_record(bits_per_byte=2.0, seed=seed, source_sha256=f"{seed}") for seed in (0, 1)]
+    records += [partial_record(system="mse", bits_per_byte=2.1, seed=seed, source_sha256="0") for seed in (0, 1)]
+    markdown, _ = written_report(records, tmp_path)
+    assert " · seeds of different code or pre-trained weights: softmax · " in markdown
+
+
+def test_legend_says_that_an_interval_of_one_seed_is_over_the_text_alone(tmp_path: Path):
+    single, floor = blocked_record("mse", 2.1), blocked_record("ngram", 2.2, config={"system": {"kind": "floor"}})
+    several = [blocked_record("softmax", 2.0, seed=seed) for seed in (0, 1)]
+    note = "over seeds and test text (of one seed: over the test text alone), from 16 blocks"
+    assert note in written_report([*several, floor, single], tmp_path / "single")[0]
+    assert note not in written_report([*several, floor], tmp_path / "several")[0]
+
+
 def test_caption_gives_the_entropy_rate_when_it_is_known(tmp_path: Path):
     markdown, _ = written_report([partial_record(bits_per_byte=2.0, entropy_rate_bits=6.25)], tmp_path)
     assert "entropy rate 6.25 bits per word" in markdown

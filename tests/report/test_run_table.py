@@ -139,6 +139,17 @@ def test_budget_names_the_text_if_it_is_read_more_than_once(text, more):
     assert budget == f"equal data: 1,000 words{more}"
 
 
+@pytest.mark.parametrize(
+    ("text", "limit", "more"),
+    [(300, None, " from a text of 300"), (300, 1000, " from a text of 300"), (990, 1000, ""), (1000, None, ""),
+     (5000, None, " of a text of 5,000, all of which floors count")],
+)  # fmt: skip
+def test_budget_names_the_text_that_was_measured_if_it_is_shorter_or_longer(text, limit, more):
+    config = {"budget": {"words": 1000, "seconds": None}, "corpus": {"name": "c", "train_words": limit}}
+    records = [partial_record(config=config, text_words=text), partial_record(config=config, seed=1, status="oom")]
+    assert set(run_table.runs(records).budget) == {f"equal data: 1,000 words{more}"}
+
+
 def test_variant_is_the_same_at_every_budget_and_another_for_another_trunk():
     def config(words: int, hidden: int) -> dict:
         return {

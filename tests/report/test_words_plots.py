@@ -58,3 +58,9 @@ def test_panels_of_time_are_left_out_if_other_work_slowed_every_run():
     slowed = [dataclasses.replace(each, cpu_share=0.5) for each in timed]
     assert len(drawn(timed).axes) == 4  # two figures against words, and against time
     assert len(drawn(slowed).axes) == 2
+
+
+def test_text_that_is_read_again_does_not_grow():
+    records = [dataclasses.replace(each, text_words=1000) for each in scaling_records((500, 1000, 9000))]
+    assert set(drawn(records).axes[0].lines[0].get_xdata()) <= {500.0, 1000.0}
+    assert drawn([dataclasses.replace(each, text_words=100) for each in records]) is None
