@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.figure_links import COMMENT, DEFINITION, LINK, Figure, figures
+from bench.report.figure_links import COMMENT, DEFINITION, LINK, PrintedFigure, figures
 from bench.report.published import corrected_p, reprinted, with_copies
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +16,7 @@ CONVENTIONS = {"95 %"}  # numbers with a unit that no record gives: the level of
 
 
 @cache
-def figures_of(path: Path) -> list[Figure]:
+def figures_of(path: Path) -> list[PrintedFigure]:
     return figures(path, path.read_text())
 
 

@@ -9,7 +9,7 @@ from bench.report.glossary import COLUMNS
 from bench.report.leaderboard import Leaderboard, text
 from bench.report.number_format import NULL
 from bench.report.record_facts import budget_order
-from bench.report.shared_words import on_shared_words
+from bench.report.shared_words import on_shared_words, ordering
 from bench.report.significance import compared_with
 
 
@@ -39,22 +39,23 @@ class Best(NamedTuple):
     cell: pd.Series
     next: pd.Series | None  # None: there is no other
     differs: bool | None  # the two differ significantly; None: this was not tested
-    on_sample: bool  # the figures are of the words on which all were ranked, not of all words that each was ranked on
+    on_sample: bool  # both figures are of a sample, the words on which both were ranked
 
 
 def best(cells: pd.DataFrame, field: str) -> Best | None:
     """Return the best trained cell among cells of one corpus, budget and V; None if none has the figure."""
-    own = cells[cells.competes & cells[field].notna()]
-    trained = on_shared_words(own, field)
-    on_sample = trained is not own
-    trained = trained.sort_values(field, ascending=COLUMNS[field].direction == "lower", kind="stable")
+    trained = cells[cells.competes & cells[field].notna()]
     if trained.empty:
         return None
-    first, *others = (cell for _, cell in trained.iterrows())
+    order = ordering(trained, field).sort_values(ascending=COLUMNS[field].direction == "lower", kind="stable").index
+    first, *others = (cell for _, cell in trained.loc[order].iterrows())
     if not others:
-        return Best(first, None, None, on_sample)
+        return Best(first, None, None, on_sample=False)
     comparison = compared_with(first, others, field).get(others[0].label)
-    return Best(first, others[0], comparison and comparison.differs, on_sample)
+    pair = trained.loc[order[:2]]
+    shared = on_shared_words(pair, field)
+    first, second = (cell for _, cell in shared.iterrows())
+    return Best(first, second, comparison and comparison.differs, on_sample=shared is not pair)
 
 
 def figure(cell: pd.Series, field: str) -> str:

@@ -13,7 +13,7 @@ from bench.report.figure_sides import COLUMNS, Answer, side
 from bench.report.named_settings import selected_runs, written
 from bench.report.number_format import signed, warranted_decimals
 from bench.report.record_facts import UNTRAINED
-from bench.report.shared_words import on_shared_words
+from bench.report.shared_words import ordering
 from bench.report.words_plots import with_words
 
 
@@ -53,9 +53,8 @@ def best(query: Query, folder: Path) -> Answer:
     cells = cells[cells.competes & cells[query.figure].notna()] if len(cells) else cells
     if cells.empty:
         raise SettingError(query.figure, f"no trained system in {folder} has it")
-    ranked = on_shared_words(cells, query.figure).sort_values(
-        [query.figure, "label"], ascending=[column.direction == "lower", True]
-    )
+    cells = cells.assign(order=ordering(cells, query.figure))
+    ranked = cells.sort_values(["order", "label"], ascending=[column.direction == "lower", True])
     first, *others = (cell for _, cell in ranked.iterrows())
     names, seeds = [first.label], [int(first.seeds)]
     compared = significance.compared_with(first, others, query.figure)

@@ -15,7 +15,7 @@ from bench.report.number_format import UNDEFINED, extent, listed, mean_and_error
 from bench.report.origins import by_origin
 from bench.report.paired_test import FEWEST_DOCUMENTS
 from bench.report.record_facts import UNTRAINED, budget_order
-from bench.report.shared_words import on_shared_words
+from bench.report.shared_words import ordering
 from bench.report.significance import NOT_COMPARED, REFERENCE, Comparisons
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
 
@@ -151,13 +151,14 @@ def is_proxy(cell: pd.Series, column: Column) -> bool:
 def leading_text(cells: pd.DataFrame, column: Column, texts: list[str]) -> str | None:
     """Return the best text of a column; proxies do not compete, nor do italic rows.
 
-    Systems that were ranked on different words are compared on those that they share.
+    Two systems that were ranked on different words are compared on those that they share.
     """
     competes = [cell.competes and not is_proxy(cell, column) for _, cell in cells.iterrows()]
     competing = cells.reset_index(drop=True)[competes]
-    means = on_shared_words(competing[competing[column.name].notna()], column.name)[column.name]
-    if means.empty:
+    competing = competing[competing[column.name].notna()]
+    if competing.empty:
         return None
+    means = ordering(competing, column.name)
     return texts[means.idxmin() if column.direction == "lower" else means.idxmax()]
 
 

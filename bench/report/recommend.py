@@ -12,7 +12,7 @@ from bench.report.glossary import COLUMNS, TIMES
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import mean_and_error
 from bench.report.origins import with_times_of_one_origin
-from bench.report.shared_words import on_shared_words, same_words
+from bench.report.shared_words import ordering, same_words
 
 CHOICES = {  # heading of each choice of a reader, in the order of the page
     "size": "Vocabulary size V",
@@ -83,8 +83,8 @@ def answer(
     if name == "train_seconds" and pd.notna(cell.encode_seconds):
         reasons.append(f"Encoding its text took {mean_and_error(cell.encode_seconds)} s more, once, before training.")
     if on_sample:
-        reasons.append("These figures are of the test words on which all of these systems were ranked.")
-    reasons += better_floors(cells, cell, name)
+        reasons.append("Both figures are of the test words on which both systems were ranked.")
+    reasons += better_floors(cells, name)
     shown = [cell] if other is None else [cell, other]
     measured = {key: need.name for key, need in NEEDS.items() if any(pd.notna(each[key]) for each in shown)}
     if origin and not measured.keys().isdisjoint(TIMES):
@@ -103,12 +103,13 @@ def apart(ours: pd.Series, theirs: pd.Series) -> tuple[bool | None, str]:
     return False, "Their seeds overlap: the figures do not separate the two."
 
 
-def better_floors(cells: pd.DataFrame, cell: pd.Series, name: str) -> Iterator[str]:
+def better_floors(cells: pd.DataFrame, name: str) -> Iterator[str]:
     """Yield a sentence for each floor whose quality is above that of the best trained system."""
     if name in QUALITY:
         sign = 1 if COLUMNS[name].direction == "lower" else -1
-        compared = on_shared_words(cells[(cells.kind == "floor") | cells.competes], name)
-        for _, floor in compared[(compared.kind == "floor") & (sign * compared[name] < sign * cell[name])].iterrows():
+        known = cells[((cells.kind == "floor") | cells.competes) & cells[name].notna()]
+        order = sign * ordering(known, name)
+        for _, floor in known[(known.kind == "floor") & (order < order[known.competes].min())].iterrows():
             yield f"The floor {floor.label} is better than every trained system: {figure(floor, name)}."
 
 

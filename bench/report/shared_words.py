@@ -1,4 +1,4 @@
-"""Figures of ranks on the words on which all systems of a table were ranked: a causal LM is ranked on a sample."""
+"""Comparison of figures of ranks where some systems were ranked on a sample of the test words, as causal LMs are."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,24 @@ import pandas as pd
 from bench.evaluation.intervals import BlockSums, common_formula
 from bench.evaluation.metric_definition import Ratio
 from bench.evaluation.metrics import METRICS, evaluate
+
+
+def ordering(cells: pd.DataFrame, name: str) -> pd.Series:
+    """Return a figure of each cell by which the cells can be ordered.
+
+    That of a cell that was ranked on fewer words than others is the figure of the best of the others, plus the
+    difference to it on the words that both were ranked on.
+    """
+    if name not in METRICS or any(each is None for each in cells.blocks):
+        return cells[name]
+    ranked = cells.blocks.map(lambda each: each.sums.get("ranked", each.sums["words"])[0].sum())
+    whole = cells[name][ranked == ranked.max()]
+    best = cells.loc[whole.idxmin() if METRICS[name].direction == "lower" else whole.idxmax()]
+    estimates = cells[name].copy()
+    for row in cells.index.difference(whole.index):
+        ours, theirs = on_shared_words(cells.loc[[row, best.name]], name)[name]
+        estimates[row] = best[name] + ours - theirs
+    return estimates
 
 
 def on_shared_words(cells: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from bench.core.record import Record
 from bench.report import run_table
 from bench.report.best import best
 from bench.report.recommend import OTHER_WORDS, from_records
-from bench.report.shared_words import on_shared_words, same_words
+from bench.report.shared_words import on_shared_words, ordering, same_words
 
 
 def ranked_record(
@@ -44,7 +44,17 @@ def test_best_accuracy_is_that_on_the_words_that_all_systems_ranked(records):
     assert found.next.accuracy_at_1 == pytest.approx(0.19)
     [answer] = [each for each in from_records(run_table.runs(records)) if each.choice["need"] == "accuracy"]
     assert answer.reasons[0] == "softmax is right most often with its first answer: 21.0 ± 0.6 %."
-    assert answer.reasons[-1] == "These figures are of the test words on which all of these systems were ranked."
+    assert answer.reasons[-1] == "Both figures are of the test words on which both systems were ranked."
+
+
+def test_system_of_a_sample_does_not_change_the_order_of_the_others(records):
+    others = [ranked_record("mse", seed, 100, 16, 2.5) for seed in range(3)]  # best on the sample, worse on all words
+    cells = run_table.cells(run_table.runs([*records, *others]))
+    figures = dict(zip(cells.system, ordering(cells, "accuracy_at_1"), strict=True))
+    assert figures == pytest.approx({"softmax": 0.171, "mse": 0.161, "gpt2-scratch": 0.171 + 0.19 - 0.21})
+    found = best(cells, "accuracy_at_1")
+    assert (found.cell.system, found.next.system, found.on_sample) == ("softmax", "mse", False)
+    assert found.cell.accuracy_at_1 == pytest.approx(0.171)
 
 
 def test_bold_accuracy_is_that_of_the_system_that_leads_on_shared_words(records, tmp_path):
