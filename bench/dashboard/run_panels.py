@@ -34,7 +34,7 @@ def run_panels(records: Sequence[Record]) -> list[Any]:
     known = {name for record in records for name in logged_names(record)}
     scatters = [
         wr.ScatterPlot(
-            title=f"{title} against training seconds, a point per run",
+            title=f"{title} against training seconds without the encoder's, a point per run",
             x=wr.SummaryMetric("train_seconds"), y=wr.SummaryMetric(name), log_x=True,
         )
         for name, title in QUALITY.items() if {name, "train_seconds"} <= known

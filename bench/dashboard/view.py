@@ -20,7 +20,7 @@ TITLE = "Output heads of word-level language models"
 FIRST = """**What to look at first**
 
 1. The leaderboard of an experiment, in its section: best bits per byte first.
-2. Bits per byte against training seconds: lower left is better.
+2. Bits per byte against training seconds, those of the encoder left out: lower left is better.
 3. Validation nats against seconds: a line that is lower everywhere wins at every budget.
 
 Training losses of different heads do not compare, so no panel shows these. Records are the source of all figures.
