@@ -13,7 +13,7 @@ RARE = 20  # ratio of the share of unknown words in the validation text to that 
 
 
 def warn(cfg: DictConfig, vocabulary: Vocabulary) -> None:
-    """Print a line for each such setting of the cell, once per process."""
+    """Print the lines about the settings of a cell, each once per process."""
     from pytorch_lightning.utilities import rank_zero_only
 
     for line in () if rank_zero_only.rank else lines(cfg, vocabulary):
