@@ -33,6 +33,11 @@ SLOWED = 0.75  # least `cpu_share` of an undisturbed run; a quiet machine gives 
 POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 
+def is_read_again(words: float, text: float) -> bool:
+    """True if a training of `words` words reads a text of `text` words more than once; batches may end 2 % later."""
+    return text < 0.98 * words
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record(StoredResult):
     """Result of one cell. A figure that was not measured is None, never 0; units are in the field names."""

@@ -54,6 +54,11 @@ class BlockSums:
         return resampled_sums(self)
 
 
+def same_words(cells: Sequence[BlockSums]) -> bool:
+    """True if the sums of all cells are of the same test words."""
+    return all(np.array_equal(each.sums["words"][0], cells[0].sums["words"][0]) for each in cells)
+
+
 def interval(name: str, cell: BlockSums | None) -> tuple[float, float] | None:
     """Return the 95 % interval over documents of a metric's mean over seeds.
 

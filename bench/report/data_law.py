@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.evaluation.intervals import BlockSums, mean_over_seeds, percentile_interval
+from bench.evaluation.intervals import BlockSums, mean_over_seeds, percentile_interval, same_words
 from bench.evaluation.metric_definition import Column, evaluate
 from bench.evaluation.metrics import METRICS
 from bench.report.number_format import bracketed, rounded, signed, warranted_decimals
@@ -132,7 +132,7 @@ def slope(
         sizes: number of the largest N that the line is fitted to; None for all.
     """
     blocks: list[BlockSums] = [each.blocks for line in lines for each in line]
-    if None in blocks or any(not np.array_equal(each.sums["words"][0], blocks[0].sums["words"][0]) for each in blocks):
+    if None in blocks or not same_words(blocks):
         return None
     draws, mean, variance, uncertainty, over_seeds = 0.0, 0.0, 0.0, 0.0, True
     fitted = np.arange(len(place)) >= len(place) - (sizes or len(place))

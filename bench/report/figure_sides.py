@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.core.errors import SettingError
-from bench.evaluation.intervals import common_formula, mean_over_seeds
+from bench.evaluation.intervals import common_formula, mean_over_seeds, same_words
 from bench.evaluation.metrics import METRICS
 from bench.report import run_table, significance
 from bench.report.figure_query import Query
@@ -100,8 +99,7 @@ class Cell:
         ours, theirs = self.means.blocks, other.means.blocks
         if query.figure not in METRICS or METRICS[query.figure].formula is None or ours is None or theirs is None:
             return self.value(query) - other.value(query)
-        same_text = np.array_equal(ours.sums["words"][0], theirs.sums["words"][0])
-        formula = common_formula(query.figure, ours, theirs) if same_text else None
+        formula = common_formula(query.figure, ours, theirs) if same_words([ours, theirs]) else None
         if formula is None:
             problem = f"{self.name} and {other.name} were measured on different test words; select cells of one text"
             raise SettingError(query.figure, problem)

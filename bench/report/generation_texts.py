@@ -66,8 +66,8 @@ def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any
     size, first = found
     labels = list(first)
     some = first[labels[0]]
-    judge = next((name for each in first.values() if (name := each.get("causal_judge"))), None)
-    judged = next((each for each in first.values() if each.get("causal_judge") == judge), some)
+    judged = next((each for each in first.values() if each.get("causal_judge")), some)
+    judge = judged.get("causal_judge")
     rows = [(REAL, "", figures(judged["real"]))]
     for label in labels:
         # perplexities of two judges do not compare

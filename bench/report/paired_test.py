@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from bench.evaluation.intervals import FEWEST_BLOCKS, BlockSums, common_formula, interval
+from bench.evaluation.intervals import FEWEST_BLOCKS, BlockSums, common_formula, interval, same_words
 from bench.evaluation.metric_definition import Formula, Ratio, evaluate
 
 SIGNIFICANCE_LEVEL = 0.05  # size of the test; intervals cover 1 − SIGNIFICANCE_LEVEL
@@ -77,7 +77,7 @@ def paired_test(
     """
     if first is None or second is None or len(first) < FEWEST_BLOCKS:
         return None
-    if not np.array_equal(first.sums["words"][0], second.sums["words"][0]):
+    if not same_words([first, second]):
         return None
     formula = common_formula(name, first, second)
     if formula is None or (not isinstance(formula, Ratio) and None in (interval(name, first), interval(name, second))):

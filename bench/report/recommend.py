@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from bench.evaluation.intervals import same_words
 from bench.report import run_table
 from bench.report.best import NEEDS, QUALITY, Best, best, figure
 from bench.report.glossary import COLUMNS, TIMES
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import mean_and_error
 from bench.report.origins import with_times_of_one_origin
-from bench.report.shared_words import ordering, same_words
+from bench.report.shared_words import ordering
 
 CHOICES = {  # heading of each choice of a reader, in the order of the page
     "size": "Vocabulary size V",

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
 
 from bench.core.history import current
-from bench.core.record import Record
+from bench.core.record import Record, is_read_again
 from bench.evaluation.metrics import value
 
 LIMIT = "truth"  # system: the language's own distribution, where it is known
@@ -43,29 +44,28 @@ def kind_of(record: Record) -> str:
     return "regressor" if record.is_density is False or reads_targets else "classifier"
 
 
-def budget(config: Mapping[str, Any], text: float | None = None) -> str:
+def budget(config: Mapping[str, Any], text: float) -> str:
     """Return the limits that all systems of one table share; empty if the record does not say.
 
     Args:
-        text: number of words of the training text, if it is known.
+        text: recorded number of words of the training text; NaN if it was not recorded.
     """
     words, seconds = (config.get("budget", {}).get(unit) for unit in ("words", "seconds"))
-    limit = (config.get("corpus") or {}).get("train_words")
-    length = limit if text is None else int(text)
-    source = ""
-    if words and length and is_read_again(words, length):
-        source = f" from a text of {min(length, limit or length):,}"
-    elif words and text is not None and is_read_again(length, words):
-        source = f" of a text of {length:,}, all of which floors count"
+    length, source = text_length(config, text), ""
+    if words and is_read_again(words, length):
+        source = f" from a text of {length:,.0f}"
+    elif words and is_read_again(text, words):
+        source = f" of a text of {text:,.0f}, all of which floors count"
     data, time = words and f"{words:,} words{source}", seconds and f"{seconds:g} s of training"
     if data and time:
         return f"equal limits: {data} or {time}"
     return f"equal data: {data}" if data else f"equal time: {time}" if time else ""
 
 
-def is_read_again(words: float, text: float) -> bool:
-    """True if a training of `words` words reads a text of `text` words more than once; batches may end 2 % later."""
-    return text < 0.98 * words
+def text_length(config: Mapping[str, Any], text: float) -> float:
+    """Return the number of words of a training text: `text` if it was recorded, else at most the limit; or NaN."""
+    limit = float((config.get("corpus") or {}).get("train_words") or nan)
+    return limit if isnan(text) else float(np.fmin(text, limit))
 
 
 def budget_order(text: str) -> tuple[str, float]:

@@ -57,9 +57,7 @@ def runs(records: list[Record]) -> pd.DataFrame:
     frame["excess"] = excess_bits(frame)
     frame["competes"] = frame.kind.isin(COMPETING)
     frame["text_words"] = text_words(frame)
-    frame["budget"] = [
-        budget(config, text if text > 0 else None) for config, text in zip(frame.config, frame.text_words, strict=True)
-    ]
+    frame["budget"] = [budget(*each) for each in zip(frame.config, frame.text_words, strict=True)]
     settings = pd.DataFrame([settings_of(run) for _, run in frame.iterrows()], frame.index, dtype=object)
     frame["label"], frame["settings"] = labels(frame, settings.fillna("null"))
     frame["variant"] = variants(frame, settings)

@@ -1,13 +1,12 @@
 """Comparison of figures of ranks where some systems were ranked on a sample of the test words, as causal LMs are."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from bench.evaluation.intervals import BlockSums, common_formula
+from bench.evaluation.intervals import common_formula, same_words
 from bench.evaluation.metric_definition import Ratio
 from bench.evaluation.metrics import METRICS, evaluate
+from bench.report.run_table import means_and_errors
 
 
 def ordering(cells: pd.DataFrame, name: str) -> pd.Series:
@@ -40,13 +39,6 @@ def on_shared_words(cells: pd.DataFrame, name: str) -> pd.DataFrame:
     shared = next((each for each in formulas if each is not METRICS[name].formula), None)
     if not isinstance(shared, Ratio) or any(each is None for each in formulas):
         return cells
-    seeds = [
-        np.atleast_1d(evaluate(shared, {key: sums.sum(1) for key, sums in each.sums.items()})) for each in measured
-    ]
-    errors = [each.std(ddof=1) / len(each) ** 0.5 if len(each) > 1 else np.nan for each in seeds]
-    return cells.assign(**{name: [each.mean() for each in seeds], f"{name}_se": errors})
-
-
-def same_words(sums: Sequence[BlockSums]) -> bool:
-    """True if all sums are of the same test words."""
-    return all(np.array_equal(each.sums["words"][0], sums[0].sums["words"][0]) for each in sums)
+    seeds = [evaluate(shared, each.totals).reshape(-1, 1) for each in measured]  # [S, 1] each
+    means, errors = np.hstack([means_and_errors(each) for each in seeds])
+    return cells.assign(**{name: means, f"{name}_se": errors})

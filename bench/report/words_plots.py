@@ -1,17 +1,17 @@
 """Figure of quality as the training text grows: does the distance between heads close with more data, at what time?"""
 
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.core.record import SLOWED
+from bench.core.record import SLOWED, is_read_again
 from bench.report import run_table
 from bench.report.glossary import COLUMNS
 from bench.report.origins import with_times_of_one_origin
 from bench.report.plot_style import HOW, LineStyles, draw_lines, handles_of, new_figure, set_log_scale
-from bench.report.record_facts import is_read_again
+from bench.report.record_facts import text_length
 
 FIELDS = ("bits_per_byte", "accuracy_at_1")
 
@@ -24,9 +24,9 @@ def words_of(config: dict[str, Any], text: float) -> float:
     Args:
         text: number of words of the training text; NaN if it is not known.
     """
-    budget, limit = config.get("budget", {}), (config.get("corpus") or {}).get("train_words")
-    words, length = budget.get("words"), limit if isnan(text) else text
-    if words is None or budget.get("seconds") or (length and is_read_again(words, length)):
+    budget = config.get("budget", {})
+    words = budget.get("words")
+    if words is None or budget.get("seconds") or is_read_again(words, text_length(config, text)):
         return nan
     return float(words)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig
 
 from bench.core.progress import print_line
+from bench.core.record import is_read_again
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.generation import read_prompt
 
@@ -27,7 +28,7 @@ def lines(cfg: DictConfig, vocabulary: Vocabulary) -> Iterator[str]:
     """Yield the lines about the number of training words, the vocabulary and the prompts."""
     corpus, words = vocabulary.corpus, cfg.budget.words
     length = len(corpus.train)
-    if words is not None and length < 0.98 * words:
+    if words is not None and is_read_again(words, length):
         times = f"{words / length:.1f} times"
         yield f"budget.words: the training text has {length:,} words, so that {words:,} words read it {times}"
     trained, unknown = (

@@ -6,10 +6,11 @@ from factories.records import partial_record
 from factories.reports import written_report
 
 from bench.core.record import Record
+from bench.evaluation.intervals import same_words
 from bench.report import run_table
 from bench.report.best import best
 from bench.report.recommend import OTHER_WORDS, from_records
-from bench.report.shared_words import on_shared_words, ordering, same_words
+from bench.report.shared_words import on_shared_words, ordering
 
 
 def ranked_record(
