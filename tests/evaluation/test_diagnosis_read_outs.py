@@ -34,14 +34,16 @@ def read_outs(case) -> dict[str, dict]:
 def test_each_read_out_has_its_number_of_free_parameters(language_data, truth):
     case = regressor_case(language_data, truth, MSEHead)
     size, width = case.head.table.shape
-    expected = [0, 2, size, width * width, size * (CLASSES**2 + 1)]
+    expected = [None, 0, 2, size, width * width, size * (CLASSES**2 + 1)]  # first the reference
     assert [row["parameters"] for row in read_outs(case).values()] == expected
 
 
-def test_first_two_read_outs_have_the_figures_of_the_chain(language_data, truth):
+def test_read_outs_without_a_fit_have_the_figures_of_the_chain(language_data, truth):
     case = regressor_case(language_data, truth, CosineHead, error=0.5)
     figures = diagnose(case)
-    nearest, calibrated = figures["read_outs"][:2]
+    reference, nearest, calibrated = figures["read_outs"][:3]
+    assert reference["nats"] == pytest.approx(figures["reference_nats"], abs=1e-2)
+    assert reference["accuracy_at_1"] == pytest.approx(figures["reference_accuracy_at_1"], abs=1e-2)
     assert nearest["accuracy_at_1"] == pytest.approx(figures["accuracy_at_1"], abs=1e-3)  # at a sample of positions
     assert nearest["nats"] == pytest.approx(figures["nats"], abs=1e-2)
     assert calibrated["nats"] == pytest.approx(figures["nats"] - figures["nats_lost_to_decoding"], abs=1e-2)
@@ -98,9 +100,9 @@ def test_more_free_parameters_never_need_more_nats_on_validation(language_data, 
     for name, value in {"EPOCHS": 1, "STEP": 1024, "SEGMENTS": 4096}.items():  # as outside the tests
         monkeypatch.setattr(ladder, name, value)
     case = regressor_case(language_data, truth, head, error=2.0)
-    nats = [row["nats"] for row in ladder.ladder(case, case.calibration_inputs)]
-    assert nats[1] < nats[0]
-    assert nats[4] <= nats[3] + (1e-4 if head is MSEHead else 0.02) and nats[3] <= nats[1]
+    nats = {row["read_out"]: row["nats"] for row in ladder.ladder(case, case.calibration_inputs)}
+    assert nats["calibrated"] < nats["nearest"] and nats["linear_map"] <= nats["calibrated"]
+    assert nats["probe"] <= nats["linear_map"] + (1e-4 if head is MSEHead else 0.02)
 
 
 def test_nearest_word_is_that_of_the_heads_scores_if_the_fitted_scale_is_negative(language_data, truth, monkeypatch):

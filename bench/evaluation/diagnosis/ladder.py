@@ -7,6 +7,8 @@ that it cannot be worse for want of training steps.
 n positions of a step, N positions, H hidden size, K columns of a query, V vocabulary size.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -103,12 +105,17 @@ def restore(read_out: ReadOut, state: list[Tensor]) -> None:
         parameter.data.copy_(kept)
 
 
-@torch.no_grad()
 def nats_and_accuracy(read_out: ReadOut, inputs: Inputs, unk: int) -> tuple[float, float]:
-    """Return the mean nats and accuracy@1; ranks leave out `<unk>`, whose id is `unk`."""
+    """Return the mean nats and accuracy@1 of a read-out; ranks leave out `<unk>`, whose id is `unk`."""
+    return measured(lambda block: read_out.scores(block.features), inputs, len(read_out.bias), unk)
+
+
+@torch.no_grad()
+def measured(scores_of: Callable[[Inputs], Tensor], inputs: Inputs, size: int, unk: int) -> tuple[float, float]:
+    """Return the mean nats and accuracy@1 of scores [n, V] of V = `size` words, computed block by block."""
     nats, hits = 0.0, 0
-    for block in inputs.blocks(len(read_out.bias)):
-        scores = read_out.scores(block.features)
+    for block in inputs.blocks(size):
+        scores = scores_of(block)
         nats += float((scores.logsumexp(1) - scores.gather(1, block.words[:, None])[:, 0]).double().sum())
         hits += int((count_ranks(scores, block.words, unk).rank <= 1).sum())
     return nats / len(inputs.words), hits / len(inputs.words)
@@ -121,15 +128,23 @@ def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
         inputs: test positions; nothing is fitted on these.
 
     Returns:
-        The rows; only those without a fit if the model has no features of the training text.
+        The rows, first that of the reference, for comparison at the same positions; only those without a fit if the
+        model has no features of the training text.
     """
     fixed = {
         "nearest": (0, ReadOut(case, case.scale_alone)),
         "calibrated": (2, ReadOut(case, case.calibration)),
     }
-    rows = [row(name, read_out, parameters, case, inputs) for name, (parameters, read_out) in fixed.items()]
+    rows = [
+        row(name, parameters, nats_and_accuracy(read_out, inputs, case.unk))
+        for name, (parameters, read_out) in fixed.items()
+    ]
     # a fitted scale below 0 would rank backwards; the nearest word is the first by the head's own scores
     rows[0]["accuracy_at_1"] = nats_and_accuracy(ReadOut(case, Calibration(1.0, 0.0)), inputs, case.unk)[1]
+    reference = measured(
+        lambda block: case.reference_log_p(case.reference_scores(block)), inputs, len(case.log_unigram), case.unk
+    )
+    rows.insert(0, row("reference", None, reference))
     if "train" not in case.model.splits:
         return rows
     sample = training_sample(case)
@@ -138,11 +153,11 @@ def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
     probe = fitted(Probe(case, linear_map), *sample, case)
     for name, read_out in {"word_bias": word_bias, "linear_map": linear_map, "probe": probe}.items():
         parameters = sum(parameter.numel() for parameter in read_out.free_parameters())
-        rows.append(row(name, read_out, parameters, case, inputs))
+        rows.append(row(name, parameters, nats_and_accuracy(read_out, inputs, case.unk)))
     return rows
 
 
-def row(name: str, read_out: ReadOut, parameters: int, case: Case, inputs: Inputs) -> dict[str, object]:
-    """Return the figures of one read-out."""
-    nats, accuracy = nats_and_accuracy(read_out, inputs, case.unk)
+def row(name: str, parameters: int | None, figures: tuple[float, float]) -> dict[str, object]:
+    """Return the row of one read-out, whose figures are its nats and accuracy@1."""
+    nats, accuracy = figures
     return {"read_out": name, "parameters": parameters, "accuracy_at_1": accuracy, "nats": nats}
