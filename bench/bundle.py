@@ -27,7 +27,7 @@ PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (35, 34, 31, 28, 27, 24,
 
 PRESENT = ("torch", "lightning", "pytorch-lightning", "transformers", "numpy", "pandas", "matplotlib")  # on the machine
 
-# imported by every command, and not required by each version of PRESENT; the versions are those of this environment
+# imported by every command; not every version of the PRESENT packages installs them; in this environment's versions
 CARRIED = (
     "hydra-core",
     "omegaconf",

@@ -131,7 +131,7 @@ def show_result(path: Path, weights: Path, summary: dict[str, str]) -> None:
 
 
 def checked_config(cfg: DictConfig, *, single: bool) -> dict[str, Any] | None:
-    """Return the checked configuration as plain data; None for a job of a sweep with a bad setting, which fails."""
+    """Return the checked configuration as plain data; None if a sweep's job has a bad setting, which is reported."""
     from bench.core.job import job_of
     from bench.core.paths import plain_config, resolved_config
 

@@ -57,7 +57,7 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         return "skipped: the record has these figures; --force measures again"
     built = kept_model(path, record)
     begin, measured = time.perf_counter(), []
-    problem = None  # what one measurement lacks, an encoder or a reference, must not cost the other
+    problem = None  # raised at the end: a missing encoder must not prevent the diagnosis
     if lacks_quality and built.model.writes:
         try:
             figures = written_quality(record, built, judge)
@@ -77,12 +77,13 @@ def measure(path: Path, arguments: argparse.Namespace) -> str:
         record.write(path.with_name(path.name.removesuffix(".json")))
     if problem is not None:
         raise problem
-    outcome = " and ".join(measured) or "no generation quality: the test text is too short, or the model cannot write"
+    nothing = "no generation quality: the test text is too short, or the model cannot generate text"
+    outcome = " and ".join(measured) or nothing
     return f"{outcome} ({time.perf_counter() - begin:.0f} s)"
 
 
 def is_diagnosed(system: dict[str, Any]) -> bool:
-    """True if a system's head is a regressor of this project, or if it is the predictions of another program."""
+    """True for a head that is a regressor of this project, and for a system of another program's predictions."""
     if "head" not in system:
         return find_target("system.model._target_", system["model"]["_target_"]) is StoredPredictions
     head = find_target("system.head._target_", system["head"]["_target_"])
@@ -100,7 +101,8 @@ def targets_of(record: Record, built: Built) -> Targets:
     settings = json.dumps(record.config["targets"])
     targets = make_targets(settings, built.evaluation_data.vocabulary, cache_of(record.config))
     if not rests_on(record.weights_sha256, targets.weights_sha256):
-        raise SettingError("RUN", "its encoder has changed since this cell was run; run it with force=true")
+        problem = "the encoder of its targets has changed since the run; run the cell again with force=true"
+        raise SettingError("RUN", problem)
     return targets
 
 

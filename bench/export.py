@@ -25,7 +25,7 @@ SUMMARY = "Write the text that a cell reads, for a model of your own."
 def export(cfg: DictConfig, folder: Path) -> Vocabulary:
     """Write the three splits, the vocabulary and the hash of the corpus into a folder.
 
-    `train.txt`, `validation.txt` and `test.txt` have a document per line, its words parted by single spaces, words
+    `train.txt`, `validation.txt` and `test.txt` have a document per line, its words separated by single spaces, words
     outside the vocabulary included; `vocabulary.txt` has a word per line in the order of the ids.
 
     Raises:
@@ -45,7 +45,7 @@ def export(cfg: DictConfig, folder: Path) -> Vocabulary:
 
 
 def documents(corpus: Corpus, split: str) -> list[str]:
-    """Return the words of each document of a split, parted by single spaces."""
+    """Return the words of each document of a split, joined by single spaces."""
     return [" ".join(corpus.words_of(document)) for document in getattr(corpus, split).documents()]
 
 

@@ -34,7 +34,7 @@ def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     check_options(arguments)
     record = finished_record("RUN", arguments.run, arguments.trust)
 
-    # torch and all that it takes is imported after the checks
+    # imported after the checks: a refusal does not wait for torch
     from bench.evaluation.calibration import Calibration
     from bench.evaluation.evaluator import evaluator_of
     from bench.evaluation.generation import read_prompt
@@ -64,7 +64,7 @@ def check_options(arguments: argparse.Namespace) -> None:
     """Check the numbers of the command line.
 
     Raises:
-        SettingError: a number out of its bounds, or an option of draws beside --greedy.
+        SettingError: a number out of its bounds, or --greedy together with an option of sampling.
     """
     for name, kind in BOUNDS.items():
         check_value(f"--{name.replace('_', '-')}", getattr(arguments, name), kind)

@@ -153,7 +153,7 @@ def planned_rows(config: dict[str, Any], typed: list[str]) -> list[StepRow]:
 
 
 def readable(path: str) -> str:
-    """Return a path as Hydra can read it: in quotes unless it has plain characters alone."""
+    """Return a path as Hydra can read it: in quotes if it has other characters than letters, digits, _, ., / and -."""
     return path if re.fullmatch(r"[\w./-]+", path, re.ASCII) else in_quotes(path)
 
 

@@ -80,7 +80,7 @@ class CellSlurmJob(slurm.SlurmJob):
 
 
 class SlurmExecutor(slurm.SlurmExecutor):
-    """Exits with one line below sbatch's own if Slurm refuses a job. Submitit finds this class by its name."""
+    """Executor that exits with one line, below that of sbatch, if Slurm refuses a job; submitit finds it by name."""
 
     job_class = CellSlurmJob
 
@@ -96,7 +96,7 @@ class SlurmCallback(Callback):
     """Hydra callback of hydra/launcher=slurm."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a single cell, which Hydra would run on this machine, the login node of a cluster say."""
+        """Refuse a single cell: Hydra would run it on this machine, such as the login node of a cluster."""
         print("hydra/launcher: slurm submits sweeps, and this is a single cell; add -m", file=sys.stderr)
         sys.exit(BAD_INPUT)
 

@@ -32,7 +32,7 @@ class SweepCallback(Callback):
     begin = ""  # time when the sweep began, as in records
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a folder of results that leaves its place or cannot be written."""
+        """Check the results folder, and that no setting holds a secret, before Hydra writes anything."""
         with exiting_on_refusal():  # Hydra turns an exception of a callback into a warning, and continues
             check_results_folder(config, typed_overrides(config.hydra))
 
@@ -93,7 +93,7 @@ def finish(config: DictConfig, plan: list[PlannedJob], begin: str) -> int:
 
     Args:
         plan: the jobs of the sweep.
-        begin: time when the sweep began; of jobs that run again, an older result does not count.
+        begin: time when the sweep began; for jobs that run again, an older result does not count.
 
     Returns:
         The number of jobs without a sound result.

@@ -75,7 +75,7 @@ def differences(one: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
 
 
 def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every number and text of a record with its dotted name."""
+    """Yield every number and text of a record with its dotted name, without times, circumstances and MEASURED_LATER."""
     if isinstance(value, dict | list):
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:

@@ -1,1 +1,1 @@
-"""Errors, settings, records on disk, process control; knows no language models."""
+"""Errors, settings, records on disk, process control; independent of language models."""

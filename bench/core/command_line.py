@@ -40,8 +40,8 @@ def check_options(arguments: list[str]) -> None:
     """Check the options; Hydra would print its usage of twenty lines, or a traceback.
 
     Raises:
-        SettingError: an option does not exist, and the line suggests the nearest; its value does not exist; or two
-            options name different commands.
+        SettingError: an option does not exist (the line suggests the nearest), its value is not allowed, or two options
+            name different commands.
     """
 
     def refuse(message: str) -> NoReturn:
@@ -57,12 +57,12 @@ def check_options(arguments: list[str]) -> None:
         raise SettingError("command line", problem)
     for option in (each.partition("=")[0] for each in unknown if each.startswith("-")):
         near = difflib.get_close_matches(option, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else "`python -m bench --help` lists what there is"
+        remedy = f"did you mean {near[0]}?" if near else "`python -m bench --hydra-help` lists the options"
         raise SettingError(option, f"there is no such option; {remedy}")
 
 
 def quote_pattern(arguments: list[str]) -> list[str]:
-    """Quote the pattern of `competitors=glob(…)`, as a shell removes the user's quotes.
+    """Quote the pattern of `competitors=glob(…)` again: the shell has removed the user's quotes.
 
     Hydra would read the bare pattern as a sweep over the files of a group `competitors`, of which there are none.
     """

@@ -28,7 +28,7 @@ def check_config(config: dict[str, Any], *, here: bool = True) -> None:
         raise SettingError("job", MISSING)
     if not isinstance(config["job"], str):
         check_value("job", config["job"], str)
-    check_plain("", config, Settings)  # before the job's module is imported: a refusal of a number takes a second
+    check_plain("", config, Settings)  # before importing the job's module: a bad number is then refused within a second
     check_group("", config, job_of(config).settings, config)
     if ("head" in config["system"]) == ("model" in config["system"]):
         raise SettingError("system", "it must have a head or a model, not both; choose one of conf/system")

@@ -78,7 +78,7 @@ def cached_folder(folder: Path, settings: dict[str, Any], *, what: str, fill: Fi
 
 
 def key_of(settings: dict[str, Any]) -> str:
-    """Return the name of what settings describe, 64 hexadecimal digits."""
+    """Return a file or folder name for these settings: the sha256 of their sorted JSON, 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -138,7 +138,8 @@ def make_folder(path: Path, settings: dict[str, Any], fill: Fill, heartbeat: Cal
         (temporary / CONTENTS).write_text(json.dumps(contents, indent=1))
         move_into_place(temporary, path)
     except OSError as error:
-        raise SettingError("cache_dir", f"{path} cannot be written ({error}); free the disk or give another") from error
+        problem = f"{path} cannot be written ({error}); free disk space, or give another folder"
+        raise SettingError("cache_dir", problem) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -81,5 +81,5 @@ def silence_libraries() -> None:
 
 
 def cache_of(config: dict[str, Any]) -> str:
-    """Return the cache for work on a stored record: HEAD_BENCH_CACHE, else the record's own, maybe another user's."""
+    """Return the cache folder for work on a stored record: HEAD_BENCH_CACHE, else the one that the record names."""
     return os.environ.get("HEAD_BENCH_CACHE") or str(Path(config["cache_dir"]).expanduser())

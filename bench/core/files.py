@@ -49,7 +49,7 @@ def check_free_space(folder: Path) -> None:
     """
     write_atomically(folder / ".room", lambda file: file.write(b"?")).unlink(missing_ok=True)
     if (free := shutil.disk_usage(folder).free >> 20) < LEAST_FREE_MIB:
-        raise SettingError("results_dir", f"{folder} has {free} MiB free, a cell needs {LEAST_FREE_MIB}; free some")
+        raise SettingError("results_dir", f"{folder} has {free} MiB free, a cell needs {LEAST_FREE_MIB}; delete files")
 
 
 def find_text(path: str | int | float) -> Path | None:
@@ -106,8 +106,8 @@ def raise_unreadable(error: OSError) -> NoReturn:
 def content_sha256(path: str | int | float) -> str | None:
     """Return the sha256 of the names and bytes of a user's files, or None if nothing is there.
 
-    A cell's name follows from this hash, so an edited text is another cell; so is a text that the program reads as
-    other words than before (`READING`).
+    A cell's name depends on this hash, so an edited text gives another cell. `READING` is hashed too: a version that
+    reads the same text as other words gives another cell.
 
     Raises:
         SettingError: a file or folder cannot be read.

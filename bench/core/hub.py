@@ -16,7 +16,7 @@ def fetch(name: str, files: Iterable[str], *, kind: str = "model", ignore: str |
     """Return the folder with a repository's files that match the patterns; without the hub, the cached files.
 
     Raises:
-        Exception: of many types, if the hub cannot be reached or has no such repository.
+        Exception: of many types, if the cache lacks files and the hub is out of reach or has no such repository.
     """
     from huggingface_hub import HfApi, snapshot_download  # here: 0.3 s that most commands spare
 

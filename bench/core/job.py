@@ -17,7 +17,7 @@ Result = TypeVar("Result", bound=StoredResult)
 
 
 class Job(ABC, Generic[Result]):
-    """One configuration -> one stored result. The configuration's key `job` names a subclass."""
+    """Work that turns one configuration into one stored result. The configuration's key `job` names a subclass."""
 
     settings: ClassVar[type[Settings]] = Settings  # the keys that the job's configuration may hold
     result: type[Result]
@@ -43,7 +43,7 @@ class Job(ABC, Generic[Result]):
         """Return the outcome of a job that succeeded in a few words."""
 
     def summary(self, result: Result) -> dict[str, str]:
-        """Return the figures that a single run ends with, by their headings."""
+        """Return the figures, by heading, that the command prints at the end of a single run."""
         return {}
 
     def finished(self, path: Path) -> bool:

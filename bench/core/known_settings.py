@@ -18,7 +18,7 @@ from bench.core.settings import Group, Settings
 def unknown_setting(key: str) -> str:
     """Return the message about a key that is not read, with the nearest key that is."""
     near = difflib.get_close_matches(key, [*known_settings(), *known_groups()], n=1, cutoff=0.8)
-    remedy = f"did you mean {near[0]}?" if near and near[0] != key else "`--cfg job` shows those that there are"
+    remedy = f"did you mean {near[0]}?" if near and near[0] != key else "`--cfg job` lists the settings that exist"
     return f"no such setting exists for the chosen groups; {remedy}"
 
 

@@ -14,7 +14,7 @@ from bench.core.stored_result import trace_path
 CONSOLE = Console(stderr=True)
 
 # V at which a cell takes twice as long as at V = 0, if its time grows linearly with V: about the mean of the default
-# systems on two cores. The estimate uses this value until a system has run at two values of V.
+# systems on two cores. Every estimate uses this value.
 GROWTH_WORDS = 20_000
 
 # A cell without training takes as long as training on this many words.

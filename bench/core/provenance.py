@@ -31,7 +31,7 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def machine_of(config: dict[str, Any]) -> str:
-    """Return what the times of a cell depend on as text: the device, and how many cells share the machine."""
+    """Return the device and the number of cells that share it as text: the times of a cell depend on both."""
     at_once = cells_at_once()
     return f"{device_name(config)}, cells at once: {'not known' if at_once is None else at_once}"
 
@@ -68,7 +68,7 @@ def launched_at_once(launcher: DictConfig) -> int | None:
 
     The launchers of Slurm and Ray may run jobs on other machines, and a job of Slurm may share its machine with others.
     """
-    processes = launcher.get("n_jobs")  # of hydra/launcher=joblib; below 0: counted from the end
+    processes = launcher.get("n_jobs")  # of hydra/launcher=joblib, where -1 means all processors
     if processes is None:
         one_by_one = launcher["_target_"].endswith(".BasicLauncher")
         return 1 if one_by_one and "SLURM_JOB_ID" not in os.environ else None

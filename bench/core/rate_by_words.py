@@ -13,7 +13,8 @@ def rate_by_words(searched: float | None, words: int | None) -> float | None:
 
     Args:
         searched: rate that was searched on `SEARCHED_WORDS`; None for a system that has none.
-        words: training words; None for a budget of seconds alone, which keeps the searched rate, as fewer words do.
+        words: training words; None for a budget of seconds alone. With None, or with at most `SEARCHED_WORDS`, the
+            searched rate is returned.
     """
     if searched is None or words is None or words <= SEARCHED_WORDS:
         return searched

@@ -34,7 +34,7 @@ POSITIONS = ("document", "word", "rank", "calibrated_rank", "nats", "raw_nats")
 
 
 def is_read_again(words: float, text: float) -> bool:
-    """True if a training of `words` words reads a text of `text` words more than once; batches may end 2 % later."""
+    """True if training on `words` words reads a text of `text` words again; a text up to 2 % shorter does not count."""
     return text < 0.98 * words
 
 

@@ -1,6 +1,6 @@
 """Types and bounds of the configuration's plain keys, as nested models.
 
-bench/core/config_check.py holds a configuration to them. The options of an object that Hydra builds follow the
+bench/core/config_check.py checks a configuration against them. The options of an object that Hydra builds follow the
 annotations of the class that its `_target_` names, so that a head, a corpus or a backbone carries its own.
 """
 
@@ -54,7 +54,7 @@ class Group(pydantic.BaseModel):
 class Built(Group):
     """An object that Hydra builds from its `_target_`. Fields take precedence over the annotations of the target."""
 
-    filled_in: ClassVar[tuple[str, ...]] = ()  # options that the harness supplies, so that no configuration may
+    filled_in: ClassVar[tuple[str, ...]] = ()  # options that the harness supplies, and that no configuration may set
     passed_on_to: ClassVar[str | None] = None  # class that receives every option which the target does not name
 
 

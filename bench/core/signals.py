@@ -80,7 +80,7 @@ class Interrupted(KeyboardInterrupt):
 def interrupting() -> Iterator[None]:
     """Let either signal raise Interrupted within the block; a job has its own handler.
 
-    By default SIGTERM would end this process alone, and leave worker processes that train on.
+    By default SIGTERM would end this process alone, and its worker processes would continue to train.
     """
 
     def interrupt(number: int, _: Any) -> None:

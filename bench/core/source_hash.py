@@ -35,16 +35,16 @@ def cell_sha256(config: dict[str, Any]) -> str:
 
 
 def made_by_other_code(earlier: str | None, config: dict[str, Any]) -> bool:
-    """True if an earlier result of a cell has the hash of other sources; None is an unknown hash."""
+    """True if an earlier result of a cell was made by other sources; False if its hash is unknown (None)."""
     return earlier is not None and earlier != cell_sha256(config)
 
 
 def source_sha256(targets: Iterable[str]) -> str:
-    """Hash the modules that define classes or functions, and the modules of the same kind that those import.
+    """Hash the modules that define the targets, and all modules of FOLLOWED packages that these import, indirectly too.
 
     Args:
         targets: dotted names as in `_target_`, such as `bench.heads.mse.MSEHead`. Modules of other packages are hashed
-            if a target names them; what they import is not followed.
+            only if a target names them.
 
     Returns:
         Hexadecimal sha256.

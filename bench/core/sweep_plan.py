@@ -132,5 +132,5 @@ def unsound_job(job: PlannedJob, folder: Path, begin: str) -> Iterator[tuple[str
 
 
 def seconds(time: str) -> float:
-    """Return a time as in records in seconds."""
+    """Return a record's time (ISO 8601) in seconds since 1970."""
     return datetime.datetime.fromisoformat(time).timestamp()

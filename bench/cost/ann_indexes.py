@@ -26,9 +26,9 @@ BLOCK = 1024  # rows that are added between two checks of the time limit
 # the limit. The share is below 1, so that an index whose estimate is near the limit is not given up too early.
 TRUSTED = 0.5
 
-NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links per node, and nodes that a search keeps; more find more, slower
+NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links per node, nodes that a search keeps; higher: better recall, slower
 
-PROBES = 16  # cells of √V that IVF searches; more find more, slower
+PROBES = 16  # of the √V cells, those that IVF searches; higher: better recall, slower
 
 REPEATS = 5  # timed calls per figure
 

@@ -14,8 +14,9 @@ LONG_MS = 1000.0  # a longer call is not repeated: the subword search with a lar
 def decode_latency(evaluator: Evaluator, data: EvaluationData) -> dict[str, float]:
     """Return `decode_ms_1` and `decode_ms_256`: time to find the exact 10 best words of 1 and of 256 queries, ms.
 
-    The decoder is that of greedy generation. The time to build an index is not included. A call longer than `LONG_MS`
-    is timed once; other calls give a median.
+    A model over a closed vocabulary is timed with the decoder of its greedy generation, a model of word pieces with its
+    search for true words among the 10 best. The time to build an index is not included. A call longer than `LONG_MS` is
+    timed once; other calls give a median.
     """
     decode, device = evaluator.decoder(data, max(QUERIES)), evaluator.model.device
     figures = {}

@@ -51,7 +51,7 @@ def header(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparable_ledgers(config: dict[str, Any], folder: Path) -> list[HeadLedger]:
-    """Read the ledgers in a folder whose figures mean the same at any V, the one last finished last."""
+    """Read the ledgers in a folder that differ from `config` at most in V, contenders and time limits, by end time."""
 
     def at_any_v(settings: dict[str, Any]) -> dict[str, Any]:
         kept = meaning(settings)

@@ -22,7 +22,7 @@ ROWS = 32  # spans per batch of a plain reader
 class PlainReader(EncoderModel):
     """Baseline: windows in the order of the text, ROWS per batch, padded and masked, through the whole model.
 
-    The model gets the mask for causal rows too, as from a user, who would not ask whether padding comes last.
+    Causal rows get the attention mask too, which they do not need as their padding comes last: a user would pass it.
     """
 
     def shortened(self) -> None:

@@ -102,7 +102,10 @@ def training_flops(model: LanguageModel, targets: Targets | None, batch: Any) ->
     """Compute the FLOPs per position of a training step, the targets' own transformation included.
 
     Where the count depends on the words (adaptive softmax) or on what is drawn (distinct noise), this batch decides.
-    A part that cannot be counted makes its figure and the sum None.
+
+    Returns:
+        `flops_per_position`, the sum, and `head_flops_per_position` if the model has an output head. A part that cannot
+        be counted makes its figure and the sum None.
     """
     trunk = flops_or_none(lambda: model.flops_per_position(batch), type(model).__name__)
     output_head = model.output_head

@@ -49,7 +49,7 @@ class Result:
 
 
 class Participant(NamedTuple):
-    """One place in every round."""
+    """Unit that every round measures once: its label, its result, and the function that measures it."""
 
     label: str  # for the progress display
     result: Result  # participants that share a result are measured as long as none of them has failed

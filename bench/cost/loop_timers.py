@@ -92,7 +92,7 @@ class TimedCalls:
 
 
 class SingleCheckpoint(Checkpoint):
-    """Due at the first step and not again."""
+    """Checkpoint that is due at the first step alone."""
 
     saved = False
 

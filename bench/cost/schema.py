@@ -53,7 +53,7 @@ class HeadLedger(Ledger):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderRow(LedgerRow):
-    """Costs of one way to encode a text: a `targets.context`, or a baseline with another library."""
+    """Costs of one way to encode a text: a `targets.context`, or a baseline as a user would write it."""
 
     context: str | None = None  # causal | prefix | bidirectional
     window: int | None = None  # words per pass at most

@@ -1,4 +1,4 @@
-"""Three training loops that are measured in interleaved rounds: a bare loop, Lightning's Trainer, training as it is."""
+"""Three training loops, measured in interleaved rounds: a bare loop, Lightning's Trainer, this project's training."""
 
 import tempfile
 import time
@@ -100,7 +100,7 @@ def measure(cfg: DictConfig, show: Callable[[float, str], None], bar: Bar) -> Lo
 
     Args:
         show: see `interleave`.
-        bar: passed to training as it is, which reports its progress.
+        bar: progress bar, passed to this project's training.
 
     Raises:
         SettingError: the settings cannot work.

@@ -45,7 +45,7 @@ def bars(frame: pd.DataFrame, y: str, title: str) -> Chart:
 
 def charts(runs: pd.DataFrame) -> dict[str, Chart]:
     """Return by name every chart for which the runs of one experiment have data."""
-    runs, _ = with_times_of_one_origin(runs)  # times of others do not compare
+    runs, _ = with_times_of_one_origin(runs)  # times of other machines or commits cannot be compared
     cells = run_table.cells(runs)
     every = {
         **against_cost(cells),
@@ -109,7 +109,7 @@ def accuracy_by_frequency(cells: pd.DataFrame) -> dict[str, Chart]:
 
 
 def diagnosis(runs: pd.DataFrame) -> dict[str, Chart]:
-    """Return where a regressor's accuracy is lost, in % of its reference's accuracy: its bars sum to 100 %."""
+    """Return where regressors lose accuracy, in % of the reference's: the bars of one regressor sum to 100 %."""
     measured = runs[runs.diagnosis.notna() & (runs.status == "ok")]
     rows = []
     for name, cell in by_name(measured, TABLE):
@@ -163,6 +163,6 @@ def named(frame: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
 
 
 def line_name(row: Mapping[str, Any], varying: Sequence[str]) -> str:
-    """Return `mse, V = 1,000`."""
+    """Return the name of a line: its label and the fields that vary, as in `mse, V = 1,000`."""
     parts = (f"V = {row[field]:,}" if field == "vocabulary_size" else str(row[field]) for field in varying)
     return ", ".join(part for part in (row["label"], *parts) if part)

@@ -29,7 +29,7 @@ class Content:
 
     @classmethod
     def of(cls, experiment: str, records: dict[Path, Record]) -> Self | None:
-        """Build the content of one experiment from its records; None if these are trials of a search alone."""
+        """Build the content of one experiment from its records; None if all of them are trials of a search."""
         folders = list(dict.fromkeys(path.parent for path in records))
         in_order = sorted(records, key=lambda path: records[path].finished_at or "")
         latest = {path.stem: records[path] for path in in_order}  # a cell may be stored in two folders

@@ -23,7 +23,7 @@ CURVES = {"curve/validation_nats": "Validation nats", "curve/validation_accuracy
 
 BARS = {  # title -> figures; a bar per system and figure
     "Accuracy@1 by tenth of the test words, most frequent first": [f"accuracy_by_decile/{i}" for i in range(1, 11)],
-    "Accuracy@1 of regressors: own, and what takes the rest": [
+    "Accuracy@1 of regressors, and where the rest is lost": [
         f"diagnosis/{name}" for name in ("accuracy_at_1", *CAUSES)
     ],
 } | {f"Sampled text: {each.heading}": [f"generation_quality/sampled/{each.field}"] for each in HEADINGS}

@@ -129,8 +129,8 @@ def sort_types(words: Sequence[str], counts: np.ndarray) -> tuple[np.ndarray, li
     Types fall by training frequency; those of equal frequency are ordered by a hash of their spelling. A vocabulary
     ends among words of equal count. If these were in alphabetical order, `<unk>` would replace the end of the alphabet,
     and the speller, which is fitted to the replaced words, would expect only such words: 5.6 nats more per unknown word
-    at V = 20,000 of 24,541. `<unk>` in the text is no type of its own frequency: it comes last, so that no vocabulary
-    gives it an id beside the unknown word's.
+    at V = 20,000 of 24,541. A `<unk>` in the text comes last whatever its frequency, so that no vocabulary has two ids
+    for `<unk>`.
     """
     falling = (-counts).tolist()
     hashes = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words]

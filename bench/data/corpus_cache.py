@@ -94,7 +94,8 @@ def wheel_file(package: str, name: str) -> tuple[Path, str]:
 def text_sha256(place: Path, files: Sequence[Path], stamps: Stamps, cache_dir: str | Path | None) -> str:
     """Return the sha256 of a text's files, without reading files whose path, name, size, time and inode are known.
 
-    A file's name tells its split, and the file that a link leads to has another name.
+    Names are compared beside resolved paths: a name decides the split of a file, and a link may have another name than
+    its target.
 
     Args:
         stamps: `stamps_of(files)`.

@@ -95,7 +95,7 @@ class Language:
 
     @functools.cached_property
     def entropy_rate_bits(self) -> float:
-        """Bits per word of a long text, given all words before: entropy of the class plus of the word in it."""
+        """Entropy rate, bits per word: entropy of the next class plus entropy of the word within its class."""
         of_class = -(self.transitions * np.log2(self.transitions)).sum(1)  # [K²]
         of_word = -np.bincount(self.class_of, self.in_class * np.log2(self.in_class))  # [K]
         return float(self.stationary @ of_class + self.stationary @ self.transitions @ of_word)

@@ -158,5 +158,5 @@ def repeated_documents(texts: Mapping[str, Text]) -> dict[tuple[str, str], int]:
 
 
 def count(number: int, noun: str) -> str:
-    """Return `1 document`, `2 documents`."""
+    """Return a number and its noun, as in `1 document` or `2 documents`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

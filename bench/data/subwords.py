@@ -48,8 +48,8 @@ class Pieces:
 
     `begin` precedes a document: the tokeniser's BOS, else its EOS (the prefix token of lm-evaluation-harness). `end`
     follows a document: EOS, else BOS. A chat model, whose EOS is the end of a turn and which has `<|endoftext|>` as a
-    special token too, was trained on documents with `<|endoftext|>` at both ends. OPT has it as an ordinary token that
-    it was never trained on.
+    special token too, was trained on documents with `<|endoftext|>` at both ends. In OPT's tokeniser `<|endoftext|>` is
+    an ordinary token, which the model was not trained on and which is not used here.
 
     Raises:
         SettingError: the tokeniser does not mark word beginnings, has neither BOS nor EOS, or loses a part of a word.
@@ -115,7 +115,7 @@ class Pieces:
         return self.spelled[np.repeat(self.offsets[words] - before, lengths) + np.arange(lengths.sum())]
 
     def encode_text(self, text: Text) -> np.ndarray:
-        """Return the pieces of begin, document, end, begin, document, …, end; a shared token is there once. [P]"""
+        """Return the pieces of begin, document, end, begin, document, …, end; equal begin and end are merged. [P]"""
         begin = len(self.lengths) - 2
         if self.separate:
             positions = np.repeat(text.starts, 2)[1:-1]
@@ -154,7 +154,7 @@ class Pieces:
     def open_windows(self, windows: np.ndarray) -> np.ndarray:
         """Put the begin token at the start of windows cut from a text, if it differs from the end token. [R, T]
 
-        A model with a BOS has seen it at the start of every input. One of GPT-2's kind has seen inputs without.
+        A model with a BOS was trained on inputs that begin with it; a model such as GPT-2 was not.
         """
         if self.separate:
             windows[:, 0] = self.begin

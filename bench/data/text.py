@@ -29,9 +29,9 @@ class Text:
         return np.split(self.words, self.starts[1:-1])
 
     def head(self, limit: int | None) -> "Text":
-        """Return about `limit` words: the same share of every document, or of evenly chosen ones if they are short.
+        """Return about `limit` words: the same share of every document, or of evenly spaced ones if all would be short.
 
-        A document is cut at its end, so that each word keeps its history. None cuts nothing.
+        A document is cut at its end, so that each word keeps its history. None returns the whole text.
         """
         if limit is None or limit >= len(self):
             return self
@@ -78,5 +78,5 @@ def chunks(length: int) -> Iterator[slice]:
 
 
 def ragged(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return runs end to end: begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], …"""
+    """Return runs end to end: begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], … [K], [K] -> [Σ counts]"""
     return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

@@ -2,7 +2,7 @@
 
 A block is cut at the end of a segment, the characters between two spaces. A segment is tokenised by itself, so that the
 words do not depend on the blocks. Each process remembers the words of the segments that it has seen.
-The processes are started afresh, as a forked copy of a process with threads may hang.
+The processes are not forked, as a forked copy of a process with threads may hang.
 C characters, S segments, N words, D documents, L distinct words of a block.
 """
 
@@ -176,7 +176,7 @@ def tokenise(blocks: Iterable[Block], lowercase: bool) -> Iterator[Tokenised]:
 
 
 def worker(lowercase: bool) -> subprocess.Popen:
-    """Start a process that tokenises; the process ends when its input is closed, and so with this process."""
+    """Start a process that tokenises; it ends when its input is closed, at the latest when this process ends."""
     sources = str(Path(__file__).parents[2])
     paths = os.pathsep.join([sources, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", f"from bench.data import tokeniser; tokeniser.serve({lowercase})"]

@@ -1,4 +1,4 @@
-"""Measurement of a block of scores, with what was fitted on validation. n positions, V vocabulary size."""
+"""Measure a block of scores by a calibration and a rank model fitted on validation. n positions, V vocabulary size."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class BlockScorer(NamedTuple):
         """Measure the true words of a block of positions. [n, V], [n] -> [8, n] float64
 
         Returns:
-            Rank, calibrated rank, nats, raw nats, rank nats, Brier score, and two drawn words.
+            Rank, calibrated rank, nats, raw nats, rank nats, Brier gain 2 p(y) − Σ p², and two drawn words.
 
         Raises:
             Diverged: scores that are not finite (a NaN would give a rank of one half).
@@ -126,7 +126,7 @@ def words_at(up_to: Tensor, uniform: Tensor, size: int, weights: Callable[[Tenso
 
 
 def first_above(cumulative: Tensor, level: Tensor) -> Tensor:
-    """Return the index of the first sum above each level; it has a positive share. [..., K], [..., m] -> [..., m]
+    """Return the index of the first sum above each level; its share is positive. [..., K], [..., m] -> [..., m]
 
     A level that is not below the last sum, by a rounding error, is lowered.
     """

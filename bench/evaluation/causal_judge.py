@@ -52,7 +52,7 @@ class CausalJudge:
 
     @torch.inference_mode()
     def nats(self, prompt: Sequence[str], text: Sequence[str]) -> float:
-        """Return −log p of the text's pieces after the prompt.
+        """Return the sum of −log p over the text's pieces, given the prompt, in nats.
 
         Prompt and text are read as one line, since some tokenisers put a space before every line of their own.
 

@@ -38,7 +38,7 @@ class Evaluator(ABC):
     def validation_nats(self, data: EvaluationData) -> float:
         """Return the nats per word on half of the calibration sample; each word is read with its whole history.
 
-        Out-of-vocabulary words are priced by their spelling.
+        The nats of an out-of-vocabulary word include those of its spelling.
         """
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Evaluator(ABC):
         seed: int,
         sampling: Sampling = PLAIN,
     ) -> list[str]:
-        """Write `count` words after a prompt.
+        """Return `count` generated words that continue a prompt.
 
         Args:
             prompt: lexicon indices.
@@ -80,7 +80,7 @@ class Evaluator(ABC):
         calibration: Calibration | None,
         seed: int,
     ) -> list[list[str]]:
-        """Write `count` words after each prompt; prompt i has the seed `seed` + i."""
+        """Return `count` generated words for each prompt; prompt i has the seed `seed` + i."""
         options = {"greedy": greedy, "calibration": calibration}
         return [self.generate(vocabulary, prompt, count, **options, seed=seed + i) for i, prompt in enumerate(prompts)]
 
@@ -88,7 +88,8 @@ class Evaluator(ABC):
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], object]:
         """Prepare decoding, with index and query features; return the operation whose time is the decode latency.
 
-        The operation takes a number of queries, 1 … `most_queries`, and finds the 10 best words of each query.
+        The operation takes a number of queries, 1 … `most_queries`, and finds the 10 best words of each query; for a
+        model of word pieces, the rank of the true word within the 10 best.
         """
 
 

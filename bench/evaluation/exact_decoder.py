@@ -1,6 +1,6 @@
 """Exact decoding: the best words and true ranks, by kernels without an [n, V] matrix where scores are inner products.
 
-This decoder writes greedy text. Its time is the decode latency of records (`bench.cost.decode_latency`) and of ledgers
+Greedy generation uses this decoder. Its time is the decode latency of records (`bench.cost.decode_latency`) and ledgers
 (`bench.cost.head_rounds`).
 n queries, V words, K columns of a query.
 """
@@ -75,7 +75,10 @@ class ExactDecoder:
         return torch.where(first == self.unk, second, first)
 
     def ranks(self, features: Tensor, words: Tensor) -> Tensor:
-        """Return ranks of the true words: 1 + number of higher scores + half the number of other ties. -> [n]"""
+        """Return the true words' ranks: 1 + number of higher scores + half the number of other ties. [n, …], [n] -> [n]
+
+        `<unk>` does not count as another word, and its own rank is infinite.
+        """
         if not self.uses_index(len(features), features.device):
             return count_ranks(self.all_scores(features), words, self.unk).rank
         with torch.autocast(features.device.type, enabled=False):

@@ -32,7 +32,7 @@ def generate(
     seed: int,
     sampling: Sampling = PLAIN,
 ) -> list[str]:
-    """Write `count` words after a prompt of lexicon indices, never `<unk>`.
+    """Return `count` generated words, never `<unk>`, that continue a prompt of lexicon indices.
 
     Args:
         decoder: exact decoder of the model; finds the best word.

@@ -23,7 +23,7 @@ def generate_batch(
     calibration: Calibration | None,
     seed: int,
 ) -> list[list[str]]:
-    """Write `count` words after each prompt of lexicon indices, never `<unk>`.
+    """Return `count` generated words, never `<unk>`, for each prompt of lexicon indices.
 
     Args:
         decoder: exact decoder of the model; finds the best word.

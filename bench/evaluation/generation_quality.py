@@ -22,7 +22,7 @@ LEAST_PROMPTS = 8  # with fewer, nothing is measured
 
 Texts = list[list[str]]
 
-MOST_UNKNOWN = 0.1  # of the real words, for a distance between sentence vectors
+MOST_UNKNOWN = 0.1  # share of real words without word pieces, above which no Fréchet distance is computed
 
 SHOWN = 4  # texts that a record keeps, evenly chosen among the prompts
 
@@ -35,7 +35,7 @@ def generation_quality(
     seed: int,
     causal_judge: CausalJudge | None = None,
 ) -> dict[str, object] | None:
-    """Continue prompts of the test documents, greedily and by draws; docs/metrics.md defines every figure.
+    """Return figures of greedy and of sampled continuations of test prompts; docs/metrics.md defines every figure.
 
     None if the test text has fewer than `LEAST_PROMPTS` segments of a prompt and a continuation.
 

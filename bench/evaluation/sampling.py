@@ -31,7 +31,7 @@ class Sampling:
 
 
 def keep(p: Tensor, candidates: Tensor) -> Tensor:
-    """Give the probability of all other candidates to these, in proportion. [V], indices [k] -> [V]"""
+    """Set the probability of all other candidates to 0, and renormalise. [V], indices [k] -> [V]"""
     kept = torch.zeros_like(p)
     kept[candidates] = p[candidates]
     return kept / kept.sum()

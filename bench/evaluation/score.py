@@ -145,7 +145,7 @@ def evenly_spaced(length: int, count: int) -> np.ndarray:
 
 
 def score_blocks(model: ClosedVocabularyModel, features: Tensor, words: Tensor, size: int) -> ScoreBlocks:
-    """Return a function that computes blocks of scores, and yields them with their words."""
+    """Return a function that yields blocks of scores with their words. [N, …], [N] -> blocks of [n, V], [n]"""
     rows = max(1, CELLS // size)
 
     def blocks() -> Iterable[tuple[Tensor, Tensor]]:
@@ -182,7 +182,7 @@ def document_and_word(data: EvaluationData) -> dict[str, np.ndarray]:
 def spelling_nats(model: ClosedVocabularyModel, data: EvaluationData, text: Text) -> np.ndarray:
     """Return −log p(spelling | `<unk>`) of words without an id, and 0 of other words. [N] float32
 
-    The byte model of spellings gives the price, unless the model itself knows p(word | `<unk>`).
+    The nats are those of the byte model of spellings, unless the model itself gives p(word | `<unk>`).
     """
     hidden = data.vocabulary.encode(text.words) == data.vocabulary.unk
     nats = np.zeros(len(hidden), np.float32)

@@ -45,11 +45,11 @@ class SubwordEvaluator(Evaluator):
         seed: int,
         sampling: Sampling = PLAIN,
     ) -> list[str]:
-        """Write piece by piece; words that no vocabulary holds can occur."""
+        """Generate piece by piece; words outside the vocabulary can occur."""
         return self.model.generate(prompt, count, greedy=greedy, seed=seed, distribution=sampling)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
-        """Search the trie for ranks within the top 10 at words of the test text that the vocabulary holds.
+        """Return the trie search for the ranks, within the 10 best, of test words that are in the vocabulary.
 
         The transformer reads each history from its beginning, whereas a head's latency leaves the backbone out. A
         search ends once the rank of the true word is certain. The first query is in the middle of the text: at its

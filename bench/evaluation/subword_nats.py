@@ -75,7 +75,7 @@ def word_nats(model: SubwordModel, text: Text) -> np.ndarray:
     first = model.pieces.first_pieces(text)  # [N]
     last = first + model.pieces.lengths[text.words] - 1
     piece, begin = piece_nats(model, text)
-    before = np.concatenate([[0.0], np.cumsum(piece)])  # piece[t] prices piece t + 1 of the line
+    before = np.concatenate([[0.0], np.cumsum(piece)])  # piece[t] has the nats of piece t + 1
     nats = before[last] - before[first - 1] - begin[first - 1] + begin[last]
     if not np.isfinite(nats).all():
         raise Diverged("probabilities of word pieces that are not finite")

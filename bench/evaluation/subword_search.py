@@ -59,9 +59,10 @@ def log_sums(logits: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Search:
-    """Best-first search through the trie for R histories at once, until no open path can reach the true word.
+    """Best-first search through the trie for R histories at once, until each true word's rank is certain.
 
-    The probability of a path's pieces so far bounds that of every word below, as the mass after a word is at most 1.
+    The rank is certain once k words are likelier, or no open path can be as likely as the true word. The probability of
+    a path's pieces so far bounds that of every word below, as the mass after a word is at most 1.
     R rows, Q nodes per round, n nodes of the trie.
     """
 

@@ -42,12 +42,12 @@ class WordEvaluator(Evaluator):
     def generate_batch(
         self, vocabulary: Vocabulary, prompts: list[list[int]], count: int, **options: Any
     ) -> list[list[str]]:
-        """Write all continuations side by side."""
+        """Generate the continuations of all prompts in one batch."""
         decoder = self.exact_decoder(vocabulary.unk)
         return generate_batch(self.model, decoder, vocabulary, prompts, count, **options)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], torch.Tensor]:
-        """Return exact search for the features of the first validation words, repeated if that text is short."""
+        """Return exact search for features at the beginnings of validation documents, repeated if these are too few."""
         exact = self.exact_decoder(data.vocabulary.unk)
         answers = min(ANSWERS, len(data.vocabulary))
         with torch.inference_mode():

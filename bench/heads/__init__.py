@@ -9,7 +9,7 @@ from bench.data.vocabulary import Vocabulary
 
 
 class Head(nn.Module):
-    """A ranking of the whole vocabulary from one hidden state.
+    """Output head: a layer that scores the whole vocabulary, given one hidden state.
 
     A subclass defines `loss` and `scores`, and `rows` and `queries` if its scores are a matrix product.
 

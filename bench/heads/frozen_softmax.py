@@ -18,9 +18,10 @@ class FrozenSoftmaxHead(CosineSoftmax):
     """Minimise −log softmax of cos(p, e_w) / τ + log q(w), q the unigram distribution, at O(V) per position.
 
     The control of InfoNCE: the same scores and the same parameters (a projection and a learnt temperature; no bias per
-    word), trained without sampling. A difference between the two heads is due to sampling alone, and a difference from
-    `softmax` to the rows. Linear heads over fixed word vectors go back to Inan et al. 2017, "Tying Word Vectors and
-    Word Classifiers", and Press & Wolf 2017, "Using the Output Embedding to Improve Language Models".
+    word), trained without sampling. A difference between the two heads is due to sampling alone. `softmax` differs in
+    more: its rows and biases are learnt, and its scores are inner products. Linear heads over fixed word vectors go
+    back to Inan et al. 2017, "Tying Word Vectors and Word Classifiers", and Press & Wolf 2017, "Using the Output
+    Embedding to Improve Language Models".
 
     Args:
         temperature: initial τ.

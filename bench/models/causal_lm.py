@@ -36,7 +36,7 @@ LONGEST_WORD = 24  # pieces; generation ends a word that has as many
 
 
 class SubwordModel(pl.LightningModule, LanguageModel):
-    """A density over spellings: it needs no `<unk>`, and is the same model at every vocabulary size.
+    """Causal language model over word pieces, which needs no `<unk>` and is the same at every vocabulary size.
 
     Args:
         corpus: gives the training split.
@@ -48,7 +48,8 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         lr, weight_decay: of AdamW.
 
     Raises:
-        SettingError: the pre-trained model cannot be read, or `context` exceeds its number of positions.
+        SettingError: the pre-trained model cannot be read, `width` is no multiple of `attention_heads`, or `context` is
+            less than 8 or more than the model's number of positions.
     """
 
     evaluator = "bench.evaluation.subword_evaluator.SubwordEvaluator"
@@ -159,11 +160,11 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         return problem is None
 
     def read_lines(self, histories: list[Tensor]) -> CachedLines | PlainLines:
-        """Read histories, lists of pieces that then grow by one piece per read."""
+        """Read histories into lines, each of which then grows by one piece per read."""
         return (CachedLines if self.exact_cache else PlainLines)(self.lm, histories)
 
     def read_trees(self, histories: list[Tensor]) -> CachedTree | PlainTree:
-        """Read histories, behind each of which a tree of pieces then grows."""
+        """Read histories; a tree of pieces then grows after each of them."""
         return (CachedTree if self.exact_cache else PlainTree)(self.lm, histories)
 
     def generate(
@@ -175,7 +176,7 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         seed: int = 0,
         distribution: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(-1),
     ) -> list[str]:
-        """Write `count` words after the prompt, piece by piece, in one document without end.
+        """Return `count` words that continue the prompt, generated piece by piece; BOS and EOS are never chosen.
 
         Args:
             prompt: lexicon indices.

@@ -16,7 +16,7 @@ from bench.data.subwords import Pieces, learn
 from bench.targets.encoder_files import FETCHED, check_complete, conversion
 from bench.targets.probes import effect_of_later_positions
 
-EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns and more; with 128 it learns slower by 0.3 nats a piece
+EMBEDDING_STD = 0.05  # GPT-2's 0.02 is for 768 columns or more; with 128 columns it costs 0.3 nats per piece
 
 BIAS = 4.0  # of the last norm in the column of log frequencies; keeps the column as small as its neighbours
 

@@ -34,7 +34,7 @@ class LanguageModel:
         is_density: False if exp(mean raw nats) is a proxy and not a perplexity.
         weights_sha256: hash of the pre-trained weights that the model reads or starts from; None without such weights.
         encode_seconds: time to encode the training text with a pre-trained encoder, s; None without an encoder.
-        writes: False if the model cannot continue a text of its own.
+        writes: False if the model cannot generate text.
     """
 
     evaluator: str
@@ -137,6 +137,6 @@ class ClosedVocabularyModel(LanguageModel):
     def nats_within_unk(self, text: Text) -> np.ndarray | None:
         """Return −log p(word | `<unk>`, words before) of every word, as if no word had an id. [N] float64
 
-        None if the model does not know that probability; evaluation then prices the spelling by the byte model.
+        None if the model does not give that probability; evaluation then uses the byte model of spellings.
         """
         return None

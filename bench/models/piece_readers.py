@@ -145,7 +145,7 @@ class CachedTree:
 
 
 class PlainTree:
-    """A tree behind each of R histories, of which each node is read by a plain pass over history and path."""
+    """A tree after each of R histories; each node is read by a plain pass over its history and its path."""
 
     def __init__(self, lm: Any, histories: list[Tensor]):
         self.lm = lm
@@ -174,7 +174,7 @@ class PlainTree:
 
 
 def cache_problem(lm: Any, context: int, pieces: int) -> str | None:
-    """Compare reads of a small tree and of lines with plain passes; None if the model's cache gives the same logits.
+    """Return why reads with the model's cache differ from plain passes, on a small tree and on lines; None if equal.
 
     Sliding windows, local attention, recurrent states, ALiBi and learnt position offsets can each make a tree read or
     a padded line differ. The histories are as long as the context allows, so that a window shows.

@@ -1,9 +1,9 @@
-"""Byte model of the spellings of out-of-vocabulary words: prices the words that `<unk>` stands for.
+"""Byte model of the spellings of out-of-vocabulary words: p(spelling | `<unk>`).
 
-The model prices *any* string (bytes and an end mark, no closed character set), so word perplexities are comparable
-across vocabulary sizes and with models of word pieces. If the text itself contains the word `<unk>`, that word is one
-symbol beside the bytes: its price is −log of its share among all out-of-vocabulary words, close to 0 if there is no
-other such word.
+The model gives *every* string a probability (bytes and an end mark, no closed character set), so word perplexities are
+comparable across vocabulary sizes and with models of word pieces. If the text itself contains the word `<unk>`, that
+word is one symbol beside the bytes: its nats are −log of its share among all out-of-vocabulary words, close to 0 if
+there is no other such word.
 """
 
 import functools
@@ -24,7 +24,7 @@ ORDER = 6  # n of the byte n-gram
 class Speller:
     """Byte n-gram of −log p(spelling | `<unk>`), fitted to all occurrences of training words without an id.
 
-    The model is fitted when the first word is priced; generation prices no word.
+    The model is fitted at the first call of `nats` or `nats_of`; generation calls neither.
     """
 
     def __init__(self, vocabulary: Vocabulary):

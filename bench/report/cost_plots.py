@@ -42,7 +42,7 @@ LineEnd = tuple[str, float, float, str]  # a line's name, its last V and value, 
 
 
 def contender_styles(frame: pd.DataFrame) -> LineStyles:
-    """Return the heads' styles of all other figures; baselines are grey and differ in their dashes."""
+    """Return a style per contender: heads look as in all other figures, baselines are grey with different dashes."""
     names = list(dict.fromkeys(frame.contender))
     heads = sorted(name for name in names if not is_baseline(name))
     styles = line_styles(pd.DataFrame({"system": heads, "label": heads, "competes": True}))

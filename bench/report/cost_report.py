@@ -28,7 +28,7 @@ TITLES = {"head": "What each head costs", "model": "What each whole model costs"
 
 
 def rows(ledgers: list[HeadLedger]) -> pd.DataFrame:
-    """Return a row per contender, part and V, with its ledger's settings; of equal rows, the last finished."""
+    """Return a row per contender, part, V and setting; of several such rows, the one whose ledger finished last."""
     shared = [each.name for each in dataclasses.fields(HeadLedger) if each.name not in ("rows", "schema")]
     table: list[dict[str, Any]] = [
         {name: getattr(ledger, name) for name in shared}
@@ -59,7 +59,7 @@ def total_mib(row: pd.Series) -> float | None:
 
 
 def sections(ledgers: list[Ledger]) -> Iterator[Section]:
-    """Return a section per setting of the heads' ledgers: every V, on one machine."""
+    """Yield a section per setting of the heads' ledgers: every V, on one machine."""
     frame = rows(of_kind(ledgers, HeadLedger))
     for setting, here in frame.assign(is_baseline=cost_tables.baselines(frame)).groupby(SETTING):
         here = here.sort_values(["is_baseline", "contender", "vocabulary_size"], ignore_index=True)
@@ -133,7 +133,7 @@ def headline(frame: pd.DataFrame, laws: Laws) -> Iterator[str]:
 
 
 def place_text(at: Crossover, measured: float) -> str:
-    """Return `from V = 2,300 on`, `at every V` or `at no V`."""
+    """Return the V at which a cost is the lower, as `from V = 2,300 on`, `at every V` or `at no V`."""
     if (at.low, at.high) == (0, inf):
         return "at no V with certainty (the costs cannot be distinguished)"
     if at.size in (0, inf):

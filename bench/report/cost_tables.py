@@ -130,7 +130,7 @@ def index_rows(row: pd.Series) -> list[tuple[str, pd.Series]]:
 def cost_table(title: str, caption: str, named: list[tuple[str, pd.Series]], columns: Sequence[Column]) -> Table:
     """Format labelled rows of a ledger; columns without any figure are left out, unless all are.
 
-    The best figure of a column among this project's heads leads, and figures that print like it.
+    The best figure of a column among this project's heads is highlighted, and so are figures that print alike.
     """
     values = {column.name: column_values(named, column) for column in columns}
     rows = [

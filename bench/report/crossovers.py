@@ -11,7 +11,7 @@ from bench.report.scaling_laws import DRAWS, FARTHEST, GRID, LEAST_ERROR, Law, e
 
 @dataclass(frozen=True)
 class Crossover:
-    """The V from which a cost is the lower of two: 0 is always, infinity never."""
+    """Vocabulary size V from which one of two costs is the lower; 0 stands for always, infinity for never."""
 
     size: float
     low: float

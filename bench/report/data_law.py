@@ -80,7 +80,7 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
 def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
     """Return the fitted figures of one system, whose cells are sorted by their number of words.
 
-    α is smaller, the larger N is: a system without the smallest or the largest N of the table says which it has.
+    α falls as N grows, so the label of a system that lacks the table's smallest or largest N names its range of N.
     """
     first = line.iloc[0]
     values = {each.name: Value() for each in columns(name)}

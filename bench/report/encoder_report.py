@@ -22,7 +22,7 @@ COMMAND = "python -m bench +experiment=cost_encoder"
 
 
 def sections(ledgers: list[Ledger]) -> Iterator[Section]:
-    """Return a section per setting; of several ledgers of one setting, the last finished counts."""
+    """Yield a section per setting; of several ledgers of one setting, the one that finished last counts."""
     last = {tuple(getattr(each, name) for name in SETTING): each for each in of_kind(ledgers, EncoderLedger)}
     for ledger in last.values():
         yield Section(
@@ -76,7 +76,7 @@ def drift_table(ledger: EncoderLedger) -> Table:
 
 
 def label(row: EncoderRow) -> str:
-    """Return `causal, windows of 32`; of another library, with the context."""
+    """Return the name of a row, as `causal, windows of 32`; a baseline's name contains its context too."""
     name = name_of(row.contender)
     if row.window is None:
         return name

@@ -161,7 +161,7 @@ def side(chosen: Mapping[str, str], folder: Path) -> Cell | LedgerEntry:
 
 
 def inside(value: Any, path: list[str]) -> Any:
-    """Follow a dotted path into a value; of rows, a part names the row whose first entry it is.
+    """Follow a dotted path into a value; in a list of rows, a part is an index or the first entry of a row.
 
     Raises:
         SettingError: the path leads nowhere.

@@ -52,7 +52,7 @@ def best(query: Query, folder: Path) -> Answer:
     cells = run_table.cells(runs)
     cells = cells[cells.competes & cells[query.figure].notna()] if len(cells) else cells
     if cells.empty:
-        raise SettingError(query.figure, f"no trained system in {folder} has it")
+        raise SettingError(query.figure, f"no trained system in {folder} has this figure; select others")
     cells = cells.assign(order=ordering(cells, query.figure))
     ranked = cells.sort_values(["order", "label"], ascending=[column.direction == "lower", True])
     first, *others = (cell for _, cell in ranked.iterrows())
@@ -72,7 +72,7 @@ def best(query: Query, folder: Path) -> Answer:
 def growth(query: Query, folder: Path) -> Answer:
     """Return α of a system, or the growth of its difference to another per tenfold words; or the interval of these.
 
-    The seeds are those of the number of words that has most: the others take their spread from it.
+    The number of seeds is the largest at any number of words: the law pools the variance over seeds.
     """
     if query.figure != "bits_per_byte" or query.operator == "over":
         raise SettingError(query.figure, "has no law; write growth of bits_per_byte of key=value … [minus key=value …]")

@@ -67,7 +67,7 @@ def lead(leader: Best) -> str:
 
 
 def against(cell: pd.Series, other: pd.Series, board: Leaderboard) -> str:
-    """Return `needs 0.12 bits per byte more than softmax (significant) and is right …`."""
+    """Compare a cell with another: `needs 0.120 bits per byte more than softmax (significant); its first answer …`."""
     more = cell.bits_per_byte - other.bits_per_byte
     parts = [
         f"needs {abs(more):.3f} bits per byte {'more' if more >= 0 else 'fewer'} than {other.label}"
@@ -86,7 +86,7 @@ def against(cell: pd.Series, other: pd.Series, board: Leaderboard) -> str:
 
 
 def certainty(cell: pd.Series, other: pd.Series, board: Leaderboard, field: str) -> str:
-    """Return ` (significant)`, ` (not significant)` or ` (not tested)`; of a baseline as the other tables say."""
+    """Return ` (significant)`, ` (not significant)` or ` (not tested)`; for the cell's baseline, as the tables say."""
     if board.comparisons.baselines.get(cell.label) == other.label:
         comparison = board.comparisons.by_cell.get((cell.label, field))
     else:

@@ -1,4 +1,4 @@
-"""Kinds of cost ledgers: find ledgers in folders, and hold the section that the report makes of each kind."""
+"""Find cost ledgers in folders; `Section` is the part of the report about ledgers of one kind and setting."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,5 +45,5 @@ def of_kind(ledgers: list[Ledger], kind: type[Kind]) -> list[Kind]:
 
 
 def machine(ledger: EncoderLedger | HeadLedger | LoopLedger) -> str:
-    """Return `AMD EPYC, 2 threads`."""
+    """Return the machine of a ledger, as `AMD EPYC, 2 threads`."""
     return f"{ledger.device}, {ledger.threads} thread{'s' if ledger.threads > 1 else ''}"

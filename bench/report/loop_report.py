@@ -18,7 +18,7 @@ SETTING = (
 
 
 def sections(ledgers: list[Ledger]) -> Iterator[Section]:
-    """Return a section per setting; of several ledgers of one setting, the last finished counts."""
+    """Yield a section per setting; of several ledgers of one setting, the one that finished last counts."""
     last = {tuple(getattr(each, name) for name in SETTING): each for each in of_kind(ledgers, LoopLedger)}
     for ledger in last.values():
         times = (

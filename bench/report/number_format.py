@@ -69,6 +69,6 @@ def extent(values: pd.Series, decimals: int = 1) -> str:
 
 
 def listed(parts: Iterable[str]) -> str:
-    """Return `a, b and c`."""
+    """Join parts as in `a, b and c`; at least one part is needed."""
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of runs, cells and figures: it loads nothing, and runs one script of its own."""
+"""One self-contained HTML page of runs, cells and figures: it contains its scripts, and loads nothing."""
 
 import re
 from collections.abc import Sequence

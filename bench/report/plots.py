@@ -202,8 +202,8 @@ TIMED = (quality_vs_cost, cost_vs_vocabulary, cost_by_system, learning_curves)  
 def draw(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Figure]:
     """Return by name every figure for which these runs have data.
 
-    Times of different machines or commits do not compare: of several origins, figures show the times of the origin of
-    most runs, and their titles name this origin.
+    Times of different machines or commits cannot be compared: of several origins, figures show the times of the first
+    in the order of `bench.report.origins.origins`, and their titles name this origin.
     """
     runs, origin = with_times_of_one_origin(runs)
     if origin:

@@ -158,6 +158,6 @@ def passage_of(path: Path, source: str, name: str) -> str:
     text = other.read_text(encoding="utf-8") if other.is_file() else ""
     _, found, rest = text.partition(begin)
     if not found or end not in rest:
-        raise SettingError(str(other), f"has no passage between <!-- begin {name} --> and {end}")
+        raise SettingError(str(other), f"has no passage between <!-- begin {name} --> and {end}; add it")
     there = os.path.relpath(other.parent, path.parent)
     return TARGET.sub(lambda link: link[1] + os.path.normpath(f"{there}/{link[2]}"), rest.partition(end)[0])

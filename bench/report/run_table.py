@@ -139,7 +139,7 @@ def cell(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def means_and_errors(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard error of each column over the rows that are not NaN; NaN of none, and errors of one.
+    """Return mean and standard error of each column, NaN left out; the mean of no row and the error of one are NaN.
 
     [N, K] -> [K], [K]. By NumPy: pandas takes twenty times as long for a few rows, and a report has hundreds of cells.
     """

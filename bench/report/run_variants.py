@@ -18,7 +18,7 @@ GROUP = ["corpus", "budget"]  # one section of the report per value: equal data 
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
-BY_BUDGET = ("corpus.train_words", "optimizer.lr", "system.model.lr", "device")  # may follow the budget of one variant
+BY_BUDGET = ("corpus.train_words", "optimizer.lr", "system.model.lr", "device")  # may change with the budget
 
 CONTENT = "corpus.content_sha256"  # setting of a user's text
 

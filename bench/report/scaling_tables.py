@@ -43,7 +43,7 @@ def fit_laws(frame: pd.DataFrame) -> Laws:
 
 
 def law_tables(frame: pd.DataFrame, laws: Laws) -> Iterator[Table]:
-    """Return a table per operation that has a law: constant part, growing part, and speed of growth."""
+    """Yield a table per operation that has a law: constant part, growing part, and speed of growth."""
     smallest, largest = (f"{each(frame.vocabulary_size):,}" for each in (min, max))
     for name, operation in OPERATIONS.items():
         here = {contender: law for (contender, each), law in laws.items() if each == name}

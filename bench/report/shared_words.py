@@ -12,8 +12,8 @@ from bench.report.run_table import means_and_errors
 def ordering(cells: pd.DataFrame, name: str) -> pd.Series:
     """Return a figure of each cell by which the cells can be ordered.
 
-    That of a cell that was ranked on fewer words than others is the figure of the best of the others, plus the
-    difference to it on the words that both were ranked on.
+    The figure of a cell that was ranked on fewer words than others is estimated: the figure of the best of the others,
+    plus the difference between the two on the words on which both were ranked.
     """
     if name not in METRICS or any(each is None for each in cells.blocks):
         return cells[name]

@@ -69,7 +69,7 @@ def short_name(run: pd.Series, chosen: pd.DataFrame) -> str:
 
 
 def phrase(key: str, value: str) -> str:
-    """Return `gru`, `384 columns`, `contextual inputs`, `head width 64`, `file 4f0a91c2`, `Head` of `their.Head`."""
+    """Name a setting in a label: `gru`, `384 columns`, `contextual inputs`, `head width 64`, `file 4f0a91c2`."""
     if key in BARE:
         return value
     if key in UNITS and value != "null":

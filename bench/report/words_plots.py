@@ -1,4 +1,4 @@
-"""Figure of quality as the training text grows: does the distance between heads close with more data, at what time?"""
+"""Figure of quality against training words and training time: does more data close the gap between heads?"""
 
 from math import nan
 from typing import Any
@@ -19,7 +19,7 @@ TIME = "seconds of training, those of encoding the text included"
 
 
 def words_of(config: dict[str, Any], text: float) -> float:
-    """Return the limit of training words of a run; NaN without one, beside a limit of time, or in a text read again.
+    """Return a run's limit of training words; NaN without it, with a time limit too, or if the text is read again.
 
     Args:
         text: number of words of the training text; NaN if it is not known.

@@ -34,7 +34,7 @@ UNIT = 1e-3  # rounding error of a length of 1 in float16
 def export(cfg: DictConfig, path: Path) -> Tensor:
     """Write the table as float16 with its words and its provenance, whole or not at all.
 
-    The file has the tensors `rows` [V, D] float16 and `words`, the UTF-8 bytes of the V words parted by newlines.
+    The file has the tensors `rows` [V, D] float16 and `words`, the UTF-8 bytes of the V words joined by newlines.
 
     Returns:
         The table before it is rounded to float16 [V, D].
@@ -54,7 +54,7 @@ def export(cfg: DictConfig, path: Path) -> Tensor:
 
 
 def provenance(config: dict[str, Any], targets: Targets, corpus_sha256: str) -> dict[str, str]:
-    """Return what the rows were made of, as texts."""
+    """Return the metadata of the file: its format, and the provenance of the rows as JSON."""
     made = reproducibility_fields(config)
     facts = {
         "corpus": config["corpus"],

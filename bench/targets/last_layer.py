@@ -1,4 +1,4 @@
-"""Last layer of a BERT for selected positions: keys and values of all positions, all else of the selected. Exact.
+"""Exact last layer of a BERT at selected positions: keys and values at all positions, all else at the selected ones.
 
 B rows, T positions, at most k selected per row, P selected in all rows, D the width, h heads.
 """

@@ -29,7 +29,7 @@ def softmax_rows(
 ) -> Targets:
     """Return the output rows of the softmax that a finished cell has kept: a control for the other tables.
 
-    The biases of that softmax are left out: every head that reads targets has the unigram distribution for them.
+    The biases of that softmax are left out: targets have none.
 
     Args:
         cache_dir: not used; all targets are built with this argument.

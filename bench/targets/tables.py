@@ -44,9 +44,9 @@ class Targets:
         table: a row per id, transformed as `transform` does. [V, D] float32
         level: `token` if training regresses onto the vectors of occurrences, `type` if it regresses onto the rows.
         vectors: the encoder's vectors of the training words, not transformed; None at level `type`. [N, D] float16
-        encoder: None for targets without an encoder, as are the next two attributes.
-        encode_seconds: time that encoding the training words took when the cache was filled.
-        weights_sha256: sha256 of the encoder's weights.
+        encoder: None for targets without an encoder.
+        encode_seconds: time that encoding the training words took when the cache was filled; None without an encoder.
+        weights_sha256: sha256 of the encoder's weights, or of the file that `static` has read; None for other targets.
     """
 
     vectors: np.ndarray | None = None

@@ -93,7 +93,7 @@ def chosen(words: list[str], rows: np.ndarray, wanted: Collection[str]) -> tuple
 def safetensors_blocks(file: Path, wanted: Collection[str]) -> Blocks:
     """Yield the wanted words and their vectors, of a file that `python -m bench.targets` wrote.
 
-    Its tensors are `rows` [L, D] and `words`, the UTF-8 bytes of the L words parted by newlines.
+    Its tensors are `rows` [L, D] and `words`, the UTF-8 bytes of the L words joined by newlines.
 
     Raises:
         SettingError: the file is damaged, or holds other tensors.
@@ -115,7 +115,7 @@ def safetensors_blocks(file: Path, wanted: Collection[str]) -> Blocks:
 def text_blocks(file: Path, wanted: Collection[str]) -> Blocks:
     """Yield the wanted words and their vectors, of word2vec text.
 
-    The format is an optional line `L D`, then one line per word: the word and D numbers, parted by spaces or tabs.
+    The format is an optional line `L D`, then one line per word: the word and D numbers, separated by spaces or tabs.
     Words are brought to the Unicode form NFC, which the words of every corpus have.
 
     Raises:

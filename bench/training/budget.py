@@ -36,7 +36,7 @@ STATE = (
 
 
 class Budget(pl.Callback):
-    """Stops after a number of words or of seconds of training steps, whichever comes first.
+    """Lightning callback that ends training after a number of words or of seconds of steps, whichever comes first.
 
     The learning rate follows the share of the budget that is spent, so systems that differ in speed end their schedules
     alike at equal data and at equal time. Validation does not count.

@@ -56,7 +56,7 @@ class Checkpoint:
         return self.path.is_file() and not self.problem()
 
     def file_to_continue(self) -> Path | None:
-        """Return the path of a usable file; delete an unusable one, for which the caller holds the lock of the cell."""
+        """Return the path of a usable file, else None; delete an unusable one. The caller holds the cell's lock."""
         if not self.path.is_file():
             return None
         if problem := self.problem():

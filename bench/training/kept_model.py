@@ -28,11 +28,11 @@ def kept_model(path: Path, record: Record) -> Built:
     config, weights = record.config | {"cache_dir": cache_of(record.config)}, weights_beside(path, record.config)
     built = build_cell(OmegaConf.create(config), kept_table(config, weights))
     if built.evaluation_data.vocabulary.corpus.digest != record.corpus_sha256:
-        raise SettingError("RUN", "the text has changed since this cell was run; run it again")
+        raise SettingError("RUN", "the text of its cell has changed since the run; run the cell again")
     if built.datamodule is not None:
         if not rests_on(record.weights_sha256, built.model.weights_sha256):
             raise SettingError(
-                "RUN", "its pre-trained model has changed since this cell was run; run it with force=true"
+                "RUN", "the pre-trained model of its cell has changed since the run; run the cell again with force=true"
             )
         training = load_weights(built.model, weights)
         if training is None:

@@ -36,7 +36,7 @@ def test_unknown_choice_suggests_the_nearest_and_lists_all(argument: str, line: 
     ("argument", "line"),
     [
         ("--multrun", "--multrun: there is no such option; did you mean --multirun?"),
-        ("--xyz=1", "--xyz: there is no such option; `python -m bench --help` lists what there is"),
+        ("--xyz=1", "--xyz: there is no such option; `python -m bench --hydra-help` lists the options"),
         ("--cfg=jobb", "command line: argument --cfg/-c: invalid choice: 'jobb'"),
     ],
 )

@@ -96,7 +96,7 @@ def unreadable(path: str | int | float | None, subset: str, error: Exception) ->
 
 
 def read_lines(folder: Path) -> dict[str, list[str]]:
-    """Return the lines of each split that a folder holds. No script is run, and no second cache is trusted.
+    """Return the lines of each split that a folder holds; no script of a dataset is run, and no other cache is read.
 
     Raises:
         SettingError: the folder holds one split several times.

@@ -13,7 +13,10 @@ SEED = 0  # of the permutation of contexts
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """Return exp(entropy of the covariance's normalised eigenvalues): from 1 to D (Roy & Vetterli 2007). [N, D]"""
+    """Return exp(entropy of the covariance's normalised eigenvalues), Roy & Vetterli 2007. [N, D]
+
+    The rank is between 1 and D; 0 if all vectors are equal.
+    """
     centred = (vectors - vectors.mean(0)).double()
     shares = torch.linalg.eigvalsh(centred.T @ centred).clamp_min(0)
     shares = shares / shares.sum()

@@ -3,7 +3,7 @@
 If the last read-out, a linear softmax on the hidden states, is no better than the first, the hidden states lack the
 information; if it is better, the regressor's own decoder does not use the information. Every read-out minimises the
 cross-entropy. Word biases and linear map start at the calibrated rule; the probe starts at the fitted linear map, so
-that it cannot be worse for want of training steps.
+that too few training steps cannot make it worse.
 n positions of a step, N positions, H hidden size, K columns of a query, V vocabulary size.
 """
 

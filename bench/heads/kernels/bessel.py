@@ -1,4 +1,4 @@
-"""log I_ν(x), ν ≥ −½, of the modified Bessel function of the first kind, with its gradient, in closed form in torch.
+"""log I_ν(x), ν ≥ −½, of the modified Bessel function of the first kind, and its gradient, by an expansion in torch.
 
 The expansion that is uniform in x for a large order ν (Olver 1954; DLMF 10.41.3) is evaluated at an order of at least
 `MIN_ORDER`. A lower order follows by the three-term recurrence (DLMF 10.29.1), downwards, where all terms are positive.

@@ -37,7 +37,7 @@ def _count_in_block(
     """Count for one block of queries; each slab of scores is compared in place.
 
     All products have the same shape, the product that scores the true words too: products of other shapes round
-    otherwise, and then equal rows would not tie.
+    differently, and then equal rows would not tie.
     """
     n, size = len(queries), len(table)
     step = slab_rows(n, size, queries.device)

@@ -14,9 +14,9 @@ TOLERANCE = 1e-3  # of the largest hidden state; in float32, parts and the whole
 
 
 def check_contract(backbone: Backbone) -> None:
-    """Run two short sequences in whole and in parts, as evaluation reads a text.
+    """Check that a backbone gives two short sequences the same hidden states in whole and in parts.
 
-    A backbone that ignores its state would be scored on a context of one word, and no figure would show it.
+    A backbone that ignores its state would be scored on a context of one word, and no figure would show this.
 
     Raises:
         SettingError: hidden states depend on later words, on other sequences or on where a text is cut; or the state

@@ -69,6 +69,9 @@ class RNN(Backbone):
         return [] if self.input_width else [self.input]
 
     def flops_per_position(self, steps: int) -> int:
-        """Return three times the FLOPs of the forward pass: gradients of weights and of inputs cost as much each."""
+        """Return three times the FLOPs of the forward pass: gradients of weights and of inputs cost as much each.
+
+        A layer that reads input vectors counts twice: the vectors need no gradient.
+        """
         multiply_adds = 2 * GATES[type(self.rnn)] * self.hidden_size**2 * self.rnn.num_layers
         return 3 * 2 * multiply_adds + (2 * 2 * self.input_width * self.hidden_size if self.input_width else 0)
