@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report import run_table
 from bench.report.diagnosis_plots import CAUSES, OWN, mean_parts
-from bench.report.generation_texts import HEADINGS, REAL
+from bench.report.generation_texts import HEADINGS, REAL, of_one_judge
 from bench.report.glossary import COST
 from bench.report.origins import with_times_of_one_origin
 from bench.report.page_charts import TRAINING_COSTS
@@ -131,6 +131,8 @@ def generation_quality(runs: pd.DataFrame) -> dict[str, Chart]:
 def generation_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """Return figures of generated text: a row per system and way of decoding, of the lowest seed, and per real text."""
     measured = runs[runs.generation_quality.notna() & (runs.status == "ok")].sort_values("seed")
+    _, of_judge = of_one_judge([*measured.generation_quality])
+    measured = measured.assign(generation_quality=pd.Series(of_judge, measured.index, dtype=object))
     rows: list[dict[str, Any]] = []
     for name, cell in by_name(measured, TABLE):
         figures = cell.generation_quality.iloc[0]

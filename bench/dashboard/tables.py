@@ -9,6 +9,7 @@ from bench.report.glossary import every_column
 from bench.report.leaderboard import Leaderboard
 from bench.report.origins import with_times_of_one_origin
 from bench.report.run_table import CELL
+from bench.report.significance import default_baseline
 
 FACTS = (*CELL, "system", "kind", "seeds", "train_flops")
 
@@ -19,8 +20,9 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     generation = generation_frame(runs).rename(
         columns={"line": "text"} | {each.field: each.heading for each in HEADINGS}
     )
+    boards = leaderboard.leaderboards(runs, cells, default_baseline(runs))
     every = {
-        "leaderboard": pd.concat([board_frame(board) for board in leaderboard.leaderboards(runs, cells)]),
+        "leaderboard": pd.concat([board_frame(board) for board in boards]),
         "cells": plain_figures(run_table.cells(with_times_of_one_origin(runs)[0])),
         "texts": texts_side_by_side(runs, list(dict.fromkeys(cells.label))),
         "generation": generation,

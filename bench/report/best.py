@@ -9,7 +9,7 @@ from bench.report.glossary import COLUMNS
 from bench.report.leaderboard import Leaderboard, text
 from bench.report.number_format import NULL
 from bench.report.record_facts import budget_order
-from bench.report.shared_words import on_shared_words, ordering
+from bench.report.shared_words import on_other_words, on_shared_words, ordering
 from bench.report.significance import compared_with
 
 
@@ -39,7 +39,9 @@ class Best(NamedTuple):
     cell: pd.Series
     next: pd.Series | None  # None: there is no other
     differs: bool | None  # the two differ significantly; None: this was not tested
-    on_sample: bool  # both figures are of a sample, the words on which both were ranked
+    on_sample: bool = False  # both figures are of a sample, the words on which both were ranked
+    on_other_words: bool = False  # the two were measured on different test words: their quality does not compare
+    on_other_trunk: bool = False  # a difference between the two is not that of their heads alone
 
 
 def best(cells: pd.DataFrame, field: str) -> Best | None:
@@ -50,12 +52,19 @@ def best(cells: pd.DataFrame, field: str) -> Best | None:
     order = ordering(trained, field).sort_values(ascending=COLUMNS[field].direction == "lower", kind="stable").index
     first, *others = (cell for _, cell in trained.loc[order].iterrows())
     if not others:
-        return Best(first, None, None, on_sample=False)
+        return Best(first, None, None)
     comparison = compared_with(first, others, field).get(others[0].label)
     pair = trained.loc[order[:2]]
     shared = on_shared_words(pair, field)
     first, second = (cell for _, cell in shared.iterrows())
-    return Best(first, second, comparison and comparison.differs, on_sample=shared is not pair)
+    return Best(
+        cell=first,
+        next=second,
+        differs=comparison and comparison.differs,
+        on_sample=shared is not pair,
+        on_other_words=on_other_words(first, second),
+        on_other_trunk=bool(first.trunk and second.trunk and first.trunk != second.trunk),
+    )
 
 
 def figure(cell: pd.Series, field: str) -> str:

@@ -25,10 +25,11 @@ def size_column(size: int) -> Column:
     return Column(str(size), f"V = {size:,}", "neither", "passes", "", "")
 
 
-def table_in_epochs(frame: pd.DataFrame, speeds: dict[str, float], regressors: list[str]) -> Table | None:
+def table_in_epochs(frame: pd.DataFrame, encoder: str, speeds: dict[str, float], regressors: list[str]) -> Table | None:
     """Return the passes over the text until each regressor has saved the time of its encoding.
 
     Args:
+        encoder: its name.
         speeds: words per second of the encoder, by context.
     """
     sizes = sorted(set(frame.vocabulary_size))
@@ -45,10 +46,10 @@ def table_in_epochs(frame: pd.DataFrame, speeds: dict[str, float], regressors: l
             rows.append(TableRow(f"{head} against {rival}, {context}", "", values))
     if not rows:
         return None
-    encoder = ", ".join(f"{context} {mean_and_error(speed)} words/s" for context, speed in speeds.items())
+    measured = ", ".join(f"{context} {mean_and_error(speed)} words/s" for context, speed in speeds.items())
     caption = (
         "Passes over the text until the time saved in training steps equals the time of encoding the text once; later "
-        f"passes read the cache. [ ] is a 95 % interval. Never: training saves no time. Encoder: {encoder}."
+        f"passes read the cache. [ ] is a 95 % interval. Never: training saves no time. Encoder {encoder}: {measured}."
     )
     return Table(IN_EPOCHS, caption, rows, [Part([size_column(size) for size in sizes])])
 
@@ -68,12 +69,14 @@ def table_in_runs(cells: pd.DataFrame) -> Table | None:
     """Return the runs until each cell of one corpus and budget has saved the time of its encoding.
 
     A rival that reads vectors of the same encoder needs the same encoding: only what a cell needs beyond that counts.
+    Cells without a training time, as after a continuation on another kind of machine, are left out.
     """
     sizes = sorted(set(cells.vocabulary_size))
-    encoded = cells[cells.encode_seconds.notna() & (cells.trained_words > 0)]
+    timed = cells[cells.train_seconds.notna() & (cells.trained_words > 0)]
+    encoded = timed[timed.encode_seconds.notna()]
     rows, alike = [], ["vocabulary_size", "trunk"]
     for rival in RIVALS:
-        others = cells[(cells.system == rival) & (cells.trained_words > 0)].drop_duplicates(alike)
+        others = timed[timed.system == rival].drop_duplicates(alike)
         both = encoded.merge(others, on=alike, suffixes=("", "_of_rival"))
         both["extra_seconds"] = both.encode_seconds - both.encode_seconds_of_rival.fillna(0)
         both = both[both.extra_seconds > 0]

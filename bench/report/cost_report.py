@@ -20,7 +20,7 @@ from bench.report.scaling_laws import LEAST_SIZES
 from bench.report.scaling_tables import OPERATIONS, Laws
 from bench.report.significance import REFERENCE
 
-SETTING = ["part", "device", "precision", "threads", "positions", "hidden_size", "target_size"]
+SETTING = ["part", "device", "precision", "threads", "git_commit", "positions", "hidden_size", "target_size"]
 
 FIELDS = [each.name for each in dataclasses.fields(HeadRow)]
 
@@ -61,12 +61,12 @@ def total_mib(row: pd.Series) -> float | None:
 def sections(ledgers: list[Ledger]) -> Iterator[Section]:
     """Yield a section per setting of the heads' ledgers: every V, on one machine."""
     frame = rows(of_kind(ledgers, HeadLedger))
-    for setting, here in frame.assign(is_baseline=cost_tables.baselines(frame)).groupby(SETTING):
+    for setting, here in frame.assign(is_baseline=cost_tables.baselines(frame)).groupby(SETTING, dropna=False):
         here = here.sort_values(["is_baseline", "contender", "vocabulary_size"], ignore_index=True)
         laws = scaling_tables.fit_laws(here)
         several = [str(value) for value, name in zip(setting, SETTING, strict=True) if frame[name].nunique() > 1]
-        speeds = encoder_report.encoding_speeds(ledgers, here.device.iloc[0], int(here.threads.iloc[0]))
-        epochs = break_even.table_in_epochs(here, speeds, regressors(here))
+        encoder, speeds = encoder_report.encoding_speeds(ledgers, here.device.iloc[0], int(here.threads.iloc[0]))
+        epochs = break_even.table_in_epochs(here, encoder, speeds, regressors(here))
         summary = [scaling_tables.crossover_table(here, laws), epochs, *scaling_tables.law_tables(here, laws)]
         by_size = here.groupby("vocabulary_size")
         yield Section(

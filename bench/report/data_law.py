@@ -4,6 +4,7 @@ Both are least-squares lines over log N, so a slope is a weighted sum of the fig
 K numbers of training words, S seeds, R resamples of the test documents.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from math import hypot
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def law_tables(runs: pd.DataFrame, cells: pd.DataFrame, name: str) -> Iterator[T
     several = grown.corpus.nunique() > 1
     for (corpus, size), here in grown.groupby(["corpus", "vocabulary_size"]):
         lines = [line.sort_values("words") for _, line in here.groupby(["label", "variant"], sort=False)]
-        rows = [row(line, here, name) for line in lines if len(line) >= FEWEST_SIZES]
+        rows = [row(line, here, name) for line in lines if line.words.nunique() >= FEWEST_SIZES]
         if not rows:
             continue
         extent = " to ".join(f"{each:,.0f}" for each in (here.words.min(), here.words.max()))
@@ -88,15 +89,30 @@ def row(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> TableRow:
     if fitted is not None:
         values |= {"exponent": value(fitted), "misfit": Value(rounded(misfit(line), 3))}
         values["last_exponent"] = value(exponent(line, sizes=2))
-    others = [(each, baseline(each, cells[cells.budget == each.budget], name)) for _, each in line.iterrows()]
-    pairs = [(ours, theirs) for ours, theirs in others if theirs is not None and theirs.label != ours.label]
-    pairs = [pair for pair in pairs if pair[1].variant == pairs[0][1].variant]  # one baseline at every N
+    pairs = with_baseline(line, cells, name)
     if len(pairs) >= FEWEST_SIZES and (gap := gap_growth(pairs)) is not None:
         values |= {"gap": value(gap, is_gap=True), "last_gap": value(gap_growth(pairs, sizes=2), is_gap=True)}
+        if len(pairs) < len(line):
+            note = f"{pairs[0][0].words:,.0f} to {pairs[-1][0].words:,.0f} words"
+            values |= {key: dataclasses.replace(values[key], note=note) for key in ("gap", "last_gap")}
     sizes = (f"{each:,.0f}" for each in (line.words.min(), line.words.max()))
     is_whole = {line.words.min(), line.words.max()} == {cells.words.min(), cells.words.max()}
     label = first.label if is_whole else f"{first.label} ({' to '.join(sizes)} words)"
     return TableRow(label, "" if first.competes else first.kind, values, int(line.seeds.max()))
+
+
+def with_baseline(line: pd.DataFrame, cells: pd.DataFrame, name: str) -> list[tuple[pd.Series, pd.Series]]:
+    """Pair the cells of one system with those of one variant of the baseline: the best at the largest N with any."""
+
+    def at(ours: pd.Series, among: pd.DataFrame) -> pd.Series | None:
+        return baseline(ours, among[among.budget == ours.budget], name)
+
+    chosen = next((each for _, ours in line[::-1].iterrows() if (each := at(ours, cells)) is not None), None)
+    if chosen is None:
+        return []
+    kept = cells[(cells.system != chosen.system) | (cells.variant == chosen.variant)]
+    pairs = [(ours, at(ours, kept)) for _, ours in line.iterrows()]
+    return [(ours, theirs) for ours, theirs in pairs if theirs is not None and theirs.label != ours.label]
 
 
 def exponent(line: pd.DataFrame, sizes: int | None = None) -> Slope | None:

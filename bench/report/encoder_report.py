@@ -93,11 +93,15 @@ def table_row(label: str, measured: object, columns: Sequence[Column]) -> TableR
     return TableRow(f"× {label}" if failure else label, kind, values, int(not failure), failure)
 
 
-def encoding_speeds(ledgers: list[Ledger], device: str, threads: int) -> dict[str, float]:
-    """Return words per second on one machine, by context at its widest window; empty if nothing was measured there."""
+def encoding_speeds(ledgers: list[Ledger], device: str, threads: int) -> tuple[str, dict[str, float]]:
+    """Return the encoder that was measured last on one machine, and its words per second by context.
+
+    Of several windows of a context the widest counts. Both are empty if nothing was measured there.
+    """
     sound = [each for each in of_kind(ledgers, EncoderLedger) if each.status == "ok"]
     here = [each for each in sound if (each.device, each.threads) == (device, threads)]
     rows = [row for each in here[-1:] for row in each.rows if not is_baseline(row.contender)]
     measured = sorted((row for row in rows if row.words_per_second), key=lambda row: row.window)
     speeds = {row.context: median_of(row.words_per_second) for row in measured}
-    return {context: speeds[context] for context in CONTEXTS if context in speeds}
+    name = here[-1].encoder if here else ""
+    return name, {context: speeds[context] for context in CONTEXTS if context in speeds}

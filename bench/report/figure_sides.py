@@ -19,6 +19,15 @@ from bench.report.number_format import listed
 from bench.report.record_facts import UNTRAINED
 from bench.report.run_table import CELL
 
+CONDITIONS = ("device", "precision", "threads", "git_commit")  # of a cost ledger: costs of others do not compare
+
+
+def check_times(figure: str, origins: set[str]) -> None:
+    """Refuse a figure that a clock measured if it is of several machines, commits or numbers of cells at once."""
+    if figure.split(".")[0] in TIMES and len(origins) > 1:
+        problem = f"times of {listed(sorted(origins))} do not compare"
+        raise SettingError(figure, f"{problem}; name device=, git_commit= or cells_at_once=")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -48,12 +57,16 @@ class Cell:
     def seeds(self) -> int | None:
         return None if self.means.kind in UNTRAINED else int(self.means.seeds)
 
+    def seeds_of(self, query: Query) -> int | None:
+        """Return the number of seeds that have a figure; None if no training seed changes it."""
+        root = query.figure.split(".")[0]
+        good = self.runs[self.runs.status == "ok"]
+        return self.seeds if self.seeds is None or root not in good else int(good[root].notna().sum())
+
     def value(self, query: Query) -> float:
         """Return the mean over seeds, in the unit of the tables."""
         root, *path = query.figure.split(".")
-        if root in TIMES and len(self.means.origins) > 1:
-            origins = listed(self.means.origins)
-            raise SettingError(query.figure, f"times of {origins} are not averaged; name device= or cells_at_once=")
+        check_times(query.figure, set(self.means.origins))
         if root in self.means and not path and root in COLUMNS:
             value = self.means[root] * COLUMNS[root].scale
         elif root in self.runs:
@@ -67,7 +80,7 @@ class Cell:
     def figure(self, query: Query) -> Answer:
         """Return the figure of this cell alone."""
         if query.form == "value":
-            return Answer((self.value(query),), seeds=self.seeds)
+            return Answer((self.value(query),), seeds=self.seeds_of(query))
         ends = significance.interval_ends(self.means, COLUMNS[query.figure]) if query.figure in COLUMNS else None
         if query.form == "p" or ends is None:
             raise SettingError(query.figure, f"has no {query.form} for one system; name two by `minus`")
@@ -75,9 +88,10 @@ class Cell:
 
     def compared(self, other: "Cell", query: Query) -> Answer:
         """Return the difference to another cell, its interval or its p, paired on the same documents; or the ratio."""
-        counts = [each.seeds for each in (self, other) if each.seeds is not None]
+        counts = [count for each in (self, other) if (count := each.seeds_of(query)) is not None]
         seeds = min(counts) if counts else None
         if query.form == "value":
+            check_times(query.figure, {*self.means.origins, *other.means.origins})
             is_ratio = query.operator == "over"
             number = self.value(query) / other.value(query) if is_ratio else self.difference(other, query)
             return Answer((number,), seeds=seeds)
@@ -139,6 +153,9 @@ class LedgerEntry:
         """Return the difference to another row, or the ratio."""
         if query.form != "value":
             raise SettingError(query.figure, f"has no {query.form} of a difference in a cost ledger; ask for its value")
+        if unlike := [name for name in CONDITIONS if self.row.get(name) != other.row.get(name)]:
+            problem = f"{self.name} and {other.name} differ in {listed(unlike)}"
+            raise SettingError(query.figure, f"{problem}; select rows that were measured together")
         ours, theirs = self.value(query), other.value(query)
         return Answer((ours / theirs if query.operator == "over" else ours - theirs,))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from bench.core.errors import SettingError
+from bench.evaluation.metrics import METRICS
 from bench.report import run_table, significance
 from bench.report.data_law import FEWEST_SIZES, exponent, gap_growth
 from bench.report.figure_query import Query
-from bench.report.figure_sides import COLUMNS, Answer, side
+from bench.report.figure_sides import COLUMNS, Answer, check_times, side
 from bench.report.named_settings import selected_runs, written
 from bench.report.number_format import signed, warranted_decimals
 from bench.report.record_facts import UNTRAINED
@@ -50,6 +51,7 @@ def best(query: Query, folder: Path) -> Answer:
     if column is None or column.direction == "neither":
         raise SettingError(query.figure, "is not a column for which lower or higher is better; name such a column")
     cells = run_table.cells(runs)
+    check_times(query.figure, {name for each in cells[cells.competes].origins for name in each})
     cells = cells[cells.competes & cells[query.figure].notna()] if len(cells) else cells
     if cells.empty:
         raise SettingError(query.figure, f"no trained system in {folder} has this figure; select others")
@@ -59,8 +61,11 @@ def best(query: Query, folder: Path) -> Answer:
     names, seeds = [first.label], [int(first.seeds)]
     compared = significance.compared_with(first, others, query.figure)
     for other in others:
-        if (comparison := compared.get(other.label)) is None:  # figures without an interval, such as parameters, differ
-            continue
+        if (comparison := compared.get(other.label)) is None:
+            if query.figure not in METRICS:  # figures without an interval, such as parameters, differ
+                continue
+            problem = f"{other.label} cannot be compared with {first.label}: other test words, or too few documents"
+            raise SettingError(query.figure, f"{problem}; select cells of one test text")
         mean, low, high = (column.scale * each for each in comparison.test[:3])
         excludes_zero = low > 0 or high < 0
         if not (excludes_zero if comparison.differs is None else comparison.differs):

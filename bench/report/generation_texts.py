@@ -1,6 +1,6 @@
 """Generated text on the page: continuations of each run's prompts; figures and continuations beside real text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -66,13 +66,11 @@ def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any
     size, first = found
     labels = list(first)
     some = first[labels[0]]
-    judged = next((each for each in first.values() if each.get("causal_judge")), some)
-    judge = judged.get("causal_judge")
+    judge, measured = of_one_judge([*first.values()])
+    judged = next((each for each in measured if each.get("causal_judge") == judge), measured[0])
     rows = [(REAL, "", figures(judged["real"]))]
-    for label in labels:
-        # perplexities of two judges do not compare
-        other = {} if first[label].get("causal_judge") == judge else {"causal_judge_perplexity": None}
-        rows += [(label, way, figures(first[label][way] | other)) for way in ("greedy", "sampled")]
+    for label, each in zip(labels, measured, strict=True):
+        rows += [(label, way, figures(each[way])) for way in ("greedy", "sampled")]
     shown = {label: {text["prompt"]: text for text in first[label]["texts"]} for label in labels}
     return {
         "size": size,
@@ -86,6 +84,17 @@ def generation_section(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any
             for text in some["texts"]
         ],
     }
+
+
+def of_one_judge(measured: Sequence[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
+    """Return the first causal judge, and all figures without the perplexities of other judges: they do not compare."""
+    judge = next((each["causal_judge"] for each in measured if each.get("causal_judge")), None)
+    return judge, [
+        each
+        if each.get("causal_judge") == judge
+        else each | {text: each[text] | {"causal_judge_perplexity": None} for text in ("greedy", "sampled", "real")}
+        for each in measured
+    ]
 
 
 def figures(measured: Mapping[str, float | None]) -> list[str]:

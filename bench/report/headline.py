@@ -7,7 +7,7 @@ import pandas as pd
 from bench.report.best import NEEDS, Best, best, figure, main_board
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import listed, mean_and_error
-from bench.report.shared_words import on_shared_words
+from bench.report.shared_words import on_other_words, on_shared_words
 from bench.report.significance import compared_with
 
 
@@ -46,28 +46,35 @@ def other_of(subject: pd.Series, leader: Best, board: Leaderboard) -> pd.Series 
 
 
 def leading(board: Leaderboard, boards: Sequence[Leaderboard], leader: Best) -> str:
-    """Name the system of the fewest bits per byte, and every V at which this system leads."""
+    """Name the system of the fewest bits per byte, compare it with the next best, and name every V where it leads."""
+    same_text = [each for each in boards if each.corpus == board.corpus]
     also = [
         each.size
-        for each in boards
-        if (each.corpus, each.budget) == (board.corpus, board.budget)
-        if each.size != board.size and (at := best(each.cells, "bits_per_byte")) and at.cell.label == leader.cell.label
+        for each in same_text
+        if each.budget == board.budget and each.size != board.size
+        if (at := best(each.cells, "bits_per_byte")) and at.cell.label == leader.cell.label
     ]
-    where = f"At V = {board.size:,}" + (f" (and {listed(f'{size:,}' for size in sorted(also))})" if also else "")
-    said = f"{where} on {board.corpus}, {leader.cell.label} {NEEDS['bits_per_byte'].claim}: "
-    return said + f"{mean_and_error(leader.cell.bits_per_byte)}{lead(leader)}."
+    limit = f" ({board.budget})" if board.budget and len({each.budget for each in same_text}) > 1 else ""
+    said = f"At V = {board.size:,} on {board.corpus}{limit}, {leader.cell.label} {NEEDS['bits_per_byte'].claim}: "
+    too = f" It has the fewest at V = {listed(f'{size:,}' for size in sorted(also))} too." if also else ""
+    return f"{said}{mean_and_error(leader.cell.bits_per_byte)}{lead(leader)}.{too}"
 
 
 def lead(leader: Best) -> str:
     """Return how the best compares with the next best; empty if there is no other."""
     if leader.next is None:
         return ""
+    if leader.on_other_words:
+        return f"; the next best, {leader.next.label}, was measured on other test words"
     how = {None: "fewer (not tested)", True: "significantly fewer", False: "not significantly fewer"}[leader.differs]
-    return f", {how} than the next best, {leader.next.label} ({mean_and_error(leader.next.bits_per_byte)})"
+    trunk = ", on another trunk" if leader.on_other_trunk else ""
+    return f", {how} than the next best, {leader.next.label} ({mean_and_error(leader.next.bits_per_byte)}{trunk})"
 
 
 def against(cell: pd.Series, other: pd.Series, board: Leaderboard) -> str:
     """Compare a cell with another: `needs 0.120 bits per byte more than softmax (significant); its first answer …`."""
+    if on_other_words(cell, other):
+        return f"cannot be compared with {other.label}, which was measured on other test words"
     more = cell.bits_per_byte - other.bits_per_byte
     parts = [
         f"needs {abs(more):.3f} bits per byte {'more' if more >= 0 else 'fewer'} than {other.label}"
@@ -97,10 +104,13 @@ def certainty(cell: pd.Series, other: pd.Series, board: Leaderboard, field: str)
 
 
 def times(cell: pd.Series, other: pd.Series) -> str:
-    """Return the training times of two cells, with the time of the encoding that the first cell needs."""
-    ours, theirs = (mean_and_error(each.train_seconds, digits=2) for each in (cell, other))
-    encoding = mean_and_error(cell.encode_seconds, digits=2)
-    after = f" after {encoding} s of encoding its text" if pd.notna(cell.encode_seconds) else ""
+    """Return the training times of two cells, each with the time of the encoding that it needs."""
+
+    def took(each: pd.Series) -> str:
+        encoding = mean_and_error(each.encode_seconds, digits=2)
+        after = f" after {encoding} s of encoding its text" if pd.notna(each.encode_seconds) else ""
+        return f"{each.label} took {mean_and_error(each.train_seconds, digits=2)} s{after}"
+
     at_once = max(cell.cells_at_once, other.cells_at_once)  # NaN, not recorded, counts as alone
     shared = f", while {at_once:.0f} cells shared the machine" if at_once > 1 else ""
-    return f"Training {cell.label} took {ours} s{after}; training {other.label} took {theirs} s{shared}."
+    return f"Training {took(cell)}; training {took(other)}{shared}."

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.evaluation.intervals import same_words
 from bench.evaluation.metric_definition import Column, Metric
+from bench.evaluation.metrics import METRICS
 from bench.report import significance
 from bench.report.glossary import COST, quality, shown_quality
 from bench.report.leaderboard_caption import facts, legend
@@ -150,12 +152,16 @@ def is_proxy(cell: pd.Series, column: Column) -> bool:
 def leading_text(cells: pd.DataFrame, column: Column, texts: list[str]) -> str | None:
     """Return the best text of a column; proxies do not compete, nor do italic rows.
 
-    Two systems that were ranked on different words are compared on those that they share.
+    Two systems that were ranked on different words are compared on those that they share. None if systems were measured
+    on different test words.
     """
     competes = [cell.competes and not is_proxy(cell, column) for _, cell in cells.iterrows()]
     competing = cells.reset_index(drop=True)[competes]
     competing = competing[competing[column.name].notna()]
     if competing.empty:
+        return None
+    known = [each for each in competing.blocks if each is not None]
+    if column.name in METRICS and not same_words(known):
         return None
     means = ordering(competing, column.name)
     return texts[means.idxmin() if column.direction == "lower" else means.idxmax()]

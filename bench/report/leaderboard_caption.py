@@ -2,11 +2,21 @@
 
 import pandas as pd
 
+from bench.core.dotted import flatten
 from bench.evaluation.intervals import FEWEST_BLOCKS
 from bench.report.number_format import extent, listed
 from bench.report.paired_test import FEWEST_DOCUMENTS
 from bench.report.record_facts import UNTRAINED
 from bench.report.significance import Comparisons
+
+SHARED = (  # beginnings of the names of settings that the systems of one table should share
+    "backbone.",
+    "batch.",
+    "trainer.precision",
+    "evaluation.",
+    "optimizer.weight_decay",
+    "optimizer.gradient_clip",
+)
 
 
 def facts(runs: pd.DataFrame) -> str:
@@ -31,13 +41,27 @@ def facts(runs: pd.DataFrame) -> str:
     unlike = [label for label, seeds in good.groupby("label") if differs_by_seed(seeds)]
     if unlike:
         parts.append(f"seeds of different code or pre-trained weights: {listed(sorted(unlike))}")
+    if unlike := unlike_settings(good[good.competes]):
+        parts.append(f"trained systems differ in {listed(unlike)}")
+    if good.corpus_sha256.nunique() > 1:
+        parts.append("records of texts of different content")
     commits = sorted({commit[:7] for commit in good.git_commit.dropna()})
     if len(commits) > 1:
         parts.append(f"records of {len(commits)} git commits ({', '.join(commits)})")
+    if slowed := int(good.slowed.sum()):
+        parts.append(f"without the times of {slowed} runs that other work slowed")
     parts += [f"on {device}" for device in sorted(set(good.device.dropna()))]
     if (at_once := good.cells_at_once.max()) > 1:
         parts.append(f"{at_once:.0f} cells at once shared the machine: slower times than alone")
     return " · ".join(parts)
+
+
+def unlike_settings(runs: pd.DataFrame) -> list[str]:
+    """Return the settings that systems of one table should share, but do not, and that no label names."""
+    rows = [{key: each for key, each in flatten(config).items() if key.startswith(SHARED)} for config in runs.config]
+    settings = pd.DataFrame(rows, dtype=object).map(str)
+    written = " ".join(runs.settings)
+    return sorted(key for key in settings if settings[key].nunique() > 1 and f"{key}=" not in written)
 
 
 def differs_by_seed(seeds: pd.DataFrame) -> bool:

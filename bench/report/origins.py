@@ -1,7 +1,5 @@
 """Origins of costs: the machine and commit that measured a run. Times of two origins do not compare."""
 
-from math import nan
-
 import pandas as pd
 
 from bench.report import run_table
@@ -30,14 +28,7 @@ def by_origin(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def with_times_of(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
     """Return the runs without the times that another machine or commit measured, and how many cells it ran at once."""
-    others = runs.origin != origin
-    timeless = [
-        [{unit: value for unit, value in row.items() if unit != "seconds"} for row in curve] if is_other else curve
-        for curve, is_other in zip(runs.curve, others, strict=True)
-    ]
-    kept = runs.assign(curve=timeless)
-    kept.loc[others, [*TIMES, "cells_at_once"]] = nan
-    return kept
+    return run_table.without_times(runs, runs.origin != origin, [*TIMES, "cells_at_once"])
 
 
 def with_times_of_one_origin(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from bench.evaluation.intervals import same_words
 from bench.report import run_table
 from bench.report.best import NEEDS, QUALITY, Best, best, figure
 from bench.report.glossary import COLUMNS, TIMES
@@ -55,13 +54,14 @@ def from_records(runs: pd.DataFrame) -> Iterator[Answer]:
     costs = tuple(name for name in NEEDS if name not in QUALITY)
     groups += [(key, costs, here) for key, here in named.groupby(["corpus", "budget", "device"])]
     for (corpus, budget, device), names, here in groups:
-        timed, origin = with_times_of_one_origin(here)
-        for size, cells in run_table.cells(timed).groupby("vocabulary_size"):
+        for size, of_size in here.groupby("vocabulary_size"):
+            timed, origin = with_times_of_one_origin(of_size)
+            cells = run_table.cells(timed)
             for name in names:
                 if (found := best(cells, name)) is not None:
                     choice = {"size": f"{size:,}", "data": budget or NOT_RECORDED, "corpus": corpus}
                     choice |= {"device": device, "need": NEEDS[name].name}
-                    yield answer(choice, found, name, cells, timed[timed.vocabulary_size == size], origin)
+                    yield answer(choice, found, name, cells, timed, origin)
 
 
 def answer(
@@ -73,17 +73,18 @@ def answer(
         cells, runs: of one V.
         origin: machine and commit whose times the cells have; empty if all are from one.
     """
-    cell, other, differs, on_sample = found
+    cell, other, differs = found.cell, found.next, found.differs
     reasons = [f"{cell.label} {NEEDS[name].claim}: {figure(cell, name)}."]
     if other is not None:
-        known = [each.blocks for each in (cell, other) if each.blocks is not None]
-        said = TESTED[differs] if same_words(known) else OTHER_WORDS
+        said = OTHER_WORDS if found.on_other_words else TESTED[differs]
         if name not in QUALITY:
             differs, said = apart(*(runs[runs.label == each.label][name].dropna() for each in (cell, other)))
         reasons.append(f"Next best is {other.label}: {figure(other, name)}. {said}")
+        if found.on_other_trunk:
+            reasons.append("The two have different trunks: their difference is not that of the heads alone.")
     if name == "train_seconds" and pd.notna(cell.encode_seconds):
         reasons.append(f"Encoding its text took {mean_and_error(cell.encode_seconds)} s more, once, before training.")
-    if on_sample:
+    if found.on_sample:
         reasons.append("Both figures are of the test words on which both systems were ranked.")
     reasons += better_floors(cells, name)
     shown = [cell] if other is None else [cell, other]

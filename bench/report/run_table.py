@@ -7,6 +7,7 @@ A figure `x` in `cells` is the mean over the seeds whose status is ok, and `x_se
 """
 
 import dataclasses
+from collections.abc import Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.record import Record, read_records
+from bench.core.record import SLOWED, Record, read_records
 from bench.evaluation.intervals import BlockSums
 from bench.evaluation.metrics import measured_metrics
+from bench.report.glossary import TIMES
 from bench.report.record_facts import budget, from_blocks, kind_of, origin, trunk
-from bench.report.run_variants import GROUP, labels, names_of_texts, settings_of, variants
+from bench.report.run_variants import GROUP, labels, names_of_texts, predictions_sha256, settings_of, variants
 
 COMPETING = ("classifier", "regressor")  # kinds of systems that are trained on the same text, and are compared
 
@@ -63,7 +65,24 @@ def runs(records: list[Record]) -> pd.DataFrame:
     frame["variant"] = variants(frame, settings)
     frame["trunk"] = pd.Series([trunk(record) for record in records], frame.index, dtype=object)
     frame["origin"] = pd.Series([origin(record) for record in records], frame.index, dtype=object)
-    return one_per_seed(frame)
+    frame["slowed"] = frame.cpu_share < SLOWED
+    of_training = [each for each in TIMES if each != "encode_seconds"]  # the encoder may have run at another time
+    return one_per_seed(without_times(frame, frame.slowed, of_training))
+
+
+def without_times(runs: pd.DataFrame, chosen: pd.Series, names: Sequence[str]) -> pd.DataFrame:
+    """Return the runs, where the chosen ones have none of the named times, and none in their learning curves.
+
+    Args:
+        chosen: which runs. [N] bool
+    """
+    timeless = [
+        [{unit: value for unit, value in row.items() if unit != "seconds"} for row in curve] if is_chosen else curve
+        for curve, is_chosen in zip(runs.curve, chosen, strict=True)
+    ]
+    kept = runs.assign(curve=timeless)
+    kept.loc[chosen, [*names]] = nan
+    return kept
 
 
 def text_words(frame: pd.DataFrame) -> pd.Series:
@@ -76,8 +95,12 @@ def one_per_seed(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep one run per cell and seed: runs that differ in their generated text alone are no further seeds.
 
     A run that ended well counts before a run that failed, and then the run that finished last. Column `replaced` of
-    that run is the number of the other runs.
+    that run is the number of the other runs. Predictions of another program that are scored with several seeds were
+    trained once: of one file, the lowest seed counts.
     """
+    files = frame.config.map(predictions_sha256)
+    scored_again = files.notna() & frame.assign(file=files).sort_values("seed").duplicated([*CELL, "file"])
+    frame = frame[~scored_again].copy()
     frame["replaced"] = frame.groupby([*CELL, "seed"]).status.transform("size") - 1
     order = frame.assign(ended_well=frame.status == "ok", time=frame.finished_at.fillna(""))
     last = order.sort_values(["ended_well", "time"], kind="stable").drop_duplicates([*CELL, "seed"], keep="last")

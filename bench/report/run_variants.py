@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from bench.core.dotted import flatten
-from bench.core.history import with_first_defaults
+from bench.core.history import ADDED, with_first_defaults, without_added
 from bench.core.identity import OUTSIDE_IDENTITY, without_description, without_hashed_paths
 from bench.report.variant_names import deciding_settings, variant_labels, written_out
 
 GROUP = ["corpus", "budget"]  # one section of the report per value: equal data and equal time are never compared
+
+HEAD = "system.head.targets."  # settings of the targets that a head reads
 
 ALIKE = ("seed", "vocabulary.size", "budget.words", "budget.seconds")  # settings that distinguish no variants
 
@@ -23,6 +25,8 @@ BY_BUDGET = ("corpus.train_words", "optimizer.lr", "system.model.lr", "device") 
 CONTENT = "corpus.content_sha256"  # setting of a user's text
 
 NO_TEXT = ("corpus.name", "corpus.train_words")  # settings of a corpus that make no other text
+
+FILE = "system.model.sha256"  # of predictions of another program: a file per training seed
 
 DECODING = "generation."  # settings of generated text distinguish no variants: every figure of quality is the same
 
@@ -39,21 +43,32 @@ def labels(frame: pd.DataFrame, settings: pd.DataFrame) -> tuple[pd.Series, pd.S
     label, written = frame.system.astype(str), pd.Series("", frame.index, dtype=object)
     for (_, system), family in frame.groupby(["corpus", "system"]):
         tables = family.groupby(["vocabulary_size", "budget"], dropna=False).ngroup()
-        chosen = deciding_settings(settings.loc[family.index], tables)
+        own = settings.loc[family.index]
+        if FILE in own and own[FILE].groupby([tables, family.seed]).nunique().max() == 1:  # files are seeds
+            own = own.drop(columns=FILE)
+        chosen = deciding_settings(own, tables)
         label[family.index] = variant_labels(system, chosen)
         written[family.index] = [written_out(run) for _, run in chosen.iterrows()]
     return label, written
 
 
 def settings_of(run: pd.Series) -> dict[str, str]:
-    """Return every setting that can make a run a cell of its own, by its dotted key."""
-    kept = with_first_defaults({key: each for key, each in run.config.items() if key not in OUTSIDE_IDENTITY})
-    texts = {
-        key: as_text(each)
-        for key, each in flatten(without_hashed_paths(without_description(kept))).items()
-        if key not in ALIKE and not key.startswith(DECODING)
-    }
+    """Return every setting that can make a run a cell of its own, by its dotted key.
+
+    With learnt inputs, the targets of the configuration are those of the head; no other system reads them.
+    """
+    kept = {key: each for key, each in run.config.items() if key not in OUTSIDE_IDENTITY}
+    flat = flatten(without_hashed_paths(without_description(with_first_defaults(without_added(kept, ADDED)))))
+    if kept.get("inputs") == "learned":
+        of_head = {f"targets.{key.removeprefix(HEAD)}": each for key, each in flat.items() if key.startswith(HEAD)}
+        flat = {key: each for key, each in flat.items() if not key.startswith((HEAD, "targets."))} | of_head
+    texts = {key: as_text(each) for key, each in flat.items() if key not in ALIKE and not key.startswith(DECODING)}
     return texts | {"backbone": str(run.backbone), "device": without_threads(str(run.device))}
+
+
+def predictions_sha256(config: dict[str, Any]) -> str | None:
+    """Return the hash of the file of another program's predictions; None for every other system."""
+    return flatten(config).get(FILE)
 
 
 def as_text(value: Any) -> str:
@@ -85,13 +100,21 @@ def names_of_texts(frame: pd.DataFrame) -> pd.Series:
 def variants(frame: pd.DataFrame, settings: pd.DataFrame) -> pd.Series:
     """Number the variants of one system on one corpus across budgets, for lines over the number of training words.
 
-    Settings that follow the budget, and settings that some runs lack, distinguish none.
+    Settings that follow the budget, and settings that some runs lack, distinguish none; a limit of the text does,
+    unless it is the number of training words.
     """
     numbers = pd.Series(0, frame.index)
     for _, family in frame.groupby(["corpus", "system"]):
         shared = settings.loc[family.index].drop(columns=[*BY_BUDGET], errors="ignore").dropna(axis=1)
+        shared = shared.assign(text=[own_limit(config) for config in family.config])
         numbers[family.index] = pd.factorize(pd.Series([*shared.itertuples(index=False, name=None)], dtype=object))[0]
     return numbers
+
+
+def own_limit(config: dict[str, Any]) -> str:
+    """Return the limit of a run's training text; empty if it is the number of training words."""
+    limit, words = (config.get("corpus") or {}).get("train_words"), (config.get("budget") or {}).get("words")
+    return "" if limit == words else str(limit)
 
 
 def without_threads(device: str) -> str:

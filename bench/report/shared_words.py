@@ -9,6 +9,12 @@ from bench.evaluation.metrics import METRICS, evaluate
 from bench.report.run_table import means_and_errors
 
 
+def on_other_words(one: pd.Series, other: pd.Series) -> bool:
+    """True if two cells were measured on different test words, so that their figures of quality do not compare."""
+    known = [cell.blocks for cell in (one, other) if cell.blocks is not None]
+    return len(known) == 2 and not same_words(known)
+
+
 def ordering(cells: pd.DataFrame, name: str) -> pd.Series:
     """Return a figure of each cell by which the cells can be ordered.
 

@@ -19,6 +19,10 @@ CAPTION = (
     "other half. No trial was measured on the test text. V = {}, {} trials each."
 )
 
+NAMED = {"corpus": "{}", "budget": "{}", "vocabulary_size": "V = {:,}", "seed": "seed {}"}
+
+SEARCH = ["system", *NAMED]  # trials of one search; those of another text, budget, V or seed do not compare
+
 COLUMNS: list[Column] = [METRICS["validation_nats"], *(each for each in COST if each.name == "train_seconds")]
 
 
@@ -28,12 +32,16 @@ def is_trial(runs: pd.DataFrame) -> pd.Series:
 
 
 def write(trials: pd.DataFrame, path: Path) -> None:
-    """Write the Markdown tables, and print the best settings of each system."""
+    """Write a Markdown table per system, text, budget, V and seed, and print the best settings of each table."""
+    searches = trials.groupby(SEARCH)
+    counts = sorted({int(count) for count in searches.size()})
     sizes = ", ".join(f"{size:,}" for size in sorted(set(trials.vocabulary_size.astype(int))))
-    counts = sorted({int(count) for count in trials.groupby("system").size()})
     lines = [CAPTION.format(sizes, " or ".join(map(str, counts))), ""]
     console = Console()
-    for system, family in trials.groupby("system"):
+    several = [name for name in SEARCH if trials[name].nunique() > 1 and name != "system"]
+    for key, family in searches:
+        facts = dict(zip(SEARCH, key, strict=True))
+        system = ", ".join([facts["system"], *(NAMED[name].format(facts[name]) for name in several)])
         drawn = family.assign(drawn=drawn_settings(family))
         ranked = drawn.sort_values(["validation_nats", "drawn"], na_position="last")
         rows = [trial_row(trial) for _, trial in ranked.iterrows()]

@@ -1,12 +1,15 @@
 """Charts and tables of an experiment: values of the records, a line per system, nothing without data."""
 
+import dataclasses
+
 import pytest
 from factories.experiments import experiment
-from factories.records import partial_record
+from factories.records import blocked_record, partial_record
 
-from bench.dashboard.charts import charts
+from bench.dashboard.charts import charts, generation_frame
 from bench.dashboard.tables import tables
 from bench.report import run_table
+from bench.report.generation_texts import REAL
 
 SWEEP = experiment("sweep", (1000, 5000))
 
@@ -91,3 +94,30 @@ def test_texts_of_all_systems_stand_side_by_side():
     row = frame[(frame.V == "1000") & (frame.prompt == "in the beginning") & (frame.decoding == "greedy")]
     assert row[["softmax", "mse"]].iloc[0].tolist() == [SWEEP[0].generations[0]["greedy"]] * 2
     assert len(frame) == 2 * 4 * 2  # sizes, prompts, ways of decoding
+
+
+def test_leaderboard_without_softmax_is_compared_with_sampled_softmax_as_in_the_report():
+    records = [
+        blocked_record(system, bits + 0.001 * seed, seed=seed)
+        for system, bits in (("sampled_softmax", 2.0), ("cosine", 2.5))
+        for seed in range(3)
+    ]
+    rows = tables(run_table.runs(records))["leaderboard"].set_index("system")
+    assert "†" in rows.loc["cosine"].to_string() and "†" not in rows.loc["sampled_softmax"].to_string()
+
+
+def test_perplexities_of_two_judges_are_not_in_one_chart():
+    records = []
+    for each, judge in zip(
+        (SWEEP[0], next(each for each in SWEEP if each.system == "mse")), ("one", "two"), strict=True
+    ):
+        texts = {
+            way: each.generation_quality[way] | {"causal_judge_perplexity": 9.0}
+            for way in ("greedy", "sampled", "real")
+        }
+        records.append(
+            dataclasses.replace(each, generation_quality=each.generation_quality | texts | {"causal_judge": judge})
+        )
+    frame = generation_frame(run_table.runs(records)).set_index("line")
+    judged = frame.causal_judge_perplexity.dropna().index
+    assert {name.partition(",")[0] for name in judged} in ({"softmax", REAL}, {"mse", REAL})

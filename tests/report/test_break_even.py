@@ -1,5 +1,7 @@
 """Epochs and runs after which an encoding has paid for itself."""
 
+import dataclasses
+
 from factories.ledgers import titled
 
 from bench.core.record import Record
@@ -67,3 +69,16 @@ def test_run_is_compared_with_the_rival_of_its_own_trunk():
     ]
     sheet = break_even.table_in_runs(run_table.cells(run_table.runs(records)))
     assert [str(row.values["1000"]) for row in sheet.rows] == ["8.0"]  # 80 s against 22 − 12
+
+
+def test_run_without_a_training_time_is_no_run_that_saves_nothing():
+    common = {"experiment": "e", "head": None, "backbone": "lstm", "corpus": "c", "vocabulary_size": 1000, "seed": 0}
+    softmax = Record(system="softmax", train_seconds=30.0, trained_words=1000, **common)
+    cosine = Record(system="cosine", train_seconds=20.0, trained_words=1000, encode_seconds=80.0, **common)
+    [row] = break_even.table_in_runs(run_table.cells(run_table.runs([softmax, cosine]))).rows
+    assert str(row.values["1000"]) == "8.0"
+    for untimed in (
+        [dataclasses.replace(softmax, train_seconds=None), cosine],
+        [softmax, dataclasses.replace(cosine, train_seconds=None)],
+    ):
+        assert break_even.table_in_runs(run_table.cells(run_table.runs(untimed))) is None

@@ -119,3 +119,10 @@ def test_last_ledger_of_a_setting_counts_and_each_setting_has_a_section(tmp_path
 )
 def test_crossover_text_names_the_v_and_marks_extrapolation(at: cost_report.Crossover, text: str):
     assert cost_report.place_text(at, measured=1_000_000) == text
+
+
+def test_ledgers_of_two_commits_have_sections_of_their_own():
+    first, later = ledgers_of_two_heads(), ledgers_of_two_heads()
+    later = [dataclasses.replace(each, rows=each.rows[1:], git_commit="b" * 40) for each in later]
+    found = [*cost_report.sections([*first, *later])]
+    assert [{ledger.git_commit for ledger in each.ledgers} for each in found] == [{"0123456789abcdef"}, {"b" * 40}]

@@ -187,3 +187,35 @@ def test_sampled_softmax_is_the_baseline_of_a_report_without_full_softmax(tmp_pa
     page = (tmp_path / "index.html").read_text()
     assert "How quality grows with the training text" in page
     assert 'aria-label="quality as the training text grows"' in page
+
+
+def test_gap_of_fewer_sizes_than_the_law_names_them():
+    known = {words: bits for words, bits in power_law().items() if words < WORDS[-1]}
+    (table,) = table_of([*grown("softmax", known), *grown("cosine", widening(0.02), kind="regressor")])
+    row = next(row for row in table.rows if row.label == "cosine")
+    assert row.values["gap"].note == row.values["last_gap"].note == "1,000 to 100,000 words"
+    (table,) = table_of([*grown("softmax", power_law()), *grown("cosine", widening(0.02), kind="regressor")])
+    assert next(row for row in table.rows if row.label == "cosine").values["gap"].note == ""
+
+
+def test_gap_is_to_one_variant_of_the_baseline_the_best_at_the_largest_size():
+    def drawn(samples: int, shift: float, last: float) -> list[Record]:
+        bits = {words: each + (last if words == WORDS[-1] else shift) for words, each in power_law().items()}
+        records = grown("softmax", bits)
+        return [dataclasses.replace(each, config=each.config | {"samples": samples}) for each in records]
+
+    cosine = grown("cosine", widening(0.02), kind="regressor")
+    (table,) = table_of([*drawn(64, -0.01, 0.05), *drawn(256, 0.0, 0.0), *cosine])
+    assert float(next(row for row in table.rows if row.label == "cosine").values["gap"].text) == 0.02
+
+
+def test_limit_of_the_text_that_is_not_the_budget_makes_no_further_size_of_a_law():
+    def with_limit(records: list[Record], limit: int | None) -> list[Record]:
+        corpus = {"name": "c", "train_words": limit}
+        return [
+            dataclasses.replace(each, config=each.config | {"corpus": corpus}, text_words=10**7) for each in records
+        ]
+
+    two = {words: power_law()[words] for words in WORDS[:2]}
+    records = [record for words, bits in two.items() for record in with_limit(grown("nce", {words: bits}), words)]
+    assert table_of([*records, *with_limit(grown("nce", {WORDS[0]: 2.0}), None)], "nce") == []

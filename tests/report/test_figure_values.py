@@ -1,14 +1,17 @@
 """A figure that a query names is computed from the records, or refused in one line."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from factories.figure_texts import MEAN, cells, config, filled, printed, problem, seeds_of, write_records
+from factories.ledgers import head_ledger, ledger_row
 from factories.records import DIFFICULTY, blocked_record, partial_record, write_all
 
 from bench.report import significance
 from bench.report.glossary import every_column
 from bench.report.paired_test import holm
+from bench.report.published import fill
 
 
 @pytest.fixture
@@ -209,8 +212,45 @@ def test_times_of_two_origins_are_not_averaged(folder):
         write_all([blocked_record("gpt2", 2.0, seed=seed, config=config("classifier"), **timed)], folder / "runs")
     assert printed(folder, "bits_per_byte of system=gpt2", "0.00") == f"{2.00625:.2f}"
     assert printed(folder, "train_seconds of system=gpt2 cells_at_once=1", "0.0") == "10.0"
-    assert "name device= or cells_at_once=" in problem(folder, "train_seconds of system=gpt2")
+    assert "name device=, git_commit= or cells_at_once=" in problem(folder, "train_seconds of system=gpt2")
 
 
 def test_missing_records_are_one_line(folder):
     assert "holds no records" in problem(folder, "bits_per_byte of system=softmax", where="elsewhere/leaderboard.md")
+
+
+def test_best_of_systems_that_cannot_be_compared_is_refused(folder):
+    large = {"vocabulary_size": 5000, "config": config("classifier", size=5000)}
+    write_all([blocked_record("nce", 2.0, **large)], folder / "runs")
+    alone = blocked_record("softmax", 2.1, **large)
+    fewer = {name: values[:3] for name, values in alone.blocks.items()}
+    write_all([dataclasses.replace(alone, blocks=fewer)], folder / "runs")
+    said = problem(folder, "best bits_per_byte where vocabulary.size=5000")
+    assert "softmax cannot be compared with nce: other test words, or too few documents" in said
+
+
+def test_times_of_two_machines_are_neither_subtracted_nor_ranked(folder):
+    for system, device in (("softmax", "H200"), ("nce", "EPYC")):
+        timed = {"train_seconds": 10.0, "device": device, "vocabulary_size": 5000}
+        settings = config("classifier", size=5000)
+        write_all([blocked_record(system, 2.0, config=settings, **timed)], folder / "runs")
+    for query in (
+        "train_seconds of system=softmax over system=nce where vocabulary.size=5000",
+        "best train_seconds where vocabulary.size=5000",
+    ):
+        assert "times of EPYC and H200 do not compare" in problem(folder, query)
+
+
+def test_costs_of_two_ledgers_on_other_machines_are_not_compared(folder):
+    head_ledger(1000, [ledger_row("mse", 1000)], device="H200").write(folder / "costs" / "v1000-4567abcd")
+    said = problem(folder, "step_ms of contender=mse over contender=softmax where vocabulary_size=1000", where="costs")
+    assert "differ in device; select rows that were measured together" in said
+
+
+def test_figure_that_one_of_three_seeds_has_rests_on_one_seed(folder):
+    first, *others = seeds_of("vmf", 2.0)
+    write_all([dataclasses.replace(first, encode_seconds=7.0), *others], folder / "runs")
+    assert printed(folder, "encode_seconds of system=vmf") == "7.00"  # of a text that says one seed
+    path = folder / "text.md"
+    path.write_text('[?](runs "encode_seconds of system=vmf")')
+    assert "rests on one seed" in fill(path)[1][0]

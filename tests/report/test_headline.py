@@ -1,5 +1,7 @@
 """Answer of a page in sentences, computed from its leaderboards."""
 
+import dataclasses
+
 import pandas as pd
 from factories.records import blocked_record, partial_record
 
@@ -90,9 +92,9 @@ def test_sentences_are_about_the_size_of_most_systems_and_name_where_else_the_be
         for size in (1000, 5000, 20000)
         for system, bits in (("softmax", 2.0), ("mse", 1.9 if size == 1000 else 2.2))
     ]
-    assert sentences(records)[0].startswith(
-        "At V = 20,000 (and 5,000) on c, softmax needs the fewest bits per byte: 2.00"
-    )
+    said = sentences(records)[0]
+    assert said.startswith("At V = 20,000 on c, softmax needs the fewest bits per byte: 2.00")
+    assert said.endswith(" It has the fewest at V = 5,000 too.")
     more = partial_record(system="cosine", bits_per_byte=1.8, vocabulary_size=5000)
     assert sentences([*records, more])[0].startswith("At V = 5,000 on c, cosine needs the fewest bits per byte: 1.80")
 
@@ -127,3 +129,37 @@ def test_page_opens_with_most_words_among_tables_of_as_many_seeds():
     boards = [*leaderboards(runs, run_table.cells(runs))]
     assert [board.budget for board in boards] == [f"equal data: {words:,} words" for words in budgets]
     assert main_board(boards).budget == "equal data: 1,000,000 words"
+
+
+def test_first_sentence_names_the_budget_if_there_are_several():
+    def of(words: int) -> list[Record]:
+        config = {"system": {"kind": "classifier"}, "budget": {"words": words, "seconds": None}}
+        return [partial_record(system=each, bits_per_byte=2.0, config=config) for each in ("softmax", "nce")]
+
+    assert sentences([*of(1000), *of(2000)])[0].startswith("At V = 1,000 on c (equal data: 2,000 words), ")
+    assert sentences(of(1000))[0].startswith("At V = 1,000 on c, ")
+
+
+def test_systems_of_other_test_words_are_not_compared():
+    other = blocked_record("cosine", 1.8, config={"system": {"kind": "regressor"}})
+    other = dataclasses.replace(other, blocks=other.blocks | {"words": [50.0] * 16})
+    first, second = sentences([*seeds_of("softmax", 2.0), other])
+    assert first.endswith("; the next best, softmax, was measured on other test words.")
+    assert second.endswith("cosine, cannot be compared with softmax, which was measured on other test words.")
+
+
+def test_next_best_of_another_trunk_is_said_to_be_one():
+    def record(system: str, units: int, bits: float) -> Record:
+        config = {"system": {"kind": "classifier"}, "backbone": {"trunk": {"hidden_size": units}}}
+        return partial_record(system=system, bits_per_byte=bits, config=config)
+
+    said = sentences([record("nce", 512, 1.9), record("softmax", 256, 2.0)])[0]
+    assert said.endswith("than the next best, softmax (2.00, on another trunk).")
+    assert "trunk" not in sentences([record("nce", 256, 1.9), record("softmax", 256, 2.0)])[0]
+
+
+def test_encoding_that_both_systems_need_is_said_of_both():
+    times = {"train_seconds": 10.0, "encode_seconds": 60.0}
+    records = [partial_record(system=each, bits_per_byte=2.0, **times) for each in ("softmax", "mse")]
+    after = "took 10 s after 60 s of encoding its text"
+    assert sentences(records)[-1] == f"Training mse {after}; training softmax {after}."

@@ -1,5 +1,6 @@
 """Leaderboards as Markdown and HTML."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from factories.records import blocked_record, partial_record, write_all
 from factories.reports import rows_of, written_report
 
-from bench.core.record import write_record
+from bench.core.record import Record, write_record
 from bench.report import glossary, leaderboard, number_format, report, run_table
 
 
@@ -197,3 +198,27 @@ def test_costs_of_one_machine_and_commit_are_in_the_table_of_systems(tmp_path: P
     records.append(partial_record(system="mse", status="failed", train_seconds=9.0, git_commit="c" * 40))
     markdown, _ = written_report(records, tmp_path)
     assert "Costs</summary>" in markdown and "costs, " not in markdown
+
+
+def test_caption_names_settings_in_which_systems_differ_unless_a_label_does(tmp_path: Path):
+    def record(system: str, streams: int, units: int) -> Record:
+        config = {"system": {"kind": "classifier"}, "batch": {"streams": streams}, "backbone": {"size": units}}
+        return partial_record(system=system, bits_per_byte=2.0, config=config)
+
+    records = [record("softmax", 8, 256), record("nce", 4, 256)]
+    assert " · trained systems differ in batch.streams" in written_report(records, tmp_path / "streams")[0]
+    variants = [record("softmax", 8, 256), record("softmax", 8, 512)]
+    assert "trained systems differ" not in written_report(variants, tmp_path / "variants")[0]
+
+
+def test_caption_says_that_texts_of_one_name_have_different_content(tmp_path: Path):
+    records = [partial_record(system=each, bits_per_byte=2.0, corpus_sha256=each) for each in ("softmax", "nce")]
+    assert " · records of texts of different content" in written_report(records, tmp_path)[0]
+
+
+def test_no_system_leads_a_column_whose_systems_have_other_test_words(tmp_path: Path):
+    records = [blocked_record("softmax", 2.0), blocked_record("nce", 1.9)]
+    assert "**" in "".join(rows_of(written_report(records, tmp_path / "same")[0], "nce")[0])
+    records[1] = dataclasses.replace(records[1], blocks=records[1].blocks | {"words": [50.0] * 16})
+    markdown = written_report(records, tmp_path / "other")[0]
+    assert not any("**" in each for name in ("softmax", "nce") for row in rows_of(markdown, name) for each in row[1:2])

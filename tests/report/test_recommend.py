@@ -154,3 +154,13 @@ def test_ledger_answer_is_clear_where_the_rounds_do_not_overlap():
     rows = [ledger_row("softmax", 1000, step_ms=span(9.0)), ledger_row("mse", 1000, step_ms=span(4.0))]
     (training, *_) = from_ledgers([head_ledger(1000, rows)])
     assert training.heads == "mse" and training.reasons[1].endswith("The rounds (p20 to p80) do not overlap.")
+
+
+def test_times_of_each_size_are_those_of_the_commit_that_measured_it():
+    def record(size: int, commit: str) -> Record:
+        timed = {"bits_per_byte": 2.0, "train_seconds": 9.0, "git_commit": commit * 40}
+        return partial_record(vocabulary_size=size, **timed)
+
+    records = [record(size, commit) for size, commit in ((1000, "a"), (5000, "a"), (20000, "b"))]
+    found = [each for each in from_records(run_table.runs(records)) if each.choice["need"] == "training time"]
+    assert {each.choice["size"] for each in found} == {"1,000", "5,000", "20,000"}

@@ -9,6 +9,7 @@ from factories.records import partial_record
 
 from bench.core.record import write_record
 from bench.report import run_table
+from bench.report.record_facts import origin
 
 
 def test_cell_has_mean_and_standard_error_over_seeds():
@@ -172,3 +173,59 @@ def test_brier_lm_of_a_cell_is_undefined_if_the_draws_of_one_seed_never_differ()
     ]
     [cell] = run_table.cells(run_table.runs(records)).to_dict("records")
     assert cell["is_undefined"] and np.isnan(cell["brier_lm"])
+
+
+def test_run_that_other_work_slowed_has_no_training_time_but_that_of_its_encoder():
+    times = {"train_seconds": 30.0, "encode_seconds": 60.0, "curve": [{"words": 1.0, "seconds": 2.0}]}
+    records = [
+        partial_record(seed=seed, bits_per_byte=2.0, cpu_share=share, **times) for seed, share in enumerate((0.5, 0.9))
+    ]
+    runs = run_table.runs(records)
+    assert runs.train_seconds.isna().tolist() == [True, False] and runs.encode_seconds.tolist() == [60.0, 60.0]
+    assert [["seconds" in row for row in curve] for curve in runs.curve] == [[False], [True]]
+    (cell,) = run_table.cells(runs).to_dict("records")
+    assert (cell["seeds"], cell["train_seconds"], cell["bits_per_byte"]) == (2, 30.0, 2.0)
+
+
+def predictions(seed: int, file: str):
+    system = {"name": "jepa", "kind": "regressor", "model": {"sha256": file}}
+    return partial_record(system="jepa", seed=seed, bits_per_byte=2.0 + seed, config={"system": system, "seed": seed})
+
+
+def test_files_of_predictions_of_several_seeds_are_seeds_of_one_cell():
+    (cell,) = run_table.cells(run_table.runs([predictions(seed, f"{seed}a") for seed in range(3)])).to_dict("records")
+    assert (cell["label"], cell["seeds"], cell["bits_per_byte"]) == ("jepa", 3, 3.0)
+
+
+def test_one_file_of_predictions_has_one_seed_however_often_it_is_scored():
+    (cell,) = run_table.cells(run_table.runs([predictions(seed, "aa") for seed in range(3)])).to_dict("records")
+    assert (cell["label"], cell["seeds"], cell["bits_per_byte"]) == ("jepa", 1, 2.0)
+
+
+def test_two_files_of_predictions_of_one_seed_are_two_cells():
+    cells = run_table.cells(run_table.runs([predictions(0, "aaaaaaaa"), predictions(0, "bbbbbbbb")]))
+    assert cells.label.tolist() == ["jepa, file aaaaaaaa", "jepa, file bbbbbbbb"]
+
+
+def test_targets_that_a_run_does_not_read_make_no_variant_of_it():
+    configs = [
+        {"inputs": "learned", "seed": seed, "targets": {"level": level}} for seed, level in ((0, "token"), (1, "type"))
+    ]
+    cells = run_table.cells(run_table.runs([partial_record(seed=each["seed"], config=each) for each in configs]))
+    assert cells.label.tolist() == ["softmax"] and cells.seeds.tolist() == [2]
+    read = [each | {"system": {"head": {"targets": each["targets"]}}} for each in configs]
+    cells = run_table.cells(run_table.runs([partial_record(seed=each["seed"], config=each) for each in read]))
+    assert cells.label.tolist() == ["softmax, tokens", "softmax, types"]
+
+
+def test_times_on_several_devices_or_in_another_precision_are_of_another_origin():
+    trainers = [
+        {},
+        {"devices": 1, "precision": "32-true"},
+        {"devices": [3]},
+        {"devices": 8},
+        {"precision": "bf16-mixed"},
+    ]
+    system = {"system": {"kind": "classifier"}}
+    records = [partial_record(device="H200", config=system | {"trainer": trainer}) for trainer in trainers]
+    assert [origin(each) for each in records] == ["H200", "H200", "H200", "H200, devices: 8", "H200, bf16-mixed"]

@@ -45,3 +45,13 @@ def test_trials_are_left_out_of_the_leaderboard(folder: Path):
     report([folder], folder)
     board = (folder / "leaderboard.md").read_text()
     assert "1.875" in board and "0.03" not in board
+
+
+def test_trials_of_other_sizes_and_seeds_are_ranked_apart(folder: Path):
+    first = Record.read(folder / "softmax-0.json")
+    write_record(replace(first, vocabulary_size=20000, validation_nats=7.0), folder / "large")
+    report([folder], folder)
+    text = (folder / "tuning.md").read_text()
+    assert "## softmax, V = 5,000" in text and "## softmax, V = 20,000" in text
+    of_large = text.partition("## softmax, V = 20,000")[2].partition("##")[0]
+    assert "| 7.000 | 2.00 |" in of_large and "7.250" not in of_large
