@@ -3,12 +3,15 @@
 N words, D documents, n words of a chunk.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 LEAST_OF_A_DOCUMENT = 200  # words; a limit that leaves less of each document takes fewer documents
+
+FEWEST = 0.98  # share of a limit that is kept at least
 
 CHUNK = 1 << 20  # words that a pass over a whole text holds in memory
 
@@ -39,11 +42,14 @@ class Text:
         least = min(LEAST_OF_A_DOCUMENT, len(self) / len(lengths))
         count = min(len(lengths), max(1, int(limit / least)))
         chosen = np.linspace(0, len(lengths) - 1, count).astype(int)
-        while lengths[chosen].sum() < limit / 2:  # a few long documents hold most words, and too few were chosen
-            count = min(2 * count, len(lengths))
+        while (held := int(lengths[chosen].sum())) < limit:  # the other documents hold more words than these
+            count = min(len(lengths), max(count + 1, math.ceil(count * limit / held)))
             chosen = np.linspace(0, len(lengths) - 1, count).astype(int)
-        share = min(1.0, limit / int(lengths[chosen].sum()))
+        share = limit / held
         kept = np.maximum(1, (lengths[chosen] * share).astype(np.int64))
+        if kept.sum() < FEWEST * limit:  # rounding down costs each of many short documents up to a word
+            ends = np.floor(np.cumsum(lengths[chosen]) * share).astype(np.int64)
+            kept = np.diff(ends, prepend=0).clip(1, lengths[chosen])
         positions = ragged(self.starts[chosen], kept)
         return Text(
             np.asarray(self.words[positions]),

@@ -60,7 +60,8 @@ class CausalJudge:
             SettingError: the line is too long for the model, or its pieces do not begin with those of the prompt.
         """
         before, line = (
-            self.tokenizer(" ".join(words), add_special_tokens=False).input_ids for words in (prompt, [*prompt, *text])
+            self.tokenizer(" ".join(words), add_special_tokens=False, split_special_tokens=True).input_ids
+            for words in (prompt, [*prompt, *text])
         )
         if line[: len(before)] != before:
             raise SettingError(

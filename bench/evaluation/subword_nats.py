@@ -14,6 +14,7 @@ import torch
 from bench.core.errors import Diverged
 from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
+from bench.data.words import UNK
 from bench.evaluation import brier_lm
 from bench.evaluation.score import evenly_spaced
 from bench.evaluation.subword_brier import brier_n
@@ -43,20 +44,22 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     word = vocabulary.encode(text.words)
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     values = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
-    starts = np.intersect1d(brier_lm.start_positions(document), positions)
-    values["brier_n"] = brier_lm.at_positions(once_per_model(brier_n, model, text, starts), starts, len(text))
+    if vocabulary.corpus.lexicon[-1] != UNK:  # a text that spells `<unk>`: word models never draw it, this model would
+        starts = np.intersect1d(brier_lm.start_positions(document), positions)
+        values["brier_n"] = brier_lm.at_positions(once_per_model(brier_n, model, text, starts), starts, len(text))
     return {"document": document, "word": word, **values}
 
 
 def once_per_model(
     compute: Callable[..., np.ndarray], model: SubwordModel, text: Text, *more: np.ndarray
 ) -> np.ndarray:
-    """Return `compute(model, text, *more)`, computed once per process, weights and arguments.
+    """Return `compute(model, text, *more)`, computed once per process, weights, context, spellings and arguments.
 
     A model of word pieces is the same at every V, so the cells of a sweep over V share what does not depend on V.
     """
-    digest = hashlib.sha256(f"{compute.__qualname__} {weights_digest(model.lm)}".encode())
-    for array in (text.words, text.starts, *more):
+    settings = (compute.__qualname__, weights_digest(model.lm), model.context, model.pieces.begin, model.pieces.end)
+    digest = hashlib.sha256(repr(settings).encode())
+    for array in (model.pieces.spelled, model.pieces.lengths, text.words, text.starts, *more):
         digest.update(np.ascontiguousarray(array))
     key = digest.hexdigest()
     if key not in KEPT:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.errors import SettingError
 from bench.data.subwords import Pieces
 from bench.data.vocabulary import Vocabulary
 from bench.models.causal_lm import SubwordModel
@@ -14,11 +15,17 @@ class Trie:
 
     Args:
         longest: most pieces of a word; a word with more pieces is left out and never has a rank within the top 10.
+
+    Raises:
+        SettingError: every word has more pieces.
     """
 
     def __init__(self, pieces: Pieces, vocabulary: Vocabulary, *, longest: int, device: torch.device):
         lengths, base = pieces.lengths[:-2], len(pieces.begins)
         words = np.flatnonzero((vocabulary.ids != vocabulary.unk) & (lengths <= longest))
+        if not len(words):
+            problem = f"no word of the vocabulary has at most {longest} pieces, half a context"
+            raise SettingError("system.model.context", f"{problem}; raise it")
         self.depth = int(lengths[words].max())  # K
         self.node_of = np.full(len(lengths), -1)  # [L], -1: not in the tree
         self.node_of[words] = 0

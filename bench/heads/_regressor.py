@@ -112,7 +112,7 @@ class CosineSoftmax(DirectionRegressor):
         self.is_density = targets.level == "type"
 
     def queries(self, hidden: Tensor) -> Tensor:
-        return F.normalize(self.projection(hidden), dim=-1) * self.log_sharpness.exp()
+        return self.predictions(hidden) * self.log_sharpness.exp()
 
     def scores(self, hidden: Tensor) -> Tensor:
         return torch.addmm(self.log_unigram, self.queries(hidden), self.table.T)  # [N, V]

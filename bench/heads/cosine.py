@@ -13,7 +13,7 @@ class CosineHead(DirectionRegressor):
         return 1 - (self.queries(hidden) * self.target_vectors(words, vectors)).sum(-1).mean()
 
     def queries(self, hidden: Tensor) -> Tensor:
-        return F.normalize(self.projection(hidden), dim=-1)
+        return self.predictions(hidden)
 
     def minimiser(self, mean: Tensor) -> Tensor:
         return F.normalize(mean, dim=-1)

@@ -19,16 +19,16 @@ class MSEHead(Regressor):
         self.register_buffer("squares", torch.linalg.vector_norm(self.table, dim=-1).square(), persistent=False)  # [V]
 
     def loss(self, hidden: Tensor, words: Tensor, vectors: Tensor | None = None) -> Tensor:
-        return self.squared_error(self.projection(hidden), words, vectors)
+        return self.squared_error(self.predictions(hidden), words, vectors)
 
     def scores(self, hidden: Tensor) -> Tensor:
-        return torch.addmm(-self.squares, self.projection(hidden), self.table.T, alpha=2)  # [N, V]
+        return torch.addmm(-self.squares, self.predictions(hidden), self.table.T, alpha=2)  # [N, V]
 
     def rows(self) -> tuple[Tensor, Tensor]:
         return self.table, -self.squares
 
     def queries(self, hidden: Tensor) -> Tensor:
-        return 2 * self.projection(hidden)
+        return 2 * self.predictions(hidden)
 
     def minimiser(self, mean: Tensor) -> Tensor:
         return 2 * mean

@@ -4,6 +4,7 @@ B rows, T steps, S distinct pieces, H hidden size.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -88,7 +89,8 @@ class SubwordModel(pl.LightningModule, LanguageModel):
         positions = (getattr(self.lm.config, name, context) for name in ("max_position_embeddings", "max_seq_len"))
         limit = min(positions)  # `max_seq_len`: MPT's name
         if not 8 <= context <= limit:
-            raise SettingError("system.model.context", f"{context} is not between 8 and {limit}, the model's positions")
+            problem = f"{context} is not between 8 and {limit}, the model's positions"
+            raise SettingError("system.model.context", f"{problem}; give a number between these")
         self.lm.train()  # from_pretrained leaves its dropout off
         with self.evaluating():
             self.linear_output = has_linear_output(self.lm)
@@ -121,9 +123,11 @@ class SubwordModel(pl.LightningModule, LanguageModel):
     def flops_per_position(self, _: PieceBatch) -> float:
         """Return training FLOPs per *word*: those of one batch divided by its words; some architectures raise here.
 
-        The batch is the first of seed 0, whatever is trained on, so that runs of all seeds report the same number.
+        The batch is the first of seed 0 in which a word begins, whatever is trained on, so that runs of all seeds
+        report the same number.
         """
-        batch = self.datamodule(seed=0).batches.batch(0)
+        batches = self.datamodule(seed=0).batches
+        batch = next(each for each in map(batches.batch, itertools.count()) if each.trained_words)
         with torch.device("meta"):  # nothing is computed and no random number drawn
             ghost = AutoModelForCausalLM.from_config(self.lm.config)
             # an explicit mask, as transformers would inspect the values of its own

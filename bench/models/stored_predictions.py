@@ -115,7 +115,8 @@ class StoredPredictions(ClosedVocabularyModel):
         for (start, _), part in zip(spans, parts, strict=True):
             bad = (~part.isfinite().all(1)).nonzero()
             if len(bad):
-                raise SettingError(PATH, f"row {start + int(bad[0])} of `{name}` in {self.file.name} is not finite")
+                problem = f"row {start + int(bad[0])} of `{name}` in {self.file.name} is not finite"
+                raise SettingError(PATH, f"{problem}; correct the file")
         return torch.cat(parts)
 
     def features(self, text: Text, split: str | None) -> Tensor:
@@ -125,7 +126,8 @@ class StoredPredictions(ClosedVocabularyModel):
             SettingError: the text is of no split that has predictions.
         """
         if split not in self.splits:
-            raise SettingError("RUN", f"{self.file.name} has predictions of {', '.join(self.splits)} alone")
+            problem = f"{self.file.name} has predictions of {', '.join(self.splits)} alone"
+            raise SettingError("RUN", f"{problem}; add those of the other splits")
         return self.finite(split, [(0, len(text))])
 
     def segment_features(self, text: Text, split: str | None, positions: np.ndarray) -> Tensor:

@@ -113,7 +113,7 @@ def read_config(folder: Path, layer: int) -> Any:
         raise SettingError("targets.encoder", problem)
     layers = config.num_hidden_layers
     if not -layers - 1 <= layer <= layers:
-        raise SettingError("targets.layer", f"{layer} is not between {-layers - 1} and {layers}")
+        raise SettingError("targets.layer", f"{layer} is not a layer; give {-layers - 1} to {layers}")
     try:
         config.num_hidden_layers = layer if layer >= 0 else layers + 1 + layer
     except NotImplementedError as error:  # Funnel, whose layers stand in blocks

@@ -55,16 +55,19 @@ class EncoderModel:
         self.model, tokenizer = encoder_files.load_encoder(folder, config, dtype)
         self.model.to(device)
         try:
-            ignores_mask = config.is_decoder and effect_of_later_positions(self.outputs, config.vocab_size)[0] > 1e-3
+            effect = effect_of_later_positions(self.outputs, config.vocab_size)[0]
             # causal rows do not see the padding, which comes last
             self.sees_padding = not config.is_decoder and sees_padding(self.outputs, config.vocab_size, self.pad_id)
         except Exception as error:  # each architecture raises errors of its own
             setting = "targets.encoder" if config.num_hidden_layers else "targets.layer"
             problem = f"{config.model_type} cannot read a row at layer {config.num_hidden_layers}"
             raise SettingError(setting, f"{problem} ({one_line(error)}); give another") from error
-        if ignores_mask:
+        if config.is_decoder and effect > 1e-3:
             problem = f"{config.model_type} ignores the causal mask; use targets.context=prefix"
             raise SettingError("targets.context", problem)
+        if not config.is_decoder and config.num_hidden_layers and not effect:
+            problem = f"{config.model_type} reads no context on this machine: other words do not change a vector"
+            raise SettingError("targets.encoder", f"{problem}; give another")
         self.last = self.shortened()
         self.tokenizer = tokenizer
         self.limit = min(config.max_position_embeddings, tokenizer.model_max_length) - RESERVED

@@ -113,7 +113,7 @@ def bert(
         SettingError: an unknown level, or a setting that the encoder refuses.
     """
     if level not in ("token", "type"):
-        raise SettingError("targets.level", f"{level} is not one of token, type")
+        raise SettingError("targets.level", f"{level} is no level; give token or type")
     encoder = make_encoder(settings, cache_dir)
     corpus, encoded = vocabulary.corpus, None
     if level == "token":

@@ -100,7 +100,8 @@ def safetensors_blocks(file: Path, wanted: Collection[str]) -> Blocks:
     """
     try:
         with safe_open(file, "pt") as opened:
-            words = opened.get_tensor("words").numpy().tobytes().decode().split("\n")
+            text = opened.get_tensor("words").numpy().tobytes().decode()
+            words = [unicodedata.normalize("NFC", word) for word in text.split("\n")]
             rows = opened.get_slice("rows")
             length, _ = rows.get_shape()
             if length != len(words):

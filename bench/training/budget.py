@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from bench.core.errors import Diverged
-from bench.core.progress import Bar
+from bench.core.progress import Bar, print_line
 from bench.core.signals import STOP, Stopped
 from bench.models.row_adamw import RowAdamW, clip_gradients
 from bench.training.cell_logger import CellLogger
@@ -24,6 +24,7 @@ VALIDATION_SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the budget afte
 LOG_SHARES = 100  # rows of training loss per budget
 
 STATE = (
+    "validation_words",
     "spent",
     "step_ms_per_1k",
     "curve",
@@ -50,6 +51,7 @@ class Budget(pl.Callback):
         checkpoint: written at intervals, and before a signal to stop is followed.
         bar: progress bar of the cell.
         machine: text that names this machine; a checkpoint may come from another.
+        validation_words: number of words that `validate` reads; None if it is not known.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Budget(pl.Callback):
         checkpoint: Checkpoint,
         bar: Bar,
         machine: str = "",
+        validation_words: int | None = None,
     ):
         self.limits = {"words": words, "seconds": seconds}
         self.validate, self.flops_per_position, self.bar = validate, flops_per_position, bar
@@ -73,6 +76,7 @@ class Budget(pl.Callback):
         self.curve: list[dict[str, float]] = []
         self.training_rows: list[dict[str, float]] = []
         self.pending = list(VALIDATION_SHARES)
+        self.validation_words = validation_words
         self.machines = [machine]  # names of the machines that trained, in order
         self.gradient_norm: torch.Tensor | None = None  # before clipping
         self.random: dict[str, Any] | None = None  # state from a checkpoint
@@ -85,8 +89,13 @@ class Budget(pl.Callback):
         checkpoint["pretrained_sha256"], checkpoint["forced"] = self.checkpoint.pretrained, self.checkpoint.forced
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint; its curve is left out if it was measured on another validation text."""
+        words = self.validation_words
+        if state.get("validation_words", words) != words:
+            print_line("evaluation.validation_words: changed since the checkpoint, whose learning curve is left out")
+            state = state | {"curve": []}
         machines = [*dict.fromkeys([*state["machines"], *self.machines])]
-        vars(self).update(state | {"machines": machines})
+        vars(self).update(state | {"machines": machines, "validation_words": words})
 
     @property
     def share(self) -> float:
@@ -133,7 +142,8 @@ class Budget(pl.Callback):
         logged = int(self.share * LOG_SHARES)
         self.spent["words"] += words
         self.spent["seconds"] += seconds
-        self.step_ms_per_1k.append(seconds * 1e6 / words)
+        if words:  # no word begins in a batch of pieces of one long word
+            self.step_ms_per_1k.append(seconds * 1e6 / words)
         self.bar.show(self.share, f"{self.spent['words'] / self.spent['seconds']:,.0f} words/s")
         if int(self.share * LOG_SHARES) > logged or not self.training_rows:
             self._log_training(trainer, loss)

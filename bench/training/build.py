@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -98,6 +99,19 @@ def make_targets(settings: str, vocabulary: Vocabulary, cache_dir: str) -> Targe
     return instantiate(json.loads(settings), vocabulary=vocabulary, cache_dir=cache_dir)
 
 
+def check_table(targets: object, function: str | None, size: int) -> None:
+    """Check what a user's own function of targets returns.
+
+    Raises:
+        SettingError: it is no `Targets`, or its table has another shape or type, or a number that is not finite.
+    """
+    table = getattr(targets, "table", None)
+    fits = isinstance(table, Tensor) and table.dtype == torch.float32 and table.dim() == 2 and len(table) == size
+    if not fits or not table.isfinite().all():
+        problem = f"{function} must return bench.targets.tables.Targets with a finite float32 table of {size:,} rows"
+        raise SettingError("targets._target_", f"{problem}; correct the function")
+
+
 def model_system(cfg: DictConfig, evaluation_data: EvaluationData) -> Built:
     """Build a language model that brings its own output layer.
 
@@ -153,6 +167,7 @@ def word_system(cfg: DictConfig, evaluation_data: EvaluationData, table: Tensor 
         if table is None:
             settings = json.dumps(OmegaConf.to_container(cfg.targets, resolve=True))
             shared = make_targets(settings, vocabulary, cfg.cache_dir)
+            check_table(shared, cfg.targets.get("_target_"), len(vocabulary))
             parts["targets"] = copy.copy(shared)
             parts["targets"].table = shared.table.clone()  # a head's buffer, which loading weights overwrites
         else:

@@ -57,6 +57,7 @@ def train_or_load(
             checkpoint=checkpoint,
             bar=bar,
             machine=machine,
+            validation_words=len(built.evaluation_data.validation),
         )
         rank = LocalRank()
         trainer = make_trainer(cfg, budget, rank, logger)

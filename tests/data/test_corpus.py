@@ -12,7 +12,7 @@ from bench.data.sources.files import text
 from bench.data.sources.synthetic import synthetic
 from bench.data.sources.wikipedia import wiki_sample
 from bench.data.splits import split_by_document
-from bench.data.text import LEAST_OF_A_DOCUMENT, concatenate
+from bench.data.text import LEAST_OF_A_DOCUMENT, Text, concatenate
 from bench.data.words import tokenize
 
 
@@ -150,7 +150,19 @@ def test_limit_takes_whole_documents_if_these_are_short():
 
 def test_limit_is_met_where_one_document_holds_most_words():
     text = concatenate([np.full(10, 0)] * 5000 + [np.full(900_000, 1)] + [np.full(10, 2)] * 4000)
-    assert 0.5 * 25_000 <= len(text.head(25_000)) <= 25_000
+    assert 0.98 * 25_000 <= len(text.head(25_000)) <= 25_000
+
+
+@pytest.mark.parametrize("limit", [5_000, 25_000, 100_000])
+@pytest.mark.parametrize("kind", ["heavy-tailed", "short"])
+def test_limit_keeps_nearly_all_of_its_words_of_short_and_uneven_documents(kind, limit):
+    random = np.random.default_rng(0)
+    uneven, short = 1 + (20 * random.pareto(1.1, 20_000)).astype(int), random.integers(3, 25, 20_000)
+    starts = np.concatenate([[0], np.cumsum(uneven if kind == "heavy-tailed" else short)])
+    cut = Text(np.arange(starts[-1], dtype=np.int32), starts).head(limit)
+    assert 0.98 * limit <= len(cut) <= 1.02 * limit
+    begins = cut.words[cut.starts[:-1]]
+    assert np.isin(begins, starts).all() and (np.diff(cut.starts) > 0).all()  # beginnings of documents
 
 
 def test_fingerprint_depends_on_one_split_and_its_spellings(corpus):

@@ -232,3 +232,10 @@ def test_text_of_a_few_words_is_refused(tmp_path, monkeypatch, contents, problem
         build_cell(
             composed("system=softmax", f"corpus.path={where}", *SMALL, "vocabulary.size=2", "generation.prompts=[]")
         )
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "0.JSON", "a.csv", "page.html"])
+def test_file_with_markup_is_refused_by_name(tmp_path, name):
+    (tmp_path / name).write_text('{"text": "one two"}')
+    with pytest.raises(SettingError, match=rf"{name} is \w+, whose markup would count as words; write its texts"):
+        text(str(tmp_path))

@@ -91,3 +91,17 @@ def test_real_text_is_read_once_for_several_systems(judge, monkeypatch):
         for text in (["real"], [system, "greedy"], [system, "sampled"]):
             judge.perplexity([["a"]], [text])
     assert read.count(("real",)) == 1 and len(read) == 5
+
+
+def test_special_tokens_of_a_text_are_read_as_their_letters(judge):
+    lines = []
+    judge_of_lines = CausalJudge.__new__(CausalJudge)
+    judge_of_lines.__dict__.update(judge.__dict__)
+
+    def tokenizer(line: str, **options: bool):
+        lines.append(options)
+        return judge.tokenizer(line, **options)
+
+    judge_of_lines.tokenizer = tokenizer
+    judge_of_lines.nats(["a"], ["b"])
+    assert lines == [{"add_special_tokens": False, "split_special_tokens": True}] * 2

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from factories.models import CORPUS, sharpened, tiny_model
+from factories.models import CORPUS, FITTING, SHAPE, sharpened, tiny_model
 from factories.references import history_of, log_word
 from numpy.testing import assert_allclose, assert_array_equal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from bench.core.errors import Diverged
+from bench.core.errors import Diverged, SettingError
 from bench.core.record import POSITIONS
-from bench.data.corpus import Text
+from bench.data.corpus import Text, build_corpus
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_evaluator import SubwordEvaluator
 from bench.evaluation.subword_nats import once_per_model, piece_nats, score_words, word_nats
@@ -59,6 +59,22 @@ def test_values_are_computed_once_per_weights_and_text():
     with torch.no_grad():
         model.lm.transformer.wpe.weight[0, 0] += 1
     assert once_per_model(compute, model, CORPUS.test)[0] == 3.0
+    model.context //= 2
+    assert once_per_model(compute, model, CORPUS.test)[0] == 4.0
+
+
+def test_text_that_spells_the_unknown_word_has_no_draws_as_word_models_never_draw_it():
+    words = ["a", "b", "<unk>", "c"] * 40
+    corpus = build_corpus("with unknown words", {"train": [words], "validation": [words], "test": [words]})
+    model = SubwordModel(corpus=corpus, pretrained=None, **SHAPE, **FITTING)
+    values = score_words(model, corpus.test, Vocabulary(corpus, None), search_words=5)
+    assert "brier_n" not in values and np.isfinite(values["nats"]).all()
+
+
+def test_context_that_no_word_fits_is_refused():
+    model = tiny_model()
+    with pytest.raises(SettingError, match="no word of the vocabulary has at most 0 pieces, half a context; raise it"):
+        Trie(model.pieces, VOCABULARY, longest=0, device=model.device)
 
 
 def test_weights_that_are_not_finite_are_a_divergence():

@@ -13,7 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import count_flops
 from bench.heads import Head
+from bench.heads.cosine import CosineHead
+from bench.heads.infonce import InfoNCEHead
 from bench.heads.mse import MSEHead
+from bench.targets.tables import Targets
 
 
 @pytest.fixture(scope="module", params=systems())
@@ -127,3 +130,21 @@ def test_flops_equal_those_of_torchs_counter_or_are_unknown(head, batch, capsys)
         assert printed.count("\n") == 1
     else:
         assert counted == pytest.approx(counter.get_total_flops(), rel=0.01) and counted > 0 and printed == ""
+
+
+@pytest.mark.parametrize("parent", [MSEHead, CosineHead, InfoNCEHead])
+def test_predictions_that_a_subclass_redefines_are_those_that_are_scored(parent, vocabulary):
+    class Negated(parent):
+        def predictions(self, hidden):
+            return -super().predictions(hidden)
+
+    table = torch.randn(len(vocabulary), 6, generator=torch.Generator().manual_seed(0))
+    options = {"temperature": 0.1, "samples": 8} if parent is InfoNCEHead else {}
+    parts = {"hidden_size": 4, "vocabulary": vocabulary, "targets": Targets("random", "type", table)}
+    plain, negated = parent(**parts, **options), Negated(**parts, **options)
+    negated.load_state_dict(plain.state_dict())
+    hidden = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(negated.queries(hidden), -plain.queries(hidden))
+    rows, offsets = negated.rows()
+    products = negated.queries(hidden) @ rows.T + (0 if offsets is None else offsets)
+    torch.testing.assert_close(negated.scores(hidden), products)

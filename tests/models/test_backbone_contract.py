@@ -160,7 +160,7 @@ class StepsFirst(MeanOfWords):
         (Growing, "its state changes its size with the number of words; give it a fixed size"),
         (Foreseeing, "the hidden state of a word depends on later words"),
         (Batched, "the hidden states of a sequence depend on the other sequences of its batch"),
-        (StepsFirst, "a tensor of its state has not the sequences in its first dimension"),
+        (StepsFirst, "the first dimension of a tensor of its state is not the number of sequences"),
     ],
 )
 def test_backbone_that_breaks_its_contract_is_refused_before_training(tmp_path, backbone, problem):
@@ -184,3 +184,16 @@ def test_every_backbone_keeps_its_contract(name, width):
 def test_class_that_is_not_a_backbone_is_refused(tmp_path):
     with pytest.raises(SettingError, match=r"^backbone\.trunk\._target_: .*NoBackbone is not a bench\.models\.backb"):
         run(configured(tmp_path, "NoBackbone"))
+
+
+class BlockOfWords(MeanOfWords):
+    """A backbone whose hidden states are others in parts of more than a hundred words."""
+
+    def forward(self, inputs, state=None):
+        hidden, after = super().forward(inputs, state)
+        return (hidden + 1 if 100 < inputs.shape[1] < 160 else hidden), after
+
+
+def test_backbone_that_fails_in_long_parts_alone_is_refused():
+    with pytest.raises(SettingError, match="a text read in parts of 128 words, with its state, gives other"):
+        check_contract(BlockOfWords(hidden_size=8, vocabulary_size=50))

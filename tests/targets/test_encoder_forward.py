@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories.encoder import PIECES, WORDS, plain_pass, save, tiny_corpus, tiny_encoder
+from factories.encoder import PIECES, WORDS, plain_pass, save, tiny_bert, tiny_corpus, tiny_encoder
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -20,6 +20,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
+from bench.core.errors import SettingError
 from bench.targets import encoder_forward as reading
 from bench.targets.encoder_forward import cut
 from bench.targets.last_layer import LastLayer
@@ -198,3 +199,14 @@ def test_shards_are_consecutive_documents():
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(reading, "SHARD", words)
             assert list(reading.shards(starts)) == expected
+
+
+def test_encoder_whose_attention_does_nothing_is_refused(tmp_path):
+    folder = tiny_bert(tmp_path / "bert")
+    model = AutoModel.from_pretrained(folder)
+    with torch.no_grad():
+        for layer in model.encoder.layer:
+            layer.attention.output.dense.weight.zero_()
+    model.save_pretrained(folder)
+    with pytest.raises(SettingError, match="bert reads no context on this machine"):
+        tiny_encoder(folder, tmp_path, context="bidirectional").vectors(WORDS)

@@ -196,3 +196,13 @@ def test_identity_follows_the_content_of_the_file_and_not_its_path(tmp_path):
 def test_another_content_than_that_of_the_cell_is_refused(tmp_path, vocabulary):
     with pytest.raises(SettingError, match=r"^targets.path: the content of vectors.txt is no longer that of this cell"):
         table(vocabulary, text(tmp_path, VECTORS), sha256="0" * 64)
+
+
+def test_words_of_a_safetensors_file_are_found_in_any_unicode_form(tmp_path):
+    word = unicodedata.normalize("NFC", "é")
+    corpus = build_corpus("two", {"train": [[word, "a"]], "validation": [[word]], "test": [[word]]})
+    names = "\n".join([unicodedata.normalize("NFD", word), "a"]).encode()
+    words = torch.frombuffer(bytearray(names), dtype=torch.uint8)
+    save_file({"rows": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "words": words}, tmp_path / "vectors.safetensors")
+    vocabulary = Vocabulary(corpus, None)
+    assert row(vocabulary, table(vocabulary, tmp_path / "vectors.safetensors"), word) == [1.0, 2.0]

@@ -118,7 +118,7 @@ def test_targets_of_the_configuration_are_built(place, vocabulary, pytestconfig)
 
 
 def test_bad_settings_are_refused(bert):
-    with pytest.raises(SettingError, match=r"^targets.level: sentence is not one of token, type$"):
+    with pytest.raises(SettingError, match=r"^targets.level: sentence is no level; give token or type$"):
         bert(level="sentence")
 
 

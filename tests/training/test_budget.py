@@ -125,3 +125,26 @@ def test_validation_is_measured_once_when_a_step_passes_all_shares(monkeypatch):
 def test_training_ends_as_diverged_when_the_loss_is_not_finite(monkeypatch, loss):
     with pytest.raises(Diverged, match=r"lower optimizer\.lr"):
         Run(monkeypatch, words=10, seconds=None).steps(words=1, seconds=1.0, loss=loss)
+
+
+def test_batch_in_which_no_word_begins_has_no_time_per_word(monkeypatch):
+    run = Run(monkeypatch, words=100, seconds=2.0)
+    run.budget.on_train_start(run.trainer, run.model)
+    batch = SimpleNamespace(trained_words=0)
+    run.now += 1.0
+    run.budget.on_train_batch_end(run.trainer, run.model, {"loss": torch.tensor(1.0)}, batch, 0)
+    assert run.budget.step_ms_per_1k == [] and run.budget.spent == {"words": 0, "seconds": 1.0}
+
+
+def test_curve_of_another_validation_text_is_left_out_of_a_checkpoint(monkeypatch, capsys):
+    run = Run(monkeypatch, words=100, seconds=None)
+    run.budget.validation_words = 500
+    run.steps(words=30, seconds=1.0)
+    state, later = run.budget.state_dict(), Run(monkeypatch, words=200, seconds=None).budget
+    later.validation_words = 500
+    later.load_state_dict(state)
+    assert later.curve == run.budget.curve != []
+    later.validation_words = 900
+    later.load_state_dict(state)
+    assert later.curve == [] and later.validation_words == 900
+    assert "learning curve is left out" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from factories.cells import settings
 
 from bench.core.errors import SettingError
 from bench.models.causal_lm_builders import learned_pieces
+from bench.targets.tables import Targets
 from bench.training.build import build_cell, limited_corpus, make_evaluation_data, make_targets
 
 CACHES = (limited_corpus, make_evaluation_data, make_targets, learned_pieces)
@@ -57,3 +58,22 @@ def test_budget_with_too_few_types_is_refused_in_one_line_that_names_the_remedy(
     line = str(raised.value)
     assert line.startswith(("vocabulary.size: ", "corpus: ")) and "\n" not in line
     assert "raise corpus.train_words (null: all" in line
+
+
+def table_of(vocabulary, **options) -> Targets:
+    """Return targets as a user's own function may."""
+    size, dtype = len(vocabulary) + options.get("more", 0), getattr(torch, options.get("dtype", "float32"))
+    rows = torch.randn(size, 8, dtype=dtype)
+    rows[0, 0] = options.get("first", 0.0)
+    return Targets("own", "type", rows)
+
+
+@pytest.mark.parametrize("option", ["more=1", "dtype=float64", "first=nan", None])
+def test_table_of_an_own_function_is_checked(tmp_path, option):
+    function = ["targets._target_=test_build.table_of", *([f"+targets.{option}"] if option else [])]
+    cfg = settings(tmp_path, "system=mse", "targets=random", *function)
+    if option is None:
+        assert build_cell(cfg).model.head.table.shape[1] == 8
+    else:
+        with pytest.raises(SettingError, match=r"must return bench\.targets\.tables\.Targets with a finite float32"):
+            build_cell(cfg)

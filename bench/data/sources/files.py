@@ -17,6 +17,17 @@ from bench.data.corpus_cache import cached_corpus, stamps_of, text_sha256, watch
 from bench.data.splits import AT_RANDOM, SHARES, draw_splits, group_by_split, split_name
 from bench.data.tokeniser import Block
 
+MARKED = (
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".csv",
+    ".tsv",
+    ".xml",
+    ".html",
+    ".htm",
+)  # names of files that are no plain text
+
 LONGEST_WORD = 10_000  # characters; a longer word would take too much memory in the model of spellings
 
 PART = 1 << 20  # bytes read at a time
@@ -33,8 +44,8 @@ def text(path: str | int | float | None, lowercase: bool = True, cache_dir: str 
         cache_dir: folder that keeps the tokenised text; null tokenises the text again in every process.
 
     Raises:
-        SettingError: no path, nothing there, an empty text, a file that cannot be read as text, or files that belong
-            to no split beside files that do.
+        SettingError: no path, nothing there, an empty text, a file that cannot be read as text or has markup, or files
+            that belong to no split beside files that do.
     """
     if path is None:
         raise SettingError("corpus.path", "corpus=text needs a UTF-8 file or folder: corpus.path=my_text.txt")
@@ -42,6 +53,9 @@ def text(path: str | int | float | None, lowercase: bool = True, cache_dir: str 
     if place is None:
         raise SettingError("corpus.path", f"{path} does not exist; give a UTF-8 text file or a folder of them")
     files = list_text_files(place)
+    if marked := next((file for file in files if file.suffix.lower() in MARKED), None):
+        problem = f"{marked} is {marked.suffix[1:].lower()}, whose markup would count as words"
+        raise SettingError("corpus.path", f"{problem}; write its texts to .txt files, a document each")
     grouped = group_by_split(place, files) if place.is_dir() else None
     before = stamps_of(files)
     settings = {"source": "text", "sha256": text_sha256(place, files, before, cache_dir), "lowercase": lowercase}

@@ -31,7 +31,8 @@ def synthetic(types: int, words: int, classes: int, concentration: float, seed: 
     whole("words", words, 3 * document_words, MOST_WORDS)  # at least one document per split
     whole("seed", seed, 0, MOST_WORDS)
     if not isinstance(concentration, int | float) or not 1e-3 <= concentration <= 1e6:
-        raise SettingError("corpus.concentration", f"{concentration} is not a number between 0.001 and 1,000,000")
+        problem = f"{concentration} is not a number between 0.001 and 1,000,000"
+        raise SettingError("corpus.concentration", f"{problem}; give such a number")
     language = Language(types, classes, float(concentration), seed)
     documents = list(itertools.islice(language.documents(document_words), words // document_words))
     texts = {split: concatenate(each) for split, each in split_by_document(documents).items()}
@@ -41,4 +42,5 @@ def synthetic(types: int, words: int, classes: int, concentration: float, seed: 
 def whole(setting: str, value: object, least: int, most: int) -> None:
     """Refuse a setting of the synthetic corpus that is no whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SettingError(f"corpus.{setting}", f"{value} is not a whole number between {least:,} and {most:,}")
+        problem = f"{value} is not a whole number between {least:,} and {most:,}"
+        raise SettingError(f"corpus.{setting}", f"{problem}; give such a number")

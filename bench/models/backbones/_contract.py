@@ -8,7 +8,9 @@ from bench.core.errors import SettingError
 from bench.models.backbones import Backbone
 from bench.models.language_model import rows_of
 
-STEPS = 6  # words of a sequence of the check
+STEPS = 6  # words of a sequence that is read word by word
+
+LONG, PARTS = 160, (128, 64)  # words of a sequence that is read in parts, as evaluation reads a text; words of a part
 
 TOLERANCE = 1e-3  # of the largest hidden state; in float32, parts and the whole differ by rounding alone
 
@@ -26,7 +28,7 @@ def check_contract(backbone: Backbone) -> None:
     backbone.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            problem = broken_rule(backbone, inputs_of(backbone))
+            problem = broken_rule(backbone, inputs_of(backbone, STEPS)) or broken_parts(backbone)
     finally:
         backbone.train(was_training)
     if problem:
@@ -34,12 +36,26 @@ def check_contract(backbone: Backbone) -> None:
         raise SettingError("backbone.trunk", f"{name}: {problem}; see bench.models.backbones.Backbone")
 
 
-def inputs_of(backbone: Backbone) -> Tensor:
+def inputs_of(backbone: Backbone, steps: int) -> Tensor:
     """Return two random sequences: ids [2, T], or vectors [2, T, E]."""
     generator = torch.Generator().manual_seed(0)
     if backbone.input_width is None:
-        return torch.randint(backbone.vocabulary_size, (2, STEPS), generator=generator)
-    return torch.randn(2, STEPS, backbone.input_width, generator=generator)
+        return torch.randint(backbone.vocabulary_size, (2, steps), generator=generator)
+    return torch.randn(2, steps, backbone.input_width, generator=generator)
+
+
+def broken_parts(backbone: Backbone) -> str | None:
+    """Return a problem if a longer text, read in parts, gives other hidden states than read whole; else None."""
+    inputs = inputs_of(backbone, LONG)
+    whole, _ = backbone(inputs)
+    for length in PARTS:
+        parts, state = [], None
+        for part in inputs.split(length, 1):
+            hidden, state = backbone(part, state)
+            parts.append(hidden)
+        if float((torch.cat(parts, 1) - whole).abs().max()) > TOLERANCE * float(whole.abs().max()):
+            return f"a text read in parts of {length} words, with its state, gives other hidden states than read whole"
+    return None
 
 
 def broken_rule(backbone: Backbone, inputs: Tensor) -> str | None:
@@ -63,7 +79,7 @@ def broken_rule(backbone: Backbone, inputs: Tensor) -> str | None:
     if differs(torch.cat(parts, 1), whole):
         return "reading a text word by word, with its state, gives other hidden states than reading it whole"
     if any(size[0] != len(inputs) for size in sizes):
-        return "a tensor of its state has not the sequences in its first dimension"
+        return "the first dimension of a tensor of its state is not the number of sequences"
     alone, _ = backbone(inputs[1:, -1:], rows_of(backbone(inputs[:, :-1])[1], slice(1, None)))
     if differs(alone, whole[1:, -1:]):
         return "the hidden states of a sequence depend on the other sequences of its batch"
