@@ -14,8 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.core import memory_limit, progress
-from bench.core.allocator import keep_freed_memory
+from bench.core import progress
 from bench.core.command_line import (
     check_groups,
     check_launcher,
@@ -29,6 +28,7 @@ from bench.core.cpu_threads import limit_threads
 from bench.core.environment import config_dir, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, FAILED, SettingError
 from bench.core.help_page import help_page
+from bench.core.process_memory import keep_freed_memory, limit_memory
 from bench.core.refusals import REFUSED, exit_with_refusal, explain_refusal
 from bench.core.signals import STOP, STOPPED, Stopped, interrupting
 from bench.core.source_hash import KEPT, RERUN
@@ -88,7 +88,7 @@ def run_job(cfg: DictConfig, *, single: bool) -> int:
     limit_threads()
     keep_freed_memory()
     if not torch.cuda.is_available():  # CUDA maps host memory that it never fills
-        memory_limit.limit_memory()
+        limit_memory()
     work = job_of(config)
     silence_libraries()  # after the imports: importing Lightning sets the level of its loggers
     stem = work.record_stem(config)

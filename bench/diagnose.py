@@ -20,9 +20,8 @@ from bench.core.record import Record, ledger_kind
 from bench.core.refusals import REFUSED, explain_refusal
 from bench.core.trust import add_option, finished_record
 from bench.core.value_check import find_target
-from bench.evaluation.calibration import Calibration
 from bench.evaluation.causal_judge import CausalJudge
-from bench.evaluation.diagnosis.diagnose import diagnose
+from bench.evaluation.diagnosis import diagnose
 from bench.evaluation.diagnosis.inputs import Case
 from bench.evaluation.evaluator import evaluator_of
 from bench.evaluation.generation_frechet import sentence_encoder
@@ -31,7 +30,7 @@ from bench.heads._regressor import Regressor
 from bench.models.stored_predictions import StoredPredictions
 from bench.targets.tables import Targets
 from bench.training.build import Built, make_targets
-from bench.training.kept_model import kept_model
+from bench.training.kept_model import kept_calibration, kept_model
 from bench.training.kept_weights import rests_on
 from bench.training.reference import reference_of
 
@@ -114,11 +113,8 @@ def known_judge(name: str) -> CausalJudge:
 
 def written_quality(record: Record, built: Built, judge: CausalJudge | None) -> dict[str, Any] | None:
     """Return the quality of the text that a model writes; None if the test text is too short."""
-    calibration = None
-    if record.calibration_scale is not None:
-        calibration = Calibration(record.calibration_scale, record.calibration_prior)
+    evaluator, calibration = evaluator_of(built.model), kept_calibration(record)
     encoder = sentence_encoder(cache_of(record.config))
-    evaluator = evaluator_of(built.model)
     return generation_quality(evaluator, built.evaluation_data, calibration, encoder, record.seed, judge)
 
 

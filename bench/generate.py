@@ -35,18 +35,15 @@ def continuations(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     record = finished_record("RUN", arguments.run, arguments.trust)
 
     # imported after the checks: a refusal does not wait for torch
-    from bench.evaluation.calibration import Calibration
     from bench.evaluation.evaluator import evaluator_of
     from bench.evaluation.generation import read_prompt
     from bench.evaluation.sampling import Sampling
-    from bench.training.kept_model import kept_model
+    from bench.training.kept_model import kept_calibration, kept_model
 
     built = kept_model(arguments.run, record)
     evaluator, vocabulary = evaluator_of(built.model), built.evaluation_data.vocabulary
     sampling = Sampling(temperature=arguments.temperature, top_k=arguments.top_k, top_p=arguments.top_p)
-    calibration = None
-    if not arguments.greedy and record.calibration_scale is not None:
-        calibration = Calibration(record.calibration_scale, record.calibration_prior)
+    calibration = kept_calibration(record)
     starts = []
     for prompt in arguments.prompt:
         unknown: list[str] = []

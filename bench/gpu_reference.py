@@ -26,11 +26,10 @@ from bench.core.job import Job
 from bench.core.known_settings import unknown_choice
 from bench.core.paths import plain_config
 from bench.core.progress import print_line
-from bench.core.provenance import ledger_header
 from bench.core.refusals import in_quotes, key_of
 from bench.core.settings import Group, Name, Seconds, Settings
 from bench.core.signals import STOPPED
-from bench.cost.ledger import ledger_stem
+from bench.cost.ledger import ledger_header, ledger_stem
 from bench.cost.schema import StepLedger, StepRow
 
 START_SECONDS = 15  # of a step, for imports and the device; a step with less time left is not started

@@ -22,9 +22,8 @@ from bench.core.record import POSITIONS, Record, write_record
 from bench.core.secrets import scrub
 from bench.core.source_hash import made_by_other_code
 from bench.core.stored_result import json_path, trace_path
-from bench.cost.decode_latency import decode_latency
 from bench.cost.flops import training_flops
-from bench.cost.training_cost import training_cost
+from bench.cost.record_costs import decode_latency, training_cost
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator, evaluator_of

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bench.core.cpu_threads import limit_threads
+from bench.core.dotted import dotted
 from bench.core.environment import cache_of, silence_libraries, substitute_unprintable
 from bench.core.errors import BAD_INPUT, SettingError
 from bench.core.provenance import reproducibility_fields
@@ -80,7 +81,7 @@ def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:
             if name or key not in (*TIMES, *CIRCUMSTANCES, *MEASURED_LATER):
-                yield from figures(part, f"{name}.{key}" if name else str(key))
+                yield from figures(part, dotted(name, key))
     elif not name.endswith(".seconds"):
         yield name, value
 

@@ -90,8 +90,8 @@ def configuration_files() -> Iterator[None]:
 def short_timings() -> Iterator[None]:
     """Time an operation of a cell once or five times instead of for 0.1 s: tests run a hundred cells."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.cost.decode_latency.LONG_MS", 0.0)
-        patch.setattr("bench.cost.training_cost.SECONDS", 0.0)
+        patch.setattr("bench.cost.record_costs.LONG_MS", 0.0)
+        patch.setattr("bench.cost.record_costs.HEAD_SECONDS", 0.0)
         yield
 
 

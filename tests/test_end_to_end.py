@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from factories.commands import settings
 
-from bench.core.record import POSITIONS, read_positions, read_records
+from bench.core.record import POSITIONS, read_records
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_sweep_writes_a_record_and_positions_per_cell_and_a_report(place, sweep)
     assert set(records) == {"softmax", "mse", "unigram"}
     for path, record in records.values():
         assert record.status == "ok" and record.corpus == "text" and record.vocabulary_size == 300
-        positions = read_positions(path)
+        positions = np.load(path.with_suffix(".npz"))
         assert set(positions) == set(POSITIONS)
         assert {len(values) for values in positions.values()} == {record.test_words}
         bits = positions["nats"].astype(np.float64).sum() / np.log(2) / record.test_bytes

@@ -9,9 +9,10 @@ def dotted(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], key: str = "") -> dict[str, Any]:
     """Return {"a": {"b": 1}} as {"a.b": 1}; an empty mapping has no key."""
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    for name, value in tree.items():
+        inside = dotted(key, name)
+        flat |= flatten(value, inside) if isinstance(value, Mapping) else {inside: value}
     return flat

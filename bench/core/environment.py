@@ -8,39 +8,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from bench.core import resolvers
 
-from bench.core import random_search
-from bench.core.errors import SettingError
-from bench.core.rate_by_words import rate_by_words
-
-
-def cache_folder() -> str:
-    """Return the default of the setting `cache_dir`: HEAD_BENCH_CACHE, or a folder in the user's home.
-
-    Raises:
-        SettingError: the variable is not set and the user has no home folder.
-    """
-    if folder := os.environ.get("HEAD_BENCH_CACHE"):
-        return folder
-    try:
-        return str(Path.home() / ".cache" / "head-bench")
-    except RuntimeError:
-        raise SettingError("cache_dir", "there is no home folder; set HOME or HEAD_BENCH_CACHE") from None
-
-
-OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
-OmegaConf.register_new_resolver("if_null", lambda value, then, other: then if value is None else other, replace=True)
-OmegaConf.register_new_resolver(
-    "axis", lambda choices: choices if isinstance(choices, str) else ",".join(choices), replace=True
-)  # a list as Hydra's sweeper writes one
-OmegaConf.register_new_resolver("cache_folder", cache_folder, replace=True)
-OmegaConf.register_new_resolver(
-    "scaled", lambda scale, count, least: max(least, round(count * scale)), replace=True
-)  # number of words or types in a rehearsal
-OmegaConf.register_new_resolver("rate_by_words", rate_by_words, replace=True)
-random_search.register()
-
+resolvers.register()
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -7,6 +7,8 @@ setting whose default changes is hashed with the first default while it has the 
 
 from typing import Any
 
+from bench.core.dotted import dotted
+
 MOVED = {  # first published name -> name today; values of `_target_` and `job`
     "bench.backbones.rnn.RNN": "bench.models.backbones.rnn.RNN",
     "bench.cell": "bench.run.CellJob",
@@ -77,7 +79,7 @@ def without_added(value: Any, added: dict[str, Any], key: str = "") -> Any:
     """Leave out the settings of `added` that have their default value."""
     if not isinstance(value, dict):
         return value
-    inside = {name: f"{key}.{name}".lstrip(".") for name in value}
+    inside = {name: dotted(key, name) for name in value}
     return {
         name: without_added(each, added, inside[name])
         for name, each in value.items()
@@ -88,5 +90,5 @@ def without_added(value: Any, added: dict[str, Any], key: str = "") -> Any:
 def with_first_defaults(value: Any, key: str = "") -> Any:
     """Replace the default of today by the first published default in the settings of CHANGED."""
     if isinstance(value, dict):
-        return {name: with_first_defaults(each, f"{key}.{name}".lstrip(".")) for name, each in value.items()}
+        return {name: with_first_defaults(each, dotted(key, name)) for name, each in value.items()}
     return CHANGED[key][1] if key in CHANGED and value == CHANGED[key][0] else value

@@ -36,7 +36,7 @@ def known_settings() -> list[str]:
     root, keys = Path(config_dir()), set(model_keys(Settings))
     for file in root.rglob("*.yaml"):
         groups = () if "@package _global_" in file.read_text() else file.relative_to(root).parts[:-1]
-        keys |= flatten(OmegaConf.to_container(OmegaConf.load(file)), "".join(f"{group}." for group in groups)).keys()
+        keys |= flatten(OmegaConf.to_container(OmegaConf.load(file)), ".".join(groups)).keys()
     return sorted(key for key in keys if not key.startswith(("hydra", "defaults")) and "._target_" not in key)
 
 

@@ -22,7 +22,7 @@ def reproducibility_fields(config: dict[str, Any]) -> dict[str, Any]:
     """Return the record fields that reproduce a result."""
     return {
         "config": config,
-        "versions": {"python": platform.python_version()} | installed_versions(),
+        "versions": installed_versions(),
         "device": device_name(config),
         "cells_at_once": cells_at_once(),
         "git_commit": git_commit(),
@@ -80,8 +80,8 @@ def launched_at_once(launcher: DictConfig) -> int | None:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the version of each of PACKAGES that is installed; a source tree runs without being installed."""
-    versions = {}
+    """Return the version of Python, and of each of PACKAGES that is installed; a source tree runs without it."""
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
@@ -111,33 +111,3 @@ def cpu_name() -> str:
 def now() -> str:
     """Return the time in ISO 8601, UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def timed_on(device: str) -> dict[str, Any]:
-    """Return the fields of a cost ledger that name the machine: the device, and the number of CPU threads.
-
-    Args:
-        device: `cpu` or `cuda`.
-    """
-    import torch
-
-    name = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else cpu_name()
-    return {"device": name, "threads": torch.get_num_threads()}
-
-
-def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds: int) -> dict[str, Any]:
-    """Return the fields that every cost ledger has beside its rows.
-
-    Args:
-        device: `cpu` or `cuda`; the ledger holds the name of that device.
-        precision: precision of the computation.
-    """
-    reproduces = reproducibility_fields(config)
-    return {
-        "experiment": config["experiment_name"],
-        **timed_on(device),
-        "precision": precision,
-        "rounds": rounds,
-        **{key: reproduces[key] for key in ("config", "versions", "git_commit")},
-        "finished_at": now(),
-    }

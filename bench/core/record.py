@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from bench.core.errors import SettingError
 from bench.core.files import file_sha256, write_atomically
 from bench.core.identity import identity
 from bench.core.secrets import scrub
-from bench.core.stored_result import REMEDY, StoredResult
+from bench.core.stored_result import REMEDY, StoredResult, json_files
 
 SCHEMA = 2
 
@@ -169,29 +168,9 @@ def targets_sha256(path: str) -> str | None:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def read_positions(path: Path) -> dict[str, np.ndarray] | None:
-    """Read the values per position beside the record at `path`, by name, [N] each; None if the run has none.
-
-    Raises:
-        SettingError: the file is damaged, or holds a pickle.
-    """
-    beside = path.with_suffix(".npz")
-    if not beside.is_file():
-        return None
-    try:
-        with np.load(beside, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise SettingError(str(beside), f"holds no plain arrays ({error}); delete it and run the cell again") from None
-
-
 def read_records(folders: Iterable[Path]) -> list[tuple[Path, Record]]:
-    """Read every record in the folders and in their direct subfolders, sorted by path; cost ledgers are left out.
-
-    Deeper folders hold the files of loggers.
-    """
-    paths = sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
-    return [(path, Record.read(path)) for path in paths if ledger_kind(path) is None]
+    """Read every record in the folders and in their direct subfolders, sorted by path; cost ledgers are left out."""
+    return [(path, Record.read(path)) for path in json_files(folders) if ledger_kind(path) is None]
 
 
 def ledger_kind(path: Path) -> str | None:

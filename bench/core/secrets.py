@@ -4,6 +4,7 @@ import os
 import re
 from typing import Any
 
+from bench.core.dotted import dotted
 from bench.core.errors import SettingError
 
 ENDINGS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")
@@ -27,7 +28,7 @@ def refuse_secrets(config: Any, setting: str = "") -> None:
     if isinstance(config, dict | list):
         items = config.items() if isinstance(config, dict) else enumerate(config)
         for key, value in items:
-            refuse_secrets(value, f"{setting}.{key}".lstrip("."))
+            refuse_secrets(value, dotted(setting, key))
         return
     text = str(config)
     asked = [name for name in re.findall(r"oc\.env:\s*([^},\s]+)", text) if name.upper().endswith(ENDINGS)]

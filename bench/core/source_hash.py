@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.core.trust import called_targets
-
 FOLLOWED = ("bench.data", "bench.targets", "bench.heads", "bench.models")  # packages that decide what a cell computes
 LIBRARIES = ("hydra", "pytorch_lightning", "torch", "transformers")  # a record names their versions
 KEPT, RERUN = "stale=rerun runs it again", "it runs again (stale=rerun)"  # ends of the line about such a result
@@ -32,6 +30,17 @@ def cell_sha256(config: dict[str, Any]) -> str:
         used += [config["backbone"]["trunk"], {"_target_": WORD_MODEL}]
         used += [config["targets"]] if config["inputs"] == "contextual" else []
     return source_sha256(called_targets(used))
+
+
+def called_targets(config: Any) -> Iterator[str]:
+    """Yield every `_target_` in a configuration, and the path of every class that `get_class` returns."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield config["_target_"]
+        if config.get("_target_") == "hydra.utils.get_class":
+            yield config["path"]
+    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        yield from called_targets(value)
 
 
 def made_by_other_code(earlier: str | None, config: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,6 +24,11 @@ def json_path(stem: Path) -> Path:
 def trace_path(stem: Path) -> Path:
     """Return the path of the traceback that a failed job of this stem leaves."""
     return stem.parent / "logs" / f"{stem.name}.txt"
+
+
+def json_files(folders: Iterable[Path]) -> list[Path]:
+    """Return the JSON files in the folders and in their direct subfolders; deeper folders hold the files of loggers."""
+    return sorted({path for folder in folders for depth in ("*.json", "*/*.json") for path in folder.glob(depth)})
 
 
 class StoredResult:

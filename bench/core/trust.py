@@ -5,7 +5,6 @@ Only classes of this project, and those that the user trusts, are allowed.
 
 import argparse
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.record import Record
+from bench.core.source_hash import called_targets
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -52,17 +52,6 @@ def check_targets(config: Any, trusted: list[str]) -> None:
         if target not in trusted and target not in shipped_targets():
             problem = f"it would run {target}, which is not part of head-bench; if you trust it, add --trust {target}"
             raise SettingError("RECORD", problem)
-
-
-def called_targets(config: Any) -> Iterator[str]:
-    """Yield every `_target_` in a configuration, and the path of every class that `get_class` returns."""
-    if isinstance(config, dict):
-        if "_target_" in config:
-            yield config["_target_"]
-        if config.get("_target_") == "hydra.utils.get_class":
-            yield config["path"]
-    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from called_targets(value)
 
 
 @functools.cache

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.cost.contender import Missing, SearchableRows
-from bench.cost.decode_latency import QUERIES
+from bench.cost.contender import SearchableRows, require
 from bench.cost.timing import once_ms, span
-from bench.evaluation.exact_decoder import ANSWERS
+from bench.evaluation.exact_decoder import ANSWERS, QUERIES
 from bench.heads.kernels.topk import TopKIndex
 
 BLOCK = 1024  # rows that are added between two checks of the time limit
@@ -28,7 +27,7 @@ TRUSTED = 0.5
 
 NEIGHBOURS, CANDIDATES = 16, 128  # of HNSW: links per node, nodes that a search keeps; higher: better recall, slower
 
-PROBES = 16  # of the √V cells, those that IVF searches; higher: better recall, slower
+PROBES = 16  # of the √V clusters, those that IVF searches; higher: better recall, slower
 
 REPEATS = 5  # timed calls per figure
 
@@ -43,16 +42,15 @@ def approximate(searchable_rows: SearchableRows, hidden: Tensor, seconds: float)
     Raises:
         Missing: faiss is not installed.
     """
-    try:
-        import faiss
-    except ImportError:
-        raise Missing("pip install faiss-cpu") from None
+    require("faiss", "faiss-cpu")
+    import faiss
+
     faiss.omp_set_num_threads(torch.get_num_threads())
     make_queries, table, offsets = searchable_rows
     queries = make_queries(hidden)
     exact = TopKIndex(table, offsets)(queries, min(ANSWERS, len(table)))[1].cpu().numpy()
     wide_rows, wide_queries = as_distances(queries, table, table.new_zeros(len(table)) if offsets is None else offsets)
-    return [measure_index(kind, wide_rows, wide_queries, exact, seconds) for kind in (HNSW, IVF)]
+    return [measure_index(make, wide_rows, wide_queries, exact, seconds) for make in (hnsw, ivf)]
 
 
 def as_distances(queries: Tensor, rows: Tensor, offsets: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -71,52 +69,45 @@ def as_distances(queries: Tensor, rows: Tensor, offsets: Tensor) -> tuple[np.nda
     return wide_rows.float().cpu().numpy(), wide_queries.float().cpu().numpy()
 
 
-class HNSW:
-    """Hierarchical navigable small-world graph (Malkov & Yashunin 2018)."""
+def hnsw(rows: np.ndarray) -> Any:
+    """Return an empty hierarchical navigable small-world graph (Malkov & Yashunin 2018)."""
+    import faiss
 
-    name = "hnsw"
-
-    def __init__(self, rows: np.ndarray):
-        import faiss
-
-        self.index = faiss.IndexHNSWFlat(rows.shape[1], NEIGHBOURS)
-        self.index.hnsw.efSearch = CANDIDATES
+    index = faiss.IndexHNSWFlat(rows.shape[1], NEIGHBOURS)
+    index.hnsw.efSearch = CANDIDATES
+    return index
 
 
-class IVF:
-    """Inverted file (Jégou et al. 2011): √V k-means clusters, of which a query searches the nearest PROBES."""
+def ivf(rows: np.ndarray) -> Any:
+    """Return an empty inverted file (Jégou et al. 2011): √V k-means clusters, of which a query searches PROBES."""
+    import faiss
 
-    name = "ivf"
-
-    def __init__(self, rows: np.ndarray):
-        import faiss
-
-        cells = max(1, round(len(rows) ** 0.5))
-        self.centres = faiss.IndexFlatL2(rows.shape[1])  # kept: faiss only points to it
-        self.index = faiss.IndexIVFFlat(self.centres, rows.shape[1], cells)
-        self.index.cp.niter, self.index.cp.min_points_per_centroid, self.index.cp.max_points_per_centroid = 10, 1, 64
-        self.index.nprobe = PROBES
-        self.index.train(rows)
+    clusters, width = max(1, round(len(rows) ** 0.5)), rows.shape[1]
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(width), width, clusters)  # keeps a reference to the flat index
+    index.cp.niter, index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 10, 1, 64
+    index.nprobe = PROBES
+    index.train(rows)
+    return index
 
 
 def measure_index(
-    kind: type[HNSW] | type[IVF], rows: np.ndarray, queries: np.ndarray, exact: np.ndarray, seconds: float
+    make: Callable[[np.ndarray], Any], rows: np.ndarray, queries: np.ndarray, exact: np.ndarray, seconds: float
 ) -> dict[str, Any]:
     """Build one index and measure it; return the ledger's row of figures."""
     begin = time.perf_counter()
-    index = kind(rows).index
+    index = make(rows)
     trained = time.perf_counter()
     for start in range(0, len(rows), BLOCK):
         index.add(rows[start : start + BLOCK])
         added, now = min(start + BLOCK, len(rows)), time.perf_counter()
         if now - begin + TRUSTED * (now - trained) * (len(rows) / added - 1) > seconds and added < len(rows):
             reached = f"{added:,} of {len(rows):,} rows after {now - begin:.2g} s, too slow to end within {seconds:g} s"
-            return {"index": kind.name, "reason": f"{reached}; raise cost.index_seconds"}
+            return {"index": make.__name__, "reason": f"{reached}; raise cost.index_seconds"}
     built = time.perf_counter() - begin
     answers = index.search(queries, exact.shape[1])[1]
     common = [len(np.intersect1d(one, other)) for one, other in zip(answers, exact, strict=True)]
     return {
-        "index": kind.name,
+        "index": make.__name__,
         "build_s": float(f"{built:.4g}"),
         "recall_at_1": float((answers[:, 0] == exact[:, 0]).mean()),
         "recall_at_10": sum(common) / exact.size,

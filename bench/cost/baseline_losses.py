@@ -3,7 +3,6 @@
 Legend: N positions, V words, H hidden size, k negatives.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.cost.contender import Contender, Missing, Operations
+from bench.cost.contender import Contender, Missing, Operations, require
+from bench.cost.ledger import BASELINE
 from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.cost.torch_compile import compiled
 
@@ -55,7 +55,7 @@ def exact_softmax(name: str, make_loss: Callable[[SyntheticInputs], Callable[...
             flops_per_position=lambda: 3 * 2 * inputs.hidden_size * len(inputs.vocabulary),
         )
 
-    return Contender(name=f"peer:{name}", build=build)
+    return Contender(name=f"{BASELINE}{name}", build=build)
 
 
 def linear_cross_entropy(options: dict[str, Any], inputs: SyntheticInputs) -> Callable[..., Tensor]:
@@ -68,21 +68,20 @@ def linear_cross_entropy(options: dict[str, Any], inputs: SyntheticInputs) -> Ca
     )
 
 
-def require_gpu_package(package: str, inputs: SyntheticInputs) -> None:
-    """Check that the package is installed and that the device is a GPU.
+def require_gpu_kernels(module: str, inputs: SyntheticInputs) -> None:
+    """Check that the device is a GPU and that the module is installed.
 
     Raises:
-        Missing: the package's kernels cannot run.
+        Missing: the module's kernels cannot run.
     """
     if inputs.device.type != "cuda":
         raise Missing("the kernels need a GPU; use device=cuda")
-    if importlib.util.find_spec(package) is None:
-        raise Missing(f"pip install {package.replace('_', '-')}")
+    require(module, module.replace("_", "-"))
 
 
 def liger(inputs: SyntheticInputs) -> Callable[..., Tensor]:
     """Make LinkedIn's fused linear cross-entropy (Liger-Kernel)."""
-    require_gpu_package("liger_kernel", inputs)
+    require_gpu_kernels("liger_kernel", inputs)
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
     fused = LigerFusedLinearCrossEntropyLoss()
@@ -91,7 +90,7 @@ def liger(inputs: SyntheticInputs) -> Callable[..., Tensor]:
 
 def cut_cross_entropy(inputs: SyntheticInputs) -> Callable[..., Tensor]:
     """Make Apple's cut cross-entropy (Wijmans et al. 2024), whose packaged release takes no bias."""
-    require_gpu_package("cut_cross_entropy", inputs)
+    require_gpu_kernels("cut_cross_entropy", inputs)
     from cut_cross_entropy import linear_cross_entropy
 
     if inputs.precision == "fp32":

@@ -3,7 +3,6 @@
 Legend: n queries, V words, H hidden size, D target size.
 """
 
-import importlib.util
 from collections.abc import Callable
 from functools import partial
 
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.cost.contender import Contender, Missing, Operations
+from bench.cost.contender import Contender, Operations, require
 from bench.cost.synthetic_inputs import SyntheticInputs
 
 MakeRows = Callable[[SyntheticInputs], tuple[Tensor, Callable[[Tensor], Tensor]]]
@@ -63,8 +62,7 @@ def target_product(inputs: SyntheticInputs) -> Operations:
 
 def faiss_flat(make_rows: MakeRows, inputs: SyntheticInputs) -> Operations:
     """Build `faiss.IndexFlatIP`, an exact search on the CPU."""
-    if importlib.util.find_spec("faiss") is None:
-        raise Missing("pip install faiss-cpu")
+    require("faiss", "faiss-cpu")
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
@@ -80,8 +78,7 @@ def faiss_flat(make_rows: MakeRows, inputs: SyntheticInputs) -> Operations:
 
 def scikit_learn(inputs: SyntheticInputs) -> Operations:
     """Build brute force by `sklearn.neighbors`; on unit rows the Euclidean order is the order by cosine."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise Missing("pip install scikit-learn")
+    require("sklearn", "scikit-learn")
     from sklearn.neighbors import NearestNeighbors
 
     table, query = target_rows(inputs)

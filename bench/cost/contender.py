@@ -3,6 +3,7 @@
 Legend: N positions, n queries, V words, H hidden size, K columns of a query.
 """
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -24,6 +25,16 @@ SearchableRows = tuple[Callable[[Tensor], Tensor], Tensor, Tensor | None]
 
 class Missing(Exception):
     """A package or a device that a contender needs is missing; the text says the remedy."""
+
+
+def require(module: str, package: str) -> None:
+    """Check that a module is installed, which the package contains.
+
+    Raises:
+        Missing: it is not.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise Missing(f"pip install {package}")
 
 
 def adam(parameters: Sequence[Parameter]) -> list[Optimizer]:

@@ -16,9 +16,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bench.core.identity import short_hash
-from bench.core.provenance import ledger_header
-from bench.core.source_hash import source_sha256
-from bench.core.trust import called_targets
+from bench.core.source_hash import called_targets, source_sha256
+from bench.cost.ledger import ledger_header
 from bench.cost.our_heads import systems
 from bench.cost.schema import HeadLedger, HeadRow, ledger_class
 

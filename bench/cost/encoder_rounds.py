@@ -26,7 +26,7 @@ class EncoderResult(Result):
 
     variant: EncoderVariant
     words_per_second: list[float] = field(default_factory=list)  # one speed per round
-    vectors: dict[int | None, np.ndarray] = field(default_factory=dict)  # [N, D] by segment; None: of the whole text
+    vectors: dict[int | None, np.ndarray] = field(default_factory=dict)  # [N, D] by document; None: of the whole text
 
     def row(self) -> EncoderRow:
         """Return the ledger's row."""
@@ -58,15 +58,15 @@ def measure(
 
 
 def measure_once(result: EncoderResult, sample: Sample, nth_round: int) -> None:
-    """Load the model, warm up, and time one pass over the sample, or over one segment if every word has a pass.
+    """Load the model, warm up, and time one pass over the sample, or over one document if every word has a pass.
 
     The first round measures memory too. The vectors are kept for the comparisons.
 
     Raises:
         Missing: the model cannot be read in this context.
     """
-    segment = nth_round % len(sample.text.documents()) if result.variant.one_pass_per_word else None
-    part = sample if segment is None else sample.segment(segment)
+    document = nth_round % len(sample.text.documents()) if result.variant.one_pass_per_word else None
+    part = sample if document is None else sample.document(document)
     try:
         reader = result.variant.build()
     except SettingError as error:
@@ -76,12 +76,12 @@ def measure_once(result: EncoderResult, sample: Sample, nth_round: int) -> None:
     def read() -> np.ndarray:
         return encode_pieces(reader, pieces, begins, part.text.starts)
 
-    few = sample.segment(0).cut(result.variant.window)
+    few = sample.document(0).cut(result.variant.window)
     encode(reader, Sample(few.lexicon, few.text.head(result.variant.window)))
     if not result.words_per_second:
         result.figures["peak_mib"] = peak_mib(read, reader.model.device)
     begin = time.perf_counter()
-    result.vectors[segment] = read()
+    result.vectors[document] = read()
     result.words_per_second.append(len(part.text) / (time.perf_counter() - begin))
 
 
@@ -97,13 +97,13 @@ def compare_with_baseline(result: EncoderResult, baseline: EncoderResult | None,
 
     The plain passes are the baseline's; without a baseline they are run here.
     """
-    segment, vectors = next(iter(result.vectors.items()))
+    document, vectors = next(iter(result.vectors.items()))
     if baseline is not None:
-        plain = baseline.vectors[segment]
+        plain = baseline.vectors[document]
         speeds = zip(result.words_per_second, baseline.words_per_second, strict=True)
         result.figures["times_peer"] = span([theirs / ours for ours, theirs in speeds])
     else:
-        part = sample if segment is None else sample.segment(segment)
+        part = sample if document is None else sample.document(document)
         plain = encode(replace(result.variant, baseline=PlainReader).build(), part)
     similarity = cosines(vectors, plain)
     result.figures["cosine_to_fp32"] = float(similarity.mean())
@@ -123,8 +123,8 @@ def drift_vectors(
     if exact is None:
         return None
     reader, known = exact.variant.build(), exact.vectors
-    segments = range(len(sample.text.documents()))
-    parts = [known[nth] if nth in known else encode(reader, sample.segment(nth)) for nth in segments]
+    documents = range(len(sample.text.documents()))
+    parts = [known[nth] if nth in known else encode(reader, sample.document(nth)) for nth in documents]
     cheap = {context: each.vectors[None] for context, each in by_context.items()}
     cheap["the bare word"] = encode(reader, sample.isolated_types())[sample.text.words]
     return cheap, np.concatenate(parts), encode(reader, sample.cut(window))

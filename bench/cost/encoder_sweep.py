@@ -11,12 +11,11 @@ from bench.core.errors import SettingError
 from bench.core.job import Job
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
-from bench.core.provenance import ledger_header
 from bench.core.settings import Count, Group, Settings
 from bench.cost.encoder_drift import drifts
 from bench.cost.encoder_rounds import drift_vectors, measure
 from bench.cost.encoder_variants import EncoderVariant, EqualLengthReader, PlainReader, make_sample
-from bench.cost.ledger import ledger_stem, measured_elsewhere
+from bench.cost.ledger import is_baseline, ledger_header, ledger_stem, measured_elsewhere
 from bench.cost.schema import EncoderLedger, EncoderRow
 from bench.data.corpus_cache import open_corpus
 from bench.targets.encoder import Encoder
@@ -83,7 +82,7 @@ class EncoderSweep(Job[EncoderLedger]):
 
     def headline(self, result: EncoderLedger) -> str:
         rows = [row for row in result.rows if row.words_per_second and row.window == result.window]
-        speeds = {row.contender: row.words_per_second[1] for row in rows if not row.contender.startswith("peer:")}
+        speeds = {row.contender: row.words_per_second[1] for row in rows if not is_baseline(row.contender)}
         return ", ".join(f"{context} {speed:,.0f} words/s" for context, speed in speeds.items())
 
 

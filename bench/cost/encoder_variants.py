@@ -14,7 +14,7 @@ from bench.data.corpus import Corpus, Text, concatenate
 from bench.targets.encoder import Encoder
 from bench.targets.encoder_forward import EncoderModel
 
-SEGMENTS = 4  # documents of a sample; a variant with one pass per word reads one of them per round
+DOCUMENTS = 4  # documents of a sample; a variant with one pass per word reads one of them per round
 
 ROWS = 32  # spans per batch of a plain reader
 
@@ -85,7 +85,7 @@ class Sample:
     lexicon: list[str]
     text: Text
 
-    def segment(self, nth: int) -> "Sample":
+    def document(self, nth: int) -> "Sample":
         """Return one document of the text."""
         return Sample(self.lexicon, concatenate([self.text.documents()[nth]]))
 
@@ -103,15 +103,15 @@ class Sample:
 
 
 def make_sample(corpus: Corpus, words: int) -> Sample:
-    """Return the beginnings of SEGMENTS training documents, spread over the corpus; fewer if the corpus has fewer.
+    """Return the beginnings of DOCUMENTS training documents, spread over the corpus; fewer if the corpus has fewer.
 
     Args:
         words: of all beginnings together.
     """
-    share = -(-words // SEGMENTS)
+    share = -(-words // DOCUMENTS)
     documents = corpus.train.documents()
     long_enough = [each for each in documents if len(each) >= share] or documents
-    chosen = np.unique(np.linspace(0, len(long_enough) - 1, SEGMENTS).astype(int))
+    chosen = np.unique(np.linspace(0, len(long_enough) - 1, DOCUMENTS).astype(int))
     text = concatenate([long_enough[i][:share] for i in chosen])
     types, indices = np.unique(text.words, return_inverse=True)
     return Sample(corpus.words_of(types), Text(indices.astype(np.int32), text.starts))

@@ -15,7 +15,6 @@ import torch
 from torch.optim import Optimizer
 
 from bench.cost.contender import Contender, Operations, sgd
-from bench.cost.decode_latency import QUERIES
 from bench.cost.flops import StrictFlops
 from bench.cost.interleave import Participant, interleave
 from bench.cost.measurement import UPDATES, Limits, Measurement
@@ -23,7 +22,7 @@ from bench.cost.memory import mib, peak_mib, state_of, trained
 from bench.cost.schema import HeadRow
 from bench.cost.synthetic_inputs import SyntheticInputs
 from bench.cost.timing import matmul_gflops, once_ms, repeated_ms, time_limit
-from bench.evaluation.exact_decoder import ANSWERS
+from bench.evaluation.exact_decoder import ANSWERS, QUERIES
 
 COLD_MS = 300  # a faster call is warmed up in every round: caches matter to it, and hardly to a slower call
 

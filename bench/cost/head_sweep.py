@@ -20,7 +20,6 @@ from bench.cost.ann_indexes import approximate
 from bench.cost.baseline_losses import BASELINE_LOSSES
 from bench.cost.baseline_search import BASELINE_SEARCHES
 from bench.cost.contender import Contender, Missing, SearchableRows, selected_names
-from bench.cost.decode_latency import QUERIES
 from bench.cost.earlier_rows import (
     comparable_ledgers,
     has_other_code,
@@ -37,6 +36,7 @@ from bench.cost.our_heads import head_alone, identifying_systems, systems, whole
 from bench.cost.schema import HeadLedger, HeadRow
 from bench.cost.synthetic_inputs import SyntheticInputs, make_inputs
 from bench.cost.timing import span
+from bench.evaluation.exact_decoder import QUERIES
 
 OFFSET_TOLERANCE = 1e-5  # of scores: offsets of words that differ less differ by rounding
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from bench.core import provenance
 from bench.core.history import ADDED
 from bench.core.identity import short_hash
 from bench.core.paths import folder_name
-from bench.core.provenance import timed_on
 from bench.core.secrets import scrub
 from bench.core.stored_result import StoredResult
+
+BASELINE = "peer:"  # prefix of the names of other libraries' contenders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class LedgerRow:
     A figure that was not measured is None.
     """
 
-    contender: str  # the name of a system, or `peer:…`
+    contender: str  # the name of a system, or BASELINE and another library's
     status: str = "ok"  # ok | slow (cut off, or not tried) | missing (package or device) | oom | diverged | failed
     reason: str | None = None  # of a status that is not ok, one line
 
@@ -79,6 +81,37 @@ def ledger_stem(config: dict[str, Any], prefix: str, kept: dict[str, Any], added
     return Path(config["results_dir"]) / folder_name(config["experiment_name"]) / f"{prefix}-{short_hash(kept, added)}"
 
 
+def timed_on(device: str) -> dict[str, Any]:
+    """Return the fields of a ledger that name the machine: the device, and the number of CPU threads.
+
+    Args:
+        device: `cpu` or `cuda`.
+    """
+    import torch  # here: the report reads ledgers without it
+
+    name = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else provenance.cpu_name()
+    return {"device": name, "threads": torch.get_num_threads()}
+
+
+def ledger_header(config: dict[str, Any], *, device: str, precision: str, rounds: int) -> dict[str, Any]:
+    """Return the fields that every ledger has beside its rows.
+
+    Args:
+        device: `cpu` or `cuda`; the ledger holds the name of that device.
+        precision: precision of the computation.
+    """
+    return {
+        "experiment": config["experiment_name"],
+        **timed_on(device),
+        "precision": precision,
+        "rounds": rounds,
+        "config": config,
+        "versions": provenance.installed_versions(),
+        "git_commit": provenance.git_commit(),
+        "finished_at": provenance.now(),
+    }
+
+
 def measured_elsewhere(ledger: Ledger, device: str) -> str:
     """Return a reason to measure again if the times are those of another machine or number of threads; else empty.
 
@@ -89,3 +122,8 @@ def measured_elsewhere(ledger: Ledger, device: str) -> str:
     if (ledger.device, ledger.threads) == (here["device"], here["threads"]):
         return ""
     return f"measured on {ledger.device} with {ledger.threads} threads"
+
+
+def is_baseline(contender: str) -> bool:
+    """True if another library's contender has this name."""
+    return contender.startswith(BASELINE)

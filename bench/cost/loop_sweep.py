@@ -11,10 +11,10 @@ from bench.core.history import ADDED_SINCE_LOOPS
 from bench.core.job import Job
 from bench.core.paths import resolved_config
 from bench.core.progress import Bar
-from bench.core.provenance import ledger_header, trains_on_gpu
+from bench.core.provenance import trains_on_gpu
 from bench.core.settings import Count, Group, Settings, SizedVocabulary
 from bench.cost.contender import selected_names
-from bench.cost.ledger import ledger_stem, measured_elsewhere
+from bench.cost.ledger import ledger_header, ledger_stem, measured_elsewhere
 from bench.cost.our_heads import identifying_systems, systems
 from bench.cost.schema import LoopLedger, LoopRow
 from bench.cost.training_loops import LoopTimings, measure

@@ -11,8 +11,7 @@ from hydra import compose, initialize_config_dir
 from bench.core.environment import config_dir
 from bench.core.errors import SettingError
 from bench.core.refusals import REFUSED
-
-BASELINES = "peer:*"  # names of other libraries' implementations
+from bench.cost.ledger import BASELINE
 
 
 def as_contenders(arguments: list[str]) -> list[str]:
@@ -35,7 +34,7 @@ def as_contenders(arguments: list[str]) -> list[str]:
     if not re.fullmatch(r"\w+(,\w+)*", names):
         raise SettingError("system", f"{names} is not a list of names; give e.g. cost.contenders=[softmax,cosine]")
     replaced = [each for each in arguments if each not in systems]
-    return [*replaced, f"cost.contenders=[{names},'{BASELINES}']"]
+    return [*replaced, f"cost.contenders=[{names},'{BASELINE}*']"]
 
 
 def has_contenders(experiments: list[str]) -> bool:

@@ -1,6 +1,6 @@
 """Clocks: time of a call, a time limit, and the machine's matmul peak.
 
-Decode latency is measured in `bench.cost.decode_latency`, all operations of ledgers in `bench.cost.head_rounds`.
+Costs of records are measured in `bench.cost.record_costs`, all operations of ledgers in `bench.cost.head_rounds`.
 """
 
 import signal

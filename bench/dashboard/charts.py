@@ -1,6 +1,6 @@
 """Charts of one experiment over W&B's own presets: small frames of means over seeds, from records alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +112,8 @@ def diagnosis(runs: pd.DataFrame) -> dict[str, Chart]:
     """Return where regressors lose accuracy, in % of the reference's: the bars of one regressor sum to 100 %."""
     measured = runs[runs.diagnosis.notna() & (runs.status == "ok")]
     rows = []
-    for name, cell in by_name(measured, TABLE):
+    for _, cell in named(measured, TABLE).groupby(CELL):
+        name = cell["line"].iloc[0]
         parts = mean_parts(list(cell.diagnosis))
         whole = parts["reference_accuracy_at_1"]
         if not whole:  # no share of it exists
@@ -134,8 +135,8 @@ def generation_frame(runs: pd.DataFrame) -> pd.DataFrame:
     _, of_judge = of_one_judge([*measured.generation_quality])
     measured = measured.assign(generation_quality=pd.Series(of_judge, measured.index, dtype=object))
     rows: list[dict[str, Any]] = []
-    for name, cell in by_name(measured, TABLE):
-        figures = cell.generation_quality.iloc[0]
+    for _, cell in named(measured, TABLE).groupby(CELL):
+        name, figures = cell["line"].iloc[0], cell.generation_quality.iloc[0]
         rows += [figures_row(f"{name}, {way}", figures[way]) for way in WAYS]
     for name, cell in named(measured.assign(label=REAL), TABLE).groupby("line"):
         # the first judge depends on the training text; the second has not judged every record
@@ -149,13 +150,6 @@ def figures_row(name: str, measured: Mapping[str, float | None]) -> dict[str, An
     values = {each.field: measured.get(each.field) for each in HEADINGS}
     scaled = {each.field: values[each.field] * each.scale for each in HEADINGS if values[each.field] is not None}
     return {"line": name} | scaled
-
-
-def by_name(runs: pd.DataFrame, fields: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each cell's runs with the name of its line."""
-    varying = [field for field in fields if runs[field].nunique() > 1]
-    for key, cell in runs.groupby(CELL):
-        yield line_name(dict(zip(CELL, key, strict=True)), varying), cell
 
 
 def named(frame: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:

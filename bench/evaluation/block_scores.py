@@ -11,7 +11,7 @@ from bench.core.errors import Diverged
 from bench.evaluation.calibration import Calibration, cached_rows
 from bench.evaluation.ranks import RankCounts, RankModel, count_ranks
 
-SEGMENT = 64  # words S of a segment of a distribution that is drawn from
+SLAB = 64  # words S of a slab, consecutive in the vocabulary, of a distribution that is drawn from
 
 
 class BlockScorer(NamedTuple):
@@ -74,7 +74,7 @@ class BlockScorer(NamedTuple):
         return self._words_at(scores, torch.cat(highest), torch.cat(up_to), uniform)
 
     def _words_at(self, scores: Tensor, highest: Tensor, up_to: Tensor, uniform: Tensor) -> Tensor:
-        """Return the words at shares of the calibrated distributions; computes again the logits of chosen segments."""
+        """Return the words at shares of the calibrated distributions; computes again the logits of chosen slabs."""
 
         def weights(words: Tensor) -> Tensor:
             return (self.calibration.logits(scores.gather(1, words), self.log_unigram[words]) - highest).exp()
@@ -99,16 +99,16 @@ def draw(p: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def masses(p: Tensor) -> Tensor:
-    """Return the mass of each row up to the end of each of its K segments. [n, V] -> [n, K]"""
-    whole = p.shape[1] - p.shape[1] % SEGMENT  # words in whole segments; the last segment is shorter
-    segments = p[:, :whole].unflatten(1, (-1, SEGMENT)).sum(2)
-    return torch.cat([segments, p[:, whole:].sum(1, keepdim=True)], 1).cumsum(1)
+    """Return the mass of each row up to the end of each of its K slabs. [n, V] -> [n, K]"""
+    whole = p.shape[1] - p.shape[1] % SLAB  # words in whole slabs; the last slab is shorter
+    slabs = p[:, :whole].unflatten(1, (-1, SLAB)).sum(2)
+    return torch.cat([slabs, p[:, whole:].sum(1, keepdim=True)], 1).cumsum(1)
 
 
 def words_at(up_to: Tensor, uniform: Tensor, size: int, weights: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the words at shares of the cumulative distribution of each row. [n, K], [n, count] -> ids [n, count]
 
-    The segment of words is found first, then the word within the segment: only sums over segments read the whole row,
+    The slab of words is found first, then the word within the slab: only sums over slabs read the whole row,
     several times faster than `torch.multinomial`.
 
     Args:
@@ -118,9 +118,9 @@ def words_at(up_to: Tensor, uniform: Tensor, size: int, weights: Callable[[Tenso
         weights: words of each row -> their probabilities, up to the factor of `up_to`. [n, m] -> [n, m]
     """
     level = uniform * up_to[:, -1:]
-    segment = first_above(up_to, level)  # [n, count]
-    level = level - F.pad(up_to, (1, 0)).gather(1, segment)
-    words = segment[..., None] * SEGMENT + torch.arange(SEGMENT, device=segment.device)  # [n, count, S]
+    slab = first_above(up_to, level)  # [n, count]
+    level = level - F.pad(up_to, (1, 0)).gather(1, slab)
+    words = slab[..., None] * SLAB + torch.arange(SLAB, device=slab.device)  # [n, count, S]
     p = weights(words.clamp_max(size - 1).flatten(1)).view_as(words).masked_fill(words >= size, 0)
     return words[..., 0] + first_above(p.cumsum(2), level[..., None])[..., 0]
 

@@ -1,6 +1,6 @@
 """Exact decoding: the best words and true ranks, by kernels without an [n, V] matrix where scores are inner products.
 
-Greedy generation uses this decoder. Its time is the decode latency of records (`bench.cost.decode_latency`) and ledgers
+Greedy generation uses this decoder. Its time is the decode latency of records (`bench.cost.record_costs`) and ledgers
 (`bench.cost.head_rounds`).
 n queries, V words, K columns of a query.
 """
@@ -16,6 +16,7 @@ from bench.heads.kernels.rank_counts import count_higher_and_equal
 from bench.heads.kernels.topk import TopKIndex
 
 ANSWERS = 10  # number of best words that a timed query returns
+QUERIES = (1, 256)  # numbers of queries that are timed together
 INDEX_ROWS = 2**14  # smallest V for which the index is faster than computing the scores of all words
 
 # Scores n · V that a GPU holds at once. Computing all of them is then faster than the index: 5 times for one query and

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.report import (
+    break_even,
     cost_report,
     csv_table,
     data_law,
@@ -65,7 +66,7 @@ def report(folders: list[Path], out: Path, figure_format: str = FORMATS[0], base
     cells = run_table.cells(runs)
     baseline = known_baseline(baseline, runs)
     boards = [*leaderboard.leaderboards(runs, cells, baseline)]
-    break_evens = [table for _, here in runs.groupby(run_table.GROUP) for table in page.break_even_tables(here)]
+    break_evens = [table for _, here in runs.groupby(run_table.GROUP) for table in break_even.tables_in_runs(here)]
     laws = [*data_law.law_tables(runs, cells, baseline)]
     if boards:
         leaderboard.write(boards, out / "leaderboard.md", [*laws, *break_evens])

@@ -1,5 +1,6 @@
 """Break-even tables: after how many epochs or runs a regressor has saved the time that its encoding took."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from bench.evaluation.metric_definition import Column
 from bench.report.crossovers import Epochs, break_even, uses_until_saved
 from bench.report.number_format import mean_and_error
+from bench.report.origins import by_origin
 from bench.report.run_table import GROUP
 from bench.report.scaling_tables import points
 from bench.report.significance import REFERENCE
@@ -63,6 +65,14 @@ def epochs_value(epochs: Epochs) -> Value:
 def count_text(count: float) -> str:
     """Format a number of epochs or runs; infinity is never."""
     return "never" if count == inf else mean_and_error(count, digits=2)
+
+
+def tables_in_runs(runs: pd.DataFrame) -> list[Table]:
+    """Return the break-even table of the runs of one corpus and budget, for each machine and commit."""
+    origins = by_origin(runs)
+    tables = {origin: table_in_runs(cells) for origin, cells in origins.items()}
+    named = [(origin, table) for origin, table in tables.items() if table is not None]
+    return [replace(table, title=f"{table.title}, {origin}") if len(origins) > 1 else table for origin, table in named]
 
 
 def table_in_runs(cells: pd.DataFrame) -> Table | None:

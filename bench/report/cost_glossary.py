@@ -141,3 +141,5 @@ EVERY_COST = (
     *LOOP_TIMES,
     *LOOP_PARTS,
 )  # peak_mib is defined once
+
+COST_COLUMNS = {column.name: column for column in EVERY_COST}

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import optimize
 
+from bench.cost.ledger import is_baseline
 from bench.evaluation.metric_definition import Column
-from bench.report.cost_glossary import EVERY_COST
-from bench.report.cost_tables import is_baseline, median_of, name_of
+from bench.report.cost_glossary import COST_COLUMNS
+from bench.report.cost_tables import median_of, name_of
 from bench.report.plot_style import (
     LINES,
     MUTED,
@@ -34,7 +35,7 @@ EXTRAPOLATED = {"linestyle": (0, (2, 2)), "linewidth": 1, "marker": ""}
 
 INDEX_LINES = ("--", ":", "-.")
 
-NAME_HEIGHT = 0.055  # least distance between two names beside a panel, as a share of the panel's height
+NAME_DISTANCE = 0.055  # least distance between two names beside a panel, as a share of the panel's height
 
 LONGEST_NAME = 18  # characters; a longer name would take half the panel's width, so a number stands for the name
 
@@ -117,7 +118,7 @@ def write_names(axis: Axes, ends: list[LineEnd]) -> None:
     axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())
     ends = sorted(ends, key=lambda end: end[2])
     tips = np.array([axis.transLimits.transform(axis.transScale.transform((x, y))) for _, x, y, _ in ends])  # [N, 2]
-    steps = NAME_HEIGHT * np.arange(len(ends))
+    steps = NAME_DISTANCE * np.arange(len(ends))
     heights = optimize.isotonic_regression(tips[:, 1] - steps).x + steps
     heights = np.minimum(heights, 1 - steps[::-1])
     leader = {"linewidth": 0.6, "linestyle": ":", "clip_on": False, "transform": axis.transAxes, "marker": ""}
@@ -137,8 +138,7 @@ def mark_missing(axis: Axes, frame: pd.DataFrame, column: Column) -> None:
 
 def cost_figure(frame: pd.DataFrame, laws: Laws, fields: tuple[str, ...], title: str, how: str) -> Figure | None:
     """Return a panel per cost that was measured; None without any."""
-    entries = {column.name: column for column in EVERY_COST}
-    measured = [entries[field] for field in fields if frame[field].notna().any()]
+    measured = [COST_COLUMNS[field] for field in fields if frame[field].notna().any()]
     if not measured:
         return None
     has_value = frame[[column.name for column in measured]].notna().any(axis=1)
@@ -192,8 +192,8 @@ def approximate_decoding(frame: pd.DataFrame, laws: Laws) -> Figure | None:
             for (contender, index), here in indexes.groupby(["contender", "index"])
         ]
         if field != "recall_at_10":
-            column = next(column for column in EVERY_COST if column.name == field)
-            ends += [plot_contender(axis, exact, column, name, {}) for name in dict.fromkeys(exact.contender)]
+            names = dict.fromkeys(exact.contender)
+            ends += [plot_contender(axis, exact, COST_COLUMNS[field], name, {}) for name in names]
             set_log_scale(axis, "y")
         label_panel(axis, exact, [end for end in ends if end], heading)
     return figure

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.cost.ledger import BASELINE, is_baseline
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import APPROXIMATE, DECODING, MEASURED, MEMORY, TRAINING
 from bench.report.number_format import LONGEST, NULL, exponent, mean_and_error, rounded, warranted_decimals
 from bench.report.significance import REFERENCE
 from bench.report.table import Part, Table, TableRow, Value, measured_columns
-
-BASELINE = "peer:"  # prefix, in a ledger, of the name of another library's contender
 
 OTHER_LIBRARY = "other library"  # kind of a baseline's row
 
@@ -164,11 +163,6 @@ def column_values(named: list[tuple[str, pd.Series]], column: Column) -> list[Va
 def baselines(frame: pd.DataFrame) -> pd.Series:
     """Return which rows are other libraries'. [N] bool"""
     return frame.contender.map(is_baseline).astype(bool)
-
-
-def is_baseline(contender: str) -> bool:
-    """True if another library's contender has this name."""
-    return contender.startswith(BASELINE)
 
 
 def name_of(contender: str) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from bench.cost.ledger import Ledger
+from bench.cost.ledger import Ledger, is_baseline
 from bench.cost.schema import EncoderLedger, EncoderRow
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import DRIFT, ENCODING
-from bench.report.cost_tables import OTHER_LIBRARY, is_baseline, median_of, name_of, value_of
+from bench.report.cost_tables import OTHER_LIBRARY, median_of, name_of, value_of
 from bench.report.ledgers import Section, machine, of_kind
 from bench.report.number_format import mean_and_error, rounded
 from bench.report.table import Part, Table, TableRow

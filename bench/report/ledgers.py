@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from bench.core.stored_result import json_files
 from bench.cost.ledger import Ledger
 from bench.cost.schema import EncoderLedger, HeadLedger, LoopLedger, ledger_class
 from bench.report.table import Table
@@ -34,8 +35,7 @@ def load(folders: list[Path]) -> list[Ledger]:
     Raises:
         SettingError: a ledger cannot be read.
     """
-    paths = sorted({path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}*.json")})
-    ledgers = [kind.read(path) for path in paths if (kind := ledger_class(path)) is not None]
+    ledgers = [kind.read(path) for path in json_files(folders) if (kind := ledger_class(path)) is not None]
     return sorted(ledgers, key=lambda each: each.finished_at)
 
 

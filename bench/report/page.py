@@ -18,7 +18,7 @@ from bench.report.glossary import COST, shown_quality
 from bench.report.headline import headline
 from bench.report.leaderboard import Leaderboard
 from bench.report.ledgers import Section, of_kind
-from bench.report.origins import by_origin, with_times_of_one_origin
+from bench.report.origins import with_times_of_one_origin
 from bench.report.page_table import page_table
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
 from bench.report.recommend import Answer
@@ -114,18 +114,10 @@ def section(runs: pd.DataFrame, cells: pd.DataFrame, timed: pd.DataFrame, drawn:
     return {
         "charts": page_charts.quality_vs_cost(timed),
         "figures": [(name.replace("_", " "), inline_svg(svg, f"{prefix}-{name}")) for name, svg in drawn.items()],
-        "break_even": break_even_tables(runs),
+        "break_even": break_even.tables_in_runs(runs),
         "texts": generated_texts(runs, cells),
         "generation": generation_section(runs, cells),
     }
-
-
-def break_even_tables(runs: pd.DataFrame) -> list[Table]:
-    """Return the break-even table of the runs of one corpus and budget, for each machine and commit."""
-    origins = by_origin(runs)
-    tables = {origin: break_even.table_in_runs(cells) for origin, cells in origins.items()}
-    named = [(origin, table) for origin, table in tables.items() if table is not None]
-    return [replace(table, title=f"{table.title}, {origin}") if len(origins) > 1 else table for origin, table in named]
 
 
 def inline_svg(svg: str, name: str) -> str:

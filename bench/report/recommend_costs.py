@@ -7,7 +7,7 @@ import pandas as pd
 from bench.cost.schema import HeadLedger
 from bench.report import cost_report
 from bench.report.best import NEEDS
-from bench.report.cost_glossary import EVERY_COST
+from bench.report.cost_glossary import COST_COLUMNS
 from bench.report.cost_tables import baselines, median_of, value_of
 from bench.report.crossovers import measured_order
 from bench.report.ledgers import machine
@@ -18,8 +18,6 @@ COST_NEEDS = {  # field of a ledger's row -> field of a record that answers the 
     "decode_1_ms": "decode_ms_1",
     "total_mib": "peak_mib",
 }
-
-COLUMNS = {column.name: column for column in EVERY_COST}
 
 PARTS = {"head": "head alone", "model": "whole model"}
 
@@ -40,7 +38,9 @@ def answer(order: pd.DataFrame, name: str, record_name: str) -> Answer:
     one, need = order.iloc[0], NEEDS[record_name]
     scope = f"{PARTS[one['part']]}, {one.precision}, hidden size {one.hidden_size}"
     unit = f"ms per step of {one.positions:,} positions" if name == "training_ms" else need.unit
-    texts = [f"{row.contender}: {value_of(row[name], COLUMNS[name]).text} {unit}" for _, row in order[:2].iterrows()]
+    texts = [
+        f"{row.contender}: {value_of(row[name], COST_COLUMNS[name]).text} {unit}" for _, row in order[:2].iterrows()
+    ]
     reasons = [f"{one.contender} {need.claim} ({scope}){texts[0].removeprefix(one.contender)}."]
     heads = one.contender
     if len(order) > 1:
@@ -54,7 +54,10 @@ def answer(order: pd.DataFrame, name: str, record_name: str) -> Answer:
     choice = {"size": f"{one.vocabulary_size:,}", "data": "", "corpus": "", "device": machine(one.ledger)}
     shown = [row for _, row in order[:2].iterrows()]
     rows = [
-        (NEEDS[key].name, *(f"{value_of(row[field], COLUMNS[field]).text} {COLUMNS[field].unit}" for row in shown))
+        (
+            NEEDS[key].name,
+            *(f"{value_of(row[field], COST_COLUMNS[field]).text} {COST_COLUMNS[field].unit}" for row in shown),
+        )
         for field, key in COST_NEEDS.items()
     ]
     return Answer(choice | {"need": need.name}, heads, reasons, [row.contender for row in shown], rows)

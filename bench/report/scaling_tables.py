@@ -6,9 +6,10 @@ from math import inf
 import numpy as np
 import pandas as pd
 
+from bench.cost.ledger import is_baseline
 from bench.evaluation.metric_definition import Column
 from bench.report.cost_glossary import LAWS
-from bench.report.cost_tables import OTHER_LIBRARY, enclosing, is_baseline, name_of
+from bench.report.cost_tables import OTHER_LIBRARY, enclosing, name_of
 from bench.report.crossovers import Crossover, MeasuredOrder, crossover, measured_order
 from bench.report.number_format import mean_and_error, rounded
 from bench.report.scaling_laws import FARTHEST, LEAST_SIZES, Law, fit, interval

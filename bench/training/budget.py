@@ -86,7 +86,7 @@ class Budget(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, model: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["source_sha256"] = self.checkpoint.source_sha256
-        checkpoint["pretrained_sha256"], checkpoint["forced"] = self.checkpoint.pretrained, self.checkpoint.forced
+        checkpoint["pretrained_sha256"], checkpoint["forced"] = self.checkpoint.weights_sha256, self.checkpoint.forced
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint; its curve is left out if it was measured on another validation text."""

@@ -23,15 +23,15 @@ class Checkpoint:
         path: path of the file.
         seconds: time between two checkpoints.
         source_sha256: hash of the code that the cell runs (`bench.core.source_hash`).
-        pretrained: hash of the pre-trained weights behind the model or its targets; None without such weights.
+        weights_sha256: hash of the pre-trained weights behind the model or its targets; None without such weights.
         forced: True for a run with `force=true`, which continues from the checkpoint of such a run alone.
     """
 
     def __init__(
-        self, path: Path, *, seconds: float, source_sha256: str, pretrained: str | None = None, forced: bool = False
+        self, path: Path, *, seconds: float, source_sha256: str, weights_sha256: str | None = None, forced: bool = False
     ):
         self.path, self.seconds, self.source_sha256 = path, seconds, source_sha256
-        self.pretrained, self.forced = pretrained, forced
+        self.weights_sha256, self.forced = weights_sha256, forced
         self.last_saved = time.monotonic()
 
     @property
@@ -79,7 +79,7 @@ class Checkpoint:
         """Return why a run of these settings must not continue from this state; empty if it may."""
         if state.get("source_sha256") != self.source_sha256:
             return "was made by other code"
-        if state.get("pretrained_sha256") != self.pretrained:
+        if state.get("pretrained_sha256") != self.weights_sha256:
             return "was trained with other pre-trained weights than the present ones"
         return "is of a run without force=true" if self.forced and not state.get("forced") else ""
 

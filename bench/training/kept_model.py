@@ -14,6 +14,7 @@ from bench.core.paths import weights_beside
 from bench.core.record import Record
 from bench.core.source_hash import made_by_other_code
 from bench.core.value_check import find_target
+from bench.evaluation.calibration import Calibration
 from bench.heads._regressor import Regressor
 from bench.training.build import Built, build_cell
 from bench.training.kept_weights import load_weights, rests_on
@@ -55,3 +56,10 @@ def kept_table(config: dict[str, Any], weights: Path) -> Tensor | None:
             return file.get_tensor("head.table")
     except SafetensorError:  # damaged, which `load_weights` reports
         return None
+
+
+def kept_calibration(record: Record) -> Calibration | None:
+    """Return the calibration that was fitted in the run of a record; None for a model that needs none."""
+    if record.calibration_scale is None:
+        return None
+    return Calibration(record.calibration_scale, record.calibration_prior)

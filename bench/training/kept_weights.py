@@ -15,11 +15,11 @@ from bench.core.errors import SettingError
 log = logging.getLogger(__name__)
 
 
-def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = None) -> dict[str, Any] | None:
+def load_weights(model: torch.nn.Module, path: Path, weights_sha256: str | None = None) -> dict[str, Any] | None:
     """Load weights that `save_weights` wrote into the model.
 
     Args:
-        pretrained: hash of the pre-trained weights behind the model as it is built today; None checks nothing.
+        weights_sha256: hash of the pre-trained weights behind the model as it is built today; None checks nothing.
 
     Returns:
         The record's fields about training; None if there is no undamaged file, or if other pre-trained weights are
@@ -30,44 +30,42 @@ def load_weights(model: torch.nn.Module, path: Path, pretrained: str | None = No
     """
     if not path.is_file():
         return None
-    metadata = weights_metadata(path)
+    training = kept_training(path)
     try:
-        sound = metadata is not None and digest(load_file(path)) == metadata["sha256"]
+        sound = training is not None and digest(load_file(path)) == training["sha256"]
     except SafetensorError:
         sound = False
     if not sound:
         log.warning("%s is damaged; training again", path)
         return None
-    training = training_fields(metadata)
-    if not rests_on(training.get("weights_sha256"), pretrained):
+    if not rests_on(training.get("weights_sha256"), weights_sha256):
         log.warning("%s was trained with other pre-trained weights than the present ones; training again", path)
         return None
     try:
         load_model(model, path)
     except RuntimeError as error:
         raise SettingError("force", f"{path} does not fit this version's model; force=true trains it again") from error
-    return {name: value for name, value in training.items() if name != "weights_sha256"}
+    return {name: value for name, value in training.items() if name not in ("weights_sha256", "sha256")}
 
 
-def rests_on(earlier: str | None, pretrained: str | None) -> bool:
+def rests_on(earlier: str | None, weights_sha256: str | None) -> bool:
     """True if a result of an earlier run rests on these pre-trained weights, or if one of the two hashes is unknown."""
-    return None in (earlier, pretrained) or earlier == pretrained
+    return None in (earlier, weights_sha256) or earlier == weights_sha256
 
 
-def weights_metadata(path: Path) -> dict[str, str] | None:
-    """Return the texts that `save_weights` wrote beside the weights; None if there is no readable file."""
+def kept_training(path: Path) -> dict[str, Any] | None:
+    """Return what `save_weights` wrote beside the weights; None if there is no readable file.
+
+    Returns:
+        The record's fields about training, None for those that older weights lack, and `sha256` of the weights.
+    """
+    training = dict.fromkeys(("cpu_share", "source_sha256", "machines", "validation_words"))
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata()
-    except (SafetensorError, FileNotFoundError):
+            metadata = file.metadata()
+        return training | json.loads(metadata["training"]) | {"sha256": metadata["sha256"]}
+    except (SafetensorError, FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-def training_fields(metadata: dict[str, str]) -> dict[str, Any]:
-    """Return the record's fields about training; those that older weights lack are None."""
-    return {"cpu_share": None, "source_sha256": None, "machines": None, "validation_words": None} | json.loads(
-        metadata["training"]
-    )
 
 
 def save_weights(model: torch.nn.Module, path: Path, training: dict[str, Any]) -> None:

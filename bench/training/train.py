@@ -24,7 +24,7 @@ from bench.training.build import Built
 from bench.training.cell_logger import CellLogger
 from bench.training.checkpoint import Checkpoint
 from bench.training.distributed import LocalRank, start_followers
-from bench.training.kept_weights import load_weights, rests_on, save_weights, training_fields, weights_metadata
+from bench.training.kept_weights import kept_training, load_weights, rests_on, save_weights
 
 
 def train_or_load(
@@ -32,7 +32,7 @@ def train_or_load(
     config: dict[str, Any],
     built: Built,
     flops_per_position: float | None,
-    pretrained: str | None,
+    weights_sha256: str | None,
     logger: CellLogger | None,
 ) -> tuple[pl.Trainer, dict[str, Any]]:
     """Train and keep the weights, or load the weights that an earlier run kept.
@@ -41,13 +41,13 @@ def train_or_load(
     `stale=rerun` if they are of other code.
 
     Args:
-        pretrained: hash of the pre-trained weights behind the model or its targets; None without such weights.
+        weights_sha256: hash of the pre-trained weights behind the model or its targets; None without such weights.
 
     Returns:
         The trainer, and the record's fields about training.
     """
     path = weights_path(config)
-    checkpoint, machine = checkpoint_of(cfg, config, pretrained), machine_of(config)
+    checkpoint, machine = checkpoint_of(cfg, config, weights_sha256), machine_of(config)
     with exclusive(path, f"training {path.stem}"), Bar(record_stem(config).name) as bar:
         validate = partial(evaluator_of(built.model).validate, built.evaluation_data)
         budget = make_budget(
@@ -63,7 +63,7 @@ def train_or_load(
         trainer = make_trainer(cfg, budget, rank, logger)
         built.datamodule.batches.shard(0, trainer.world_size)
         device = trainer.strategy.root_device
-        training = None if trains_anew(cfg, config) else load_weights(built.model, path, pretrained)
+        training = None if trains_anew(cfg, config) else load_weights(built.model, path, weights_sha256)
         if training is not None:
             if made_by_other_code(training["source_sha256"], config):
                 print_line(f"{path}: made by other code; {KEPT}")
@@ -85,7 +85,7 @@ def train_or_load(
                 "source_sha256": cell_sha256(config),
                 "machines": budget.machines,
             }
-            save_weights(built.model, path, training | {"weights_sha256": pretrained})
+            save_weights(built.model, path, training | {"weights_sha256": weights_sha256})
             checkpoint.delete()
             training = of_this_run(training, len(built.evaluation_data.validation), machine, path.stem)
     if training["cpu_share"] is not None and training["cpu_share"] < SLOWED:
@@ -123,24 +123,20 @@ def of_this_run(training: dict[str, Any], validation_words: int, machine: str, w
     return fields
 
 
-def continues_training(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> bool:
+def continues_training(cfg: DictConfig, config: dict[str, Any], weights_sha256: str | None) -> bool:
     """True if weights or a checkpoint of an earlier run will be used; no file is changed, as no lock is held."""
-    metadata = weights_metadata(weights_path(config))
-    loads = (
-        metadata is not None
-        and rests_on(training_fields(metadata).get("weights_sha256"), pretrained)
-        and not trains_anew(cfg, config)
-    )
-    return loads or checkpoint_of(cfg, config, pretrained).is_usable()
+    training = kept_training(weights_path(config))
+    loads = training is not None and rests_on(training.get("weights_sha256"), weights_sha256)
+    return (loads and not trains_anew(cfg, config)) or checkpoint_of(cfg, config, weights_sha256).is_usable()
 
 
-def checkpoint_of(cfg: DictConfig, config: dict[str, Any], pretrained: str | None) -> Checkpoint:
+def checkpoint_of(cfg: DictConfig, config: dict[str, Any], weights_sha256: str | None) -> Checkpoint:
     """Return the checkpoint file of a cell, stored beside its weights."""
     return Checkpoint(
         weights_path(config).with_suffix(".ckpt"),
         seconds=cfg.checkpoint.seconds,
         source_sha256=cell_sha256(config),
-        pretrained=pretrained,
+        weights_sha256=weights_sha256,
         forced=cfg.force,
     )
 
@@ -149,8 +145,8 @@ def trains_anew(cfg: DictConfig, config: dict[str, Any]) -> bool:
     """True if weights of earlier runs must not be used; a checkpoint says itself which runs may continue from it."""
     if cfg.force or cfg.get("stale") != "rerun":
         return cfg.force
-    metadata = weights_metadata(weights_path(config))
-    return metadata is not None and made_by_other_code(training_fields(metadata)["source_sha256"], config)
+    training = kept_training(weights_path(config))
+    return training is not None and made_by_other_code(training["source_sha256"], config)
 
 
 def make_budget(cfg: DictConfig, **rest: Any) -> Budget:

@@ -9,7 +9,7 @@ import pytest
 
 CODE = """
 import resource, torch
-from bench.core.allocator import keep_freed_memory
+from bench.core.process_memory import keep_freed_memory
 keep_freed_memory()
 torch.set_num_threads(1)
 for nth in range(20):

@@ -5,14 +5,15 @@ import sys
 
 import pytest
 
-from bench.core import cpu_threads, memory_limit
+from bench.core import cpu_threads, process_memory
 
 ASK = """
 import resource
+from bench.core import process_memory
 from bench.core.errors import status_of
-from bench.core.memory_limit import limit_memory
 import numpy, torch
-limit_memory(3 << 30)
+process_memory.available = lambda: 3 << 30
+process_memory.limit_memory()
 for ask in (lambda: torch.zeros(10**9), lambda: numpy.ones(10**9), lambda: bytearray(4 * 10**9)):
     try:
         ask()
@@ -22,9 +23,10 @@ print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)
 """
 LOWER = """
 import resource
-from bench.core.memory_limit import limit_memory
+from bench.core import process_memory
 resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, resource.RLIM_INFINITY))
-limit_memory(3 << 30)
+process_memory.available = lambda: 3 << 30
+process_memory.limit_memory()
 print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)
 """
 
@@ -56,10 +58,10 @@ def test_limits_of_both_versions_of_control_groups_are_found(monkeypatch, tmp_pa
     (tmp_path / "own").write_text(own)
     monkeypatch.setattr(cpu_threads, "CGROUPS", tmp_path / "groups")
     monkeypatch.setattr(cpu_threads, "OWN", tmp_path / "own")
-    assert list(memory_limit.group_limits()) == [5000]
-    assert memory_limit.available() == 5000
+    assert list(process_memory.group_limits()) == [5000]
+    assert process_memory.available() == 5000
 
 
 def test_limit_without_control_groups_is_the_machine_s_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(cpu_threads, "OWN", tmp_path / "none")
-    assert 1 << 28 < memory_limit.available() < 1 << 50
+    assert 1 << 28 < process_memory.available() < 1 << 50

@@ -5,7 +5,7 @@ import pytest
 from factories.configurations import plain
 
 from bench.core.identity import identity
-from bench.core.random_search import log_uniform, one_of, uniform
+from bench.core.resolvers import log_uniform, one_of, uniform
 
 
 @pytest.mark.parametrize("first", [0, 12, 120])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from factories.configurations import cells, composed_with_hydra, plain
 
-from bench.core.rate_by_words import SEARCHED_WORDS, rate_by_words
 from bench.core.record import Record
+from bench.core.resolvers import SEARCHED_WORDS, rate_by_words
 
 
 def test_rate_halves_when_words_grow_tenfold():

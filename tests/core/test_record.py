@@ -14,7 +14,6 @@ from bench.core.identity import OUTSIDE_IDENTITY, identity
 from bench.core.record import (
     SCHEMA,
     Record,
-    read_positions,
     read_records,
     write_record,
 )
@@ -40,7 +39,7 @@ def test_record_is_read_as_it_was_written(tmp_path):
     assert path == tmp_path / "deep" / "mse-1.7B.json"
     assert names(path.parent) == {"mse-1.7B.json", "mse-1.7B.npz"}
     assert Record.read(path) == RECORD
-    found = read_positions(path)
+    found = np.load(path.with_suffix(".npz"))
     assert found.keys() == POSITIONS.keys()
     for name, values in POSITIONS.items():
         assert found[name].dtype == values.dtype
@@ -56,9 +55,8 @@ def test_figure_that_was_not_measured_is_null(tmp_path):
 
 
 def test_run_without_positions_removes_those_of_an_earlier_run(tmp_path):
-    path = write_record(RECORD, tmp_path / "r", POSITIONS)
+    write_record(RECORD, tmp_path / "r", POSITIONS)
     write_record(RECORD, tmp_path / "r")
-    assert read_positions(path) is None
     assert names(tmp_path) == {"r.json"}
 
 

@@ -3,10 +3,8 @@
 import json
 import os
 import pickle
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from factories.encoder import tiny_encoder
@@ -14,7 +12,6 @@ from factories.models import tiny_corpus as piece_corpus
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bench.core.errors import SettingError
-from bench.core.record import read_positions
 from bench.core.trust import check_targets
 from bench.data.sources.wikitext import wikitext
 from bench.data.subwords import learn
@@ -115,15 +112,6 @@ def test_script_of_a_data_set_is_not_run(tmp_path, marker):
     (place / "train.pkl").write_bytes(pickle.dumps(Payload(marker)))
     with pytest.raises(SettingError, match=r"^corpus: cannot read"):
         wikitext("wikitext-2-raw-v1", str(place))
-
-
-def test_positions_that_hold_a_pickle_are_refused(tmp_path, marker):
-    np.savez(tmp_path / "r.npz", rank=np.array([Payload(marker)], dtype=object))
-    with pytest.raises(SettingError, match=r"r.npz: holds no plain arrays .*; delete it and run the cell again$"):
-        read_positions(tmp_path / "r.json")
-    with zipfile.ZipFile(tmp_path / "r.npz", "w") as archive:
-        archive.writestr("rank.pkl", pickle.dumps(Payload(marker)))
-    assert "rank" not in read_positions(tmp_path / "r.json")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from bench.core.sweep_plan import jobs
 from bench.cost import encoder_drift, encoder_rounds, encoder_sweep
 from bench.cost.encoder_sweep import EncoderSweep
 from bench.cost.encoder_variants import (
-    SEGMENTS,
+    DOCUMENTS,
     EncoderVariant,
     EqualLengthReader,
     PlainReader,
@@ -41,7 +41,7 @@ def sample() -> Sample:
     """Ten words of each document of at least ten words; no two windows begin with equal words."""
     documents = [WORDS, ["cat"], WORDS[::-1]]
     return make_sample(
-        build_corpus("tiny", {"train": documents, "validation": [WORDS], "test": [WORDS]}), SEGMENTS * SHARE
+        build_corpus("tiny", {"train": documents, "validation": [WORDS], "test": [WORDS]}), DOCUMENTS * SHARE
     )
 
 
@@ -51,7 +51,7 @@ def words_of(sample: Sample) -> list[list[str]]:
 
 def test_sample_holds_the_beginnings_of_documents_that_are_long_enough(sample):
     assert words_of(sample) == [WORDS[:SHARE], WORDS[::-1][:SHARE]]
-    assert words_of(sample.segment(1)) == [WORDS[::-1][:SHARE]]
+    assert words_of(sample.document(1)) == [WORDS[::-1][:SHARE]]
     assert [len(document) for document in words_of(sample.cut(4))] == [4, 4, 2, 4, 4, 2]
     assert words_of(sample.isolated_types()) == [[word] for word in sample.lexicon]
 

@@ -217,7 +217,7 @@ def test_all_contenders_with_targets_give_equal_words(tree, inputs, many, monkey
 
 
 def test_baseline_whose_package_is_absent_is_missing(inputs, monkeypatch):
-    monkeypatch.setattr("bench.cost.baseline_search.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("bench.cost.contender.importlib.util.find_spec", lambda _: None)
     for name, package in (("faiss flat", "faiss-cpu"), ("sklearn.neighbors, targets", "scikit-learn")):
         with pytest.raises(Missing, match=rf"^pip install {package}$"):
             built_baseline(f"peer:{name}", inputs)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.flops import count_flops, training_flops
 from bench.cost.memory import peak_mib
-from bench.cost.training_cost import training_cost
+from bench.cost.record_costs import training_cost
 from bench.heads.adaptive_softmax import AdaptiveSoftmaxHead
 from bench.heads.mse import MSEHead
 from bench.heads.sampled_softmax import SampledSoftmaxHead

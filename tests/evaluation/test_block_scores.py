@@ -6,17 +6,17 @@ import torch
 from scipy.stats import chisquare
 
 from bench.evaluation import calibration
-from bench.evaluation.block_scores import SEGMENT, draw, masses, words_at
+from bench.evaluation.block_scores import SLAB, draw, masses, words_at
 from bench.evaluation.calibration import cached_rows
 
 ROWS = 20_000
 
 
-@pytest.mark.parametrize("size", [2, SEGMENT - 1, SEGMENT, 3 * SEGMENT + 5])
+@pytest.mark.parametrize("size", [2, SLAB - 1, SLAB, 3 * SLAB + 5])
 def test_draws_follow_the_distribution_at_any_vocabulary_size(size):
     random = torch.Generator().manual_seed(0)
     p = torch.rand(size, generator=random).pow(3)
-    if size > SEGMENT // 2:
+    if size > SLAB // 2:
         p[::7] = 0  # never drawn, the first word included
     p /= p.sum()
     drawn = draw(p.expand(ROWS, -1), 3, random)
@@ -39,7 +39,7 @@ def test_draws_of_one_row_are_independent_of_each_other_and_of_other_rows():
     assert agree == pytest.approx(0.3**2 + 0.3**2 + 0.4**2, abs=3.5 * (0.34 * 0.66 / (ROWS / 2)) ** 0.5)
 
 
-@pytest.mark.parametrize("size", [5, SEGMENT, 2 * SEGMENT + 1])
+@pytest.mark.parametrize("size", [5, SLAB, 2 * SLAB + 1])
 def test_words_lie_at_shares_of_the_cumulative_distribution_when_weights_are_scaled(size):
     random = torch.Generator().manual_seed(2)
     p, uniform = torch.rand(40, size, generator=random), torch.rand(40, 3, generator=random)

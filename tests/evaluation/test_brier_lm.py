@@ -12,6 +12,7 @@ from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import masses, words_at
 from bench.evaluation.score import EvaluationData, score
 from bench.evaluation.subword_brier import brier_n
+from bench.evaluation.word_brier import NO_WORD, continue_draws, shared_words
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
 from bench.models.count_model import CountModel
@@ -30,7 +31,7 @@ def interval(estimates: np.ndarray) -> tuple[float, float]:
 def test_words_in_common_end_at_the_first_difference_and_nothing_equals_none():
     one = np.array([[1, 2, 3, 4], [1, 9, 3, 4], [-1, 2, 3, 4], [1, 2, -1, -1]])
     other = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [-1, 2, 3, 4], [1, 2, -1, -1]])
-    assert brier_lm.shared_words(one, other).tolist() == [4, 1, 0, 2]
+    assert shared_words(one, other).tolist() == [4, 1, 0, 2]
 
 
 def test_starts_leave_room_for_four_words_in_the_document():
@@ -71,7 +72,7 @@ def test_draws_equal_those_of_one_state_per_draw_when_equal_draws_share_a_state(
         return words_after(states[0] % 4, uniform)
 
     states = (torch.arange(500) * 4**3,)
-    found = brier_lm.continue_draws(states, first, true, unk, proceed, draw, torch.Generator().manual_seed(1))
+    found = continue_draws(states, first, true, unk, proceed, draw, torch.Generator().manual_seed(1))
 
     expected, uniform = first[..., None].tolist(), torch.Generator().manual_seed(1)
     for _ in range(1, brier_lm.MOST_WORDS):
@@ -84,10 +85,10 @@ def test_draws_equal_those_of_one_state_per_draw_when_equal_draws_share_a_state(
         for i, row in enumerate(expected):
             for branch, one in enumerate(row):
                 share = shares[i][branch].view(1, 1) if goes_on[i][branch] else None
-                one.append(int(words_after(torch.tensor([one[-1]]), share)) if goes_on[i][branch] else brier_lm.NO_WORD)
+                one.append(int(words_after(torch.tensor([one[-1]]), share)) if goes_on[i][branch] else NO_WORD)
     expected = torch.tensor(expected)
-    assert torch.equal(found, expected.masked_fill(expected == unk, brier_lm.NO_WORD))
-    assert (found[..., -1] != brier_lm.NO_WORD).sum() > 10
+    assert torch.equal(found, expected.masked_fill(expected == unk, NO_WORD))
+    assert (found[..., -1] != NO_WORD).sum() > 10
     assert all(len(each.unique(dim=0)) == len(each) for each in asked)  # no state is computed twice
 
 

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from factories.diagnosis import CLASSES, regressor_case
 from scipy import stats
 
-from bench.evaluation.diagnosis import ladder
+from bench.evaluation.diagnosis import diagnose, ladder
 from bench.evaluation.diagnosis.collapse import collapse, effective_rank, total_variance
-from bench.evaluation.diagnosis.diagnose import diagnose
 from bench.evaluation.diagnosis.hubness import decoders, hubness, skewness
 from bench.evaluation.diagnosis.ladder import fit, fitted, nats_and_accuracy, training_sample
 from bench.evaluation.diagnosis.read_outs import LinearMap, Probe, ReadOut, WordBias

@@ -32,4 +32,4 @@ def test_names_beside_the_lines_do_not_overlap(section: Section):
         for axis in figure.axes:
             heights = sorted(text.get_position()[1] for text in axis.texts if text.get_text() != "×")
             assert all(height <= 1 for height in heights)
-            assert (np.diff(heights) > cost_plots.NAME_HEIGHT - 1e-9).all()
+            assert (np.diff(heights) > cost_plots.NAME_DISTANCE - 1e-9).all()

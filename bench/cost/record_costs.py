@@ -1,10 +1,11 @@
-"""Training costs of one trained model, for its record: parameters, memory, time of the head.
+"""Costs of one trained model, for its record: parameters, memory, time of the head, decode latency.
 
 N positions, H hidden size, V vocabulary size.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,11 +13,17 @@ from torch import nn
 
 from bench.cost.flops import head_targets
 from bench.cost.memory import buffers_restored, mib, peak_mib, state_of, trained
-from bench.cost.timing import milliseconds
+from bench.cost.timing import milliseconds, once_ms
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.exact_decoder import QUERIES
+from bench.evaluation.score import EvaluationData
 from bench.models.language_model import LanguageModel
 
-SECONDS = 0.1  # of repeated steps of the head, at least five of them
+HEAD_SECONDS = 0.1  # of repeated steps of the head, at least five of them
 
+DECODE_SECONDS = 0.05  # of repeated calls of the decoder: hundreds with one query; at least five in any case
+
+LONG_MS = 1000.0  # a longer call is not repeated: the subword search with a large model takes seconds
 
 Precision = Callable[[], AbstractContextManager[Any]]  # context of a forward pass in the trainer's precision
 
@@ -70,6 +77,22 @@ def head_milliseconds(head: nn.Module, batch: Any, precision: Precision) -> floa
             loss = head.loss(hidden, *head_targets(batch))
         loss.backward()
 
-    figure = milliseconds(step, hidden.device, SECONDS) * 1000 / batch.trained_words
+    figure = milliseconds(step, hidden.device, HEAD_SECONDS) * 1000 / batch.trained_words
     head.zero_grad(set_to_none=True)
     return figure
+
+
+def decode_latency(evaluator: Evaluator, data: EvaluationData) -> dict[str, float]:
+    """Return `decode_ms_1` and `decode_ms_256`: time to find the exact 10 best words of 1 and of 256 queries, ms.
+
+    A model over a closed vocabulary is timed with the decoder of its greedy generation, a model of word pieces with its
+    search for true words among the 10 best. The time to build an index is not included. A call longer than `LONG_MS` is
+    timed once; other calls give a median.
+    """
+    decode, device = evaluator.decoder(data, max(QUERIES)), evaluator.model.device
+    figures = {}
+    for queries in QUERIES:
+        call = partial(decode, queries)
+        first = once_ms(call, device)
+        figures[f"decode_ms_{queries}"] = first if first > LONG_MS else milliseconds(call, device, DECODE_SECONDS)
+    return figures
