@@ -55,6 +55,11 @@ class EvaluationData:
     calibration_words: int  # number of evenly spaced validation words
     search_words: int  # number of evenly spaced test words on which a model of word pieces is ranked
 
+    @property
+    def calibration_positions(self) -> np.ndarray:
+        """Positions in the validation text of the words that models are calibrated on. int64"""
+        return evenly_spaced(len(self.validation), self.calibration_words)
+
 
 class Halves(NamedTuple):
     """Blocks of scores of evenly spaced validation words, in two halves: words 0, 2, 4 … and words 1, 3, 5 …"""
@@ -82,7 +87,7 @@ def score(model: ClosedVocabularyModel, data: EvaluationData, halves: Halves | N
         features = model.features(data.test, "test") if states is None else states[0]
         blocks = score_blocks(model, features, words, size)
         *rows, first, second = torch.cat([scorer.measure(*block) for block in blocks()], dim=1)
-        position_fields = document_and_word(data)
+        position_fields = document_and_word(data.vocabulary, data.test)
         estimates = None  # Brier-n is undefined for a model that cannot read words that it wrote
         if states is not None:
             drawn, rows_at_once = torch.stack([first, second], 1).long(), max(1, CELLS // size)
@@ -115,7 +120,7 @@ def validation_nats(model: ClosedVocabularyModel, data: EvaluationData, halves: 
         halves = halves or validation_halves(model, data)
         scorer = fit_block_scorer(data, halves.even, model.device)
         rows = torch.cat([scorer.measure(*block) for block in halves.odd()], dim=1)
-    measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
+    measured = data.calibration_positions[1::2]
     return float(rows[2].mean()) + float(spelling_nats(model, data, data.validation)[measured].mean())
 
 
@@ -134,7 +139,7 @@ def validation_halves(model: ClosedVocabularyModel, data: EvaluationData) -> Hal
     """Compute the features of the validation text; return blocks of scores of the calibration sample."""
     features = model.features(data.validation, "validation")
     words, size = vocabulary_ids(data.vocabulary, data.validation, model.device), len(data.vocabulary)
-    chosen = torch.from_numpy(evenly_spaced(len(data.validation), data.calibration_words)).to(model.device)
+    chosen = torch.from_numpy(data.calibration_positions).to(model.device)
     halves = (score_blocks(model, features[at], words[at], size) for at in (chosen[::2], chosen[1::2]))
     return Halves(*(kept(blocks, len(chosen) * size) for blocks in halves))
 
@@ -172,11 +177,11 @@ def vocabulary_ids(vocabulary: Vocabulary, text: Text, device: torch.device | st
     return torch.from_numpy(vocabulary.encode(text.words).astype(np.int64)).to(device)
 
 
-def document_and_word(data: EvaluationData) -> dict[str, np.ndarray]:
-    """Return the document number and the word id of each test position. [N] int32 each"""
-    lengths = np.diff(data.test.starts)
+def document_and_word(vocabulary: Vocabulary, text: Text) -> dict[str, np.ndarray]:
+    """Return the document number and the word id of each position. [N] int32 each"""
+    lengths = np.diff(text.starts)
     document = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    return {"document": document, "word": data.vocabulary.encode(data.test.words)}
+    return {"document": document, "word": vocabulary.encode(text.words)}
 
 
 def spelling_nats(model: ClosedVocabularyModel, data: EvaluationData, text: Text) -> np.ndarray:

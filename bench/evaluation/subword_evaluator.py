@@ -9,7 +9,7 @@ from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.sampling import PLAIN, Sampling
-from bench.evaluation.score import EvaluationData, ScoredText, evenly_spaced
+from bench.evaluation.score import EvaluationData, ScoredText
 from bench.evaluation.subword_nats import once_per_model, score_words, word_nats
 from bench.evaluation.subword_search import search
 from bench.evaluation.subword_trie import build_trie
@@ -25,8 +25,7 @@ class SubwordEvaluator(Evaluator):
     def validation_nats(self, data: EvaluationData) -> float:
         """Return nats per word on the positions of the validation sample that other models are measured on."""
         nats = once_per_model(word_nats, self.model, data.validation)
-        measured = evenly_spaced(len(data.validation), data.calibration_words)[1::2]
-        return float(nats[measured].mean())
+        return float(nats[data.calibration_positions[1::2]].mean())
 
     def validate(self, data: EvaluationData) -> dict[str, float]:
         """Measure nats per word on the words that word models are measured on; each segment is a document."""

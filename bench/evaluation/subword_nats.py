@@ -16,7 +16,7 @@ from bench.data.corpus import Text
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK
 from bench.evaluation import brier_lm
-from bench.evaluation.score import evenly_spaced
+from bench.evaluation.score import document_and_word, evenly_spaced
 from bench.evaluation.subword_brier import brier_n
 from bench.evaluation.subword_search import initial_pieces, log_sums, search
 from bench.evaluation.subword_trie import build_trie
@@ -40,14 +40,13 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     ranks = np.full(len(text), np.nan, np.float32)
     positions = evenly_spaced(len(text), search_words)
     ranks[positions] = search(model, text, positions, build_trie(model, vocabulary))
-    document = np.repeat(np.arange(len(text.starts) - 1, dtype=np.int32), np.diff(text.starts))
-    word = vocabulary.encode(text.words)
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     values = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
+    position_fields = document_and_word(vocabulary, text)
     if vocabulary.corpus.lexicon[-1] != UNK:  # a text that spells `<unk>`: word models never draw it, this model would
-        starts = np.intersect1d(brier_lm.start_positions(document), positions)
+        starts = np.intersect1d(brier_lm.start_positions(position_fields["document"]), positions)
         values["brier_n"] = brier_lm.at_positions(once_per_model(brier_n, model, text, starts), starts, len(text))
-    return {"document": document, "word": word, **values}
+    return position_fields | values
 
 
 def once_per_model(

@@ -67,7 +67,7 @@ def best(cells: pd.DataFrame, field: str) -> Best | None:
     )
 
 
-def figure(cell: pd.Series, field: str) -> str:
+def figure_text(cell: pd.Series, field: str) -> str:
     """Return a figure of a cell with its unit, as `15.2 ± 0.1 %`; a dash if the cell has no such figure."""
     shown = text(cell, COLUMNS[field])
     return shown if shown == NULL else f"{shown} {NEEDS[field].unit}".strip()

@@ -30,7 +30,7 @@ def check_times(figure: str, origins: set[str]) -> None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class FigureValue:
     """The figure that the records give.
 
     `numbers` has one number, or the two ends of an interval; `text` holds the names of a `best`. `seeds` is the
@@ -77,16 +77,16 @@ class Cell:
             raise SettingError(query.figure, "is not a figure of a record; docs/metrics.md lists the figures")
         return float(measured(value, query, self.means.label) * query.factor)
 
-    def figure(self, query: Query) -> Answer:
+    def figure(self, query: Query) -> FigureValue:
         """Return the figure of this cell alone."""
         if query.form == "value":
-            return Answer((self.value(query),), seeds=self.seeds_of(query))
+            return FigureValue((self.value(query),), seeds=self.seeds_of(query))
         ends = significance.interval_ends(self.means, COLUMNS[query.figure]) if query.figure in COLUMNS else None
         if query.form == "p" or ends is None:
             raise SettingError(query.figure, f"has no {query.form} for one system; name two by `minus`")
-        return Answer(tuple(end * COLUMNS[query.figure].scale * query.factor for end in ends), seeds=self.seeds)
+        return FigureValue(tuple(end * COLUMNS[query.figure].scale * query.factor for end in ends), seeds=self.seeds)
 
-    def compared(self, other: "Cell", query: Query) -> Answer:
+    def compared(self, other: "Cell", query: Query) -> FigureValue:
         """Return the difference to another cell, its interval or its p, paired on the same documents; or the ratio."""
         counts = [count for each in (self, other) if (count := each.seeds_of(query)) is not None]
         seeds = min(counts) if counts else None
@@ -94,7 +94,7 @@ class Cell:
             check_times(query.figure, {*self.means.origins, *other.means.origins})
             is_ratio = query.operator == "over"
             number = self.value(query) / other.value(query) if is_ratio else self.difference(other, query)
-            return Answer((number,), seeds=seeds)
+            return FigureValue((number,), seeds=seeds)
         test = None if query.operator == "over" else significance.difference(self.means, other.means, query.figure)
         if test is None or (query.form == "p" and test.p is None):
             causes = "only one seed, different test texts, or a figure that is not paired"
@@ -102,7 +102,7 @@ class Cell:
             raise SettingError(query.figure, problem)
         scale = COLUMNS[query.figure].scale * query.factor
         numbers = (test.p,) if query.form == "p" else (test.low * scale, test.high * scale)
-        return Answer(numbers, seeds=seeds)
+        return FigureValue(numbers, seeds=seeds)
 
     def difference(self, other: "Cell", query: Query) -> float:
         """Return the difference to another cell; of a metric of words, on the words that both systems have ranked.
@@ -143,13 +143,13 @@ class LedgerEntry:
         scale = COLUMNS[root].scale if root in COLUMNS and not path else 1.0
         return float(measured(value, query, self.row["contender"]) * scale * query.factor)
 
-    def figure(self, query: Query) -> Answer:
+    def figure(self, query: Query) -> FigureValue:
         """Return the figure."""
         if query.form != "value":
             raise SettingError(query.figure, f"has no {query.form} in a cost ledger; ask for its value")
-        return Answer((self.value(query),))
+        return FigureValue((self.value(query),))
 
-    def compared(self, other: "LedgerEntry", query: Query) -> Answer:
+    def compared(self, other: "LedgerEntry", query: Query) -> FigureValue:
         """Return the difference to another row, or the ratio."""
         if query.form != "value":
             raise SettingError(query.figure, f"has no {query.form} of a difference in a cost ledger; ask for its value")
@@ -157,7 +157,7 @@ class LedgerEntry:
             problem = f"{self.name} and {other.name} differ in {listed(unlike)}"
             raise SettingError(query.figure, f"{problem}; select rows that were measured together")
         ours, theirs = self.value(query), other.value(query)
-        return Answer((ours / theirs if query.operator == "over" else ours - theirs,))
+        return FigureValue((ours / theirs if query.operator == "over" else ours - theirs,))
 
 
 @cache

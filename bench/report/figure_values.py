@@ -10,7 +10,7 @@ from bench.evaluation.metrics import METRICS
 from bench.report import run_table, significance
 from bench.report.data_law import FEWEST_SIZES, exponent, gap_growth
 from bench.report.figure_query import Query
-from bench.report.figure_sides import COLUMNS, Answer, check_times, side
+from bench.report.figure_sides import COLUMNS, FigureValue, check_times, side
 from bench.report.named_settings import selected_runs, written
 from bench.report.number_format import signed, warranted_decimals
 from bench.report.record_facts import UNTRAINED
@@ -18,7 +18,7 @@ from bench.report.shared_words import ordering
 from bench.report.words_plots import with_words
 
 
-def answer(query: Query, folder: Path) -> Answer:
+def figure_value(query: Query, folder: Path) -> FigureValue:
     """Compute the figure that a query names from the records in a folder.
 
     Raises:
@@ -37,7 +37,7 @@ def answer(query: Query, folder: Path) -> Answer:
     return first.compared(second, query)
 
 
-def best(query: Query, folder: Path) -> Answer:
+def best(query: Query, folder: Path) -> FigureValue:
     """Return the best trained system, and those that do not differ from it significantly, each with its difference.
 
     Without a p, as with one seed, two systems differ if the interval of their difference excludes zero.
@@ -71,10 +71,10 @@ def best(query: Query, folder: Path) -> Answer:
         if not (excludes_zero if comparison.differs is None else comparison.differs):
             names.append(f"{other.label} ({signed(mean, warranted_decimals(low, high))})")
             seeds.append(int(other.seeds))
-    return Answer(text="; ".join(names), seeds=min(seeds))
+    return FigureValue(text="; ".join(names), seeds=min(seeds))
 
 
-def growth(query: Query, folder: Path) -> Answer:
+def growth(query: Query, folder: Path) -> FigureValue:
     """Return α of a system, or the growth of its difference to another per tenfold words; or the interval of these.
 
     The number of seeds is the largest at any number of words: the law pools the variance over seeds.
@@ -92,7 +92,7 @@ def growth(query: Query, folder: Path) -> Answer:
         raise SettingError(query.figure, problem)
     seeds = [int(line.seeds.max()) for line in lines if line.kind.iloc[0] not in UNTRAINED]
     numbers = (found.low, found.high) if query.form.startswith("interval") else (found.value,)
-    return Answer(tuple(each * query.factor for each in numbers), seeds=min(seeds) if seeds else None)
+    return FigureValue(tuple(each * query.factor for each in numbers), seeds=min(seeds) if seeds else None)
 
 
 def line_of(chosen: Mapping[str, str], folder: Path) -> pd.DataFrame:

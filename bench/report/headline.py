@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.report.best import NEEDS, Best, best, figure, main_board
+from bench.report.best import NEEDS, Best, best, figure_text, main_board
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import listed, mean_and_error
 from bench.report.shared_words import on_other_words, on_shared_words
@@ -83,7 +83,7 @@ def against(cell: pd.Series, other: pd.Series, board: Leaderboard) -> str:
     if pd.notna(cell.accuracy_at_1) and pd.notna(other.accuracy_at_1):
         pair = on_shared_words(pd.DataFrame([cell, other]), "accuracy_at_1")
         ours, theirs = (
-            figure(each, "accuracy_at_1").partition(" ±")[0].removesuffix("%") for _, each in pair.iterrows()
+            figure_text(each, "accuracy_at_1").partition(" ±")[0].removesuffix("%") for _, each in pair.iterrows()
         )
         parts.append(
             f"its first answer is right for {ours.strip()} % of the words against {theirs.strip()} %"

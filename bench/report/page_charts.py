@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.best import figure
+from bench.report.best import figure_text
 from bench.report.number_format import mean_and_error
 from bench.report.plot_style import line_styles
 from bench.report.run_table import pareto
@@ -82,9 +82,9 @@ def point(cell: pd.Series, field: str) -> dict[str, Any]:
         "size": int(cell.vocabulary_size),
         "bits": float(cell.bits_per_byte),
         "cost": float(cell[field]) if field else None,
-        "bits_text": figure(cell, "bits_per_byte"),
-        "accuracy": figure(cell, "accuracy_at_1"),
-        "seconds": figure(cell, "train_seconds"),
+        "bits_text": figure_text(cell, "bits_per_byte"),
+        "accuracy": figure_text(cell, "accuracy_at_1"),
+        "seconds": figure_text(cell, "train_seconds"),
         "flops": mean_and_error(cell.train_flops),
     }
 

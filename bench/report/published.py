@@ -15,8 +15,8 @@ from bench.core.errors import SettingError
 from bench.core.files import write_atomically
 from bench.report.figure_links import PrintedFigure, figures
 from bench.report.figure_query import Query
-from bench.report.figure_sides import Answer
-from bench.report.figure_values import answer
+from bench.report.figure_sides import FigureValue
+from bench.report.figure_values import figure_value
 from bench.report.glossary import COLUMNS
 from bench.report.number_format import NULL, exponent, p_text, signed, warranted_decimals
 from bench.report.paired_test import holm
@@ -46,7 +46,7 @@ def reprinted(found: PrintedFigure, p: float | None = None) -> str:
             number of numbers than is printed.
     """
     try:
-        result = answer(found.query, found.folder)
+        result = figure_value(found.query, found.folder)
         check_seeds(found, result)
         return printed_again(found, result, p)
     except SettingError as error:
@@ -55,7 +55,7 @@ def reprinted(found: PrintedFigure, p: float | None = None) -> str:
         raise SettingError(found.name, str(error)) from None
 
 
-def printed_again(found: PrintedFigure, result: Answer, p: float | None) -> str:
+def printed_again(found: PrintedFigure, result: FigureValue, p: float | None) -> str:
     """Return the printed text with other numbers."""
     if found.query.form == "best":
         return result.text
@@ -84,7 +84,7 @@ def warranted(numbers: list[float], query: Query) -> int:
     return max(0, digits - 1 - exponent(numbers[0], digits)) if numbers[0] else 0
 
 
-def check_seeds(found: PrintedFigure, result: Answer) -> None:
+def check_seeds(found: PrintedFigure, result: FigureValue) -> None:
     """Check that the passage says so if a figure rests on fewer than three seeds.
 
     Raises:
@@ -106,7 +106,7 @@ def corrected_p(found: list[PrintedFigure]) -> dict[tuple[Path, str], float]:
     for each in found:
         if each.query.form == "p":
             with contextlib.suppress(SettingError):
-                [values[each.folder, each.written]] = answer(each.query, each.folder).numbers
+                [values[each.folder, each.written]] = figure_value(each.query, each.folder).numbers
     return dict(zip(values, holm([*values.values()]), strict=True))
 
 

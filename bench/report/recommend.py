@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report import run_table
-from bench.report.best import NEEDS, QUALITY, Best, best, figure
+from bench.report.best import NEEDS, QUALITY, Best, best, figure_text
 from bench.report.glossary import COLUMNS, TIMES
 from bench.report.leaderboard import Leaderboard
 from bench.report.number_format import mean_and_error
@@ -74,12 +74,12 @@ def answer(
         origin: machine and commit whose times the cells have; empty if all are from one.
     """
     cell, other, differs = found.cell, found.next, found.differs
-    reasons = [f"{cell.label} {NEEDS[name].claim}: {figure(cell, name)}."]
+    reasons = [f"{cell.label} {NEEDS[name].claim}: {figure_text(cell, name)}."]
     if other is not None:
         said = OTHER_WORDS if found.on_other_words else TESTED[differs]
         if name not in QUALITY:
             differs, said = apart(*(runs[runs.label == each.label][name].dropna() for each in (cell, other)))
-        reasons.append(f"Next best is {other.label}: {figure(other, name)}. {said}")
+        reasons.append(f"Next best is {other.label}: {figure_text(other, name)}. {said}")
         if found.on_other_trunk:
             reasons.append("The two have different trunks: their difference is not that of the heads alone.")
     if name == "train_seconds" and pd.notna(cell.encode_seconds):
@@ -91,7 +91,7 @@ def answer(
     measured = {key: need.name for key, need in NEEDS.items() if any(pd.notna(each[key]) for each in shown)}
     if origin and not measured.keys().isdisjoint(TIMES):
         reasons.append(f"Times are those of {origin} alone: those of other machines or commits do not compare.")
-    rows = [(need, *(figure(each, key) for each in shown)) for key, need in measured.items()]
+    rows = [(need, *(figure_text(each, key) for each in shown)) for key, need in measured.items()]
     heads = f"{cell.label} or {other.label}" if other is not None and differs is False else cell.label
     return Answer(choice, heads, reasons, [each.label for each in shown], rows)
 
@@ -112,7 +112,7 @@ def better_floors(cells: pd.DataFrame, name: str) -> Iterator[str]:
         known = cells[((cells.kind == "floor") | cells.competes) & cells[name].notna()]
         order = sign * ordering(known, name)
         for _, floor in known[(known.kind == "floor") & (order < order[known.competes].min())].iterrows():
-            yield f"The floor {floor.label} is better than every trained system: {figure(floor, name)}."
+            yield f"The floor {floor.label} is better than every trained system: {figure_text(floor, name)}."
 
 
 def control(answers: Sequence[Answer]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from math import inf
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -193,7 +192,7 @@ def test_spelling_is_priced_when_a_word_has_no_id(evaluation_data):
 
 
 def test_document_and_word_give_numbers_and_ids_per_position(vocabulary, corpus):
-    fields = module.document_and_word(SimpleNamespace(vocabulary=vocabulary, test=corpus.test))
+    fields = module.document_and_word(vocabulary, corpus.test)
     lengths = [len(document) for document in corpus.test.documents()]
     assert fields["document"].tolist() == [number for number, n in enumerate(lengths) for _ in range(n)]
     assert fields["word"].tolist() == vocabulary.encode(corpus.test.words).tolist()
