@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.core.source_hash import FOLLOWED
 
 PACKAGES = ("core", "data", "targets", "heads", "models", "evaluation", "training", "cost", "report", "dashboard")
 COMMANDS = {
@@ -66,6 +67,31 @@ def test_module_imports_only_from_packages_above(module):
 
 def test_imports_have_no_circle():
     assert len([*TopologicalSorter({name: imported(path) - {name} for name, path in MODULES.items()}).static_order()])
+
+
+def defined(path: Path) -> set[str]:
+    """Names that a module itself assigns, or defines as functions and classes."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+    return names
+
+
+# the code of FOLLOWED packages is hashed into records, imports included
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(FOLLOWED)])
+def test_names_are_imported_from_the_module_that_defines_them(module):
+    borrowed = {
+        f"{alias.name} from {node.module}"
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES
+        for alias in node.names
+        if f"{node.module}.{alias.name}" not in MODULES and alias.name not in defined(MODULES[node.module])
+    }
+    assert borrowed == set()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "report").glob("*.py")), ids=lambda path: path.stem)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.data.corpus import Corpus, Text, concatenate
+from bench.data.corpus import Corpus
+from bench.data.text import Text, concatenate
 from bench.targets.encoder import Encoder
 from bench.targets.encoder_forward import EncoderModel
 

@@ -13,7 +13,8 @@ from bench.report.glossary import COST
 from bench.report.origins import with_times_of_one_origin
 from bench.report.page_charts import TRAINING_COSTS
 from bench.report.plots import CURVE_UNITS
-from bench.report.run_table import CELL, GROUP
+from bench.report.run_table import CELL
+from bench.report.run_variants import GROUP
 
 WAYS = ("greedy", "sampled")  # of decoding
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import SettingError
-from bench.data.corpus import Corpus, concatenate
+from bench.data.corpus import Corpus
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import tokenize
 from bench.evaluation.calibration import Calibration

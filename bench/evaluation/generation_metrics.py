@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from bench.data.corpus import Text
+from bench.data.text import Text
 
 COPIED = 8  # words of an n-gram that counts as copied
 

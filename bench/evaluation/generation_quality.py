@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bench.core.progress import print_line
-from bench.data.corpus import Text
+from bench.data.text import Text
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.causal_judge import CausalJudge
 from bench.evaluation.evaluator import Evaluator

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from bench.core.record import Record
-from bench.data.corpus import Text
+from bench.data.text import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.intervals import MOST_BLOCKS
 from bench.evaluation.metric_definition import Positions

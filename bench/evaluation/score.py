@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.corpus import Text
+from bench.data.text import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import BlockScorer

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.corpus import Text
+from bench.data.text import Text
 from bench.evaluation import brier_lm
 from bench.evaluation.block_scores import draw
 from bench.evaluation.subword_search import initial_pieces

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.core.errors import Diverged
-from bench.data.corpus import Text
+from bench.data.text import Text
 from bench.data.vocabulary import Vocabulary
 from bench.data.words import UNK
 from bench.evaluation import brier_lm

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.corpus import Text
+from bench.data.text import Text
 from bench.evaluation.subword_trie import Trie
 from bench.models.causal_lm import SubwordModel
 from bench.models.piece_readers import CELLS

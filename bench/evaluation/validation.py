@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.errors import Diverged
-from bench.data.corpus import concatenate
+from bench.data.text import concatenate
 from bench.evaluation.calibration import fit
 from bench.evaluation.ranks import count_ranks
 from bench.evaluation.score import EvaluationData, kept, score_blocks, spelling_nats

@@ -10,7 +10,7 @@ from bench.evaluation.metric_definition import Column
 from bench.report.crossovers import Epochs, break_even, uses_until_saved
 from bench.report.number_format import mean_and_error
 from bench.report.origins import by_origin
-from bench.report.run_table import GROUP
+from bench.report.run_variants import GROUP
 from bench.report.scaling_tables import points
 from bench.report.significance import REFERENCE
 from bench.report.table import Part, Table, TableRow, Value

@@ -10,7 +10,8 @@ from bench.evaluation.metrics import METRICS
 from bench.report import run_table, significance
 from bench.report.data_law import FEWEST_SIZES, exponent, gap_growth
 from bench.report.figure_query import Query
-from bench.report.figure_sides import COLUMNS, FigureValue, check_times, side
+from bench.report.figure_sides import FigureValue, check_times, side
+from bench.report.glossary import COLUMNS
 from bench.report.named_settings import selected_runs, written
 from bench.report.number_format import signed, warranted_decimals
 from bench.report.record_facts import UNTRAINED

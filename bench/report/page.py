@@ -23,7 +23,8 @@ from bench.report.page_table import page_table
 from bench.report.plot_style import BACKGROUND, GRID, INK, MUTED
 from bench.report.recommend import Answer
 from bench.report.record_facts import budget_order
-from bench.report.run_table import GROUP, failure, in_group
+from bench.report.run_table import failure, in_group
+from bench.report.run_variants import GROUP
 from bench.report.significance import REFERENCE
 from bench.report.table import Table
 

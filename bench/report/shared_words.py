@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from bench.evaluation.intervals import common_formula, same_words
-from bench.evaluation.metric_definition import Ratio
-from bench.evaluation.metrics import METRICS, evaluate
+from bench.evaluation.metric_definition import Ratio, evaluate
+from bench.evaluation.metrics import METRICS
 from bench.report.run_table import means_and_errors
 
 

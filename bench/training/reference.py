@@ -12,7 +12,7 @@ from bench.core.trust import finished_record
 from bench.evaluation.calibration import Calibration
 from bench.models.language_model import ClosedVocabularyModel
 from bench.models.truth_model import TruthModel
-from bench.targets.tables import EncoderSettings
+from bench.targets.encoder import EncoderSettings
 from bench.training.build import Built
 from bench.training.kept_model import kept_model
 

@@ -5,7 +5,8 @@ import pytest
 
 from bench.core.errors import SettingError
 from bench.data.corpus import Corpus, build_corpus
-from bench.data.vocabulary import UNK, Vocabulary
+from bench.data.vocabulary import Vocabulary
+from bench.data.words import UNK
 
 COUNTS = {"a": 9, "b": 5, "c": 3, "d": 1, "e": 1}
 

@@ -9,7 +9,8 @@ import torch
 from factories.models import context_sensitive_model
 
 from bench.core.errors import SettingError
-from bench.data.corpus import build_corpus, concatenate
+from bench.data.corpus import build_corpus
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.exact_decoder import ExactDecoder

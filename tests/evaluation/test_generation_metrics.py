@@ -8,7 +8,8 @@ import scipy.linalg
 from factories.references import kneser_ney
 from nltk.util import ngrams as nltk_ngrams
 
-from bench.data.corpus import build_corpus, concatenate
+from bench.data.corpus import build_corpus
+from bench.data.text import concatenate
 from bench.evaluation import generation_judge, generation_metrics
 from bench.evaluation.generation_frechet import frechet_distance, frechet_interval
 from bench.evaluation.generation_judge import ORDER, Judge

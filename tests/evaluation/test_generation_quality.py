@@ -7,7 +7,8 @@ import pytest
 import torch
 from factories.models import CORPUS, context_sensitive_model, tiny_model
 
-from bench.data.corpus import build_corpus, concatenate
+from bench.data.corpus import build_corpus
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation import generation_quality as quality
 from bench.evaluation.calibration import Calibration

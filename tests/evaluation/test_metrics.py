@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bench.core.record import Record
-from bench.data.corpus import build_corpus, concatenate
+from bench.data.corpus import build_corpus
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.intervals import BlockSums, interval
 from bench.evaluation.metric_definition import Metric, Ratio

@@ -10,7 +10,8 @@ from sklearn.metrics import label_ranking_average_precision_score, top_k_accurac
 from torchmetrics.text import Perplexity
 
 from bench.core.record import Record
-from bench.data.corpus import build_corpus, concatenate
+from bench.data.corpus import build_corpus
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.quality import by_decile, finite, quality, sums

@@ -13,7 +13,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 
 from bench.core.errors import Diverged, SettingError
 from bench.core.record import POSITIONS
-from bench.data.corpus import Text, build_corpus
+from bench.data.corpus import build_corpus
+from bench.data.text import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_evaluator import SubwordEvaluator
 from bench.evaluation.subword_nats import once_per_model, piece_nats, score_words, word_nats

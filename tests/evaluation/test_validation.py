@@ -7,7 +7,7 @@ from factories.models import CORPUS, tiny_model, word_model
 from factories.references import naive_rank
 
 from bench.core.errors import Diverged
-from bench.data.corpus import concatenate
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import fit
 from bench.evaluation.score import EvaluationData

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from bench.data.corpus import Text
 from bench.data.sources.synthetic import synthetic
+from bench.data.text import Text
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.calibration import Calibration
 from bench.evaluation.diagnosis.inputs import Case

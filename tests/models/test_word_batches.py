@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from bench.core.errors import SettingError
-from bench.data.corpus import build_corpus, concatenate
+from bench.data.corpus import build_corpus
 from bench.data.step_batches import Prefetch
+from bench.data.text import concatenate
 from bench.data.vocabulary import Vocabulary
 from bench.models.word_batches import Inputs, Streams, WordData
 

@@ -7,7 +7,7 @@ from factories.models import HIDDEN, word_model
 from torch import nn
 
 import bench.models.word_model
-from bench.data.corpus import Text, concatenate
+from bench.data.text import Text, concatenate
 from bench.heads.sampled_softmax import SampledSoftmaxHead
 from bench.heads.softmax import SoftmaxHead
 from bench.models.backbones.rnn import RNN
