@@ -48,8 +48,9 @@ def facts(runs: pd.DataFrame) -> str:
     commits = sorted({commit[:7] for commit in good.git_commit.dropna()})
     if len(commits) > 1:
         parts.append(f"records of {len(commits)} git commits ({', '.join(commits)})")
-    if slowed := int(good.slowed.sum()):
-        parts.append(f"without the times of {slowed} runs that other work slowed")
+    if good.slowed.any():
+        left_out = "" if good.train_seconds[good.slowed].notna().any() else ", whose times are left out"
+        parts.append(f"other work slowed {good.slowed.sum()} runs{left_out}")
     parts += [f"on {device}" for device in sorted(set(good.device.dropna()))]
     if (at_once := good.cells_at_once.max()) > 1:
         parts.append(f"{at_once:.0f} cells at once shared the machine: slower times than alone")

@@ -66,8 +66,10 @@ def runs(records: list[Record]) -> pd.DataFrame:
     frame["trunk"] = pd.Series([trunk(record) for record in records], frame.index, dtype=object)
     frame["origin"] = pd.Series([origin(record) for record in records], frame.index, dtype=object)
     frame["slowed"] = frame.cpu_share < SLOWED
-    of_training = [each for each in TIMES if each != "encode_seconds"]  # the encoder may have run at another time
-    return one_per_seed(without_times(frame, frame.slowed, of_training))
+    if (frame.train_seconds.notna() & ~frame.slowed).any():  # else all times are too long, and captions say so
+        of_training = [each for each in TIMES if each != "encode_seconds"]  # the encoder may have run at another time
+        frame = without_times(frame, frame.slowed, of_training)
+    return one_per_seed(frame)
 
 
 def without_times(runs: pd.DataFrame, chosen: pd.Series, names: Sequence[str]) -> pd.DataFrame:

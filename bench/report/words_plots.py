@@ -45,11 +45,14 @@ def with_words(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def timed_cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells with the times of one machine and commit; column `seconds` is the cost.
+    """Return the cells of one machine and commit, without runs that other work slowed; column `seconds` is the cost.
 
     The encoder reads a regressor's text before the first step, so its time is a part of the cost.
     """
-    cells = run_table.cells(with_times_of_one_origin(runs)[0])
+    undisturbed = runs[~runs.slowed]
+    if undisturbed.empty:
+        return run_table.cells(runs).iloc[:0].assign(seconds=float("nan"))
+    cells = run_table.cells(with_times_of_one_origin(undisturbed)[0])
     return cells.assign(seconds=cells.train_seconds + cells.encode_seconds.fillna(0))
 
 

@@ -185,6 +185,7 @@ def test_run_that_other_work_slowed_has_no_training_time_but_that_of_its_encoder
     assert [["seconds" in row for row in curve] for curve in runs.curve] == [[False], [True]]
     (cell,) = run_table.cells(runs).to_dict("records")
     assert (cell["seeds"], cell["train_seconds"], cell["bits_per_byte"]) == (2, 30.0, 2.0)
+    assert run_table.runs(records[:1]).train_seconds.tolist() == [30.0]  # of slowed runs alone, times are shown
 
 
 def predictions(seed: int, file: str):
