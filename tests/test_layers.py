@@ -1,6 +1,7 @@
 """Data flows one way: a package imports from the packages above it, and no modules import each other in a circle."""
 
 import ast
+import functools
 import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_imports_have_no_circle():
     assert len([*TopologicalSorter({name: imported(path) - {name} for name, path in MODULES.items()}).static_order()])
 
 
+@functools.cache
 def defined(path: Path) -> set[str]:
     """Names that a module itself assigns, or defines as functions and classes."""
     names: set[str] = set()
