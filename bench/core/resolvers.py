@@ -91,6 +91,6 @@ def one_of(trial: int, name: str, choices: list[Any]) -> Any:
 
 
 def register() -> None:
-    """Register all of them with OmegaConf."""
+    """Register every resolver with OmegaConf."""
     for resolver in (cache_folder, last_part, if_null, axis, scaled, rate_by_words, log_uniform, one_of):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
