@@ -43,7 +43,7 @@ def score_words(model: SubwordModel, text: Text, vocabulary: Vocabulary, *, sear
     unmeasured = np.full_like(ranks, np.nan)  # nothing is fitted to the vocabulary here
     values = {"rank": ranks, "calibrated_rank": unmeasured, "nats": nats, "raw_nats": nats}
     position_fields = document_and_word(vocabulary, text)
-    if vocabulary.corpus.lexicon[-1] != UNK:  # a text that spells `<unk>`: word models never draw it, this model would
+    if vocabulary.corpus.lexicon[-1] != UNK:  # a `<unk>` of the text would be a hit here, and never is for word models
         starts = np.intersect1d(brier_lm.start_positions(position_fields["document"]), positions)
         values["brier_n"] = brier_lm.at_positions(once_per_model(brier_n, model, text, starts), starts, len(text))
     return position_fields | values
