@@ -8,7 +8,7 @@ from factories.experiments import write_experiments
 from factories.offline_runs import columns_of, entries, offline_runs, summary_of
 from factories.records import partial_record, write_all
 
-from bench.core.record import read_records
+from bench.core.record import read_records, write_record
 from bench.dashboard import summary
 from bench.dashboard.content import contents
 from bench.dashboard.summary import log_summary
@@ -90,7 +90,8 @@ def test_figures_that_a_report_adds_are_logged_although_the_records_are_unchange
 
 def test_artifact_holds_the_later_record_of_a_cell_that_lies_in_two_folders(tmp_path):
     for folder, time in (("later", "2026-02-02"), ("earlier", "2026-01-01")):
-        write_all([partial_record(bits_per_byte=2.0, finished_at=time, experiment="größe")], tmp_path / folder)
+        record = partial_record(bits_per_byte=2.0, finished_at=time, experiment="größe")
+        write_record(record, tmp_path / folder / "cell")
     [content] = contents([tmp_path / "later", tmp_path / "earlier"])
     artifact = summary.records_artifact(content)
     assert artifact.name == "gr__e-records"
