@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from factories.experiments import write_experiments
 from factories.offline_runs import columns_of, entries, offline_runs, summary_of
-from factories.records import partial_record, write_all
+from factories.records import partial_record
 
 from bench.core.record import read_records, write_record
 from bench.dashboard import summary
