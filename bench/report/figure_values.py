@@ -52,10 +52,10 @@ def best(query: Query, folder: Path) -> FigureValue:
     if column is None or column.direction == "neither":
         raise SettingError(query.figure, "is not a column for which lower or higher is better; name such a column")
     cells = run_table.cells(runs)
-    check_times(query.figure, {name for each in cells[cells.competes].origins for name in each})
     cells = cells[cells.competes & cells[query.figure].notna()] if len(cells) else cells
     if cells.empty:
         raise SettingError(query.figure, f"no trained system in {folder} has this figure; select others")
+    check_times(query.figure, {name for each in cells.origins for name in each})
     cells = cells.assign(order=ordering(cells, query.figure))
     ranked = cells.sort_values(["order", "label"], ascending=[column.direction == "lower", True])
     first, *others = (cell for _, cell in ranked.iterrows())

@@ -131,33 +131,27 @@ def ladder(case: Case, inputs: Inputs) -> list[dict[str, object]]:
         The rows, first that of the reference, for comparison at the same positions; only those without a fit if the
         model has no features of the training text.
     """
-    fixed = {
-        "nearest": (0, ReadOut(case, case.scale_alone)),
-        "calibrated": (2, ReadOut(case, case.calibration)),
-    }
-    rows = [
-        row(name, parameters, nats_and_accuracy(read_out, inputs, case.unk))
-        for name, (parameters, read_out) in fixed.items()
-    ]
+    read_outs = {"nearest": (0, ReadOut(case, case.scale_alone)), "calibrated": (2, ReadOut(case, case.calibration))}
+    if "train" in case.model.splits:
+        sample = training_sample(case)
+        word_bias = fitted(WordBias(case, case.calibration), *sample, case)
+        linear_map = fitted(LinearMap(case, case.calibration), *sample, case)
+        probe = fitted(Probe(case, linear_map), *sample, case)
+        for name, read_out in {"word_bias": word_bias, "linear_map": linear_map, "probe": probe}.items():
+            read_outs[name] = sum(parameter.numel() for parameter in read_out.free_parameters()), read_out
+    figures = {name: nats_and_accuracy(read_out, inputs, case.unk) for name, (_, read_out) in read_outs.items()}
     # a fitted scale below 0 would rank backwards; the nearest word is the first by the head's own scores
-    rows[0]["accuracy_at_1"] = nats_and_accuracy(ReadOut(case, Calibration(1.0, 0.0)), inputs, case.unk)[1]
+    nearest = nats_and_accuracy(ReadOut(case, Calibration(1.0, 0.0)), inputs, case.unk)
+    figures["nearest"] = figures["nearest"][0], nearest[1]
     reference = measured(
         lambda block: case.reference_log_p(case.reference_scores(block)), inputs, len(case.log_unigram), case.unk
     )
-    rows.insert(0, row("reference", None, reference))
-    if "train" not in case.model.splits:
-        return rows
-    sample = training_sample(case)
-    word_bias = fitted(WordBias(case, case.calibration), *sample, case)
-    linear_map = fitted(LinearMap(case, case.calibration), *sample, case)
-    probe = fitted(Probe(case, linear_map), *sample, case)
-    for name, read_out in {"word_bias": word_bias, "linear_map": linear_map, "probe": probe}.items():
-        parameters = sum(parameter.numel() for parameter in read_out.free_parameters())
-        rows.append(row(name, parameters, nats_and_accuracy(read_out, inputs, case.unk)))
-    return rows
+    return [
+        row("reference", None, *reference),
+        *(row(name, parameters, *figures[name]) for name, (parameters, _) in read_outs.items()),
+    ]
 
 
-def row(name: str, parameters: int | None, figures: tuple[float, float]) -> dict[str, object]:
-    """Return the row of one read-out, whose figures are its nats and accuracy@1."""
-    nats, accuracy = figures
+def row(name: str, parameters: int | None, nats: float, accuracy: float) -> dict[str, object]:
+    """Return the row of one read-out."""
     return {"read_out": name, "parameters": parameters, "accuracy_at_1": accuracy, "nats": nats}
