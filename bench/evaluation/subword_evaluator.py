@@ -10,6 +10,7 @@ from bench.evaluation.calibration import Calibration
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.sampling import PLAIN, Sampling
 from bench.evaluation.score import EvaluationData, ScoredText
+from bench.evaluation.subword_generation import generate
 from bench.evaluation.subword_nats import once_per_model, score_words, word_nats
 from bench.evaluation.subword_search import search
 from bench.evaluation.subword_trie import build_trie
@@ -45,7 +46,7 @@ class SubwordEvaluator(Evaluator):
         sampling: Sampling = PLAIN,
     ) -> list[str]:
         """Generate piece by piece; words outside the vocabulary can occur."""
-        return self.model.generate(prompt, count, greedy=greedy, seed=seed, distribution=sampling)
+        return generate(self.model, prompt, count, greedy=greedy, seed=seed, distribution=sampling)
 
     def decoder(self, data: EvaluationData, most_queries: int) -> Callable[[int], np.ndarray]:
         """Return the trie search for the ranks, within the 10 best, of test words that are in the vocabulary.

@@ -5,7 +5,7 @@ B rows, T steps, S distinct pieces, H hidden size.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -32,8 +32,6 @@ from bench.models.causal_lm_builders import from_scratch, learned_pieces, load_c
 from bench.models.language_model import LanguageModel
 from bench.models.piece_readers import CachedLines, CachedTree, PlainLines, PlainTree, cache_problem
 from bench.targets.probes import has_linear_output
-
-LONGEST_WORD = 24  # pieces; generation ends a word that has as many
 
 
 class SubwordModel(pl.LightningModule, LanguageModel):
@@ -170,55 +168,6 @@ class SubwordModel(pl.LightningModule, LanguageModel):
     def read_trees(self, histories: list[Tensor]) -> CachedTree | PlainTree:
         """Read histories; a tree of pieces then grows after each of them."""
         return (CachedTree if self.exact_cache else PlainTree)(self.lm, histories)
-
-    def generate(
-        self,
-        prompt: list[int],
-        count: int,
-        *,
-        greedy: bool,
-        seed: int = 0,
-        distribution: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(-1),
-    ) -> list[str]:
-        """Return `count` words that continue the prompt, generated piece by piece; BOS and EOS are never chosen.
-
-        Args:
-            prompt: lexicon indices.
-            greedy: take the likeliest piece each time; else draw from the distribution.
-            seed: of the draws.
-            distribution: logits of the next piece -> probabilities of the draw.
-        """
-        random = torch.Generator().manual_seed(seed)
-        line = [self.pieces.begin, *self.pieces.encode_words(np.array(prompt, int)).tolist()]
-        start = word_start = len(line)  # of the continuation, and of the word being written
-        begins = torch.zeros(self.lm.config.vocab_size, dtype=torch.bool)
-        begins[: len(self.pieces.begins)] = torch.from_numpy(self.pieces.begins)
-        begun_words, window = 0, line[-self.context :]
-        with self.evaluating():
-            lines = self.read_lines([self.window(window)])
-            scores = lines.logits
-            while True:
-                scores = scores[0].cpu()
-                scores[[self.pieces.begin, self.pieces.end]] = -torch.inf
-                scores[len(self.pieces.begins) :] = -torch.inf  # rows of the output without a piece
-                if len(line) == start or len(line) - word_start == LONGEST_WORD:
-                    scores[~begins] = -torch.inf
-                if greedy:
-                    piece = int(scores.argmax())
-                else:
-                    piece = int(torch.multinomial(distribution(scores), 1, generator=random))
-                if begins[piece]:
-                    begun_words, word_start = begun_words + 1, len(line)
-                if begun_words > count:
-                    return self.pieces.decode(line[start:])
-                line.append(piece)
-                if len(window) == self.context:  # full: read the last half context again
-                    window = line[-(self.context // 2) :]
-                    lines = self.read_lines([self.window(window)])
-                    scores = lines.logits
-                else:
-                    window = [*window, piece]
-                    scores = lines.extend(torch.tensor([piece], device=self.device))
 
     def window(self, pieces: list[int]) -> Tensor:
         """Return the input of a window that begins anywhere in a text. [T]"""

@@ -16,6 +16,7 @@ from bench.core.errors import SettingError
 from bench.cost.flops import flops_or_none
 from bench.data.vocabulary import Vocabulary
 from bench.evaluation.subword_brier import brier_n
+from bench.evaluation.subword_generation import generate
 from bench.evaluation.subword_nats import word_nats
 from bench.evaluation.subword_search import search
 from bench.evaluation.subword_trie import build_trie
@@ -106,8 +107,9 @@ def test_architecture_is_measured_as_by_plain_passes(architecture, tmp_path, cap
     assert len(lines) == (architecture not in EXACT_CACHE)
     with model.evaluating():
         prompt = CORPUS.test.words[:4].tolist()
-        monkeypatch.setattr("bench.models.causal_lm.LONGEST_WORD", 3)  # so that the text fits into the context
-        assert model.generate(prompt, 4, greedy=True) == plain_generation(model, CORPUS.words_of(prompt), 4, longest=3)
+        # shorter words, so that the text fits into the context
+        monkeypatch.setattr("bench.evaluation.subword_generation.LONGEST_WORD", 3)
+        assert generate(model, prompt, 4, greedy=True) == plain_generation(model, CORPUS.words_of(prompt), 4, longest=3)
         nats = -plain_logs(model, 41, CONTEXT)[CORPUS.test.words[41]]  # the second document fits into one window
     assert_allclose(word_nats(model, CORPUS.test)[41], nats, rtol=1e-4)
     flops = flops_or_none(lambda: model.flops_per_position(None), architecture)
@@ -126,7 +128,7 @@ def test_plain_passes_give_the_ranks_draws_and_generations_of_the_cache():
 
     def measured() -> tuple:
         ranks = search(model, CORPUS.test, positions, build_trie(model, VOCABULARY))
-        words = model.generate([0] * 12, 20, greedy=False, seed=3)
+        words = generate(model, [0] * 12, 20, greedy=False, seed=3)
         return ranks.tolist(), brier_n(model, CORPUS.test, np.tile(positions, 20)).tolist(), words
 
     assert model.exact_cache
@@ -180,7 +182,7 @@ def test_histories_of_draws_and_generations_begin_with_bos(tmp_path):
     model.read_lines = lambda lines: read_lines(histories.extend(lines) or lines)
     brier_n(model, CORPUS.test, np.arange(36))
     drawn = len(histories)
-    model.generate([0] * 20, 10, greedy=False)
+    generate(model, [0] * 20, 10, greedy=False)
     assert drawn == 36 and len(histories) > drawn + 1  # the context was filled, and half of it read again
     assert {int(history[0]) for history in histories} == {bos} != {model.pieces.end}
 

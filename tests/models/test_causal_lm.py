@@ -20,6 +20,7 @@ from transformers import (
 
 from bench.core.errors import SettingError
 from bench.data.piece_batches import PieceBatch
+from bench.evaluation.subword_generation import generate
 from bench.models.causal_lm_builders import load_causal_lm
 
 
@@ -98,13 +99,13 @@ def test_flops_per_word_agree_with_the_formula(shape):
 @torch.inference_mode()
 def test_greedy_generation_takes_the_likeliest_piece(trained):
     model, prompt = trained[0], CORPUS.test.words[:5].tolist()
-    written = model.generate(prompt, 10, greedy=True)
+    written = generate(model, prompt, 10, greedy=True)
     assert len(written) == 10 and written == plain_generation(model, CORPUS.words_of(prompt), 10)
 
 
 def test_drawn_generation_depends_on_its_seed_and_exceeds_the_context():
     model = sharpened(tiny_model())
-    first, again, other = (model.generate([0] * 20, 30, greedy=False, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (generate(model, [0] * 20, 30, greedy=False, seed=seed) for seed in (1, 1, 2))
     assert first == again != other and len(first) == 30
     assert model.training
 
@@ -231,7 +232,7 @@ def test_output_without_a_piece_is_never_drawn(llama_folder, tmp_path):
     lm.resize_token_embeddings(lm.config.vocab_size + 1000)  # drawn three times in four otherwise
     lm.save_pretrained(tmp_path)
     model = tiny_model(pretrained=str(tmp_path))
-    assert len(model.generate([0], 10, greedy=False, seed=1)) == 10
+    assert len(generate(model, [0], 10, greedy=False, seed=1)) == 10
 
 
 def test_batch_passes_unchanged_through_lightning():
