@@ -93,12 +93,13 @@ def trunk(record: Record) -> str:
 def origin(record: Record) -> str:
     """Return devices, precision, number of cells on them, and commit, as far as known.
 
-    Times of two origins do not compare. The precision is that of training; fp32, the default, is not named.
+    Times of two origins do not compare. The precision is that of the sweep's trainer, for floors too, so that a sweep has
+    one origin; fp32, the default, is not named.
     """
     trainer = record.config.get("trainer") or {}
     devices, precision = trainer.get("devices", 1), str(trainer.get("precision", FULL))
     several = "" if devices == 1 or (isinstance(devices, list) and len(devices) == 1) else f"devices: {devices}"
-    precision = "" if precision == FULL or kind_of(record) in UNTRAINED else precision
+    precision = "" if precision == FULL else precision
     shared = f"shared by {record.cells_at_once} cells" if (record.cells_at_once or 1) > 1 else ""
     commit = f"commit {record.git_commit[:7]}" if record.git_commit else ""
     return ", ".join(part for part in (record.device, several, precision, shared, commit) if part)

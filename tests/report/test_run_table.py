@@ -230,3 +230,5 @@ def test_times_on_several_devices_or_in_another_precision_are_of_another_origin(
     system = {"system": {"kind": "classifier"}}
     records = [partial_record(device="H200", config=system | {"trainer": trainer}) for trainer in trainers]
     assert [origin(each) for each in records] == ["H200", "H200", "H200", "H200, devices: 8", "H200, bf16-mixed"]
+    floor = partial_record(device="H200", config={"system": {"kind": "floor"}, "trainer": {"precision": "bf16-mixed"}})
+    assert origin(floor) == origin(records[-1])  # one origin of a sweep
