@@ -93,8 +93,8 @@ def trunk(record: Record) -> str:
 def origin(record: Record) -> str:
     """Return devices, precision, number of cells on them, and commit, as far as known.
 
-    Times of two origins do not compare. The precision is that of the sweep's trainer, for floors too, so that a sweep has
-    one origin; fp32, the default, is not named.
+    Times of two origins do not compare. The precision is that of the sweep's trainer, for floors too, so that a sweep
+    has one origin; fp32, the default, is not named.
     """
     trainer = record.config.get("trainer") or {}
     devices, precision = trainer.get("devices", 1), str(trainer.get("precision", FULL))
